@@ -1,0 +1,169 @@
+/** The product as a process: started from the checkout with a configuration of its own, its log collected line by line. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { until } from "./until.ts";
+
+const BINARY = resolve(import.meta.dir, "../../bin/fairlead");
+/** Start-up on a busy two-core machine. */
+const START_PATIENCE = 15_000;
+
+/** One line of the JSON log. */
+export interface LogLine {
+  readonly level?: string;
+  readonly msg?: string;
+  readonly [field: string]: unknown;
+}
+
+/** Process groups that must not outlive this process. */
+const groups = new Set<number>();
+process.on("exit", () => {
+  for (const group of groups) killGroup(group);
+});
+
+function killGroup(group: number): void {
+  try {
+    process.kill(-group, "SIGKILL");
+  } catch {
+    // All of it has ended.
+  }
+}
+
+export interface StartOptions {
+  /** Further files of the configuration's directory, by name. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** Arguments instead of `run --config FILE --log-format json`. */
+  readonly arguments?: readonly string[];
+  /** Do not wait until it is ready. */
+  readonly patience?: number;
+}
+
+export class Fairlead {
+  readonly directory: string;
+  readonly lines: string[] = [];
+  /** Exit code, or the signal's name; undefined while it runs. */
+  ended: number | string | undefined;
+  private readonly child: ChildProcess;
+
+  private constructor(directory: string, args: readonly string[]) {
+    this.directory = directory;
+    // A group of its own, so that workers which outlive their supervisor can be ended too.
+    this.child = spawn(BINARY, args, { cwd: directory, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    if (this.child.pid !== undefined) groups.add(this.child.pid);
+    for (const stream of [this.child.stdout, this.child.stderr]) this.collect(stream);
+    this.child.on("error", (error) => {
+      this.lines.push(String(error));
+      this.ended = String(error);
+    });
+    this.child.on("exit", (code, signal) => (this.ended = signal ?? code ?? "unknown"));
+  }
+
+  static async start(toml: string, options: StartOptions = {}): Promise<Fairlead> {
+    const fairlead = Fairlead.launch(toml, options);
+    try {
+      await until(
+        "the log line that says ready",
+        () => {
+          if (fairlead.ended !== undefined) throw new Error(`fairlead ended with ${fairlead.ended} before it was ready`);
+          return fairlead.lines.some((line) => line.includes("ready"));
+        },
+        options.patience ?? START_PATIENCE,
+      );
+    } catch (error) {
+      await fairlead.kill();
+      throw new Error(`${String(error)}\n${toml}\n${fairlead.lines.join("\n")}`);
+    }
+    return fairlead;
+  }
+
+  /** Start it without waiting. */
+  static launch(toml: string, options: StartOptions = {}): Fairlead {
+    const directory = mkdtempSync(join(tmpdir(), "fairlead-test-"));
+    const file = join(directory, "fairlead.toml");
+    writeFileSync(file, toml);
+    for (const [name, text] of Object.entries(options.files ?? {})) writeFileSync(join(directory, name), text);
+    return new Fairlead(directory, options.arguments ?? ["run", "--config", file, "--log-format", "json"]);
+  }
+
+  get pid(): number {
+    return this.child.pid as number;
+  }
+
+  /** The log so far; lines that are no JSON are left out. */
+  get log(): LogLine[] {
+    return this.lines.flatMap((line) => {
+      try {
+        const value: unknown = JSON.parse(line);
+        return typeof value === "object" && value !== null ? [value as LogLine] : [];
+      } catch {
+        return [];
+      }
+    });
+  }
+
+  /** The first line of the log, from line `from` on, for which `test` holds. */
+  line(what: string, test: (line: LogLine) => boolean, from = 0): Promise<LogLine> {
+    return until(`a log line: ${what}`, () => this.log.slice(from).find(test)).catch((error: unknown) => {
+      throw new Error(`${String(error)}; the log ends with\n${this.lines.slice(-15).join("\n")}`);
+    });
+  }
+
+  /** Resident memory of all of its processes but the launcher and the supervisor's shell, in bytes: the largest process counts. */
+  memory(): number {
+    return Math.max(...processesBelow(this.pid).map(residentBytes));
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** Ask it to stop and wait until it has; by force when it does not. */
+  async stop(patience = 5_000): Promise<number | string> {
+    if (this.ended === undefined) this.signal("SIGTERM");
+    try {
+      return (await until("fairlead to stop", () => (this.ended === undefined ? undefined : { end: this.ended }), patience)).end;
+    } finally {
+      await this.kill();
+    }
+  }
+
+  async kill(): Promise<void> {
+    killGroup(this.pid);
+    if (this.pid !== undefined) await until("fairlead to be gone", () => this.ended !== undefined);
+    groups.delete(this.pid);
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  private collect(stream: NodeJS.ReadableStream | null): void {
+    let rest = "";
+    stream?.setEncoding("utf8");
+    stream?.on("data", (text: string) => {
+      const parts = (rest + text).split("\n");
+      rest = parts.pop() ?? "";
+      this.lines.push(...parts);
+    });
+  }
+}
+
+/** `root` and all processes below it (Linux). */
+export function processesBelow(root: number): number[] {
+  const found = [root];
+  for (const pid of found) {
+    try {
+      const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+      found.push(...children.split(" ").filter(Boolean).map(Number));
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  return found;
+}
+
+function residentBytes(pid: number): number {
+  try {
+    return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * What a test file arranges: back ends, a Fairlead in front of them, clients. `openStage()` at the top of a file; everything
+ * that was started on the stage is ended after the file's last test, whether the tests passed or not.
+ */
+import { afterAll } from "bun:test";
+import { Fairlead, type StartOptions } from "./fairlead.ts";
+import { NodeBackend } from "./node-backend.ts";
+import { freePort } from "./ports.ts";
+import { RawBackend, type Script } from "./raw-backend.ts";
+import { RawClient } from "./raw-client.ts";
+import { type OnConnection, RawServer } from "./raw-server.ts";
+import { type TomlTable, toToml } from "./toml.ts";
+
+/** Anything that listens, or an address. */
+export type Target = string | { readonly address: string };
+
+export interface BalanceOptions extends StartOptions {
+  /** Targets of the upstream `main`, which serves what matches no route. */
+  readonly targets: readonly Target[];
+  /** Keys of the listener, of the upstream `main` and of the top level, as in the file. */
+  readonly listener?: TomlTable;
+  readonly upstream?: TomlTable;
+  readonly top?: TomlTable;
+  readonly routes?: readonly TomlTable[];
+  /** Further upstreams by name. */
+  readonly upstreams?: Readonly<Record<string, readonly Target[]>>;
+}
+
+/** A running Fairlead and the port of its first listener. */
+export interface Balanced {
+  readonly fairlead: Fairlead;
+  readonly port: number;
+  readonly url: string;
+}
+
+function addresses(targets: readonly Target[]): TomlTable[] {
+  return targets.map((target) => ({ address: typeof target === "string" ? target : target.address }));
+}
+
+/** The configuration that `options` stand for; one worker, unless said otherwise, so that what happened is in one place. */
+export function configText(port: number, options: BalanceOptions): string {
+  const more = Object.entries(options.upstreams ?? {}).map(([name, targets]) => ({ name, targets: addresses(targets) }));
+  return toToml({
+    workers: 1,
+    ...options.top,
+    listeners: [{ name: "front", address: `127.0.0.1:${port}`, protocol: "http", upstream: "main", ...options.listener }],
+    ...(options.routes === undefined ? {} : { routes: options.routes }),
+    upstreams: [{ name: "main", policy: "round-robin", ...options.upstream, targets: addresses(options.targets) }, ...more],
+  });
+}
+
+export class Stage {
+  private readonly endings: (() => unknown)[] = [];
+
+  async fairlead(options: BalanceOptions): Promise<Balanced> {
+    const port = await freePort();
+    const fairlead = await Fairlead.start(configText(port, options), options);
+    this.atEnd(() => fairlead.kill());
+    return { fairlead, port, url: `http://127.0.0.1:${port}` };
+  }
+
+  async backend(script?: Script): Promise<RawBackend> {
+    const backend = await RawBackend.start(script);
+    this.atEnd(() => backend.stop());
+    return backend;
+  }
+
+  async backends(count: number, script?: Script): Promise<RawBackend[]> {
+    const all: RawBackend[] = [];
+    while (all.length < count) all.push(await this.backend(script));
+    return all;
+  }
+
+  async server(onConnection?: OnConnection): Promise<RawServer> {
+    const server = await RawServer.start(onConnection);
+    this.atEnd(() => server.stop());
+    return server;
+  }
+
+  /** A back end of node:http, in a process of its own. */
+  async node(): Promise<NodeBackend> {
+    const backend = await NodeBackend.start();
+    this.atEnd(() => backend.kill());
+    return backend;
+  }
+
+  async client(to: Balanced | number): Promise<RawClient> {
+    const client = await RawClient.connect(typeof to === "number" ? to : to.port);
+    this.atEnd(() => client.destroy());
+    return client;
+  }
+
+  atEnd(ending: () => unknown): void {
+    this.endings.push(ending);
+  }
+
+  async close(): Promise<void> {
+    const results = await Promise.allSettled(this.endings.reverse().map(async (end) => end()));
+    this.endings.length = 0;
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  }
+}
+
+export function openStage(): Stage {
+  const stage = new Stage();
+  afterAll(() => stage.close());
+  return stage;
+}

@@ -1,0 +1,32 @@
+/** Waiting for a condition instead of for a time. */
+
+/** Longest that a test waits for something which should happen at once, in ms. */
+export const PATIENCE = 5_000;
+
+export function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** The first value of `read` that is not undefined, null or false; an error that says what was awaited when it does not come. */
+export async function until<T>(what: string, read: () => T | Promise<T>, patience = PATIENCE): Promise<NonNullable<Exclude<T, false>>> {
+  const end = performance.now() + patience;
+  for (;;) {
+    const value = await read();
+    if (value !== undefined && value !== null && value !== false) return value as NonNullable<Exclude<T, false>>;
+    if (performance.now() > end) throw new Error(`waited ${patience} ms in vain for ${what}`);
+    await sleep(5);
+  }
+}
+
+/** `promise`, or an error that says what was awaited. */
+export async function within<T>(what: string, promise: Promise<T>, patience = PATIENCE): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited ${patience} ms in vain for ${what}`)), patience);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
