@@ -1,0 +1,272 @@
+/**
+ * Watches every target of a snapshot that has a health check, and writes what it finds into the scoreboard.
+ *
+ * Lives in the supervisor (or in the one process of the library). Workers only read the scoreboard.
+ */
+import type { HealthCheckConfig, Snapshot, TargetConfig, UpstreamConfig } from "../config/snapshot.ts";
+import type { Network } from "../net/network.ts";
+import type { Log } from "../observability/log.ts";
+import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import type { CheckContext, PreparedCheck, Verdict } from "./check.ts";
+import { HangingConnects } from "./hanging.ts";
+import { type CheckResult, TargetHealth } from "./health.ts";
+import { kindOf } from "./kinds.ts";
+import { firstDelay, Gate, nextDelay, secondDelay } from "./schedule.ts";
+
+/** Checks that run at the same time, over all upstreams. */
+export const MAX_CHECKS_IN_FLIGHT = 256;
+/** Between two complaints that checks cannot be made, in milliseconds. */
+const COMPLAIN_EVERY = 10_000;
+
+export interface HealthCheckerOptions {
+  readonly network: Network;
+  readonly scoreboard: Scoreboard;
+  readonly log: Log;
+}
+
+export interface ApplyOptions {
+  /**
+   * For a supervisor that takes over a scoreboard: true for the slots whose state there was found out by checks before.
+   * It stands, whatever `initial` says, until `rise` or `fall` results speak against it. Without it, only targets that
+   * the scoreboard has as down are taken so; an "up" there cannot be told from fresh memory.
+   */
+  readonly adopted?: (slot: number) => boolean;
+}
+
+/** One target, for inspection. */
+export interface TargetStatus {
+  readonly upstream: string;
+  /** The target's address as written. */
+  readonly name: string;
+  readonly slot: number;
+  /** The kind of its check; "none" for a target that is always up. */
+  readonly check: string;
+  readonly up: boolean;
+  /** When the present state began, or was first known, in wall-clock milliseconds since 1970. */
+  readonly since: number;
+  readonly lastResult: CheckResult | undefined;
+  /** Consecutive, up to now. */
+  readonly successes: number;
+  readonly failures: number;
+}
+
+export class HealthChecker {
+  private readonly network: Network;
+  private readonly scoreboard: Scoreboard;
+  private readonly log: Log;
+  private readonly context: CheckContext;
+  private readonly gate = new Gate(MAX_CHECKS_IN_FLIGHT);
+  /** When it was last said that checks cannot be made, in the clock's milliseconds. */
+  private complainedAt = Number.NEGATIVE_INFINITY;
+  private watches = new Map<number, Watch>();
+  private groups = new Map<string, Group>();
+
+  constructor(options: HealthCheckerOptions) {
+    this.network = options.network;
+    this.scoreboard = options.scoreboard;
+    this.log = options.log;
+    this.context = { network: options.network, hanging: new HangingConnects() };
+  }
+
+  /**
+   * Watch the targets of this snapshot. What did not change (same upstream, slot, address and check) keeps its state, counts and
+   * running schedule; a check that changed keeps the state and starts at once. Slots that were newly given must have been cleared.
+   */
+  apply(snapshot: Snapshot, options: ApplyOptions = {}): void {
+    const before = this.watches;
+    this.watches = new Map();
+    const groups = new Map<string, Group>();
+    const fresh: Watch[] = [];
+    for (const upstream of snapshot.upstreams) {
+      const group = new Group(upstream, this.groups.get(upstream.name));
+      groups.set(upstream.name, group);
+      for (const target of upstream.targets) {
+        const known = before.get(target.slot);
+        const watch = this.carryOver(known, group, target) ?? this.adopt(group, target, options, known);
+        this.watches.set(target.slot, watch);
+        if (watch === known) before.delete(target.slot);
+        else if (group.config !== undefined) fresh.push(watch);
+        group.add(watch.health.up);
+      }
+    }
+    this.groups = groups;
+    this.halt(before.values());
+    for (const watch of fresh) {
+      watch.start = () => this.run(watch);
+      this.wait(watch, firstDelay(watch.group.config!.interval, fresh.length, this.network.random()));
+    }
+    this.sayWaiting(fresh);
+  }
+
+  /** Stop all checks. The scoreboard stays as it is. */
+  stop(): void {
+    this.halt(this.watches.values());
+    this.watches.clear();
+    this.groups.clear();
+  }
+
+  /** Every target in the order of the config. */
+  status(): TargetStatus[] {
+    return Array.from(this.watches.values(), ({ group, target, health }) => ({
+      upstream: group.name,
+      name: target.name,
+      slot: target.slot,
+      check: group.config === undefined ? "none" : kindOf(target, group.config).name,
+      up: health.up,
+      since: health.since,
+      lastResult: health.lastResult,
+      successes: health.successes,
+      failures: health.failures,
+    }));
+  }
+
+  /** The same watch, if nothing that it rests on changed. */
+  private carryOver(known: Watch | undefined, group: Group, target: TargetConfig): Watch | undefined {
+    if (known === undefined || !known.isOf(group, target) || known.group.checkKey !== group.checkKey) return undefined;
+    if (known.target.healthPath !== target.healthPath) return undefined;
+    known.group = group;
+    known.target = target;
+    return known;
+  }
+
+  /** A new watch, with what is known already about the target's state. */
+  private adopt(group: Group, target: TargetConfig, options: ApplyOptions, known: Watch | undefined): Watch {
+    const now = this.network.clock.wall();
+    const { slot } = target;
+    const onBoard = this.scoreboard.isUp(slot);
+    if (group.config === undefined) {
+      if (!onBoard) this.scoreboard.setUp(slot, true);
+      return new Watch(group, target, new TargetHealth(true, now, false));
+    }
+    const stood = known !== undefined && known.isOf(group, target);
+    if (stood && known.group.config !== undefined) {
+      known.health.recount();
+      return new Watch(group, target, known.health);
+    }
+    // A target that was in use without a check is not taken out before its first one.
+    const decided = stood || !onBoard || options.adopted?.(slot) === true;
+    const up = decided ? onBoard : group.config.initial === "up";
+    if (up !== onBoard) this.scoreboard.setUp(slot, up);
+    return new Watch(group, target, new TargetHealth(up, now, decided));
+  }
+
+  private sayWaiting(fresh: readonly Watch[]): void {
+    const waiting = new Map<Group, number>();
+    for (const { group, health } of fresh) if (!health.up) waiting.set(group, (waiting.get(group) ?? 0) + 1);
+    for (const [group, count] of waiting) this.log.info({ upstream: group.name, targets: count }, "down until checks pass");
+  }
+
+  private halt(watches: Iterable<Watch>): void {
+    const all = [...watches];
+    // All leave the queue before the first place at the gate gets free, or it would go to one that is about to stop.
+    for (const watch of all) this.gate.withdraw(watch.start);
+    for (const watch of all) {
+      watch.halted = true;
+      watch.cancel?.();
+      watch.cancel = undefined;
+      if (watch.running) this.gate.leave();
+      watch.running = false;
+    }
+  }
+
+  private wait(watch: Watch, delay: number): void {
+    watch.cancel = this.network.clock.after(delay, () => {
+      watch.cancel = undefined;
+      this.gate.enter(watch.start);
+    });
+  }
+
+  private run(watch: Watch): void {
+    const config = watch.group.config!;
+    const started = this.network.clock.precise();
+    watch.running = true;
+    watch.prepared ??= kindOf(watch.target, config).prepare(watch.target, config);
+    const cancel = watch.prepared.run(this.context, (verdict) => {
+      if (watch.halted) return;
+      watch.cancel = undefined;
+      watch.running = false;
+      const took = this.network.clock.precise() - started;
+      this.settle(watch, verdict, took);
+      const { interval } = watch.group.config!;
+      const delay = watch.spread ? nextDelay(interval, this.network.random()) : secondDelay(interval, this.network.random());
+      watch.spread = true;
+      this.wait(watch, Math.max(0, delay - took));
+      this.gate.leave();
+    });
+    if (watch.running) watch.cancel = cancel;
+  }
+
+  private settle(watch: Watch, verdict: Verdict, took: number): void {
+    const { group, target, health } = watch;
+    const { rise, fall } = group.config!;
+    const milliseconds = Math.round(took * 10) / 10;
+    const changed = health.record(verdict, this.network.clock.wall(), milliseconds, rise, fall);
+    this.log.debug({ upstream: group.name, target: target.name, ok: verdict.ok, reason: verdict.reason, milliseconds }, "health check");
+    if (!verdict.conclusive) this.complain(verdict.reason);
+    if (!changed) return;
+    this.scoreboard.setUp(target.slot, health.up);
+    group.up += health.up ? 1 : -1;
+    const fields = { upstream: group.name, target: target.name, state: health.up ? "up" : "down", reason: verdict.reason };
+    const message = `Healthy targets: ${group.up}/${group.total}`;
+    if (health.up) this.log.info(fields, message);
+    else if (group.up > 0) this.log.warn(fields, message);
+    else this.log.error(fields, message);
+  }
+
+  private complain(reason: string): void {
+    const now = this.network.clock.precise();
+    if (now - this.complainedAt < COMPLAIN_EVERY) return;
+    this.complainedAt = now;
+    this.log.error({ reason }, "health checks cannot be made; targets stay as they are (raise the limit of open files: ulimit -n)");
+  }
+}
+
+/** What the watched targets of one upstream have in common: their check, and how many of them are up. */
+class Group {
+  readonly name: string;
+  readonly config: HealthCheckConfig | undefined;
+  /** Equal for equal checks. */
+  readonly checkKey: string;
+  total = 0;
+  up = 0;
+
+  constructor(upstream: UpstreamConfig, before: Group | undefined) {
+    this.name = upstream.name;
+    this.config = upstream.healthCheck;
+    const key = JSON.stringify(upstream.healthCheck) ?? "none";
+    // The same string object where it is equal: comparing it for 10,000 targets is then comparing pointers.
+    this.checkKey = before !== undefined && before.checkKey === key ? before.checkKey : key;
+  }
+
+  add(up: boolean): void {
+    this.total += 1;
+    if (up) this.up += 1;
+  }
+}
+
+/** One target and where its schedule stands. */
+class Watch {
+  group: Group;
+  target: TargetConfig;
+  readonly health: TargetHealth;
+  prepared: PreparedCheck | undefined = undefined;
+  /** Runs one check; stands for this watch in the gate's queue. */
+  start: () => void = () => {};
+  /** Calls off the timer or the check that runs. */
+  cancel: (() => void) | undefined = undefined;
+  running = false;
+  halted = false;
+  /** The second check has been placed. */
+  spread = false;
+
+  constructor(group: Group, target: TargetConfig, health: TargetHealth) {
+    this.group = group;
+    this.target = target;
+    this.health = health;
+  }
+
+  /** The target stands where this watch's one stood. */
+  isOf(group: Group, target: TargetConfig): boolean {
+    return this.group.name === group.name && this.target.name === target.name;
+  }
+}

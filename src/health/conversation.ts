@@ -1,0 +1,150 @@
+/**
+ * One connection of one check: connect, say something, read until there is a verdict, all within the timeout.
+ *
+ * For the kinds of check that talk over a stream socket. What is said and how the answer is judged is the dialogue's.
+ */
+import type { Address, Milliseconds } from "../config/snapshot.ts";
+import type { NetSocket, SocketOwner } from "../net/network.ts";
+import { type CheckContext, failed, formatDuration, inconclusive, type Verdict } from "./check.ts";
+import type { HangingConnects } from "./hanging.ts";
+
+/** One side's view of a conversation; each method may end it with a verdict. */
+export interface Dialogue {
+  /** Sent as soon as the connection stands; may be empty. */
+  readonly opening: Uint8Array;
+  /** The connection stands. */
+  opened(): Verdict | undefined;
+  read(chunk: Buffer): Verdict | undefined;
+  /** The target sends no more, and there is no verdict yet. */
+  ended(): Verdict;
+}
+
+/** Hold one conversation; see `PreparedCheck.run`. */
+export function converse(context: CheckContext, address: Address, timeout: Milliseconds, dialogue: Dialogue, done: (verdict: Verdict) => void): () => void {
+  const { network, hanging } = context;
+  const place = address.kind === "unix" ? address.path : `${address.host} ${address.port}`;
+  if (!hanging.mayConnect(place)) {
+    done(connectTimeout(timeout));
+    return () => {};
+  }
+  const conversation = new Conversation(dialogue, done, hanging, place);
+  conversation.cancelTimer = network.clock.after(timeout, () => conversation.timeOut(timeout));
+  network.connect(address, conversation);
+  return () => conversation.giveUp();
+}
+
+function connectTimeout(timeout: Milliseconds): Verdict {
+  return failed(`connect timeout after ${formatDuration(timeout)}`);
+}
+
+class Conversation implements SocketOwner {
+  cancelTimer: () => void = () => {};
+  private readonly dialogue: Dialogue;
+  private readonly done: (verdict: Verdict) => void;
+  private readonly hanging: HangingConnects;
+  private readonly place: string;
+  private socket: NetSocket | undefined = undefined;
+  private sent = 0;
+  private connecting = true;
+  private over = false;
+
+  constructor(dialogue: Dialogue, done: (verdict: Verdict) => void, hanging: HangingConnects, place: string) {
+    this.dialogue = dialogue;
+    this.done = done;
+    this.hanging = hanging;
+    this.place = place;
+  }
+
+  timeOut(timeout: Milliseconds): void {
+    this.settle(this.connecting ? connectTimeout(timeout) : failed(`timeout after ${formatDuration(timeout)}`));
+  }
+
+  giveUp(): void {
+    if (!this.over) this.leave(false);
+  }
+
+  onOpen(socket: NetSocket): void {
+    this.connected();
+    if (this.over) return socket.terminate();
+    this.socket = socket;
+    this.send();
+    if (!this.over) this.judge(this.dialogue.opened());
+  }
+
+  onData(chunk: Buffer): void {
+    if (!this.over) this.judge(this.dialogue.read(chunk));
+  }
+
+  onDrain(): void {
+    if (!this.over) this.send();
+  }
+
+  onEnd(): void {
+    if (!this.over) this.settle(this.dialogue.ended());
+  }
+
+  onClose(error: Error | undefined): void {
+    if (this.over) return;
+    this.settle(error === undefined ? this.dialogue.ended() : failed(describeClose(error)));
+  }
+
+  onConnectError(code: string): void {
+    this.connected();
+    if (this.over) return;
+    if (OUR_SHORTAGES.has(code)) this.settle(inconclusive(`not checked: ${code}`));
+    else this.settle(failed(CONNECT_ERRORS[code] ?? `connect failed: ${code}`));
+  }
+
+  private connected(): void {
+    this.connecting = false;
+    if (this.over) this.hanging.remove(this.place);
+  }
+
+  private send(): void {
+    const { opening } = this.dialogue;
+    if (this.sent === opening.length) return;
+    const taken = this.socket!.write(opening, this.sent, opening.length - this.sent);
+    // A closed socket says so in onClose, with the reason.
+    if (taken > 0) this.sent += taken;
+  }
+
+  private judge(verdict: Verdict | undefined): void {
+    if (verdict !== undefined) this.settle(verdict);
+  }
+
+  private settle(verdict: Verdict): void {
+    this.leave(verdict.ok);
+    this.done(verdict);
+  }
+
+  /** A target that answered is left politely: a reset would show up as an error in its log. */
+  private leave(politely: boolean): void {
+    this.over = true;
+    this.cancelTimer();
+    if (this.connecting) this.hanging.add(this.place);
+    else if (politely) this.socket?.end();
+    else this.socket?.terminate();
+  }
+}
+
+/** Out of descriptors, memory or local ports: never the target's fault. */
+const OUR_SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL"]);
+
+const CONNECT_ERRORS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connect refused",
+  ECONNRESET: "reset",
+  ETIMEDOUT: "connect timeout of the system",
+  EHOSTUNREACH: "host unreachable",
+  ENETUNREACH: "network unreachable",
+  ENOTFOUND: "name not found",
+  EAI_AGAIN: "name lookup failed",
+  ENOENT: "no such socket file",
+  EACCES: "connect not permitted",
+  EPERM: "connect not permitted",
+};
+
+function describeClose(error: Error): string {
+  const code = (error as Error & { code?: unknown }).code;
+  if (code === "ECONNRESET" || code === "EPIPE") return "reset";
+  return `connection broke: ${typeof code === "string" ? code : error.message}`;
+}
