@@ -1,0 +1,673 @@
+/**
+ * One HTTP/1 client connection: reads requests one after the other, hands each to its exchange, writes the reply.
+ * It knows the wire on the client's side; where a request goes is the exchange's business.
+ */
+import { Connection } from "../../net/connection.ts";
+import type { NetSocket } from "../../net/network.ts";
+import { relayData, relayEnd } from "../../net/relay.ts";
+import { CAUSES, type Cause } from "../../observability/cause.ts";
+import type { Client, Listener } from "../../routing/listener.ts";
+import { Exchange, type Downstream } from "../exchange.ts";
+import { Name } from "../fields.ts";
+import type { Services } from "../services.ts";
+import { BodyReader, Event } from "./body.ts";
+import { forwardedLines, joined, writeChunk, writeLastChunk, writeReplyHead, writeRequestHead, type ForwardedBy } from "./forward.ts";
+import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult, type ReplyHead, type RequestHead } from "./head.ts";
+import { localReply } from "./local-reply.ts";
+import { RequestView } from "./request-view.ts";
+import type { UpstreamConnection } from "./upstream-connection.ts";
+
+type Phase = "idle" | "head" | "exchange" | "tunnel" | "linger" | "closed";
+
+/** How long a client that is told "no" may go on sending before it is cut off. */
+const LINGER = 2_000;
+const LINGER_BYTES = 64 * 1024 * 1024;
+/** A keep-alive client without a request is let go this long after draining began: shorter would race with requests under way. */
+const DRAIN_IDLE = 1_000;
+const LF = 10;
+
+export class ClientConnection extends Connection implements Client, Downstream {
+  private readonly services: Services;
+  private readonly listener: Listener;
+  private readonly exchange: Exchange;
+  private readonly view: RequestView;
+  private phase: Phase = "idle";
+  private by: ForwardedBy | undefined = undefined;
+  private lines = "";
+
+  /** The bytes that the current request began in, kept until its reply starts; undefined: none. */
+  private head: Buffer | undefined = undefined;
+  /** Where its body begins in them. */
+  private bodyAt = 0;
+  /** Bytes beyond the head in other chunks were sent on: the request cannot be written once more. */
+  private bodyMoved = false;
+  /** Bytes not yet looked at: a part of a head, of a body that must wait, or of the next requests. */
+  private held: Buffer | undefined = undefined;
+  private body: BodyReader | undefined = undefined;
+  private requestFraming: FramingKind = Framing.NONE;
+  /** The request is read to its end. */
+  private requestDone = true;
+  /** The head went to the target, so body bytes may follow. */
+  private requestSent = false;
+  private minor = 1;
+  private keepAlive = true;
+  private upgrade = false;
+  private expects = false;
+  /** When the whole request must be over, in clock ms; 0: no limit. */
+  private requestEndsAt = 0;
+  private requestId: string | undefined = undefined;
+  private replyFraming: FramingKind = Framing.NONE;
+  private lingered = 0;
+  private targetEnded = false;
+  private clientEnded = false;
+
+  constructor(listener: Listener, services: Services) {
+    super(services.wheel);
+    this.listener = listener;
+    this.services = services;
+    this.exchange = new Exchange(this, services);
+    this.view = new RequestView(services.requestHead);
+  }
+
+  protected opened(socket: NetSocket): void {
+    if (!this.listener.add(this)) {
+      this.refuse("too-many-connections", 503, "too many connections");
+      return;
+    }
+    this.view.clientAddress = socket.remoteAddress ?? "";
+    this.view.clientPort = socket.remotePort ?? 0;
+    this.awaitRequest();
+  }
+
+  private after(milliseconds: number): void {
+    if (milliseconds > 0) this.wheel.schedule(this, this.services.network.clock.now + milliseconds);
+    else this.wheel.cancel(this);
+  }
+
+  /** Within an exchange: whichever is first, this or the end of the whole request. 0: only the latter. */
+  private within(milliseconds: number): void {
+    const at = milliseconds > 0 ? this.services.network.clock.now + milliseconds : 0;
+    const end = this.requestEndsAt;
+    if (at === 0 && end === 0) this.wheel.cancel(this);
+    else this.wheel.schedule(this, at === 0 || (end !== 0 && end < at) ? end : at);
+  }
+
+  private awaitRequest(): void {
+    this.phase = "idle";
+    const idle = this.listener.config.timeouts.clientIdle;
+    this.after(this.services.draining && (idle === 0 || idle > DRAIN_IDLE) ? DRAIN_IDLE : idle);
+  }
+
+  // Reading requests.
+
+  onData(chunk: Buffer): void {
+    switch (this.phase) {
+      case "idle":
+        this.readRequest(chunk);
+        break;
+      case "head":
+        this.continueHead(chunk);
+        break;
+      case "exchange":
+        if (this.requestDone || !this.requestSent || this.held !== undefined) this.hold(chunk);
+        else this.sendMore(chunk);
+        break;
+      case "tunnel":
+        relayData(this, this.exchange.connection!, chunk);
+        this.tunnelActive();
+        return;
+      case "linger":
+        this.lingered += chunk.length;
+        if (this.lingered > LINGER_BYTES) this.abort();
+        return;
+      default:
+        return;
+    }
+    this.services.output.flush();
+  }
+
+  /** Keep for later; the socket waits. */
+  private hold(chunk: Buffer): void {
+    this.held = this.held === undefined ? chunk : Buffer.concat([this.held, chunk]);
+    this.pause();
+  }
+
+  private readRequest(buffer: Buffer): void {
+    const head = this.services.requestHead;
+    const { limits } = this.listener.config;
+    const result = head.parse(buffer, 0, buffer.length, limits);
+    if (result === Parse.OK) {
+      this.beginRequest(head, buffer);
+      return;
+    }
+    if (result !== Parse.MORE) {
+      this.refuseParse(result);
+      return;
+    }
+    this.held = buffer;
+    if (this.phase === "head") return;
+    this.phase = "head";
+    this.after(this.listener.config.timeouts.clientHeader);
+  }
+
+  private continueHead(chunk: Buffer): void {
+    const buffer = Buffer.concat([this.held!, chunk]);
+    const { limits } = this.listener.config;
+    // A line that is not whole yet is not read again for each byte of it, unless it is too long.
+    if (chunk.indexOf(LF) < 0 && buffer.length <= limits.requestLineBytes) {
+      this.held = buffer;
+      return;
+    }
+    this.held = undefined;
+    this.readRequest(buffer);
+  }
+
+  private beginRequest(head: RequestHead, buffer: Buffer): void {
+    const { config } = this.listener;
+    this.phase = "exchange";
+    this.head = buffer;
+    this.bodyAt = head.end;
+    this.bodyMoved = false;
+    this.requestSent = false;
+    this.requestFraming = head.framing;
+    this.requestDone = this.requestFraming === Framing.NONE;
+    this.minor = head.minor;
+    this.keepAlive = head.keepAlive;
+    this.upgrade = false;
+    this.expects = false;
+    this.requestId = undefined;
+    // Only a request without a body can have another one behind it already.
+    if (this.requestDone && head.end < buffer.length) this.held = buffer.subarray(head.end);
+    this.view.show(buffer, head.parsedAt, buffer.length, config.limits);
+    const whole = config.timeouts.request;
+    this.requestEndsAt = whole > 0 ? this.services.network.clock.now + whole : 0;
+    this.within(0);
+
+    const { exchange } = this;
+    exchange.begin();
+    exchange.toHead = head.methodIs("HEAD");
+    exchange.idempotent = exchange.toHead || isIdempotent(head);
+    exchange.asksUpgrade = false;
+    if (this.answerHere(head)) return;
+    const upstream = this.listener.router.route(this.view);
+    if (upstream === undefined) {
+      exchange.fail("no-route", "");
+      return;
+    }
+    const id = config.forwarding.requestId;
+    if (id !== "off" && (id === "always" || !head.has(Name.X_REQUEST_ID) || !this.forwardedBy().trusted)) this.requestId = this.makeRequestId();
+    exchange.dispatch(upstream, upstream.config.policy.kind === "builtin" ? this.view : this.view.copy());
+  }
+
+  /** What a proxy answers itself. */
+  private answerHere(head: RequestHead): boolean {
+    const { config } = this.listener;
+    if (head.hasUnderscore && config.underscoreNames === "reject") return this.refuseNames(head);
+    if (config.limits.bodyBytes > 0 && head.contentLength > config.limits.bodyBytes) return this.refuse("bad-request", 413, "body too large");
+    if (head.seen === 1 << Name.HOST && head.form === "origin" && config.healthPath === undefined && !head.methodIs("TRACE")) return false;
+    if (head.form === "authority") return this.refuse("bad-request", 405, "CONNECT is not offered here");
+    if (head.methodIs("TRACE")) return this.refuse("bad-request", 405, "TRACE is not offered here");
+    if (head.has(Name.EXPECT)) {
+      if (joined(head, Name.EXPECT).toLowerCase() !== "100-continue") return this.refuse("bad-request", 417, "unknown expectation");
+      this.expects = true;
+    }
+    if (head.has(Name.MAX_FORWARDS) && head.methodIs("OPTIONS")) {
+      const value = joined(head, Name.MAX_FORWARDS);
+      if (!/^\d{1,9}$/.test(value)) return this.refuse("bad-request", 400, "invalid Max-Forwards");
+      if (Number(value) === 0) return this.answer(200, "");
+    }
+    const path = config.healthPath;
+    if (path !== undefined && head.pathEnd - head.pathStart === path.length && head.target === path && (head.methodIs("GET") || head.methodIs("HEAD"))) {
+      return this.services.draining || this.services.board.draining ? this.answer(503, "draining\n") : this.answer(200, "ok\n");
+    }
+    if (head.connectionUpgrade && head.has(Name.UPGRADE) && head.minor === 1 && joined(head, Name.UPGRADE).toLowerCase() !== "h2c") {
+      this.upgrade = true;
+      this.exchange.asksUpgrade = true;
+    }
+    return false;
+  }
+
+  private refuseNames(head: RequestHead): boolean {
+    for (let i = 0; i < head.count; i++) if (head.id[i] === Name.OTHER && head.name(i).includes("_")) return this.refuse("bad-request", 400, refusals[Parse.UNDERSCORE_NAME]![1]);
+    return false;
+  }
+
+  private forwardedBy(): ForwardedBy {
+    if (this.by === undefined) {
+      const address = this.view.clientAddress.startsWith("::ffff:") ? this.view.clientAddress.slice(7) : this.view.clientAddress;
+      this.by = { address: address === "" ? "unknown" : address, trusted: this.listener.isTrusted(address), proto: "http" };
+      this.lines = forwardedLines(this.by);
+    }
+    return this.by;
+  }
+
+  private makeRequestId(): string {
+    const { network } = this.services;
+    const part = (): string => Math.floor(network.random() * 2 ** 32).toString(16).padStart(8, "0");
+    return part() + part() + part() + part();
+  }
+
+  // The request's way out.
+
+  get canReplay(): boolean {
+    return this.head !== undefined && !this.bodyMoved && (this.requestDone || !this.requestSent);
+  }
+
+  sendRequest(connection: UpstreamConnection): void {
+    const { output } = this.services;
+    const { head } = this.view;
+    const buffer = this.head!;
+    const replay = this.requestSent && this.requestDone;
+    output.begin(connection);
+    writeRequestHead(output, head, {
+      config: this.listener.config.forwarding,
+      upstream: this.exchange.upstream!.config,
+      by: this.forwardedBy(),
+      lines: this.lines,
+      targetName: connection.target.name,
+      upgrade: this.upgrade,
+      requestId: this.requestId,
+      dropUnderscores: this.listener.config.underscoreNames !== "allow",
+    });
+    this.requestSent = true;
+    connection.requestBody(this.requestFraming);
+    if (this.requestFraming === Framing.NONE) {
+      connection.requestEnd(undefined);
+      output.flush();
+      return;
+    }
+    this.body ??= new BodyReader();
+    this.body.begin(this.requestFraming, head.contentLength, this.listener.config.limits);
+    const heldNext = replay ? this.held : undefined;
+    this.sendBody(connection, buffer, this.bodyAt);
+    if (replay) this.held = heldNext;
+    output.flush();
+    if (this.phase !== "exchange" || this.requestDone) return;
+    this.within(this.listener.config.timeouts.clientBody);
+    if (this.held !== undefined) this.requestWritable();
+    else if (connection.congested) this.stall(connection);
+  }
+
+  /** More of the body arrived. */
+  private sendMore(chunk: Buffer): void {
+    const { connection } = this.exchange;
+    if (connection === undefined) {
+      this.hold(chunk);
+      return;
+    }
+    this.bodyMoved = true;
+    this.services.output.begin(connection);
+    this.sendBody(connection, chunk, 0);
+    this.services.output.flush();
+    if (this.phase !== "exchange" || this.requestDone) return;
+    this.within(this.listener.config.timeouts.clientBody);
+    if (connection.congested) this.stall(connection);
+  }
+
+  /** The target takes no more for now: its timeout runs, not the client's. */
+  private stall(connection: UpstreamConnection): void {
+    this.pause();
+    this.within(0);
+    connection.requestStalled();
+  }
+
+  private sendBody(connection: UpstreamConnection, buffer: Buffer, from: number): void {
+    const body = this.body!;
+    const limit = this.listener.config.limits.bodyBytes;
+    for (let at = from; ; ) {
+      switch (body.next(buffer, at, buffer.length)) {
+        case Event.DATA:
+          if (limit > 0 && body.received > limit) {
+            this.spoilRequest(413, "body too large");
+            return;
+          }
+          connection.requestData(buffer, body.dataStart, body.dataEnd);
+          at = body.position;
+          break;
+        case Event.END:
+          this.requestDone = true;
+          connection.requestEnd(body.trailers);
+          if (body.position < buffer.length) this.held = buffer.subarray(body.position);
+          this.within(0);
+          return;
+        case Event.MORE:
+          return;
+        default:
+          this.spoilRequest(400, body.problem);
+          return;
+      }
+    }
+  }
+
+  /** The request turned out wrong half-way: the target must not take it for whole. */
+  private spoilRequest(status: number, reason: string): void {
+    if (this.exchange.hasReply) {
+      this.exchange.finish("bad-request");
+      this.closeAfterReply();
+      return;
+    }
+    this.refuse("bad-request", status, reason);
+  }
+
+  requestWritable(): void {
+    if (this.phase !== "exchange") return;
+    const { held } = this;
+    if (held !== undefined && !this.requestDone) {
+      this.held = undefined;
+      this.sendMore(held);
+      if (this.held !== undefined || this.exchange.connection?.congested === true) return;
+    }
+    if (!this.requestDone) this.within(this.listener.config.timeouts.clientBody);
+    this.resume();
+  }
+
+  // The reply's way back.
+
+  interim(head: ReplyHead): void {
+    if (this.minor === 0) return;
+    if (head.status === 100) this.expects = false;
+    const { output } = this.services;
+    output.begin(this);
+    writeReplyHead(output, head, { framing: Framing.NONE, minor: this.minor, keepAlive: true, upgrade: false });
+  }
+
+  replyHead(head: ReplyHead, framing: FramingKind): void {
+    // A client of 1.0 reads to the close; one of 1.1 gets chunks where the target gave no length.
+    const mine = framing === Framing.CHUNKED || framing === Framing.UNTIL_CLOSE ? (this.minor === 0 ? Framing.UNTIL_CLOSE : Framing.CHUNKED) : framing;
+    if (mine === Framing.UNTIL_CLOSE || this.services.draining || this.expects) this.keepAlive = false;
+    this.replyFraming = mine;
+    this.head = undefined;
+    const { output } = this.services;
+    output.begin(this);
+    writeReplyHead(output, head, { framing: mine, minor: this.minor, keepAlive: this.keepAlive, upgrade: false });
+  }
+
+  replyData(buffer: Buffer, start: number, end: number): void {
+    const { output } = this.services;
+    output.begin(this);
+    if (this.phase === "exchange" && this.replyFraming === Framing.CHUNKED) writeChunk(output, buffer, start, end);
+    else output.copy(buffer, start, end);
+  }
+
+  replyEnd(trailers: Head | undefined): void {
+    const { output } = this.services;
+    if (this.replyFraming === Framing.CHUNKED) {
+      output.begin(this);
+      writeLastChunk(output, trailers);
+    }
+    output.flush();
+    this.exchange.finish("done");
+    this.nextRequest();
+  }
+
+  private nextRequest(): void {
+    if (this.phase !== "exchange") return;
+    this.view.clear();
+    if (!this.keepAlive || !this.requestDone) {
+      this.closeAfterReply();
+      return;
+    }
+    // A client that does not read gets no further requests served.
+    if (this.congested) {
+      this.after(this.listener.config.timeouts.clientBody);
+      return;
+    }
+    this.awaitRequest();
+    const { held } = this;
+    if (held !== undefined) {
+      this.held = undefined;
+      this.readRequest(held);
+      this.services.output.flush();
+    }
+    if (this.held === undefined || this.wantsBytes) this.resume();
+  }
+
+  /** Nothing can go on before more arrives. */
+  private get wantsBytes(): boolean {
+    return this.phase === "idle" || this.phase === "head" || (this.phase === "exchange" && !this.requestDone && this.requestSent);
+  }
+
+  /** All that is sent has left: go on where the lack of room stopped us. */
+  protected writable(): void {
+    switch (this.phase) {
+      case "tunnel":
+        this.exchange.connection?.resume();
+        return;
+      case "exchange":
+        if (!this.exchange.open) {
+          this.nextRequest();
+          return;
+        }
+        this.within(this.requestDone ? 0 : this.listener.config.timeouts.clientBody);
+        this.exchange.connection?.resume();
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** Asked after each read of the reply: must the target wait? */
+  get replyCongested(): boolean {
+    if (!this.congested || !this.exchange.open) return false;
+    if (this.phase === "exchange") this.within(this.listener.config.timeouts.clientBody);
+    return true;
+  }
+
+  replyError(cause: Cause): void {
+    if (this.expects || !this.requestDone || this.services.draining) this.keepAlive = false;
+    this.writeLocal(CAUSES[cause].status, "");
+    this.exchange.finish(cause);
+    this.nextRequest();
+  }
+
+  replyAbort(): void {
+    if (this.phase !== "exchange") return;
+    this.services.output.flush();
+    // Without a length or chunks only a reset tells the client that something is missing.
+    if (this.replyFraming === Framing.UNTIL_CLOSE) this.abort();
+    else this.leave();
+  }
+
+  private writeLocal(status: number, text: string): void {
+    const { output, network } = this.services;
+    output.begin(this);
+    output.text(localReply(status, text, { keepAlive: this.keepAlive, minor: this.minor, withBody: !this.exchange.toHead, wall: network.clock.wall() }));
+    output.flush();
+  }
+
+  /** An answer of our own to a good request. */
+  private answer(status: number, text: string): true {
+    if (!this.requestDone || this.services.draining) this.keepAlive = false;
+    this.exchange.status = status;
+    this.writeLocal(status, text);
+    this.exchange.finish("local");
+    this.nextRequest();
+    return true;
+  }
+
+  private refuseParse(result: ParseResult): void {
+    const [status, reason] = refusals[result]!;
+    this.refuse("bad-request", status, reason);
+  }
+
+  /** Say no and close. */
+  private refuse(cause: Cause, status: number, reason: string): true {
+    this.keepAlive = false;
+    // Without an exchange nothing is known of the method.
+    if (!this.exchange.open) this.exchange.toHead = false;
+    const { log } = this.services;
+    if (log.allows(cause)) {
+      const { phase } = CAUSES[cause];
+      log.write("info", { cause, phase, status, detail: reason, client: `${this.view.clientAddress}:${this.view.clientPort}`, listener: this.listener.config.name }, "Request refused");
+    }
+    this.exchange.status = status;
+    this.writeLocal(status, status === 503 ? "" : reason);
+    this.exchange.finish(cause);
+    this.closeAfterReply();
+    return true;
+  }
+
+  /** Close so that the client reads what was sent: FIN, then read on for a while (RFC 9112 section 9.6). */
+  private closeAfterReply(): void {
+    if (this.phase === "closed") return;
+    this.head = undefined;
+    this.held = undefined;
+    this.phase = "linger";
+    this.lingered = 0;
+    this.shutdown();
+    if (this.clientEnded) this.end();
+    else {
+      this.resume();
+      this.after(LINGER);
+    }
+  }
+
+  /** Nothing more to say; what was queued still goes out. */
+  private leave(): void {
+    this.phase = "linger";
+    this.shutdown();
+    this.after(LINGER);
+  }
+
+  // Tunnels.
+
+  switchProtocols(head: ReplyHead, connection: UpstreamConnection): void {
+    const { output } = this.services;
+    output.begin(this);
+    writeReplyHead(output, head, { framing: Framing.NONE, minor: this.minor, keepAlive: true, upgrade: true });
+    this.phase = "tunnel";
+    this.head = undefined;
+    connection.joinTunnel(this);
+    const { held } = this;
+    this.held = undefined;
+    if (held !== undefined) connection.write(held, 0, held.length, true);
+    this.resume();
+    this.tunnelActive();
+  }
+
+  tunnelActive(): void {
+    this.after(this.listener.config.timeouts.tunnelIdle);
+  }
+
+  tunnelTargetEnded(): void {
+    this.targetEnded = true;
+  }
+
+  tunnelClosed(broken: boolean): void {
+    if (this.phase !== "tunnel") return;
+    this.exchange.finish("done");
+    if (broken) this.abort();
+    else this.end();
+  }
+
+  // Its end.
+
+  onEnd(): void {
+    this.clientEnded = true;
+    switch (this.phase) {
+      case "tunnel": {
+        const connection = this.exchange.connection!;
+        connection.tunnelPeerEnded();
+        relayEnd(connection, this.targetEnded, this);
+        return;
+      }
+      case "exchange":
+        if (this.exchange.open) {
+          // Like nginx and Envoy: who hangs up does not wait for the answer.
+          this.exchange.finish("client-closed");
+          this.abort();
+        } else this.end();
+        return;
+      case "closed":
+        return;
+      default:
+        this.end();
+    }
+  }
+
+  /** The target's side gets what is queued for it, then its end. */
+  private leaveTunnel(broken: boolean): void {
+    const { connection } = this.exchange;
+    this.exchange.connection = undefined;
+    this.exchange.finish("done");
+    connection?.leaveTunnel(broken);
+  }
+
+  protected closed(error: Error | undefined): void {
+    const tunnel = this.phase === "tunnel";
+    this.phase = "closed";
+    this.head = undefined;
+    this.held = undefined;
+    this.view.clear();
+    this.listener.remove(this);
+    if (tunnel) this.leaveTunnel(error !== undefined);
+    else this.exchange.finish("client-closed");
+  }
+
+  onConnectError(): void {
+    // Accepted sockets are connected.
+  }
+
+  onDeadline(): void {
+    const { exchange } = this;
+    switch (this.phase) {
+      case "idle":
+        this.closeAfterReply();
+        return;
+      case "head":
+        this.refuse("client-header-timeout", 408, "request head took too long");
+        return;
+      case "exchange":
+        this.exchangeDeadline();
+        return;
+      case "tunnel":
+        exchange.finish("idle-timeout");
+        this.abort();
+        return;
+      case "linger":
+        this.abort();
+        return;
+      default:
+        return;
+    }
+  }
+
+  private exchangeDeadline(): void {
+    const { exchange } = this;
+    const { now } = this.services.network.clock;
+    if (this.requestEndsAt !== 0 && now >= this.requestEndsAt) {
+      if (exchange.hasReply || !exchange.open) {
+        exchange.finish("request-timeout");
+        this.abort();
+      } else exchange.fail("request-timeout", "");
+    } else if (this.congested) {
+      exchange.finish("client-write-timeout");
+      this.abort();
+    } else if (!this.requestDone && this.requestSent && this.exchange.connection?.congested !== true) {
+      if (exchange.hasReply) {
+        exchange.finish("client-body-timeout");
+        this.abort();
+      } else this.refuse("client-body-timeout", 408, "request body took too long");
+    }
+  }
+
+  drain(): void {
+    if (this.phase === "idle") this.after(DRAIN_IDLE);
+  }
+
+  describe(): { client: string; method: string; host: string; path: string; requestId: string } {
+    const known = this.view.hasHead;
+    return {
+      client: `${this.view.clientAddress}:${this.view.clientPort}`,
+      method: known ? this.view.method : "",
+      host: known ? this.view.host : "",
+      path: known ? this.view.path : "",
+      requestId: this.requestId ?? "",
+    };
+  }
+}
+
+/** RFC 9110 section 9.2.2. */
+function isIdempotent(head: RequestHead): boolean {
+  return head.methodIs("GET") || head.methodIs("PUT") || head.methodIs("DELETE") || head.methodIs("OPTIONS");
+}

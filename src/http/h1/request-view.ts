@@ -1,0 +1,73 @@
+/** An HTTP/1 request as router and policies see it: strings are made when somebody asks, from the bytes that came. */
+import type { RoutingRequest } from "../../policies/policy.ts";
+import type { HeadLimits, RequestHead } from "./head.ts";
+
+export class RequestView implements RoutingRequest {
+  readonly protocol = "http";
+  clientAddress = "";
+  clientPort = 0;
+  private scratch: RequestHead;
+  private buffer: Buffer | undefined = undefined;
+  private at = 0;
+  private end = 0;
+  private limits: HeadLimits | undefined = undefined;
+
+  /** @param scratch the worker's parser, which may be holding another message by the time that somebody asks */
+  constructor(scratch: RequestHead) {
+    this.scratch = scratch;
+  }
+
+  /** Look at the head that was parsed just now from buffer[at, end). */
+  show(buffer: Buffer, at: number, end: number, limits: HeadLimits): void {
+    this.buffer = buffer;
+    this.at = at;
+    this.end = end;
+    this.limits = limits;
+  }
+
+  /** Let go of the bytes. */
+  clear(): void {
+    this.buffer = undefined;
+  }
+
+  get hasHead(): boolean {
+    return this.buffer !== undefined;
+  }
+
+  /** A view of its own for code that may keep it. */
+  copy(): RequestView {
+    const copy = new RequestView(this.scratch);
+    copy.clientAddress = this.clientAddress;
+    copy.clientPort = this.clientPort;
+    copy.buffer = this.buffer;
+    copy.at = this.at;
+    copy.end = this.end;
+    copy.limits = this.limits;
+    return copy;
+  }
+
+  /** The head, parsed once more if the parser has moved on. It parsed before, so it parses again. */
+  get head(): RequestHead {
+    const { scratch, buffer } = this;
+    if (buffer !== undefined && (scratch.buffer !== buffer || scratch.parsedAt !== this.at)) {
+      scratch.parse(buffer, this.at, this.end, this.limits!);
+    }
+    return scratch;
+  }
+
+  get method(): string {
+    return this.head.method;
+  }
+
+  get host(): string {
+    return this.head.host;
+  }
+
+  get path(): string {
+    return this.head.target;
+  }
+
+  header(name: string): string | undefined {
+    return this.head.get(name.toLowerCase());
+  }
+}

@@ -1,0 +1,393 @@
+/**
+ * One HTTP/1 connection to a target: writes requests, reads replies, goes back to the pool when both are whole.
+ * It knows the wire and nothing of balancing; what a failure means is the exchange's to say.
+ */
+import { Connection } from "../../net/connection.ts";
+import type { NetSocket } from "../../net/network.ts";
+import { relayData, relayEnd } from "../../net/relay.ts";
+import { connectCause, type Cause } from "../../observability/cause.ts";
+import { OPEN_CONNECTIONS, TOTAL_CONNECTS } from "../../scoreboard/scoreboard.ts";
+import type { Pooled, Target } from "../../upstream/target.ts";
+import type { Upstream } from "../../upstream/upstream.ts";
+import type { Exchange } from "../exchange.ts";
+import { Name } from "../fields.ts";
+import type { Services } from "../services.ts";
+import { BodyReader, Event } from "./body.ts";
+import { writeChunk, writeLastChunk } from "./forward.ts";
+import { Framing, Parse, refusals, type FramingKind, type Head } from "./head.ts";
+
+type Phase = "connecting" | "idle" | "head" | "body" | "tunnel" | "closed";
+
+export class UpstreamConnection extends Connection implements Pooled {
+  readonly target: Target;
+  private readonly services: Services;
+  /** The upstream of the exchange of the moment: its timeouts and limits hold. */
+  private upstream: Upstream;
+  private exchange: Exchange | undefined = undefined;
+  private phase: Phase = "connecting";
+  private readonly body = new BodyReader();
+  /** A reply head that came in pieces. */
+  private partial: Buffer | undefined = undefined;
+  /** How the request's body goes out. */
+  private requestFraming: FramingKind = Framing.NONE;
+  private requestDone = false;
+  /** It served an exchange before this one. */
+  private reused = false;
+  /** As far as the reply's head says, another request may follow. */
+  private keepAlive = false;
+  private peer: Connection | undefined = undefined;
+  private peerEnded = false;
+
+  constructor(target: Target, upstream: Upstream, services: Services) {
+    super(services.wheel);
+    this.target = target;
+    this.upstream = upstream;
+    this.services = services;
+    target.counters.add(OPEN_CONNECTIONS, 1);
+  }
+
+  connect(): void {
+    this.target.counters.add(TOTAL_CONNECTS, 1);
+    this.after(this.upstream.config.timeouts.connect);
+    this.services.network.connect(this.target.address, this);
+  }
+
+  /** Work for this exchange from now on. */
+  attach(exchange: Exchange): void {
+    this.exchange = exchange;
+    this.upstream = exchange.upstream!;
+    this.requestDone = false;
+    if (this.phase === "idle") {
+      this.reused = true;
+      this.phase = "head";
+    }
+  }
+
+  private after(milliseconds: number): void {
+    if (milliseconds > 0) this.wheel.schedule(this, this.services.network.clock.now + milliseconds);
+    else this.wheel.cancel(this);
+  }
+
+  protected opened(_socket: NetSocket): void {
+    if (this.phase !== "connecting") {
+      // Given up while it connected.
+      this.abort();
+      return;
+    }
+    this.phase = "head";
+    this.wheel.cancel(this);
+    this.exchange!.connected(this);
+  }
+
+  onConnectError(code: string): void {
+    if (this.phase === "closed") return;
+    this.lost(connectCause(code), code);
+  }
+
+  // The request's way out.
+
+  /** The head is written; this is how its body follows. */
+  requestBody(framing: FramingKind): void {
+    this.requestFraming = framing;
+    this.wheel.cancel(this);
+  }
+
+  requestData(buffer: Buffer, start: number, end: number): void {
+    const { output } = this.services;
+    if (this.requestFraming === Framing.CHUNKED) writeChunk(output, buffer, start, end);
+    else output.copy(buffer, start, end);
+  }
+
+  /** The request is whole: the target has its time to answer. */
+  requestEnd(trailers: Head | undefined): void {
+    if (this.requestFraming === Framing.CHUNKED) writeLastChunk(this.services.output, trailers);
+    this.requestDone = true;
+    if (this.phase === "head") this.after(this.upstream.config.timeouts.response);
+  }
+
+  /** Called when what was given last did not go out whole. */
+  requestStalled(): void {
+    if (this.phase === "head" && !this.requestDone) this.after(this.upstream.config.timeouts.body);
+  }
+
+  protected writable(): void {
+    if (this.phase === "tunnel") {
+      this.peer?.resume();
+      return;
+    }
+    if (this.phase === "head" && !this.requestDone) this.wheel.cancel(this);
+    this.exchange?.requestWritable();
+  }
+
+  // The reply's way in.
+
+  onData(chunk: Buffer): void {
+    switch (this.phase) {
+      case "head":
+        this.readHead(chunk);
+        break;
+      case "body":
+        if (this.readBody(chunk, 0)) this.after(this.upstream.config.timeouts.body);
+        break;
+      case "tunnel":
+        relayData(this, this.peer!, chunk);
+        this.exchange!.tunnelActive();
+        return;
+      case "idle":
+        // Nobody asked: whatever it is, it must not become the answer to the next request.
+        this.target.forgetIdle(this);
+        this.abort();
+        return;
+      default:
+        return;
+    }
+    this.services.output.flush();
+    if (this.exchange?.replyCongested === true) this.pause();
+  }
+
+  private readHead(chunk: Buffer): void {
+    let buffer = chunk;
+    if (this.partial !== undefined) {
+      buffer = Buffer.concat([this.partial, chunk]);
+      this.partial = undefined;
+    }
+    const head = this.services.replyHead;
+    for (let at = 0; ; ) {
+      const result = head.parse(buffer, at, buffer.length, this.upstream.config.limits);
+      if (result === Parse.MORE) {
+        this.partial = at === 0 ? buffer : buffer.subarray(at);
+        return;
+      }
+      if (result !== Parse.OK) {
+        this.spoil("bad-reply", refusals[result]?.[1] ?? "malformed reply");
+        return;
+      }
+      const exchange = this.exchange!;
+      if (head.status === 101) {
+        this.switchProtocols(buffer, head.end);
+        return;
+      }
+      if (head.status < 200) {
+        exchange.interim(head);
+        at = head.end;
+        if (at === buffer.length) return;
+        continue;
+      }
+      const framing = head.framing(exchange.toHead);
+      this.keepAlive = head.keepAlive && framing !== Framing.UNTIL_CLOSE;
+      this.phase = "body";
+      const { end } = head;
+      this.body.begin(framing, head.contentLength, this.upstream.config.limits);
+      exchange.replyHead(head, framing);
+      // Writing may have shown that the client is gone, which ends us too.
+      if (this.exchange === exchange && this.readBody(buffer, end)) this.after(this.upstream.config.timeouts.body);
+      return;
+    }
+  }
+
+  /** True while more of the body is to come. */
+  private readBody(buffer: Buffer, from: number): boolean {
+    const exchange = this.exchange!;
+    const { body } = this;
+    for (let at = from; ; ) {
+      switch (body.next(buffer, at, buffer.length)) {
+        case Event.DATA:
+          exchange.replyData(buffer, body.dataStart, body.dataEnd);
+          if (this.exchange !== exchange) return false;
+          at = body.position;
+          break;
+        case Event.END:
+          this.finishReply(body.position === buffer.length);
+          return false;
+        case Event.MORE:
+          return true;
+        default:
+          this.spoil("bad-reply", body.problem);
+          return false;
+      }
+    }
+  }
+
+  /** @param clean no bytes beyond the reply */
+  private finishReply(clean: boolean): void {
+    const exchange = this.exchange!;
+    this.exchange = undefined;
+    const { trailers } = this.body;
+    if (clean && this.keepAlive && this.requestDone && !this.services.draining && !this.congested) this.keep();
+    else this.retire();
+    exchange.replyEnd(trailers);
+  }
+
+  private keep(): void {
+    this.phase = "idle";
+    if (!this.target.keepIdle(this, this.upstream.config.poolSize)) {
+      this.retire();
+      return;
+    }
+    this.resume();
+    this.after(this.upstream.config.timeouts.idle);
+  }
+
+  private switchProtocols(buffer: Buffer, at: number): void {
+    const exchange = this.exchange!;
+    const head = this.services.replyHead;
+    if (!exchange.asksUpgrade || !head.connectionUpgrade || !head.has(Name.UPGRADE)) {
+      this.spoil("bad-reply", "101 that nobody asked for");
+      return;
+    }
+    this.phase = "tunnel";
+    this.wheel.cancel(this);
+    exchange.switchProtocols(head, this);
+    if (this.exchange !== exchange) return;
+    if (at < buffer.length) exchange.replyData(buffer, at, buffer.length);
+  }
+
+  /** From now on this is one side of a tunnel. */
+  joinTunnel(peer: Connection): void {
+    this.peer = peer;
+  }
+
+  /** The tunnel's other side has sent its last byte. */
+  tunnelPeerEnded(): void {
+    this.peerEnded = true;
+    this.shutdown();
+  }
+
+  /** The client's side is gone. */
+  leaveTunnel(broken: boolean): void {
+    this.exchange = undefined;
+    this.gone();
+    if (broken) this.abort();
+    else this.end();
+  }
+
+  // Its end.
+
+  onEnd(): void {
+    switch (this.phase) {
+      case "idle":
+        this.retire();
+        return;
+      case "tunnel":
+        this.exchange!.tunnelTargetEnded();
+        relayEnd(this.peer!, this.peerEnded, this);
+        return;
+      case "body":
+        if (this.body.framing === Framing.UNTIL_CLOSE) {
+          this.finishReply(false);
+          this.services.output.flush();
+          return;
+        }
+        this.spoil("reply-truncated", `closed after ${this.body.received} bytes of the body`);
+        this.services.output.flush();
+        return;
+      case "head":
+        this.spoil(this.partial === undefined ? "target-closed" : "bad-reply", this.partial === undefined ? "closed before a reply" : "closed within the reply's head");
+        this.services.output.flush();
+        return;
+      default:
+        return;
+    }
+  }
+
+  protected closed(error: Error | undefined): void {
+    const detail = error === undefined ? "closed" : ((error as NodeJS.ErrnoException).code ?? error.message);
+    switch (this.phase) {
+      case "idle":
+        this.target.forgetIdle(this);
+        break;
+      case "connecting":
+        this.lost(error === undefined ? "connect-failed" : connectCause(detail), detail);
+        return;
+      case "head":
+        this.lost(this.partial === undefined ? "target-reset" : "bad-reply", detail);
+        this.services.output.flush();
+        return;
+      case "body":
+        this.lost("reply-truncated", detail);
+        this.services.output.flush();
+        return;
+      case "tunnel": {
+        const { exchange } = this;
+        this.exchange = undefined;
+        this.gone();
+        exchange?.tunnelClosed(error !== undefined);
+        return;
+      }
+      default:
+        return;
+    }
+    this.gone();
+  }
+
+  /** Count it out; exactly once. */
+  private gone(): void {
+    if (this.phase === "closed") return;
+    this.phase = "closed";
+    this.wheel.remove(this);
+    this.target.counters.add(OPEN_CONNECTIONS, -1);
+  }
+
+  /** It is gone or of no use: the exchange decides what follows. */
+  private lost(cause: Cause, detail: string): void {
+    const { exchange } = this;
+    this.exchange = undefined;
+    this.gone();
+    exchange?.attemptFailed(cause, detail, this.reused);
+  }
+
+  /** Close at once, then tell the exchange. */
+  private spoil(cause: Cause, detail: string): void {
+    const { exchange } = this;
+    this.exchange = undefined;
+    this.gone();
+    this.abort();
+    exchange?.attemptFailed(cause, detail, this.reused);
+  }
+
+  onDeadline(): void {
+    switch (this.phase) {
+      case "idle":
+        this.retire();
+        return;
+      case "connecting":
+        this.spoil("connect-timeout", `no connection within ${this.upstream.config.timeouts.connect} ms`);
+        break;
+      case "head":
+        if (this.requestDone) this.spoil("response-timeout", `no reply within ${this.upstream.config.timeouts.response} ms`);
+        else this.spoil("target-write-timeout", `request not read for ${this.upstream.config.timeouts.body} ms`);
+        break;
+      case "body":
+        this.spoil("reply-timeout", `reply stalled for ${this.upstream.config.timeouts.body} ms`);
+        break;
+      default:
+        return;
+    }
+    this.services.output.flush();
+  }
+
+  /** The client cannot take more: its own timeout runs, not ours. */
+  override pause(): void {
+    super.pause();
+    if (this.phase === "body") this.wheel.cancel(this);
+  }
+
+  override resume(): void {
+    super.resume();
+    if (this.phase === "body") this.after(this.upstream.config.timeouts.body);
+  }
+
+  /** The exchange is over for the client: nobody reads the rest. */
+  abandon(): void {
+    this.exchange = undefined;
+    this.gone();
+    this.abort();
+  }
+
+  /** Close in good order. */
+  retire(): void {
+    if (this.phase === "idle") this.target.forgetIdle(this);
+    this.gone();
+    this.end();
+  }
+}

@@ -1,0 +1,25 @@
+/** What every connection of one worker shares: made once, handed down, never global. */
+import type { Network } from "../net/network.ts";
+import type { Output } from "../net/output.ts";
+import type { TimerWheel } from "../net/timers.ts";
+import type { AccessLog } from "../observability/access-log.ts";
+import type { LimitedLog } from "../observability/limited-log.ts";
+import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import type { ReplyHead, RequestHead } from "./h1/head.ts";
+
+export interface Services {
+  readonly network: Network;
+  readonly wheel: TimerWheel;
+  readonly output: Output;
+  readonly board: Scoreboard;
+  /** This worker's row of the scoreboard. */
+  readonly slot: number;
+  readonly log: LimitedLog;
+  /** Undefined: no line an exchange is wanted. */
+  accessLog: AccessLog | undefined;
+  /** Scratch for parsing; what it holds is good until the next parse. */
+  readonly requestHead: RequestHead;
+  readonly replyHead: ReplyHead;
+  /** The worker is going: replies say `Connection: close`. */
+  draining: boolean;
+}

@@ -1,0 +1,118 @@
+/** The seam's production side: Bun's sockets and clock. Thin on purpose: a Bun socket is a NetSocket as it is. */
+import type { Address } from "../config/snapshot.ts";
+import type { Clock, NetListener, NetSocket, Network, SocketOwner } from "./network.ts";
+import { TICK } from "./timers.ts";
+
+type BunSocket = Bun.Socket<SocketOwner>;
+
+/** Handlers shared by both directions; `open` differs for accepted sockets. */
+const connected: Bun.SocketHandler<SocketOwner> = {
+  binaryType: "buffer",
+  open(socket) {
+    socket.data.onOpen(asNetSocket(socket));
+  },
+  data(socket, chunk) {
+    socket.data.onData(chunk);
+  },
+  drain(socket) {
+    socket.data.onDrain();
+  },
+  end(socket) {
+    socket.data.onEnd();
+  },
+  close(socket, error) {
+    socket.data.onClose(error);
+  },
+  error(socket, error) {
+    // A handler threw: a bug of ours. One connection pays for it, the worker goes on.
+    console.error(error);
+    socket.terminate();
+  },
+  connectError(socket, error) {
+    socket.data.onConnectError((error as NodeJS.ErrnoException).code ?? "ECONNREFUSED");
+  },
+};
+
+function asNetSocket(socket: BunSocket): NetSocket {
+  return socket as unknown as NetSocket;
+}
+
+class BunClock implements Clock {
+  now = performance.now();
+  private readonly ticks: ((now: number) => void)[] = [];
+  private interval: Timer | undefined;
+
+  precise(): number {
+    return performance.now();
+  }
+
+  wall(): number {
+    return Date.now();
+  }
+
+  everyTick(tick: (now: number) => void): () => void {
+    this.ticks.push(tick);
+    this.now = performance.now();
+    this.interval ??= setInterval(() => {
+      this.now = performance.now();
+      for (const each of this.ticks) each(this.now);
+    }, TICK);
+    return () => {
+      const at = this.ticks.indexOf(tick);
+      if (at >= 0) this.ticks.splice(at, 1);
+      if (this.ticks.length === 0) {
+        clearInterval(this.interval);
+        this.interval = undefined;
+      }
+    };
+  }
+
+  after(delay: number, run: () => void): () => void {
+    const timer = setTimeout(run, delay);
+    return () => clearTimeout(timer);
+  }
+}
+
+class BunNetwork implements Network {
+  readonly clock = new BunClock();
+
+  random(): number {
+    return Math.random();
+  }
+
+  listen(address: Address, fd: number | undefined, accept: () => SocketOwner): NetListener {
+    const socket: Bun.SocketHandler<SocketOwner> = {
+      ...connected,
+      open(accepted) {
+        const owner = accept();
+        accepted.data = owner;
+        owner.onOpen(asNetSocket(accepted));
+      },
+    };
+    const options = { socket, allowHalfOpen: true };
+    const listener =
+      fd !== undefined
+        ? // Inherited descriptors work but are not in the types.
+          (Bun.listen as unknown as (o: object) => Bun.TCPSocketListener<SocketOwner>)({ ...options, fd })
+        : address.kind === "unix"
+          ? Bun.listen({ ...options, unix: address.path })
+          : Bun.listen({ ...options, hostname: address.host, port: address.port });
+    return {
+      port: "port" in listener ? (listener.port as number) : 0,
+      close: () => listener.stop(),
+    };
+  }
+
+  connect(address: Address, owner: SocketOwner): void {
+    const options = { socket: connected, allowHalfOpen: true, data: owner };
+    const attempt = address.kind === "unix" ? Bun.connect({ ...options, unix: address.path }) : Bun.connect({ ...options, hostname: address.host, port: address.port });
+    // connectError has told the owner already.
+    attempt.catch(ignore);
+  }
+}
+
+function ignore(): void {}
+
+export function bunNetwork(): Network {
+  return new BunNetwork();
+}

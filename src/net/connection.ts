@@ -1,0 +1,127 @@
+/**
+ * A socket with what every owner of one needs: a queue for what the kernel did not take, a deadline, one clear end.
+ * It knows bytes and nothing of any protocol.
+ */
+import type { NetSocket, SocketOwner } from "./network.ts";
+import { Timed, type TimerWheel } from "./timers.ts";
+
+export abstract class Connection extends Timed implements SocketOwner {
+  protected socket: NetSocket | undefined = undefined;
+  protected readonly wheel: TimerWheel;
+  /** What the kernel did not take, oldest first; undefined: nothing waits. */
+  private queue: Buffer[] | undefined = undefined;
+  private reading = true;
+  /** Close as soon as the queue is written. */
+  private ending: "no" | "shutdown" | "end" = "no";
+  private finished = false;
+
+  constructor(wheel: TimerWheel) {
+    super();
+    this.wheel = wheel;
+  }
+
+  // What the protocol does with it.
+  protected abstract opened(socket: NetSocket): void;
+  abstract onData(chunk: Buffer): void;
+  abstract onEnd(): void;
+  /** Gone for good; called exactly once, also after abort(). */
+  protected abstract closed(error: Error | undefined): void;
+  abstract onConnectError(code: string): void;
+  /** All that was queued is written: the source may go on. */
+  protected abstract writable(): void;
+
+  onOpen(socket: NetSocket): void {
+    this.socket = socket;
+    this.opened(socket);
+  }
+
+  onClose(error: Error | undefined): void {
+    if (this.finished) return;
+    this.finished = true;
+    this.socket = undefined;
+    this.queue = undefined;
+    this.wheel.remove(this);
+    this.closed(error);
+  }
+
+  onDrain(): void {
+    const { queue, socket } = this;
+    if (queue === undefined || socket === undefined) return;
+    while (queue.length > 0) {
+      const first = queue[0]!;
+      const taken = socket.write(first, 0, first.length);
+      if (taken < 0) return;
+      if (taken < first.length) {
+        if (taken > 0) queue[0] = first.subarray(taken);
+        return;
+      }
+      queue.shift();
+    }
+    this.queue = undefined;
+    if (this.ending === "shutdown") socket.shutdown();
+    else if (this.ending === "end") socket.end();
+    else this.writable();
+  }
+
+  get isOpen(): boolean {
+    return this.socket !== undefined;
+  }
+
+  /** Something waits for the kernel: stop the source until writable(). */
+  get congested(): boolean {
+    return this.queue !== undefined;
+  }
+
+  /**
+   * Write, or queue what the kernel does not take. `lasting` says that nobody will change `bytes` later;
+   * otherwise what must wait is copied.
+   */
+  write(bytes: Buffer, offset: number, length: number, lasting: boolean): void {
+    const { socket } = this;
+    if (socket === undefined || this.ending !== "no") return;
+    let taken = 0;
+    if (this.queue === undefined) {
+      taken = socket.write(bytes, offset, length);
+      if (taken === length || taken < 0) return;
+      this.queue = [];
+    }
+    const rest = bytes.subarray(offset + taken, offset + length);
+    this.queue.push(lasting ? rest : Buffer.from(rest));
+  }
+
+  pause(): void {
+    if (!this.reading || this.socket === undefined) return;
+    this.reading = false;
+    this.socket.pause();
+  }
+
+  resume(): void {
+    if (this.reading || this.socket === undefined) return;
+    this.reading = true;
+    this.socket.resume();
+  }
+
+  /** FIN after what is queued; reading goes on. */
+  shutdown(): void {
+    if (this.ending !== "no") return;
+    this.ending = "shutdown";
+    if (this.queue === undefined) this.socket?.shutdown();
+  }
+
+  /** FIN after what is queued, then close. */
+  end(): void {
+    if (this.ending === "end") return;
+    this.ending = "end";
+    if (this.queue === undefined) this.socket?.end();
+  }
+
+  /** RST now. */
+  abort(): void {
+    const { socket } = this;
+    if (socket === undefined) return;
+    this.ending = "end";
+    socket.terminate();
+    // Some paths report the close at once, others with the next turn of the loop, a failed connect not at all.
+    this.onClose(undefined);
+  }
+}

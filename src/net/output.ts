@@ -1,0 +1,62 @@
+/**
+ * Gathers what one event produces for one connection, so that head and body leave in one write.
+ *
+ * One for each worker: an event handler begins, appends and flushes before it returns, so nothing is allocated for it.
+ */
+import type { Connection } from "./connection.ts";
+
+const CAPACITY = 128 * 1024;
+/** Larger pieces go straight from where they are; copying more would cost more than a second write. */
+const COPY_LIMIT = 32 * 1024;
+
+export class Output {
+  private readonly bytes = Buffer.allocUnsafeSlow(CAPACITY);
+  private length = 0;
+  private connection: Connection | undefined = undefined;
+
+  /** What is appended from now on goes to this connection. */
+  begin(connection: Connection): void {
+    if (this.connection !== connection) {
+      this.flush();
+      this.connection = connection;
+    }
+  }
+
+  /** Append [start, end) of `source`, which nobody will change later. */
+  copy(source: Buffer, start: number, end: number): void {
+    const length = end - start;
+    if (length <= COPY_LIMIT) {
+      if (this.length + length > CAPACITY) this.send();
+      source.copy(this.bytes, this.length, start, end);
+      this.length += length;
+      return;
+    }
+    let from = start;
+    if (this.length > 0) {
+      const room = Math.min(COPY_LIMIT, CAPACITY - this.length);
+      source.copy(this.bytes, this.length, start, start + room);
+      this.length += room;
+      from += room;
+      this.send();
+    }
+    this.connection!.write(source, from, end - from, true);
+  }
+
+  /** Append text of latin-1 characters. */
+  text(text: string): void {
+    if (this.length + text.length > CAPACITY) this.send();
+    this.length += this.bytes.latin1Write(text, this.length, text.length);
+  }
+
+  /** Write what was gathered. */
+  flush(): void {
+    if (this.length > 0) this.send();
+    this.connection = undefined;
+  }
+
+  private send(): void {
+    const { length } = this;
+    this.length = 0;
+    if (length > 0) this.connection!.write(this.bytes, 0, length, false);
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * Why an exchange ended: one list that log, metrics, events and tests share.
+ *
+ * Each cause names who ended it and in which phase, like HAProxy's termination codes.
+ */
+export const CAUSES = {
+  /** Request and reply are whole. */
+  "done": { side: "none", phase: "-", status: 0 },
+  /** Answered here without an upstream (health path, TRACE, OPTIONS with Max-Forwards 0). */
+  "local": { side: "none", phase: "request", status: 0 },
+  /** The request breaks the protocol or a limit. */
+  "bad-request": { side: "client", phase: "request", status: 400 },
+  "client-header-timeout": { side: "client", phase: "request", status: 408 },
+  "client-body-timeout": { side: "client", phase: "body", status: 408 },
+  "client-closed": { side: "client", phase: "any", status: 499 },
+  "client-write-timeout": { side: "client", phase: "reply", status: 499 },
+  "too-many-connections": { side: "balancer", phase: "accept", status: 503 },
+  "no-route": { side: "balancer", phase: "route", status: 404 },
+  "no-target": { side: "balancer", phase: "pick", status: 503 },
+  "request-timeout": { side: "balancer", phase: "any", status: 504 },
+  "shutdown": { side: "balancer", phase: "any", status: 503 },
+  "connect-refused": { side: "target", phase: "connect", status: 502 },
+  "connect-timeout": { side: "target", phase: "connect", status: 504 },
+  "connect-failed": { side: "target", phase: "connect", status: 502 },
+  "target-closed": { side: "target", phase: "wait", status: 502 },
+  "target-reset": { side: "target", phase: "wait", status: 502 },
+  "bad-reply": { side: "target", phase: "reply", status: 502 },
+  "response-timeout": { side: "target", phase: "wait", status: 504 },
+  "target-write-timeout": { side: "target", phase: "body", status: 504 },
+  "reply-truncated": { side: "target", phase: "reply", status: 502 },
+  "reply-timeout": { side: "target", phase: "reply", status: 504 },
+  /** A tunnel or a tcp connection without a byte for too long. */
+  "idle-timeout": { side: "balancer", phase: "tunnel", status: 0 },
+} as const satisfies Record<string, { side: "none" | "client" | "target" | "balancer"; phase: string; status: number }>;
+
+export type Cause = keyof typeof CAUSES;
+
+/** The cause of a connect that failed with this errno name. */
+export function connectCause(code: string): Cause {
+  return code === "ECONNREFUSED" || code === "ENOENT" ? "connect-refused" : code === "ETIMEDOUT" ? "connect-timeout" : "connect-failed";
+}

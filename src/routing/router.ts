@@ -1,0 +1,84 @@
+/** Which upstream a request goes to: the first route in file order that matches, else the listener's default. */
+import type { RouteConfig } from "../config/snapshot.ts";
+import type { RoutingRequest } from "../policies/policy.ts";
+import { normalizePath } from "./path.ts";
+
+interface Compiled<Upstream> {
+  readonly order: number;
+  readonly config: RouteConfig;
+  readonly prefix: string | undefined;
+  readonly upstream: Upstream;
+}
+
+export class Router<Upstream> {
+  private readonly fallback: Upstream | undefined;
+  /** Routes by exact host, by suffix of a wildcard (".example.org"), and for every host; each in file order. */
+  private readonly exact = new Map<string, Compiled<Upstream>[]>();
+  private readonly suffix = new Map<string, Compiled<Upstream>[]>();
+  private readonly any: Compiled<Upstream>[] = [];
+  private readonly empty: boolean;
+
+  /** @param find the running upstream of a name; names were checked with the config */
+  constructor(routes: readonly RouteConfig[], fallback: Upstream | undefined, find: (name: string) => Upstream) {
+    this.fallback = fallback;
+    this.empty = routes.length === 0;
+    for (const [order, config] of routes.entries()) {
+      const prefix = config.pathPrefix === undefined ? undefined : config.pathPrefix.replace(/\/+$/, "");
+      const route = { order, config, prefix, upstream: find(config.upstream) };
+      if (config.hosts.length === 0) this.any.push(route);
+      for (const host of config.hosts) {
+        if (host === "*") this.any.push(route);
+        else if (host.startsWith("*.")) append(this.suffix, host.slice(1), route);
+        else append(this.exact, host, route);
+      }
+    }
+  }
+
+  /** Undefined: no route and no default. Costs nothing when there are no routes. */
+  route(request: RoutingRequest): Upstream | undefined {
+    if (this.empty) return this.fallback;
+    const host = hostOnly(request.host);
+    const path = normalizePath(request.path);
+    let best = firstMatch(this.any, request, path, undefined);
+    best = firstMatch(this.exact.get(host), request, path, best);
+    if (this.suffix.size > 0) {
+      for (let dot = host.indexOf("."); dot >= 0; dot = host.indexOf(".", dot + 1)) best = firstMatch(this.suffix.get(host.slice(dot)), request, path, best);
+    }
+    return best === undefined ? this.fallback : best.upstream;
+  }
+}
+
+function append<Upstream>(map: Map<string, Compiled<Upstream>[]>, key: string, route: Compiled<Upstream>): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [route]);
+  else list.push(route);
+}
+
+/** The first of `routes` that matches and stands before `best`; else `best`. */
+function firstMatch<Upstream>(routes: readonly Compiled<Upstream>[] | undefined, request: RoutingRequest, path: string, best: Compiled<Upstream> | undefined): Compiled<Upstream> | undefined {
+  if (routes === undefined) return best;
+  for (const route of routes) {
+    if (best !== undefined && route.order >= best.order) return best;
+    if (matches(route, request, path)) return route;
+  }
+  return best;
+}
+
+function matches(route: Compiled<unknown>, request: RoutingRequest, path: string): boolean {
+  const { prefix, config } = route;
+  // Whole segments: /v1 matches /v1 and /v1/x, not /v10.
+  if (prefix !== undefined && !(path.startsWith(prefix) && (path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f))) return false;
+  if (config.methods.length > 0 && !config.methods.includes(request.method)) return false;
+  for (const { name, value } of config.headers) {
+    const found = request.header(name);
+    if (found === undefined || (value !== undefined && found !== value)) return false;
+  }
+  return true;
+}
+
+/** Lower case, without port and without the final dot of a fully qualified name. */
+function hostOnly(host: string): string {
+  const end = host.startsWith("[") ? host.indexOf("]") + 1 : host.indexOf(":");
+  const name = (end > 0 ? host.slice(0, end) : host).toLowerCase();
+  return name.endsWith(".") ? name.slice(0, -1) : name;
+}

@@ -1,0 +1,175 @@
+/**
+ * The data plane of one worker, or of one process in library mode: takes snapshots, accepts clients, hands them to http or tcp.
+ * It owns what its connections share; which listening sockets there are is its caller's business.
+ */
+import type { ListenerConfig, Snapshot, UpstreamConfig } from "../config/snapshot.ts";
+import { ReplyHead, RequestHead } from "../http/h1/head.ts";
+import { ClientConnection } from "../http/h1/client-connection.ts";
+import type { Services } from "../http/services.ts";
+import type { NetListener, Network, SocketOwner } from "../net/network.ts";
+import { Output } from "../net/output.ts";
+import { TimerWheel } from "../net/timers.ts";
+import { AccessLog } from "../observability/access-log.ts";
+import { LimitedLog } from "../observability/limited-log.ts";
+import type { Log } from "../observability/log.ts";
+import { loadPolicyModule } from "../policies/module.ts";
+import type { PolicyFactory } from "../policies/policy.ts";
+import { builtinPolicy } from "../policies/registry.ts";
+import { Listener } from "../routing/listener.ts";
+import { Router } from "../routing/router.ts";
+import { MAX_LISTENERS, type Scoreboard } from "../scoreboard/scoreboard.ts";
+import { TcpClient } from "../tcp/relay.ts";
+import { Target } from "../upstream/target.ts";
+import { Upstream } from "../upstream/upstream.ts";
+
+export interface DataPlaneOptions {
+  readonly network: Network;
+  readonly scoreboard: Scoreboard;
+  /** This worker's row of the scoreboard. */
+  readonly slot: number;
+  readonly log: Log;
+  /** Access lines as JSON; default false. */
+  readonly jsonAccessLog?: boolean;
+  /** Policies made in code, by the name that the config gives; for the library. */
+  readonly policies?: ReadonlyMap<string, PolicyFactory>;
+}
+
+/** The most fields that any config may allow in a head. */
+const MAX_FIELDS = 1000;
+
+export class DataPlane {
+  private readonly options: DataPlaneOptions;
+  private readonly services: Services;
+  private readonly listeners = new Map<string, Listener>();
+  private readonly sockets: NetListener[] = [];
+  private targets = new Map<string, Target>();
+  private upstreams = new Map<string, Upstream>();
+  private snapshot: Snapshot | undefined = undefined;
+  private readonly stopTicks: () => void;
+  private whenEmpty: (() => void) | undefined = undefined;
+
+  constructor(options: DataPlaneOptions) {
+    const { network, scoreboard, slot, log } = options;
+    this.options = options;
+    this.services = {
+      network,
+      wheel: new TimerWheel(network.clock.now),
+      output: new Output(),
+      board: scoreboard,
+      slot,
+      log: new LimitedLog(log, network.clock),
+      accessLog: undefined,
+      requestHead: new RequestHead(MAX_FIELDS),
+      replyHead: new ReplyHead(MAX_FIELDS),
+      draining: false,
+    };
+    this.stopTicks = network.clock.everyTick((now) => this.tick(now));
+  }
+
+  private tick(now: number): void {
+    this.services.wheel.sweep(now);
+    this.services.accessLog?.flush();
+    if (this.whenEmpty !== undefined && this.openClients === 0) this.whenEmpty();
+  }
+
+  /**
+   * Run this snapshot from the next request on; what is in flight ends on the one it began with.
+   * @throws when a policy does not load: then nothing has changed
+   */
+  async apply(snapshot: Snapshot): Promise<void> {
+    const factories = new Map<UpstreamConfig, PolicyFactory>();
+    for (const upstream of snapshot.upstreams) factories.set(upstream, await this.policyFactory(upstream));
+    this.snapshot = snapshot;
+    this.services.accessLog = snapshot.log.access ? (this.services.accessLog ?? new AccessLog(this.options.jsonAccessLog === true, () => this.services.network.clock.wall())) : undefined;
+    this.buildUpstreams(snapshot, factories);
+    for (const [index, config] of snapshot.listeners.entries()) {
+      const router = this.router(config);
+      const running = this.listeners.get(config.name);
+      if (running !== undefined) running.apply(config, router, snapshot.maxConnections);
+      else {
+        const { board, slot } = this.services;
+        this.listeners.set(config.name, new Listener(index % MAX_LISTENERS, config, router, snapshot.maxConnections, board, slot));
+      }
+    }
+  }
+
+  private async policyFactory(upstream: UpstreamConfig): Promise<PolicyFactory> {
+    const { policy } = upstream;
+    if (policy.kind === "module") return loadPolicyModule(policy.path, policy.version);
+    return this.options.policies?.get(policy.name) ?? builtinPolicy(policy.name);
+  }
+
+  /** Targets that stay keep their connections and counters; an upstream that did not change keeps its policy too. */
+  private buildUpstreams(snapshot: Snapshot, factories: ReadonlyMap<UpstreamConfig, PolicyFactory>): void {
+    const { network, board, slot } = this.services;
+    const targets = new Map<string, Target>();
+    const upstreams = new Map<string, Upstream>();
+    for (const config of snapshot.upstreams) {
+      const members = config.targets.map((target) => {
+        const key = `${target.slot} ${target.name} ${target.weight}`;
+        const kept = this.targets.get(key) ?? new Target(target, board, slot);
+        targets.set(key, kept);
+        return kept;
+      });
+      const before = this.upstreams.get(config.name);
+      const samePolicy = before !== undefined && JSON.stringify(before.config.policy) === JSON.stringify(config.policy);
+      const policy = samePolicy ? before.policy : factories.get(config)!({ cursor: () => board.nextCursor(config.slot), random: () => network.random() });
+      upstreams.set(config.name, new Upstream(config, members, policy, board, network.clock, this.options.log));
+    }
+    for (const [key, target] of this.targets) if (targets.get(key) !== target) target.retire();
+    this.targets = targets;
+    this.upstreams = upstreams;
+  }
+
+  private router(listener: ListenerConfig): Router<Upstream> {
+    const routes = listener.protocol === "http" ? this.snapshot!.routes : [];
+    const fallback = listener.upstream === undefined ? undefined : this.upstreams.get(listener.upstream);
+    return new Router(routes, fallback, (name) => this.upstreams.get(name)!);
+  }
+
+  /** Accept on a listener of the snapshot: on an inherited descriptor, or on its own address. */
+  open(listenerName: string, fd?: number): NetListener {
+    const listener = this.listeners.get(listenerName);
+    if (listener === undefined) throw new Error(`no listener "${listenerName}" in the snapshot`);
+    const { services } = this;
+    const accept = listener.config.protocol === "http" ? (): SocketOwner => new ClientConnection(listener, services) : (): SocketOwner => new TcpClient(listener, services);
+    const socket = services.network.listen(listener.config.address, fd, accept);
+    this.sockets.push(socket);
+    return socket;
+  }
+
+  /** Open client connections. */
+  get openClients(): number {
+    let open = 0;
+    for (const listener of this.listeners.values()) open += listener.clients.size;
+    return open;
+  }
+
+  /** Stop accepting; resolves when the last client has gone, or after `timeout` ms, when what is left is cut. */
+  async drain(timeout: number): Promise<void> {
+    this.services.draining = true;
+    this.closeSockets();
+    for (const listener of this.listeners.values()) for (const client of listener.clients) client.drain();
+    await new Promise<void>((resolve) => {
+      const cancel = this.services.network.clock.after(timeout, resolve);
+      this.whenEmpty = () => {
+        cancel();
+        resolve();
+      };
+    });
+    this.stop();
+  }
+
+  /** Cut everything now. */
+  stop(): void {
+    this.closeSockets();
+    for (const listener of this.listeners.values()) for (const client of [...listener.clients]) client.abort();
+    for (const target of this.targets.values()) target.retire();
+    this.services.accessLog?.flush();
+    this.stopTicks();
+  }
+
+  private closeSockets(): void {
+    for (const socket of this.sockets.splice(0)) socket.close();
+  }
+}
