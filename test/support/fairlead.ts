@@ -3,9 +3,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { until } from "./until.ts";
+import { sleep, until } from "./until.ts";
 
-const BINARY = resolve(import.meta.dir, "../../bin/fairlead");
+/** Another build of it can be put to the same tests. */
+const BINARY = resolve(process.env["FAIRLEAD_BINARY"] ?? join(import.meta.dir, "../../bin/fairlead"));
 /** Start-up on a busy two-core machine. */
 const START_PATIENCE = 15_000;
 
@@ -72,6 +73,7 @@ export class Fairlead {
       );
     } catch (error) {
       await fairlead.kill();
+      await sleep(100); // What it said last may still be in the pipe.
       throw new Error(`${String(error)}\n${toml}\n${fairlead.lines.join("\n")}`);
     }
     return fairlead;

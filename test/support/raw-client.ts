@@ -34,6 +34,12 @@ export class RawClient extends RawConnection {
     return this;
   }
 
+  /** What was received so far counts as read. */
+  skip(): this {
+    this.taken = this.reader.messages.length;
+    return this;
+  }
+
   /** The head of the next reply (an interim one counts); its body may still be on the way. */
   async nextHead(patience?: number): Promise<Message> {
     const at = this.taken++;

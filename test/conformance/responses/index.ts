@@ -1,0 +1,5 @@
+/** All response cases. */
+import { framing } from "./framing.ts";
+import { syntax } from "./syntax.ts";
+
+export const responseCases = [...framing, ...syntax];
