@@ -77,6 +77,7 @@ export class HealthChecker {
     this.watches = new Map();
     const groups = new Map<string, Group>();
     const fresh: Watch[] = [];
+    const replaced: Watch[] = [];
     for (const upstream of snapshot.upstreams) {
       const group = new Group(upstream, this.groups.get(upstream.name));
       groups.set(upstream.name, group);
@@ -84,13 +85,16 @@ export class HealthChecker {
         const known = before.get(target.slot);
         const watch = this.carryOver(known, group, target) ?? this.adopt(group, target, options, known);
         this.watches.set(target.slot, watch);
-        if (watch === known) before.delete(target.slot);
-        else if (group.config !== undefined) fresh.push(watch);
+        if (watch !== known) {
+          if (known !== undefined) replaced.push(known);
+          if (group.config !== undefined) fresh.push(watch);
+        }
         group.add(watch.health.up);
       }
     }
     this.groups = groups;
-    this.halt(before.values());
+    for (const [slot, watch] of before) if (!this.watches.has(slot)) replaced.push(watch);
+    this.halt(replaced);
     for (const watch of fresh) {
       watch.start = () => this.run(watch);
       this.wait(watch, firstDelay(watch.group.config!.interval, fresh.length, this.network.random()));
