@@ -103,25 +103,25 @@ export interface ResponseCase {
   /** latin1 bytes that the back end sends. */
   readonly send: string;
   /** What the back end does after the last byte. */
-  readonly then: "stay" | "end" | "reset";
+  readonly after: "stay" | "end" | "reset";
   readonly verdict: ResponseVerdict;
 }
 
 type ReplyWish = Omit<Extract<ResponseVerdict, { kind: "reply" }>, "kind">;
-type Ending = ResponseCase["then"];
+type Ending = ResponseCase["after"];
 
-export function gives(name: string, source: string, send: string, wish: ReplyWish, then: Ending = "stay", method = "GET"): ResponseCase {
-  return { name, source, method, send, then, verdict: { kind: "reply", ...wish } };
+export function gives(name: string, source: string, send: string, wish: ReplyWish, after: Ending = "stay", method = "GET"): ResponseCase {
+  return { name, source, method, send, after, verdict: { kind: "reply", ...wish } };
 }
 
-export function bad(name: string, source: string, send: string, then: Ending = "stay"): ResponseCase {
-  return { name, source, method: "GET", send, then, verdict: { kind: "bad" } };
+export function bad(name: string, source: string, send: string, after: Ending = "stay"): ResponseCase {
+  return { name, source, method: "GET", send, after, verdict: { kind: "bad" } };
 }
 
-export function broken(name: string, source: string, send: string, then: Ending = "stay"): ResponseCase {
-  return { name, source, method: "GET", send, then, verdict: { kind: "broken" } };
+export function broken(name: string, source: string, send: string, after: Ending = "stay"): ResponseCase {
+  return { name, source, method: "GET", send, after, verdict: { kind: "broken" } };
 }
 
-export function open(name: string, source: string, send: string, body: string, then: Ending = "stay"): ResponseCase {
-  return { name, source, method: "GET", send, then, verdict: { kind: "either", body } };
+export function open(name: string, source: string, send: string, body: string, after: Ending = "stay"): ResponseCase {
+  return { name, source, method: "GET", send, after, verdict: { kind: "either", body } };
 }

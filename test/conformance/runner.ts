@@ -172,7 +172,7 @@ async function judge(lane: Lane, { verdict }: RequestCase, client: RawClient): P
       const last = finals(client).at(-1)?.status ?? 0;
       demand(finals(client).length === verdict.before + 1, `${verdict.before + 1} replies expected, got ${got(client)}`);
       demand(verdict.statuses.includes(last), `status ${verdict.statuses.join(" or ")} expected, got ${got(client)}`);
-      expectRequests(backend, Array<Expected>(verdict.before).fill({}));
+      expectRequests(backend, Array.from({ length: verdict.before }, () => ({})));
       return;
     }
     case "forwarded":
@@ -227,8 +227,8 @@ function answering(test: ResponseCase, parts: Buffer[]): Script {
     if (request.target !== "/case") return sayWhich(request, connection);
     await request.ended;
     await connection.segments(parts);
-    if (test.then === "end") connection.end();
-    else if (test.then === "reset") connection.reset();
+    if (test.after === "end") connection.end();
+    else if (test.after === "reset") connection.reset();
     return undefined;
   };
 }

@@ -74,7 +74,7 @@ export class Fairlead {
     } catch (error) {
       await fairlead.kill();
       await sleep(100); // What it said last may still be in the pipe.
-      throw new Error(`${String(error)}\n${toml}\n${fairlead.lines.join("\n")}`);
+      throw new Error(`${String(error)}\n${toml}\n${fairlead.lines.join("\n")}`, { cause: error });
     }
     return fairlead;
   }
@@ -107,7 +107,7 @@ export class Fairlead {
   /** The first line of the log, from line `from` on, for which `test` holds. */
   line(what: string, test: (line: LogLine) => boolean, from = 0): Promise<LogLine> {
     return until(`a log line: ${what}`, () => this.log.slice(from).find(test)).catch((error: unknown) => {
-      throw new Error(`${String(error)}; the log ends with\n${this.lines.slice(-15).join("\n")}`);
+      throw new Error(`${String(error)}; the log ends with\n${this.lines.slice(-15).join("\n")}`, { cause: error });
     });
   }
 

@@ -95,7 +95,7 @@ export class Stage {
   }
 
   async close(): Promise<void> {
-    const results = await Promise.allSettled(this.endings.reverse().map(async (end) => end()));
+    const results = await Promise.allSettled(this.endings.toReversed().map(async (end) => end()));
     this.endings.length = 0;
     for (const result of results) if (result.status === "rejected") throw result.reason;
   }

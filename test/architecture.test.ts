@@ -1,0 +1,87 @@
+/** Holds the house's order: imports point down the data flow, and the data plane sees sockets and time through net/ only. */
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+
+const SRC = resolve(import.meta.dir, "../src");
+
+/** From the top down; a folder may import from itself and from lower ranks. */
+const RANKS: readonly (readonly string[])[] = [
+  ["cli", "library"],
+  ["supervisor"],
+  ["worker"],
+  ["admin", "health", "discovery"],
+  ["http", "tcp"],
+  ["routing"],
+  ["policies"],
+  ["upstream"],
+  ["scoreboard", "net", "observability", "config"],
+];
+
+/** Where sockets, time and chance come through the seam only. */
+const BEHIND_THE_SEAM = new Set(["http", "tcp", "policies", "routing", "upstream", "health"]);
+const FORBIDDEN: Readonly<Record<string, RegExp>> = {
+  "Bun's modules": /\bfrom "bun(?::[^"]*)?"|\bimport\("bun/,
+  "the Bun global": /(?<![\w.$/"'`])Bun\s*\./,
+  "Date.now": /\bDate\s*\.\s*now\b|\bnew Date\(\s*\)/,
+  "performance.now": /\bperformance\s*\.\s*now\b/,
+  "Math.random": /\bMath\s*\.\s*random\b/,
+  "setTimeout or setInterval": /(?<![\w.$])set(?:Timeout|Interval)\s*\(/,
+  "node:net and its kin": /\bfrom "node:(?:net|tls|http|https|http2|dgram|timers)/,
+};
+
+/** The code without comments; strings stay, for imports are strings. */
+function codeOf(file: string): string {
+  return readFileSync(file, "utf8")
+    .replaceAll(/\/\*[\s\S]*?\*\//g, "")
+    .replaceAll(/(^|[^:"'`\\/])\/\/.*$/gm, "$1");
+}
+
+function importsOf(code: string): string[] {
+  return [...code.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*"(\.{1,2}\/[^"]+)"/g)].map(([, path]) => path as string);
+}
+
+function folderOf(file: string): string {
+  const path = relative(SRC, file);
+  return path.includes("/") ? (path.split("/", 1)[0] as string) : "";
+}
+
+function rankOf(folder: string): number {
+  return RANKS.findIndex((rank) => rank.includes(folder));
+}
+
+const files = [...new Bun.Glob("**/*.ts").scanSync(SRC)].map((file) => join(SRC, file)).toSorted();
+
+describe("imports", () => {
+  test("every folder of src/ has its rank", () => {
+    const unknown = new Set(files.map(folderOf).filter((folder) => folder !== "" && rankOf(folder) < 0));
+    expect([...unknown]).toEqual([]);
+  });
+
+  test("point down the data flow, never up or across", () => {
+    const faults: string[] = [];
+    for (const file of files) {
+      const folder = folderOf(file);
+      if (folder === "") continue;
+      for (const path of importsOf(codeOf(file))) {
+        const target = resolve(dirname(file), path);
+        const other = folderOf(target);
+        if (other === folder || !target.startsWith(SRC)) continue;
+        const lowest = rankOf(folder) === RANKS.length - 1;
+        // The lowest rank's folders may use each other.
+        if (rankOf(other) > rankOf(folder) || (lowest && rankOf(other) === rankOf(folder))) continue;
+        faults.push(`${relative(SRC, file)} imports ${relative(SRC, target)}`);
+      }
+    }
+    expect(faults).toEqual([]);
+  });
+});
+
+describe("the data plane", () => {
+  for (const [what, pattern] of Object.entries(FORBIDDEN)) {
+    test(`does not use ${what}`, () => {
+      const users = files.filter((file) => BEHIND_THE_SEAM.has(folderOf(file)) && pattern.test(codeOf(file)));
+      expect(users.map((file) => relative(SRC, file))).toEqual([]);
+    });
+  }
+});
