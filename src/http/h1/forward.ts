@@ -76,8 +76,10 @@ export function writeRequestHead(out: Output, head: RequestHead, forward: Reques
   if (upstream.hostHeader.kind !== "client" || head.form === "absolute") drop |= 1 << Name.HOST;
   if (forward.requestId !== undefined) drop |= 1 << Name.X_REQUEST_ID;
   if (head.has(Name.MAX_FORWARDS) && head.methodIs("OPTIONS")) drop |= 1 << Name.MAX_FORWARDS;
+  if (!head.lengthIsPlain) drop |= 1 << Name.CONTENT_LENGTH;
   copyFields(out, head, drop, forward.dropUnderscores);
 
+  if (!head.lengthIsPlain) out.text(`Content-Length: ${head.contentLength}\r\n`);
   if (upstream.hostHeader.kind === "fixed") out.text(`Host: ${upstream.hostHeader.value}\r\n`);
   else if (upstream.hostHeader.kind === "target" || head.hostEnd === head.hostStart) out.text(`Host: ${forward.targetName}\r\n`);
   else if (head.form === "absolute") out.text(`Host: ${head.host}\r\n`);
@@ -143,6 +145,10 @@ export function writeReplyHead(out: Output, head: ReplyHead, forward: ReplyForwa
   let drop = HOP_BY_HOP;
   // RFC 9110 section 8.6: no Content-Length in 1xx and 204.
   if (head.status < 200 || head.status === 204) drop |= 1 << Name.CONTENT_LENGTH;
+  else if (!head.lengthIsPlain) {
+    drop |= 1 << Name.CONTENT_LENGTH;
+    out.text(`Content-Length: ${head.contentLength}\r\n`);
+  }
   copyFields(out, head, drop, false);
   if (forward.framing === Framing.CHUNKED) out.text("Transfer-Encoding: chunked\r\n");
   if (forward.upgrade) out.text(`Connection: upgrade\r\nUpgrade: ${joined(head, Name.UPGRADE)}\r\n`);

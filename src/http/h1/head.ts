@@ -103,6 +103,8 @@ export class Head extends Fields {
   minor = 1;
   /** Value of Content-Length; -1: none. */
   contentLength = -1;
+  /** The Content-Length line may go on as it came: one space, no leading zero, nothing behind. Parsers differ over the rest. */
+  lengthIsPlain = true;
   chunked = false;
   /** Tokens of Connection. */
   connectionClose = false;
@@ -120,6 +122,7 @@ export class Head extends Fields {
     this.buffer = buffer;
     this.count = 0;
     this.contentLength = -1;
+    this.lengthIsPlain = true;
     this.chunked = false;
     this.connectionClose = false;
     this.connectionKeepAlive = false;
@@ -204,6 +207,7 @@ export class Head extends Fields {
         const length = parseDigits(this.buffer, this.valueStart[index]!, this.valueEnd[index]!);
         if (length < 0) return Parse.BAD_CONTENT_LENGTH;
         this.contentLength = length;
+        this.lengthIsPlain = this.isPlain(index);
         return Parse.OK;
       }
       case Name.TRANSFER_ENCODING:
@@ -215,6 +219,13 @@ export class Head extends Fields {
       default:
         return Parse.OK;
     }
+  }
+
+  private isPlain(index: number): boolean {
+    const start = this.valueStart[index]!;
+    const end = this.valueEnd[index]!;
+    const spaced = start - this.nameEnd[index]! === 2 && this.buffer[start - 1] === SP && this.lineEnd[index]! - end === 2;
+    return spaced && (this.buffer[start] !== 0x30 || end - start === 1);
   }
 
   /** RFC 9112 section 6.1: exactly `chunked` is understood. */
@@ -520,7 +531,7 @@ function parseDigits(buffer: Uint8Array, start: number, end: number): number {
   for (let i = start; i < end; i++) {
     const byte = buffer[i]!;
     if ((CLASS[byte]! & DIGIT) === 0) return -1;
-    value = value * 10 + byte - 0x30;
+    value = value * 10 + (byte - 0x30);
   }
   return value <= Number.MAX_SAFE_INTEGER ? value : -1;
 }
