@@ -24,7 +24,7 @@ function wire(bytes: Buffer, head: { start: number; end: number }, chunked: bool
   const start = bytes
     .latin1Slice(head.start, head.end)
     .replace(/^(content-length):[ \t]*0*(\d+)[ \t]*\r$/im, "$1: $2\r")
-    .replace(/^(transfer-encoding):[ \t]*chunked[ \t]*\r$/im, "$1: chunked\r");
+    .replace(/^(transfer-encoding):[ \t]*(chunked)[ \t]*\r$/im, "$1: $2\r");
   if (!chunked) return start + body;
   return `${start}${body === "" ? "" : `${body.length.toString(16)}\r\n${body}\r\n`}0\r\n${trailers.filter(([name]) => !UNWANTED_TRAILER.test(name)).map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`;
 }

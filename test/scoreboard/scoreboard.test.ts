@@ -1,0 +1,70 @@
+/** The scoreboard: exact over processes, no ghosts of the dead. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { OPEN_CONNECTIONS, OPEN_REQUESTS, Scoreboard, TOTAL_REQUESTS } from "../../src/scoreboard/scoreboard.ts";
+
+const directories: string[] = [];
+afterEach(() => {
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+function path(): string {
+  const directory = mkdtempSync(join(tmpdir(), "fairlead-board-"));
+  directories.push(directory);
+  return join(directory, "board");
+}
+
+describe("the scoreboard", () => {
+  test("cursors are exact over processes", async () => {
+    const file = path();
+    const board = Scoreboard.create(file, { workers: 4, targets: 2, upstreams: 2 });
+    const script = `import { Scoreboard } from ${JSON.stringify(join(import.meta.dir, "../../src/scoreboard/scoreboard.ts"))};
+      const board = Scoreboard.open(${JSON.stringify(file)}); for (let i = 0; i < 100000; i++) board.nextCursor(1);`;
+    const children = [1, 2, 3].map(() => Bun.spawn([process.execPath, "-e", script]));
+    for (const child of children) expect(await child.exited).toBe(0);
+    expect(board.nextCursor(1)).toBe(300_000);
+    expect(board.nextCursor(0)).toBe(0);
+  });
+
+  test("is a file of mode 0600 that other processes can open, and refuses other files", () => {
+    const file = path();
+    const board = Scoreboard.create(file, { workers: 2, targets: 10, upstreams: 1 });
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    board.setUp(7, false);
+    const other = Scoreboard.open(file);
+    expect(other.size).toEqual({ workers: 2, targets: 10, upstreams: 1 });
+    expect([other.isUp(6), other.isUp(7)]).toEqual([true, false]);
+    const wrong = path();
+    require("node:fs").writeFileSync(wrong, Buffer.alloc(4096));
+    expect(() => Scoreboard.open(wrong)).toThrow("not a Fairlead scoreboard");
+  });
+
+  test("what a dead worker held is taken back, its totals stay, others keep theirs", () => {
+    const board = Scoreboard.local({ workers: 2, targets: 3, upstreams: 1 });
+    for (const worker of [0, 1]) {
+      const column = board.column(worker, 2);
+      column.add(OPEN_CONNECTIONS, 3);
+      column.add(OPEN_REQUESTS, 2);
+      column.add(TOTAL_REQUESTS, 10);
+      board.addClient(worker, 1, 1);
+    }
+    expect([board.sum(2, OPEN_CONNECTIONS), board.clients, board.clientsOf(1)]).toEqual([6, 2, 2]);
+    board.reclaim(0);
+    expect([board.sum(2, OPEN_CONNECTIONS), board.sum(2, OPEN_REQUESTS), board.sum(2, TOTAL_REQUESTS), board.clients, board.clientsOf(1)]).toEqual([3, 2, 20, 1, 1]);
+  });
+
+  test("each change of health moves the epoch", () => {
+    const board = Scoreboard.local({ workers: 1, targets: 1, upstreams: 1 });
+    const before = board.epoch;
+    board.setUp(0, false);
+    expect(board.epoch).not.toBe(before);
+  });
+
+  test("latencies fall into buckets that double", () => {
+    const board = Scoreboard.local({ workers: 1, targets: 1, upstreams: 1 });
+    for (const ms of [0, 0.2, 0.25, 0.4, 0.5, 1, 64, 1e9]) board.column(0, 0).latency(ms);
+    expect(board.latencies(0)).toEqual([2, 2, 1, 1, 0, 0, 0, 0, 0, 2]);
+  });
+});
