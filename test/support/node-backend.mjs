@@ -19,15 +19,22 @@ const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
 const BLOCK = Buffer.alloc(65_536);
 for (let i = 0; i < BLOCK.length; i++) BLOCK[i] = i % 251;
 
+function drained(response) {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off("drain", done).off("close", done);
+      resolve();
+    };
+    response.on("drain", done).on("close", done);
+  });
+}
+
 async function pour(response, total) {
   for (let sent = 0; sent < total && !response.destroyed; ) {
     const part = BLOCK.subarray(0, Math.min(BLOCK.length, total - sent));
     sent += part.length;
     if (!response.write(part)) {
-      await new Promise((resolve) => {
-        response.once("drain", resolve);
-        response.once("close", resolve);
-      });
+      await drained(response);
     }
   }
   response.end();
@@ -58,7 +65,7 @@ const server = createServer({ requestTimeout: 0, headersTimeout: 0, keepAliveTim
       if (request.headers["content-length"] !== undefined) response.setHeader("Content-Length", request.headers["content-length"]);
       if (request.headers.trailer !== undefined) response.setHeader("Trailer", request.headers.trailer);
       for await (const chunk of request) {
-        if (!response.write(chunk)) await new Promise((resolve) => response.once("drain", resolve).once("close", resolve));
+        if (!response.write(chunk)) await drained(response);
       }
       if (Object.keys(request.trailers).length > 0) response.addTrailers(request.trailers);
       response.end();
