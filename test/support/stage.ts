@@ -4,6 +4,7 @@
  */
 import { afterAll } from "bun:test";
 import { Fairlead, type StartOptions } from "./fairlead.ts";
+import { fullQueue } from "./full-queue.ts";
 import { NodeBackend } from "./node-backend.ts";
 import { freePort } from "./ports.ts";
 import { RawBackend, type Script } from "./raw-backend.ts";
@@ -82,6 +83,13 @@ export class Stage {
     const backend = await NodeBackend.start();
     this.atEnd(() => backend.kill());
     return backend;
+  }
+
+  /** The address of a listener that never accepts and whose queue is full: a connect to it gets no answer. */
+  async fullQueue(): Promise<string> {
+    const { address, close } = await fullQueue();
+    this.atEnd(close);
+    return address;
   }
 
   async client(to: Balanced | number): Promise<RawClient> {

@@ -1,0 +1,183 @@
+/** Bodies of 100 MB both ways, fast and slow: nothing changed, and memory stays flat because a slow reader stops the other side. */
+import { beforeAll, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import type { NodeBackend } from "../../support/node-backend.ts";
+import type { RawBackend } from "../../support/raw-backend.ts";
+import { type Balanced, openStage } from "../../support/stage.ts";
+import { sleep, until } from "../../support/until.ts";
+
+const stage = openStage();
+const MB = 1024 * 1024;
+const TOTAL = 100 * MB;
+/** The most that memory may grow by (rule 9 of what breaks). */
+const GROWTH = 32 * MB;
+/** What the kernels' socket buffers on the way may hold, and Fairlead's own. */
+const ON_THE_WAY = 24 * MB;
+
+const block = Buffer.alloc(65_536);
+for (let i = 0; i < block.length; i++) block[i] = i % 251;
+
+function digestOf(total: number): string {
+  const hash = createHash("sha256");
+  for (let sent = 0; sent < total; sent += block.length) hash.update(sent + block.length > total ? block.subarray(0, total - sent) : block);
+  return hash.digest("hex");
+}
+
+let node: NodeBackend;
+let raw: RawBackend;
+let toNode: Balanced;
+let toRaw: Balanced;
+
+beforeAll(async () => {
+  [node, raw] = [await stage.node(), await stage.backend()];
+  [toNode, toRaw] = [await stage.fairlead({ targets: [node] }), await stage.fairlead({ targets: [raw] })];
+  // What a worker needs once (buffers, compiled code) is no growth.
+  for (let i = 0; i < 2; i++) {
+    const client = await stage.client(toNode);
+    client.request(`POST /hash HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${20 * MB}\r\n\r\n`);
+    await client.pour(20 * MB, block);
+    await client.finalReply(20_000);
+    await client.ask(`GET /bytes/${20 * MB} HTTP/1.1\r\nHost: a.test\r\n\r\n`, 20_000);
+    client.destroy();
+  }
+}, 60_000);
+
+/** The most memory that was seen above what there was before. */
+async function growthWhile(front: Balanced, act: () => Promise<unknown>): Promise<number> {
+  const before = front.fairlead.memory();
+  let most = before;
+  let going = true;
+  const watching = (async () => {
+    while (going) {
+      most = Math.max(most, front.fairlead.memory());
+      await sleep(20);
+    }
+  })();
+  try {
+    await act();
+  } finally {
+    going = false;
+    await watching;
+  }
+  return most - before;
+}
+
+describe("100 MB", () => {
+  test("up with Content-Length arrive as they were sent, in flat memory", async () => {
+    const client = await stage.client(toNode);
+    const growth = await growthWhile(toNode, async () => {
+      client.request(`POST /hash HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${TOTAL}\r\n\r\n`);
+      await client.pour(TOTAL, block);
+      expect(JSON.parse((await client.finalReply(30_000)).text)).toMatchObject({ bytes: TOTAL, sha256: digestOf(TOTAL) });
+    });
+    expect(growth).toBeLessThan(GROWTH);
+  }, 60_000);
+
+  test("up in chunks arrive as they were sent, in flat memory", async () => {
+    const client = await stage.client(toNode);
+    const growth = await growthWhile(toNode, async () => {
+      client.request("POST /hash HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n");
+      const chunk = Buffer.concat([Buffer.from(`${block.length.toString(16)}\r\n`), block, Buffer.from("\r\n")]);
+      await client.pour(chunk.length * (TOTAL / block.length), chunk);
+      client.write("0\r\n\r\n");
+      expect(JSON.parse((await client.finalReply(30_000)).text)).toMatchObject({ bytes: TOTAL, sha256: digestOf(TOTAL) });
+    });
+    expect(growth).toBeLessThan(GROWTH);
+  }, 60_000);
+
+  for (const kind of ["bytes", "chunked"]) {
+    test(`down (${kind}) arrive whole, in flat memory`, async () => {
+      const client = await stage.client(toNode);
+      const growth = await growthWhile(toNode, async () => {
+        const answer = await client.ask(`GET /${kind}/${TOTAL} HTTP/1.1\r\nHost: a.test\r\n\r\n`, 30_000);
+        expect(answer.bodyLength).toBe(TOTAL);
+      });
+      expect(growth).toBeLessThan(GROWTH);
+      client.destroy();
+    }, 60_000);
+  }
+});
+
+describe("backpressure", () => {
+  test("a back end that does not read stops the client, in flat memory, and all arrives when it reads again", async () => {
+    raw.clear(async (request, connection) => {
+      connection.pause();
+      await request.ended;
+      connection.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+    const client = await stage.client(toRaw);
+    let sent = 0;
+    const growth = await growthWhile(toRaw, async () => {
+      client.request(`POST /slow HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${TOTAL}\r\n\r\n`);
+      const pouring = client.pour(TOTAL, block, (bytes) => (sent = bytes));
+      const { connection } = await raw.request();
+      let before = -1;
+      await until(
+        "the client to be stopped",
+        async () => {
+          const same = sent === before;
+          before = sent;
+          await sleep(300);
+          return same && sent === before;
+        },
+        15_000,
+      );
+      expect(sent).toBeLessThan(ON_THE_WAY);
+      connection.resume();
+      await pouring;
+      expect((await client.finalReply(30_000)).text).toBe("ok");
+    });
+    expect(raw.requests[0]?.bodyLength).toBe(TOTAL);
+    expect(growth).toBeLessThan(GROWTH);
+    raw.clear();
+  }, 60_000);
+
+  test("a client that does not read stops the back end, in flat memory, and all arrives when it reads again", async () => {
+    let sent = 0;
+    raw.clear(async (_, connection) => {
+      connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${TOTAL}\r\n\r\n`);
+      await connection.pour(TOTAL, block, (bytes) => (sent = bytes));
+    });
+    const client = await stage.client(toRaw);
+    const growth = await growthWhile(toRaw, async () => {
+      client.request("GET /slow HTTP/1.1\r\nHost: a.test\r\n\r\n");
+      client.pause();
+      let before = -1;
+      await until(
+        "the back end to be stopped",
+        async () => {
+          const same = sent > 0 && sent === before;
+          before = sent;
+          await sleep(300);
+          return same && sent === before;
+        },
+        15_000,
+      );
+      expect(sent).toBeLessThan(ON_THE_WAY);
+      client.resume();
+      expect((await client.finalReply(30_000)).bodyLength).toBe(TOTAL);
+    });
+    expect(growth).toBeLessThan(GROWTH);
+    client.destroy();
+  }, 60_000);
+
+  test("20 clients that never read their 100 MB leave memory flat and a bystander served", async () => {
+    raw.clear(async (request, connection) => {
+      if (request.target === "/small") return connection.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${TOTAL}\r\n\r\n`);
+      return connection.pour(TOTAL, block);
+    });
+    const growth = await growthWhile(toRaw, async () => {
+      const clients = await Promise.all(Array.from({ length: 20 }, () => stage.client(toRaw)));
+      for (const client of clients) {
+        client.pause();
+        client.request("GET /big HTTP/1.1\r\nHost: a.test\r\n\r\n");
+      }
+      await raw.request(19);
+      const bystander = await stage.client(toRaw);
+      for (let i = 0; i < 50; i++) expect((await bystander.ask("GET /small HTTP/1.1\r\nHost: a.test\r\n\r\n")).text).toBe("ok");
+      for (const client of clients) client.destroy();
+    });
+    expect(growth).toBeLessThan(GROWTH);
+  }, 60_000);
+});
