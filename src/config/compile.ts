@@ -1,0 +1,265 @@
+/** A config whose every value is right by itself becomes a Snapshot, or a list of what does not fit together. */
+import { statSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { distance } from "fastest-levenshtein";
+import { POLICY_NAMES } from "../policies/registry.ts";
+import type { Path } from "./positions.ts";
+import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
+import type { SlotAllocator, SlotPlan } from "./slots.ts";
+import type { HealthCheckConfig, ListenerConfig, PolicyConfig, RouteConfig, Snapshot, UpstreamConfig } from "./snapshot.ts";
+import { formatAddress, parseAddress } from "./values.ts";
+
+/** Something wrong at a path of the config; load.ts finds its place in the file. */
+export interface Problem {
+  readonly path: Path;
+  /** Is it the key that is wrong, or its value? */
+  readonly about: "key" | "value";
+  readonly message: string;
+  readonly hint?: string;
+}
+
+export interface CompileOptions {
+  readonly slots: SlotAllocator;
+  readonly generation: number;
+  /** Relative policy files start here. */
+  readonly directory: string;
+  /** Policies that exist beyond the built-in ones; for the library. */
+  readonly policies?: readonly string[];
+}
+
+export type Compiled = { readonly ok: true; readonly snapshot: Snapshot; readonly plan: SlotPlan } | { readonly ok: false; readonly problems: readonly Problem[] };
+
+/** `did you mean "x"?` when something known is near. */
+export function nearest(word: string, known: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let least = Math.max(2, Math.ceil(word.length / 3)) + 1;
+  for (const candidate of known) {
+    const far = distance(word.toLowerCase(), candidate.toLowerCase());
+    if (far < least) {
+      least = far;
+      best = candidate;
+    }
+  }
+  return best === undefined ? undefined : `did you mean "${best}"?`;
+}
+
+/** The hint for a name that is not there: the nearest, else all of them. */
+function suggestion(word: string, known: readonly string[]): { hint?: string } {
+  const near = nearest(word, known);
+  if (near !== undefined) return { hint: near };
+  return known.length === 0 ? {} : { hint: `known: ${known.slice(0, 10).join(", ")}${known.length > 10 ? ", …" : ""}` };
+}
+
+export function compile(raw: RawConfig, options: CompileOptions): Compiled {
+  const problems: Problem[] = [];
+  const long = expandShortForm(raw, problems);
+  const listeners = long.listeners ?? [];
+  const upstreams = long.upstreams ?? [];
+  checkListeners(listeners, long, problems);
+  checkNames(upstreams, "upstream", problems);
+  checkReferences(long, problems);
+  const policies = upstreams.map((upstream, index) => policyOf(upstream, ["upstreams", index], options, problems));
+  for (const [index, upstream] of upstreams.entries()) checkTargets(upstream, index, problems);
+  if (problems.length > 0) return { ok: false, problems };
+
+  const plan = options.slots.plan(upstreams.map(({ name, targets }) => ({ name, targets: targets.map(({ address }) => ({ name: address })) })));
+  if (plan === undefined) {
+    const { targets, upstreams: groups } = options.slots.capacity;
+    return { ok: false, problems: [{ path: ["upstreams"], about: "key", message: `more targets or upstreams than this process made room for (${targets} targets, ${groups} upstreams)`, hint: "stop and start Fairlead with this config" }] };
+  }
+  const workers = raw.workers === undefined || raw.workers === "auto" ? availableParallelism() : raw.workers;
+  const snapshot: Snapshot = {
+    generation: options.generation,
+    workers,
+    drainTimeout: raw.drain_timeout ?? 30_000,
+    maxConnections: raw.max_connections ?? 50_000,
+    ...(raw.admin === undefined ? {} : { admin: { address: raw.admin.address } }),
+    log: { level: raw.log?.level ?? "info", access: raw.log?.access ?? false },
+    listeners: listeners.map((listener, index) => listenerOf(listener, index, raw)),
+    routes: (long.routes ?? []).map(routeOf),
+    upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, policies[index]!, plan, long.healthPaths)),
+  };
+  return { ok: true, snapshot, plan };
+}
+
+interface LongForm {
+  readonly listeners: RawConfig["listeners"];
+  readonly routes: RawConfig["routes"];
+  readonly upstreams: RawConfig["upstreams"];
+  /** Short form: own check paths by target address. */
+  readonly healthPaths?: ReadonlyMap<string, string>;
+  readonly isShort: boolean;
+}
+
+/** The short form is one listener and one upstream, checked every 5 s: out after one failure, back after one success. */
+function expandShortForm(raw: RawConfig, problems: Problem[]): LongForm {
+  if (raw.targets === undefined) {
+    for (const key of ["address", "protocol"] as const) {
+      if (raw[key] !== undefined) problems.push({ path: [key], about: "key", message: `"${key}" at the top belongs to the short form, which has [[targets]]`, hint: `write it in [[listeners]], or add [[targets]]` });
+    }
+    if (raw.listeners === undefined || raw.listeners.length === 0) problems.push({ path: [], about: "key", message: "nothing to listen on", hint: "add [[listeners]] and [[upstreams]], or just [[targets]]" });
+    return { listeners: raw.listeners, routes: raw.routes, upstreams: raw.upstreams, isShort: false };
+  }
+  for (const key of ["listeners", "routes", "upstreams"] as const) {
+    if (raw[key] !== undefined) problems.push({ path: [key], about: "key", message: `[[${key}]] cannot stand beside the short form's top-level [[targets]]`, hint: "move the targets into [[upstreams.targets]], or leave the rest out" });
+  }
+  const healthPaths = new Map(raw.targets.flatMap(({ address, health_check_endpoint: path }) => (path === undefined ? [] : [[address, path] as const])));
+  return {
+    listeners: [{ name: "default", address: raw.address ?? { kind: "tcp", host: "0.0.0.0", port: 80 }, protocol: raw.protocol ?? "http", upstream: "default", tcp_unavailable: "http-503" }],
+    routes: undefined,
+    upstreams: [
+      {
+        name: "default",
+        targets: raw.targets.map(({ address, weight }) => ({ address, weight })),
+        health_check: { type: healthPaths.size > 0 ? "http" : "tcp", interval: 5_000, rise: 1, fall: 1 },
+      },
+    ],
+    healthPaths,
+    isShort: true,
+  };
+}
+
+function checkNames(items: readonly { readonly name?: string | undefined }[], what: string, problems: Problem[]): void {
+  const seen = new Set<string>();
+  for (const [index, { name }] of items.entries()) {
+    if (name === undefined) continue;
+    if (seen.has(name)) problems.push({ path: [`${what}s`, index, "name"], about: "value", message: `there is already ${what === "upstream" ? "an" : "a"} ${what} "${name}"`, hint: `each ${what} has a name of its own` });
+    seen.add(name);
+  }
+}
+
+function checkListeners(listeners: readonly RawListener[], long: LongForm, problems: Problem[]): void {
+  checkNames(listeners, "listener", problems);
+  if (listeners.length > 64) problems.push({ path: ["listeners", 64], about: "key", message: "more than 64 listeners" });
+  const addresses = new Map<string, number>();
+  for (const [index, listener] of listeners.entries()) {
+    const address = formatAddress(listener.address);
+    const other = addresses.get(address);
+    if (other !== undefined && !address.endsWith(":0")) problems.push({ path: ["listeners", index, "address"], about: "value", message: `${address} is taken by listener ${other + 1}`, hint: "each listener has an address of its own" });
+    addresses.set(address, index);
+    if (listener.upstream !== undefined) continue;
+    if (listener.protocol === "tcp") problems.push({ path: ["listeners", index], about: "key", message: "a tcp listener needs an upstream", hint: 'add upstream = "…"' });
+    else if ((long.routes ?? []).length === 0) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
+  }
+}
+
+function checkReferences(long: LongForm, problems: Problem[]): void {
+  const names = (long.upstreams ?? []).map(({ name }) => name);
+  const check = (kind: "listeners" | "routes", index: number, name: string | undefined): void => {
+    if (name === undefined || names.includes(name)) return;
+    problems.push({ path: [kind, index, "upstream"], about: "value", message: `there is no upstream "${name}"`, ...suggestion(name, names) });
+  };
+  for (const [index, listener] of (long.listeners ?? []).entries()) check("listeners", index, listener.upstream);
+  for (const [index, route] of (long.routes ?? []).entries()) check("routes", index, route.upstream);
+}
+
+function checkTargets(upstream: RawUpstream, index: number, problems: Problem[]): void {
+  const seen = new Set<string>();
+  for (const [at, { address }] of upstream.targets.entries()) {
+    if (seen.has(address)) problems.push({ path: ["upstreams", index, "targets", at, "address"], about: "value", message: `${address} is in upstream "${upstream.name}" already`, hint: "give it a weight instead of naming it twice" });
+    seen.add(address);
+  }
+}
+
+function policyOf(upstream: RawUpstream, at: Path, options: CompileOptions, problems: Problem[]): PolicyConfig {
+  const { policy = "round-robin" } = upstream;
+  const known = [...POLICY_NAMES, ...(options.policies ?? [])];
+  if (known.includes(policy)) return { kind: "builtin", name: policy };
+  if (!/^\.{0,2}\/|\.[cm]?[jt]s$/.test(policy)) {
+    problems.push({ path: [...at, "policy"], about: "value", message: `there is no policy "${policy}"`, hint: `${nearest(policy, known) ?? `known: ${known.join(", ")}`}; a file of your own starts with "./"` });
+    return { kind: "builtin", name: "round-robin" };
+  }
+  const path = resolve(options.directory, policy);
+  const file = statSync(path, { throwIfNoEntry: false });
+  if (file?.isFile() !== true) problems.push({ path: [...at, "policy"], about: "value", message: `no file ${path}`, hint: "a policy's path is relative to the config file" });
+  return { kind: "module", path, version: file === undefined ? "" : `${file.mtimeMs}-${file.size}`, timeout: upstream.policy_timeout ?? 1_000 };
+}
+
+/** The first layer that says something wins, the defaults last. */
+function inherit<T extends object>(defaults: T, ...layers: readonly ({ readonly [K in keyof T]?: T[K] | undefined } | undefined)[]): T {
+  const merged = { ...defaults };
+  for (const layer of layers) for (const [name, value] of Object.entries(layer ?? {})) if (value !== undefined) merged[name as keyof T] = value as T[keyof T];
+  return merged;
+}
+
+function listenerOf(raw: RawListener, index: number, config: RawConfig): ListenerConfig {
+  const timeouts = inherit(DEFAULTS.timeouts, config.timeouts, raw.timeouts);
+  const limits = inherit(DEFAULTS.limits, config.limits, raw.limits);
+  const forwarding = inherit(DEFAULTS.forwarding, config.forwarding, raw.forwarding);
+  return {
+    name: raw.name ?? `listener-${index + 1}`,
+    address: raw.address,
+    protocol: raw.protocol ?? "http",
+    ...(raw.upstream === undefined ? {} : { upstream: raw.upstream }),
+    ...(raw.health_path === undefined ? {} : { healthPath: raw.health_path }),
+    tcpUnavailable: raw.tcp_unavailable ?? "close",
+    maxConnections: raw.max_connections ?? 10_000,
+    underscoreNames: raw.underscore_names ?? "reject",
+    timeouts: {
+      clientHeader: timeouts.client_header,
+      clientBody: timeouts.client_body,
+      clientIdle: timeouts.client_idle,
+      request: timeouts.request,
+      tunnelIdle: timeouts.tunnel_idle,
+    },
+    limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count, requestLineBytes: limits.request_line_bytes, bodyBytes: limits.body_bytes },
+    forwarding: {
+      xForwarded: forwarding.x_forwarded,
+      forwarded: forwarding.forwarded,
+      via: forwarding.via,
+      requestId: forwarding.request_id,
+      trustedProxies: forwarding.trusted_proxies,
+    },
+  };
+}
+
+function routeOf(raw: NonNullable<RawConfig["routes"]>[number]): RouteConfig {
+  return {
+    hosts: (raw.hosts ?? []).map((host) => host.toLowerCase()),
+    ...(raw.path_prefix === undefined ? {} : { pathPrefix: raw.path_prefix }),
+    methods: raw.methods ?? [],
+    headers: Object.entries(raw.headers ?? {}).map(([name, value]) => (value === true ? { name } : { name, value })),
+    upstream: raw.upstream,
+  };
+}
+
+function upstreamOf(raw: RawUpstream, policy: PolicyConfig, plan: SlotPlan, healthPaths: ReadonlyMap<string, string> | undefined): UpstreamConfig {
+  const timeouts = inherit(DEFAULTS.upstreamTimeouts, raw.timeouts);
+  const limits = inherit(DEFAULTS.upstreamLimits, raw.limits);
+  const { host_header: host = "client" } = raw;
+  return {
+    name: raw.name,
+    slot: plan.upstream(raw.name),
+    policy,
+    hostHeader: host === "client" || host === "target" ? { kind: host } : { kind: "fixed", value: host },
+    timeouts,
+    poolSize: raw.pool_size ?? 256,
+    retries: raw.retries ?? 1,
+    limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count },
+    ...(raw.health_check === undefined ? {} : { healthCheck: healthCheckOf(raw.health_check, healthPaths !== undefined) }),
+    targets: raw.targets.map(({ address, weight }) => {
+      const path = healthPaths?.get(address);
+      return { address: parseAddress(address, false)!, name: address, weight: weight ?? 1, slot: plan.target(raw.name, address), ...(path === undefined ? {} : { healthPath: path }) };
+    }),
+  };
+}
+
+function healthCheckOf(raw: NonNullable<RawUpstream["health_check"]>, short: boolean): HealthCheckConfig {
+  return {
+    type: raw.type ?? "http",
+    interval: raw.interval ?? 5_000,
+    timeout: raw.timeout ?? 2_000,
+    rise: raw.rise ?? 2,
+    fall: raw.fall ?? 3,
+    initial: raw.initial ?? "up",
+    // In the short form a target without a path of its own is only connected to.
+    path: short ? "" : (raw.path ?? "/"),
+    method: raw.method ?? "GET",
+    ...(raw.host === undefined ? {} : { host: raw.host }),
+    headers: Object.entries(raw.headers ?? {}).map(([name, value]) => ({ name, value })),
+    statuses: raw.statuses ?? [],
+    ...(raw.body_contains === undefined ? {} : { bodyContains: raw.body_contains }),
+    ...(raw.port === undefined ? {} : { port: raw.port }),
+  };
+}

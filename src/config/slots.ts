@@ -1,0 +1,87 @@
+/** Gives each upstream and target its row in the scoreboard, the same one over all reloads. */
+
+export interface SlotCapacity {
+  readonly targets: number;
+  readonly upstreams: number;
+}
+
+/** Names to numbers; freed numbers are given again. */
+class Slots {
+  private readonly byName = new Map<string, number>();
+  private readonly free: number[] = [];
+  private next = 0;
+  private readonly capacity: number;
+
+  constructor(capacity: number) {
+    this.capacity = capacity;
+  }
+
+  /** Slots for exactly these names; undefined when there are too many. Nothing is taken until commit. */
+  plan(names: ReadonlySet<string>): { readonly slots: ReadonlyMap<string, number>; readonly fresh: number[]; commit(): void } | undefined {
+    const slots = new Map<string, number>();
+    const fresh: number[] = [];
+    const gone: string[] = [];
+    for (const name of this.byName.keys()) if (!names.has(name)) gone.push(name);
+    // A slot that is given up now may still be written to by exchanges of the old snapshot: it is given again last.
+    const available = [...this.free];
+    let { next } = this;
+    for (const name of names) {
+      const kept = this.byName.get(name);
+      if (kept !== undefined) {
+        slots.set(name, kept);
+        continue;
+      }
+      const slot = available.shift() ?? (next < this.capacity ? next++ : undefined);
+      if (slot === undefined) return undefined;
+      slots.set(name, slot);
+      fresh.push(slot);
+    }
+    const commit = (): void => {
+      for (const name of gone) {
+        available.push(this.byName.get(name)!);
+        this.byName.delete(name);
+      }
+      for (const [name, slot] of slots) this.byName.set(name, slot);
+      this.free.splice(0, this.free.length, ...available);
+      this.next = next;
+    };
+    return { slots, fresh, commit };
+  }
+}
+
+export interface SlotPlan {
+  readonly upstream: (name: string) => number;
+  readonly target: (upstream: string, target: string) => number;
+  /** Target slots that were not in use before: their counters must be cleared. */
+  readonly freshTargets: readonly number[];
+  /** Take them: call once the snapshot is accepted. */
+  commit(): void;
+}
+
+export class SlotAllocator {
+  readonly capacity: SlotCapacity;
+  private readonly upstreams: Slots;
+  private readonly targets: Slots;
+
+  constructor(capacity: SlotCapacity) {
+    this.capacity = capacity;
+    this.upstreams = new Slots(capacity.upstreams);
+    this.targets = new Slots(capacity.targets);
+  }
+
+  /** Undefined: the scoreboard is too small for this many. */
+  plan(groups: readonly { readonly name: string; readonly targets: readonly { readonly name: string }[] }[]): SlotPlan | undefined {
+    const upstreams = this.upstreams.plan(new Set(groups.map((group) => group.name)));
+    const targets = this.targets.plan(new Set(groups.flatMap((group) => group.targets.map((target) => `${group.name} ${target.name}`))));
+    if (upstreams === undefined || targets === undefined) return undefined;
+    return {
+      upstream: (name) => upstreams.slots.get(name)!,
+      target: (upstream, target) => targets.slots.get(`${upstream} ${target}`)!,
+      freshTargets: targets.fresh,
+      commit: () => {
+        upstreams.commit();
+        targets.commit();
+      },
+    };
+  }
+}
