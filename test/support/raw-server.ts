@@ -28,8 +28,9 @@ export class RawServer {
     });
   }
 
-  static async start(onConnection: OnConnection = echo): Promise<RawServer> {
-    const server = new RawServer(await freePort(), onConnection);
+  /** @param port its own free one when left out */
+  static async start(onConnection: OnConnection = echo, port?: number): Promise<RawServer> {
+    const server = new RawServer(port ?? (await freePort()), onConnection);
     await new Promise<void>((resolve) => server.server.listen(server.port, "127.0.0.1", 4096, resolve));
     return server;
   }

@@ -10,11 +10,11 @@ export function sleep(milliseconds: number): Promise<void> {
 /** The first value of `read` that is not undefined, null or false; an error that says what was awaited when it does not come. */
 export async function until<T>(what: string, read: () => T | Promise<T>, patience = PATIENCE): Promise<NonNullable<Exclude<T, false>>> {
   const end = performance.now() + patience;
-  for (;;) {
+  for (let tries = 0; ; tries++) {
     const value = await read();
     if (value !== undefined && value !== null && value !== false) return value as NonNullable<Exclude<T, false>>;
     if (performance.now() > end) throw new Error(`waited ${patience} ms in vain for ${what}`);
-    await sleep(5);
+    await sleep(tries < 20 ? 1 : 5);
   }
 }
 
