@@ -13,7 +13,9 @@ export class Positions {
     for (const node of parseTOML(text).body[0].body) {
       if (node.type === "TOMLTable") {
         const at = node.resolvedKey;
-        const header = place(node.key.loc);
+        const { start } = node.loc;
+        const { end } = node.key.loc;
+        const header = place({ start, end: { line: end.line, column: end.column + (node.kind === "array" ? 2 : 1) } });
         this.keys.set(joined(at), header);
         this.values.set(joined(at), header);
         for (const pair of node.body) this.pair(at, pair);

@@ -11,7 +11,8 @@ import { Exchange, type Downstream } from "../exchange.ts";
 import { Name } from "../fields.ts";
 import type { Services } from "../services.ts";
 import { BodyReader, Event } from "./body.ts";
-import { forwardedLines, joined, writeChunk, writeLastChunk, writeReplyHead, writeRequestHead, type ForwardedBy } from "./forward.ts";
+import { answerHere, asksUpgrade, expectsContinue, isIdempotent } from "./admission.ts";
+import { forwardedLines, writeChunk, writeLastChunk, writeReplyHead, writeRequestHead, type ForwardedBy } from "./forward.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult, type ReplyHead, type RequestHead } from "./head.ts";
 import { localReply } from "./local-reply.ts";
 import { RequestView } from "./request-view.ts";
@@ -173,8 +174,6 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.requestDone = this.requestFraming === Framing.NONE;
     this.minor = head.minor;
     this.keepAlive = head.keepAlive;
-    this.upgrade = false;
-    this.expects = false;
     this.requestId = undefined;
     // Only a request without a body can have another one behind it already.
     if (this.requestDone && head.end < buffer.length) this.held = buffer.subarray(head.end);
@@ -186,9 +185,15 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const { exchange } = this;
     exchange.begin();
     exchange.toHead = head.methodIs("HEAD");
-    exchange.idempotent = exchange.toHead || isIdempotent(head);
-    exchange.asksUpgrade = false;
-    if (this.answerHere(head)) return;
+    exchange.idempotent = isIdempotent(head);
+    this.upgrade = exchange.asksUpgrade = asksUpgrade(head);
+    this.expects = expectsContinue(head);
+    const answer = answerHere(head, config, this.services.draining || this.services.board.draining);
+    if (answer !== undefined) {
+      if (answer.refusal) this.refuse("bad-request", answer.status, answer.text);
+      else this.answer(answer.status, answer.text);
+      return;
+    }
     const upstream = this.listener.router.route(this.view);
     if (upstream === undefined) {
       exchange.fail("no-route", "");
@@ -197,39 +202,6 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const id = config.forwarding.requestId;
     if (id !== "off" && (id === "always" || !head.has(Name.X_REQUEST_ID) || !this.forwardedBy().trusted)) this.requestId = this.makeRequestId();
     exchange.dispatch(upstream, upstream.config.policy.kind === "builtin" ? this.view : this.view.copy());
-  }
-
-  /** What a proxy answers itself. */
-  private answerHere(head: RequestHead): boolean {
-    const { config } = this.listener;
-    if (head.hasUnderscore && config.underscoreNames === "reject") return this.refuseNames(head);
-    if (config.limits.bodyBytes > 0 && head.contentLength > config.limits.bodyBytes) return this.refuse("bad-request", 413, "body too large");
-    if (head.seen === 1 << Name.HOST && head.form === "origin" && config.healthPath === undefined && !head.methodIs("TRACE")) return false;
-    if (head.form === "authority") return this.refuse("bad-request", 405, "CONNECT is not offered here");
-    if (head.methodIs("TRACE")) return this.refuse("bad-request", 405, "TRACE is not offered here");
-    if (head.has(Name.EXPECT)) {
-      if (joined(head, Name.EXPECT).toLowerCase() !== "100-continue") return this.refuse("bad-request", 417, "unknown expectation");
-      this.expects = true;
-    }
-    if (head.has(Name.MAX_FORWARDS) && head.methodIs("OPTIONS")) {
-      const value = joined(head, Name.MAX_FORWARDS);
-      if (!/^\d{1,9}$/.test(value)) return this.refuse("bad-request", 400, "invalid Max-Forwards");
-      if (Number(value) === 0) return this.answer(200, "");
-    }
-    const path = config.healthPath;
-    if (path !== undefined && head.pathEnd - head.pathStart === path.length && head.target === path && (head.methodIs("GET") || head.methodIs("HEAD"))) {
-      return this.services.draining || this.services.board.draining ? this.answer(503, "draining\n") : this.answer(200, "ok\n");
-    }
-    if (head.connectionUpgrade && head.has(Name.UPGRADE) && head.minor === 1 && joined(head, Name.UPGRADE).toLowerCase() !== "h2c") {
-      this.upgrade = true;
-      this.exchange.asksUpgrade = true;
-    }
-    return false;
-  }
-
-  private refuseNames(head: RequestHead): boolean {
-    for (let i = 0; i < head.count; i++) if (head.id[i] === Name.OTHER && head.name(i).includes("_")) return this.refuse("bad-request", 400, refusals[Parse.UNDERSCORE_NAME]![1]);
-    return false;
   }
 
   private forwardedBy(): ForwardedBy {
@@ -476,13 +448,12 @@ export class ClientConnection extends Connection implements Client, Downstream {
   }
 
   /** An answer of our own to a good request. */
-  private answer(status: number, text: string): true {
+  private answer(status: number, text: string): void {
     if (!this.requestDone || this.services.draining) this.keepAlive = false;
     this.exchange.status = status;
     this.writeLocal(status, text);
     this.exchange.finish("local");
     this.nextRequest();
-    return true;
   }
 
   private refuseParse(result: ParseResult): void {
@@ -491,7 +462,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   }
 
   /** Say no and close. */
-  private refuse(cause: Cause, status: number, reason: string): true {
+  private refuse(cause: Cause, status: number, reason: string): void {
     this.keepAlive = false;
     // Without an exchange nothing is known of the method.
     if (!this.exchange.open) this.exchange.toHead = false;
@@ -504,7 +475,6 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.writeLocal(status, status === 503 ? "" : reason);
     this.exchange.finish(cause);
     this.closeAfterReply();
-    return true;
   }
 
   /** Close so that the client reads what was sent: FIN, then read on for a while (RFC 9112 section 9.6). */
@@ -665,9 +635,4 @@ export class ClientConnection extends Connection implements Client, Downstream {
       requestId: this.requestId ?? "",
     };
   }
-}
-
-/** RFC 9110 section 9.2.2. */
-function isIdempotent(head: RequestHead): boolean {
-  return head.methodIs("GET") || head.methodIs("PUT") || head.methodIs("DELETE") || head.methodIs("OPTIONS");
 }
