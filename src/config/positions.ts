@@ -17,6 +17,8 @@ export class Positions {
         const { end } = node.key.loc;
         const header = place({ start, end: { line: end.line, column: end.column + (node.kind === "array" ? 2 : 1) } });
         this.keys.set(joined(at), header);
+        // The first [[table]] stands for the whole array.
+        if (node.kind === "array" && !this.keys.has(joined(at.slice(0, -1)))) this.keys.set(joined(at.slice(0, -1)), header);
         this.values.set(joined(at), header);
         for (const pair of node.body) this.pair(at, pair);
       } else this.pair([], node);

@@ -5,9 +5,14 @@
 import { z } from "zod";
 import { isBlock, parseAddress, parseDuration, parseSize } from "./values.ts";
 
-/** A value with a default that applies when the key is absent; kept apart from zod's so that tables can inherit. */
+/** Defaults as people write them, for the JSON Schema; kept apart from zod's own so that tables can inherit. */
+const written = new WeakMap<z.core.$ZodType, unknown>();
+
+/** A key that may be absent: then `fallback` applies. */
 function key<T extends z.ZodType>(type: T, description: string, fallback?: unknown): z.ZodOptional<T> {
-  return type.optional().meta({ description, ...(fallback === undefined ? {} : { default: fallback }) });
+  const optional = type.optional().meta({ description });
+  if (fallback !== undefined) written.set(optional, fallback);
+  return optional;
 }
 
 /** A text that `parse` turns into something else; undefined is refused with what was expected. */
@@ -186,7 +191,10 @@ export type RawUpstream = z.output<typeof upstream>;
 
 /** The published JSON Schema, for editors. */
 export function jsonSchema(): object {
-  return { ...z.toJSONSchema(configSchema, { io: "input", target: "draft-7" }), $id: "fairlead.schema.json" };
+  const override = ({ zodSchema, jsonSchema: json }: { zodSchema: z.core.$ZodType; jsonSchema: { default?: unknown } }): void => {
+    if (written.has(zodSchema)) json.default = written.get(zodSchema);
+  };
+  return { ...z.toJSONSchema(configSchema, { io: "input", target: "draft-7", override }), $id: "fairlead.schema.json" };
 }
 
 /** The keys that are known at a path of the config; empty where there is no table. */

@@ -1,0 +1,99 @@
+/** Configs that are wrong: every error at once, each at its place, with what to write instead. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { diagnosticLine, formatDiagnostics, loadConfigText, SlotAllocator, type Diagnostic } from "../../src/config/load.ts";
+
+function diagnose(text: string): readonly Diagnostic[] {
+  const loaded = loadConfigText(text, "f.toml", { slots: new SlotAllocator({ targets: 100, upstreams: 10 }), generation: 1 });
+  return loaded.ok ? [] : loaded.diagnostics;
+}
+
+const lines = (text: string): string[] => diagnose(text).map(diagnosticLine);
+
+/** A good config with one line changed. */
+function broken(from: string, to: string): string {
+  const good = `[[listeners]]
+address = ":8080"
+upstream = "api"
+[[upstreams]]
+name = "api"
+policy = "round-robin"
+[[upstreams.targets]]
+address = "127.0.0.1:9001"
+`;
+  expect(good).toContain(from);
+  return good.replace(from, to);
+}
+
+describe("one error, its place and its cure", () => {
+  for (const [from, to, expected] of [
+    ["policy =", "polcy =", 'f.toml:6:1: unknown key "polcy" in [[upstreams]] (did you mean "policy"?)'],
+    ['":8080"', '"8080"', 'f.toml:2:11: "8080" is not an address, as "0.0.0.0:8080", ":8080", "[::]:8080" or "unix:/run/x.sock"'],
+    ['"127.0.0.1:9001"', '"127.0.0.1:99999"', 'f.toml:8:11: "127.0.0.1:99999" is not an address, as "127.0.0.1:9001", "host:80", "[::1]:9001" or "unix:/run/x.sock"'],
+    ['"127.0.0.1:9001"', "9001", 'f.toml:8:11: "address" must be a text, not 9001'],
+    ['upstream = "api"', 'upstream = "apy"', 'f.toml:3:12: there is no upstream "apy" (did you mean "api"?)'],
+    ['"round-robin"', '"round-robn"', 'f.toml:6:10: there is no policy "round-robn" (did you mean "round-robin"?; a file of your own starts with "./")'],
+    ['"round-robin"', '"./nowhere.ts"', `f.toml:6:10: no file ${process.cwd()}/nowhere.ts (a policy's path is relative to the config file)`],
+    ['address = ":8080"', 'address = ":8080"\nprotocol = "htpp"', 'f.toml:3:12: "protocol" must be "http" or "tcp", not "htpp" (did you mean "http"?)'],
+    ['address = ":8080"', 'address = ":8080"\nmax_connections = 0', 'f.toml:3:19: "max_connections" must be at least 1, not 0'],
+    ['address = ":8080"', 'address = ":8080"\ntimeouts = { client_idle = "5 minutes" }', 'f.toml:3:28: "5 minutes" is not a duration, as "250ms", "5s", "1m" or "off"'],
+    ['address = ":8080"', 'address = ":8080"\nforwarding = { trusted_proxies = ["10.0.0.0/33"] }', 'f.toml:3:35: "10.0.0.0/33" is not an address or a CIDR block, as "10.0.0.0/8"'],
+    ['address = ":8080"\n', "", 'f.toml:1:1: [[listeners]] needs "address" (add address = …)'],
+    ['upstream = "api"\n', "", 'f.toml:1:1: this listener has no upstream, and there are no routes (add upstream = "…" or [[routes]])'],
+    ["[[listeners]]", 'workers = "two"\n[[listeners]]', 'f.toml:1:11: "workers" must be "auto" or a number from 1 to 256, not "two"'],
+    ["[[listeners]]", "address = ':1'\n[[listeners]]", 'f.toml:1:1: "address" at the top belongs to the short form, which has [[targets]] (write it in [[listeners]], or add [[targets]])'],
+    ["[[listeners]]", "[[targets]]\naddress = 'a:1'\n[[listeners]]", "f.toml:3:1: [[listeners]] cannot stand beside the short form's top-level [[targets]] (move the targets into [[upstreams.targets]], or leave the rest out)"],
+    ['"127.0.0.1:9001"', '"127.0.0.1:9001"\n[[upstreams.targets]]\naddress = "127.0.0.1:9001"', 'f.toml:10:11: 127.0.0.1:9001 is in upstream "api" already (give it a weight instead of naming it twice)'],
+    ["[[listeners]]", "[[listeners]]\n[[listeners]]", 'f.toml:1:1: [[listeners]] needs "address" (add address = …)'],
+  ] as const) {
+    test(expected, () => expect(lines(broken(from, to))[0]!).toBe(expected));
+  }
+
+  test("TOML itself", () => expect(lines("a = [1, 2\n")[0]).toStartWith("f.toml:2:1: not valid TOML: "));
+  test("an empty file", () => expect(lines("")).toEqual(["f.toml: nothing to listen on (add [[listeners]] and [[upstreams]], or just [[targets]])"]));
+});
+
+test("all errors of a file are reported at once, those between tables too, in file order", () => {
+  const text = `workrs = 2
+[[listeners]]
+address = ":1"
+upstream = "nope"
+[[listeners]]
+address = ":1"
+upstream = "api"
+[[upstreams]]
+name = "api"
+policy = "randm"
+retries = "many"
+[[upstreams.targets]]
+address = "x"
+`;
+  expect(diagnose(text).map(({ place, message }) => `${place!.line} ${message.split(",", 1)[0]}`)).toEqual([
+    '1 unknown key "workrs"',
+    '4 there is no upstream "nope"',
+    "6 0.0.0.0:1 is taken by listener 1",
+    '10 there is no policy "randm"',
+    '11 "retries" must be a number',
+    '13 "x" is not an address',
+  ]);
+});
+
+test("a person sees the line, the part underlined, and the cure", () => {
+  expect(formatDiagnostics(diagnose(broken("policy =", "polcy =")), { color: false })).toBe(`f.toml:6:1: error: unknown key "polcy" in [[upstreams]]
+  6 | polcy = "round-robin"
+    | ^^^^^
+  did you mean "policy"?
+
+1 error
+`);
+});
+
+test("whatever is in the file, the answer is diagnostics, never an exception", () => {
+  const seed = broken("round-robin", "round-robin");
+  fc.assert(
+    fc.property(fc.nat(seed.length), fc.nat(20), fc.oneof(fc.string({ maxLength: 8 }), fc.constantFrom('"', "[", "]", "=", "{", "}", "\n", "'", "#", ".", "1", "true", "[[x]]\n")), (at, cut, text) => {
+      diagnose(seed.slice(0, at) + text + seed.slice(at + cut));
+    }),
+    { numRuns: 500 },
+  );
+});
