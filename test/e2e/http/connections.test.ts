@@ -47,6 +47,14 @@ describe("a client", () => {
     expect(backend.requests.map(({ text }) => Number(text))).toEqual(Array.from({ length: 30 }, (_, i) => i));
   });
 
+  test("that pipelines 300 KB behind a POST for which a connection must be made first loses nothing", async () => {
+    const client = await stage.client(await stage.fairlead({ targets: [await stage.backend()] }));
+    const padded = (i: number) => `GET /${i} HTTP/1.1\r\nHost: a.test\r\nX-Pad: ${"p".repeat(1_000)}\r\n\r\n`;
+    client.write(`POST /first HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nhi${Array.from({ length: 300 }, (_, i) => padded(i)).join("")}`);
+    expect((await client.reply()).text).toBe("POST /first");
+    for (let i = 0; i < 300; i++) expect((await client.reply()).text).toBe(`GET /${i}`);
+  });
+
   test("that says Connection: close is told so and closed", async () => {
     backend.clear(sayWhich);
     const client = await stage.client(front);
