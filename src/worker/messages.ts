@@ -3,7 +3,7 @@ import type { Snapshot } from "../config/snapshot.ts";
 
 export type ToWorker =
   /** First message: run this. `descriptors` maps a listener's name to the inherited descriptor. */
-  | { readonly type: "start"; readonly snapshot: Snapshot; readonly descriptors: Readonly<Record<string, number>>; readonly scoreboard: string; readonly slot: number }
+  | { readonly type: "start"; readonly snapshot: Snapshot; readonly descriptors: Readonly<Record<string, number>>; readonly scoreboard: string; readonly slot: number; readonly controlSocket: string | undefined }
   /** Apply in place; listeners are the same as before. */
   | { readonly type: "apply"; readonly snapshot: Snapshot }
   /** Stop accepting, let exchanges end, exit 0 when the last one has or the timeout (ms) is over. */

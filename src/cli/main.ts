@@ -1,0 +1,31 @@
+/** Where every process of Fairlead begins: a person's command, or one of the processes that Fairlead starts itself. */
+
+async function main(): Promise<void> {
+  const [command, ...rest] = process.argv.slice(2);
+  switch (command) {
+    case "__worker": {
+      const { runWorker } = await import("../worker/main.ts");
+      runWorker(rest[1] === "json" ? "json" : "text");
+      return;
+    }
+    case "__spells": {
+      const { runBackend } = await import("./demo/backend-process.ts");
+      runBackend(Number(rest[0]), rest[1] ?? "spells");
+      return;
+    }
+    default: {
+      const { program, USAGE_ERROR } = await import("./program.ts");
+      try {
+        await program().parseAsync();
+      } catch (error) {
+        // commander has said what is wrong.
+        if ((error as { code?: string }).code?.startsWith("commander.") !== true) throw error;
+        process.exit((error as { exitCode?: number }).exitCode === 0 ? 0 : USAGE_ERROR);
+      }
+    }
+  }
+}
+
+await main();
+
+export {};

@@ -1,0 +1,99 @@
+/** Passes open descriptors from one process to another over a unix socket: SCM_RIGHTS of sendmsg(2) and recvmsg(2), unix(7). */
+import { ptr } from "bun:ffi";
+import { unlinkSync } from "node:fs";
+import { libc } from "./libc.ts";
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SCM_RIGHTS = 1;
+const POLLIN = 1;
+const MAC = process.platform === "darwin";
+const SOL_SOCKET = MAC ? 0xffff : 1;
+/** Sizes of struct msghdr, and of struct cmsghdr before its data. */
+const MSGHDR = MAC ? 48 : 56;
+const CMSGHDR = MAC ? 12 : 16;
+
+function socketAddress(path: string): Uint8Array {
+  const name = Buffer.from(path);
+  if (name.length > (MAC ? 103 : 107)) throw new Error(`socket path too long: ${path}`);
+  const address = new Uint8Array(2 + name.length + 1);
+  if (MAC) address.set([address.length, AF_UNIX]);
+  else address.set([AF_UNIX, 0]);
+  address.set(name, 2);
+  return address;
+}
+
+/** A msghdr with one byte of data and room for `count` descriptors; the parts must stay alive during the call. */
+function message(count: number): { readonly header: Uint8Array; readonly control: DataView; readonly parts: readonly Uint8Array[] } {
+  const data = new Uint8Array([0x46]);
+  const control = new Uint8Array(Math.ceil((CMSGHDR + 4 * count) / 8) * 8);
+  const vector = new Uint8Array(16);
+  const vectorView = new DataView(vector.buffer);
+  vectorView.setBigUint64(0, BigInt(ptr(data)), true);
+  vectorView.setBigUint64(8, 1n, true);
+  const header = new Uint8Array(MSGHDR);
+  const view = new DataView(header.buffer);
+  view.setBigUint64(16, BigInt(ptr(vector)), true);
+  view.setUint32(24, 1, true);
+  view.setBigUint64(32, BigInt(ptr(control)), true);
+  view.setUint32(40, control.length, true);
+  return { header, control: new DataView(control.buffer), parts: [data, vector, control] };
+}
+
+/** Give these descriptors to whoever listens at `path` (see receiveDescriptors). @throws when nobody does */
+export function sendDescriptors(path: string, descriptors: readonly number[]): void {
+  const c = libc();
+  const socket = c.socket(AF_UNIX, SOCK_STREAM, 0);
+  const address = socketAddress(path);
+  try {
+    if (socket < 0 || c.connect(socket, ptr(address), address.length) !== 0) throw new Error(`cannot connect to ${path}`);
+    const { header, control, parts } = message(descriptors.length);
+    const length = CMSGHDR + 4 * descriptors.length;
+    if (MAC) control.setUint32(0, length, true);
+    else control.setBigUint64(0, BigInt(length), true);
+    control.setInt32(CMSGHDR - 8, SOL_SOCKET, true);
+    control.setInt32(CMSGHDR - 4, SCM_RIGHTS, true);
+    for (const [index, descriptor] of descriptors.entries()) control.setInt32(CMSGHDR + 4 * index, descriptor, true);
+    const sent = Number(c.sendmsg(socket, ptr(header), 0));
+    if (sent !== 1 || parts.length === 0) throw new Error(`cannot send descriptors to ${path}`);
+  } finally {
+    if (socket >= 0) c.close(socket);
+  }
+}
+
+/**
+ * Wait at `path` for descriptors that another process sends.
+ * @param ask called once somebody can connect: make the other process send
+ * @param timeout ms; the wait blocks the process
+ * @throws when nothing, or not `count` descriptors, came
+ */
+export async function receiveDescriptors(path: string, count: number, timeout: number, ask: () => Promise<void>): Promise<number[]> {
+  const c = libc();
+  const listener = c.socket(AF_UNIX, SOCK_STREAM, 0);
+  const address = socketAddress(path);
+  let connection = -1;
+  try {
+    if (listener < 0 || c.bind(listener, ptr(address), address.length) !== 0 || c.listen(listener, 1) !== 0) throw new Error(`cannot listen at ${path}`);
+    await ask();
+    waitFor(listener, timeout);
+    connection = c.accept(listener, null, null);
+    waitFor(connection, timeout);
+    const { header, control, parts } = message(count);
+    const received = Number(c.recvmsg(connection, ptr(header), 0));
+    const length = MAC ? control.getUint32(0, true) : Number(control.getBigUint64(0, true));
+    if (received !== 1 || parts.length === 0 || length !== CMSGHDR + 4 * count || control.getInt32(CMSGHDR - 4, true) !== SCM_RIGHTS) throw new Error("no descriptors came");
+    return Array.from({ length: count }, (_, index) => control.getInt32(CMSGHDR + 4 * index, true));
+  } finally {
+    if (connection >= 0) c.close(connection);
+    if (listener >= 0) c.close(listener);
+    unlinkSync(path);
+  }
+}
+
+function waitFor(descriptor: number, timeout: number): void {
+  const entry = new Uint8Array(8);
+  const view = new DataView(entry.buffer);
+  view.setInt32(0, descriptor, true);
+  view.setInt16(4, POLLIN, true);
+  if (libc().poll(ptr(entry), 1, timeout) !== 1) throw new Error(`nothing came within ${timeout} ms`);
+}

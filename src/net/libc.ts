@@ -1,0 +1,36 @@
+/** The few calls of the C library that Bun does not offer: keeping a listening socket without accepting on it, and passing it on. */
+import { dlopen } from "bun:ffi";
+
+const NAMES = process.platform === "darwin" ? ["libSystem.dylib"] : ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`, "libc.so"];
+
+// No variadic function is among them: their calling convention differs on arm64 macOS.
+const SYMBOLS = {
+  dup: { args: ["int"], returns: "int" },
+  close: { args: ["int"], returns: "int" },
+  socket: { args: ["int", "int", "int"], returns: "int" },
+  bind: { args: ["int", "ptr", "u32"], returns: "int" },
+  listen: { args: ["int", "int"], returns: "int" },
+  accept: { args: ["int", "ptr", "ptr"], returns: "int" },
+  connect: { args: ["int", "ptr", "u32"], returns: "int" },
+  sendmsg: { args: ["int", "ptr", "int"], returns: "i64" },
+  recvmsg: { args: ["int", "ptr", "int"], returns: "i64" },
+  poll: { args: ["ptr", "u64", "int"], returns: "int" },
+} as const;
+
+function load() {
+  for (const name of NAMES) {
+    try {
+      return dlopen(name, SYMBOLS).symbols;
+    } catch {
+      // The next name is another system's.
+    }
+  }
+  throw new Error(`no C library found (tried ${NAMES.join(", ")})`);
+}
+
+let loaded: ReturnType<typeof load> | undefined;
+
+/** @throws when the system has no C library under a known name */
+export function libc(): ReturnType<typeof load> {
+  return (loaded ??= load());
+}

@@ -1,0 +1,137 @@
+/**
+ * The listening sockets: bound once, kept open for as long as the configuration names them, lent to every worker.
+ *
+ * The supervisor holds each by a duplicate of its descriptor and never accepts: the queue stays whatever happens to the workers.
+ */
+import { chmodSync, existsSync, renameSync, unlinkSync } from "node:fs";
+import type { Address, ListenerConfig } from "../config/snapshot.ts";
+import { formatAddress } from "../config/values.ts";
+import { StartError } from "./errors.ts";
+import { libc } from "../net/libc.ts";
+
+export interface ListeningSocket {
+  readonly name: string;
+  /** As configured; tells whether a socket of before serves again. */
+  readonly key: string;
+  readonly fd: number;
+  /** As bound: with the port that the system chose for port 0. */
+  readonly address: Address;
+}
+
+export function socketKey(address: Address): string {
+  return formatAddress(address);
+}
+
+export class ListeningSockets {
+  private sockets = new Map<string, ListeningSocket>();
+
+  /** @param inherited sockets of a supervisor before this one, by key */
+  constructor(inherited: ReadonlyMap<string, ListeningSocket> = new Map()) {
+    for (const [key, socket] of inherited) this.sockets.set(key, socket);
+  }
+
+  get all(): ListeningSocket[] {
+    return [...this.sockets.values()];
+  }
+
+  /** Do these listeners need a socket that is not there, or leave one that is? */
+  differs(listeners: readonly ListenerConfig[]): boolean {
+    return listeners.length !== this.sockets.size || listeners.some(({ address, name }) => this.sockets.get(socketKey(address))?.name !== name);
+  }
+
+  /**
+   * Bind what is missing. Returns the sockets for exactly these listeners and a function that closes those no longer wanted.
+   * @throws StartError that names the address; then nothing has changed
+   */
+  async prepare(listeners: readonly ListenerConfig[]): Promise<{ readonly sockets: readonly ListeningSocket[]; commit(): void }> {
+    const next = new Map<string, ListeningSocket>();
+    const fresh: ListeningSocket[] = [];
+    try {
+      for (const { name, address } of listeners) {
+        const key = socketKey(address);
+        const kept = this.sockets.get(key);
+        const socket: ListeningSocket = kept === undefined ? await bind(name, address) : { ...kept, name };
+        if (kept === undefined) fresh.push(socket);
+        next.set(key, socket);
+      }
+    } catch (error) {
+      for (const { fd } of fresh) libc().close(fd);
+      throw error;
+    }
+    return {
+      sockets: [...next.values()],
+      commit: () => {
+        for (const [key, socket] of this.sockets) if (!next.has(key)) close(socket);
+        this.sockets = next;
+      },
+    };
+  }
+
+  /** Close all: connections in the queue are refused from now on, unless others hold the sockets too. */
+  close(): void {
+    for (const socket of this.sockets.values()) close(socket);
+    this.sockets.clear();
+  }
+
+  /** Close without taking away the names of unix sockets: somebody else goes on with them. */
+  letGo(): void {
+    for (const { fd } of this.sockets.values()) libc().close(fd);
+    this.sockets.clear();
+  }
+}
+
+function close({ fd, address }: ListeningSocket): void {
+  libc().close(fd);
+  if (address.kind === "unix") unlinkSync(address.path);
+}
+
+async function bind(name: string, address: Address): Promise<ListeningSocket> {
+  if (address.kind === "unix") await removeStale(address.path);
+  const socket = { data() {} };
+  try {
+    const listener = address.kind === "unix" ? Bun.listen({ unix: address.path, socket }) : Bun.listen({ hostname: address.host, port: address.port, exclusive: true, socket });
+    // `fd` works and is not in the types. Bun's own listener goes in the same turn of the loop, so it accepts nothing.
+    const fd = libc().dup((listener as unknown as { fd: number }).fd);
+    const port = "port" in listener ? (listener.port as number) : 0;
+    if (address.kind === "unix") {
+      chmodSync(address.path, 0o666);
+      keepName(address.path, () => listener.stop(true));
+    } else listener.stop(true);
+    if (fd < 0) throw new StartError(`cannot keep the socket of listener "${name}"`);
+    return { name, key: socketKey(address), fd, address: address.kind === "unix" ? address : { ...address, port } };
+  } catch (error) {
+    if (error instanceof StartError) throw error;
+    throw new StartError(`cannot listen on ${formatAddress(address)} (listener "${name}"): ${why(error, address)}`);
+  }
+}
+
+/** Bun unlinks a unix socket when its listener stops; the name must outlive that. */
+function keepName(path: string, stop: () => void): void {
+  const kept = `${path}.${process.pid}`;
+  renameSync(path, kept);
+  stop();
+  renameSync(kept, path);
+}
+
+function why(error: unknown, address: Address): string {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === "EADDRINUSE") return "the address is taken by another program";
+  if (code === "EACCES" || code === "EPERM") return address.kind === "tcp" && address.port < 1024 ? "no permission for ports below 1024 (run as root, or give the bun binary cap_net_bind_service)" : "no permission";
+  if (code === "EADDRNOTAVAIL") return "this machine does not have that address";
+  if (code === "ENOENT") return "the directory does not exist";
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** A socket file that nobody answers on is what a killed process left. */
+async function removeStale(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  const answered = await Bun.connect({ unix: path, socket: { data() {}, connectError() {} } }).then(
+    (socket) => {
+      socket.end();
+      return true;
+    },
+    () => false,
+  );
+  if (answered) throw new StartError(`cannot listen on unix:${path}: another program listens there`);
+  unlinkSync(path);
+}

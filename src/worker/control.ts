@@ -1,0 +1,28 @@
+/** Where a worker hears from a supervisor that did not start it: hand over the listening sockets, then leave. */
+import { existsSync, unlinkSync } from "node:fs";
+import { sendDescriptors } from "../net/descriptors.ts";
+
+/**
+ * Listen on a unix socket of mode 0600. A line `send PATH` passes `descriptors` to the socket at PATH; `drain` lets the worker go.
+ * Each is answered with a line.
+ */
+export function answerControl(path: string, descriptors: readonly number[], drain: () => void): void {
+  if (existsSync(path)) unlinkSync(path);
+  const before = process.umask(0o177);
+  Bun.listen({
+    unix: path,
+    socket: {
+      data(socket, chunk) {
+        const [verb, argument = ""] = chunk.toString("utf8").trim().split(" ", 2);
+        if (verb === "send") {
+          sendDescriptors(argument, descriptors);
+          socket.end("sent\n");
+        } else if (verb === "drain") {
+          socket.end("draining\n");
+          drain();
+        } else socket.end("unknown\n");
+      },
+    },
+  }).unref();
+  process.umask(before);
+}
