@@ -233,7 +233,7 @@ function answering(test: ResponseCase, parts: Buffer[]): Script {
   };
 }
 
-async function judgeResponse({ verdict, method }: ResponseCase, client: RawClient): Promise<void> {
+async function judgeResponse({ backend }: Lane, { verdict, method }: ResponseCase, client: RawClient): Promise<void> {
   await until("a verdict", () => client.peer !== "open" || finals(client).some(({ state }) => state !== "open"), PATIENCE).catch(() => {
     throw new Wrong(`neither a reply nor the end of the connection: ${got(client)}`);
   });
@@ -249,6 +249,8 @@ async function judgeResponse({ verdict, method }: ResponseCase, client: RawClien
         const interim = client.reader.messages.map(({ status }) => status).filter((status) => status < 200);
         demand(JSON.stringify(interim) === JSON.stringify(verdict.interim), `interim replies ${verdict.interim.join(", ")} expected, got ${interim.join(", ")}`);
       }
+      // Bytes beyond a reply spoil the target's connection once they are there, not before.
+      await Promise.all(backend.connections.map(({ turn }) => turn));
       if (client.peer !== "open") return;
       // The client's connection is as good as before.
       const next = await client.skip().ask("GET /next HTTP/1.1\r\nHost: a.test\r\n\r\n", PATIENCE).catch((error: unknown) => {
@@ -279,7 +281,7 @@ export async function playResponse(lanes: Lanes, test: ResponseCase): Promise<vo
       const client = await RawClient.connect(lane.port);
       try {
         client.request(`${test.method} /case HTTP/1.1\r\nHost: a.test\r\n\r\n`);
-        await judgeResponse(test, client);
+        await judgeResponse(lane, test, client);
         await probe(lane);
       } catch (error) {
         if (error instanceof Error) error.message = `${how}: ${error.message}`;

@@ -180,4 +180,64 @@ describe("backpressure", () => {
     });
     expect(growth).toBeLessThan(GROWTH);
   }, 60_000);
+
+  test("a client that pipelines 100,000 requests and reads no reply is stopped, in flat memory", async () => {
+    raw.clear(async (request, connection) => {
+      await request.ended;
+      connection.write(`HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n${"x".repeat(1_000)}`);
+    });
+    const client = await stage.client(toRaw);
+    const request = "GET /flood HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    const count = 100_000;
+    const growth = await growthWhile(toRaw, async () => {
+      client.pause();
+      const pouring = client.pour(count * request.length, Buffer.from(request.repeat(1_000)));
+      let before = -1;
+      await until(
+        "the requests to be stopped",
+        async () => {
+          const same = raw.seen.length > 0 && raw.seen.length === before;
+          before = raw.seen.length;
+          await sleep(300);
+          return same && raw.seen.length === before;
+        },
+        15_000,
+      );
+      expect(raw.seen.length).toBeLessThan(count);
+      client.destroy();
+      await pouring;
+    });
+    expect(growth).toBeLessThan(GROWTH);
+    raw.clear();
+  }, 60_000);
+
+  test("a second upload on a connection is held back like the first", async () => {
+    raw.clear(async (request, connection) => {
+      if (request.method === "POST") connection.pause();
+      else connection.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      await request.ended;
+    });
+    const client = await stage.client(toRaw);
+    let sent = 0;
+    const growth = await growthWhile(toRaw, async () => {
+      client.write(`GET / HTTP/1.1\r\nHost: a.test\r\n\r\nPOST /slow HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${TOTAL}\r\n\r\n`);
+      const pouring = client.pour(TOTAL, block, (bytes) => (sent = bytes));
+      let before = -1;
+      await until(
+        "the client to be stopped",
+        async () => {
+          const same = sent > 0 && sent === before;
+          before = sent;
+          await sleep(300);
+          return same && sent === before;
+        },
+        15_000,
+      );
+      expect(sent).toBeLessThan(ON_THE_WAY);
+      client.destroy();
+      await pouring;
+    });
+    expect(growth).toBeLessThan(GROWTH);
+    raw.clear();
+  }, 60_000);
 });
