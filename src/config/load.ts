@@ -179,6 +179,7 @@ function problemsOf(issue: z.core.$ZodIssue, root: unknown): Problem[] {
     case "invalid_union": {
       const found = valueAt(root, path);
       if (last === "workers") return [{ path, about: "value", message: `"workers" must be "auto" or a number from 1 to 256, not ${describe(found)}` }];
+      if (last.endsWith("_bytes")) return [{ path, about: "value", message: `${describe(found)} is not a size`, hint: 'write it as "64KiB", "1MiB", a number of bytes, or "off" where there may be no limit' }];
       return [{ path, about: "value", message: `"${last}" must be a text or true, not ${describe(found)}` }];
     }
     case "invalid_key":

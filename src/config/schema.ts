@@ -32,8 +32,8 @@ const DURATION = String.raw`^(off|0|(\d+(\.\d+)?(ms|s|m|h|d))+)$`;
 const SIZE = String.raw`^(off|\d+(\.\d+)?\s?(B|KiB|MiB|GiB|KB|MB|GB)?)$`;
 const optionalDuration = parsed(parseDuration, 'a duration, as "250ms", "5s", "1m" or "off"', DURATION);
 const duration = parsed((text) => parseDuration(text) || undefined, 'a duration above zero, as "250ms", "5s" or "1m"', DURATION);
-const size = parsed(parseSize, 'a size, as "64KiB", "1MiB" or "off"', SIZE);
-const someSize = parsed((text) => parseSize(text) || undefined, 'a size above zero, as "64KiB" or "1MiB"', SIZE);
+const size = z.union([parsed(parseSize, 'a size, as "64KiB", "1MiB" or "off"', SIZE), z.number().int().min(0)]);
+const someSize = z.union([parsed((text) => parseSize(text) || undefined, 'a size above zero, as "64KiB" or "1MiB"', SIZE), z.number().int().min(1)]);
 const listenAddress = parsed((text) => parseAddress(text, true), 'an address, as "0.0.0.0:8080", ":8080", "[::]:8080" or "unix:/run/x.sock"');
 const targetAddress = z.string().refine((text) => parseAddress(text, false) !== undefined && !text.startsWith(":"), {
   error: (issue) => `"${String(issue.input)}" is not an address, as "127.0.0.1:9001", "host:80", "[::1]:9001" or "unix:/run/x.sock"`,

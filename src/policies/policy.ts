@@ -36,12 +36,13 @@ export interface RoutingOutcome {
  * Picks one target for each request.
  *
  * `targets` are those that are usable now: healthy, and not tried before for this request. It is never empty, and it is the
- * same array until some target's state changes, so a policy may keep tables for it. Returning undefined means "none of these".
+ * same array until some target's state changes, so a policy may keep tables for it. `again` says that this request failed elsewhere
+ * and has been picked for before: such a pick should take nobody's turn. Returning undefined means "none of these".
  * Throwing, a promise that is not settled within `policy_timeout`, or a target that is not in `targets` is reported, and round robin
  * decides for that request.
  */
 export interface RoutingPolicy<Target extends RoutingTarget = RoutingTarget> {
-  pick(request: RoutingRequest, targets: readonly Target[]): Target | undefined | Promise<Target | undefined>;
+  pick(request: RoutingRequest, targets: readonly Target[], again?: boolean): Target | undefined | Promise<Target | undefined>;
   /** Hears how the exchange ended, once for each pick that was used. */
   ended?(target: Target, outcome: RoutingOutcome): void;
 }

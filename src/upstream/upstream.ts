@@ -47,8 +47,8 @@ export class Upstream {
     const usable = this.usable;
     const candidates = tried.length === 0 ? usable : usable.filter((target) => !tried.includes(target));
     if (candidates.length === 0) return undefined;
-    if (this.config.policy.kind === "builtin") return this.policy.pick(request, candidates) as Target | undefined;
-    return this.guardedPick(request, candidates);
+    if (this.config.policy.kind === "builtin") return this.policy.pick(request, candidates, tried.length > 0) as Target | undefined;
+    return this.guardedPick(request, candidates, tried.length > 0);
   }
 
   /** Tell the policy how an exchange ended. */
@@ -62,10 +62,10 @@ export class Upstream {
   }
 
   /** A user's policy may do anything: whatever it does, the request gets a target. */
-  private guardedPick(request: RoutingRequest, candidates: readonly Target[]): Target | undefined | Promise<Target | undefined> {
+  private guardedPick(request: RoutingRequest, candidates: readonly Target[], again: boolean): Target | undefined | Promise<Target | undefined> {
     const fallBack = (problem: string): Target | undefined => {
       this.log.warn({ upstream: this.name, policy: this.config.policy.kind === "module" ? this.config.policy.path : "" }, `Policy ${problem}; round robin decides for this request`);
-      return this.fallback.pick(request, candidates);
+      return this.fallback.pick(request, candidates, again);
     };
     const checked = (picked: unknown): Target | undefined => {
       if (picked === undefined || candidates.includes(picked as Target)) return picked as Target | undefined;
@@ -74,7 +74,7 @@ export class Upstream {
     const failed = (error: unknown): Target | undefined => fallBack(`threw ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`);
     let picked: unknown;
     try {
-      picked = this.policy.pick(request, candidates);
+      picked = this.policy.pick(request, candidates, again);
     } catch (error) {
       return failed(error);
     }

@@ -133,6 +133,11 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.pause();
   }
 
+  /** Keep for later what came before all that is kept. */
+  private holdFirst(bytes: Buffer): void {
+    this.held = this.held === undefined ? bytes : Buffer.concat([bytes, this.held]);
+  }
+
   private readRequest(buffer: Buffer): void {
     const head = this.services.requestHead;
     const { limits } = this.listener.config;
@@ -250,9 +255,10 @@ export class ClientConnection extends Connection implements Client, Downstream {
     }
     this.body ??= new BodyReader();
     this.body.begin(this.requestFraming, head.contentLength, this.listener.config.limits);
-    const heldNext = replay ? this.held : undefined;
+    const { held } = this;
     this.sendBody(connection, buffer, this.bodyAt);
-    if (replay) this.held = heldNext;
+    // What lay behind the body the first time is held already.
+    if (replay) this.held = held;
     output.flush();
     if (this.phase !== "exchange" || this.requestDone) return;
     this.within(this.listener.config.timeouts.clientBody);
@@ -299,7 +305,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
         case Event.END:
           this.requestDone = true;
           connection.requestEnd(body.trailers);
-          if (body.position < buffer.length) this.held = buffer.subarray(body.position);
+          if (body.position < buffer.length) this.holdFirst(buffer.subarray(body.position));
           this.within(0);
           return;
         case Event.MORE:

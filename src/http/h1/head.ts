@@ -194,7 +194,8 @@ export class Head extends Fields {
     }
   }
 
-  private known(id: number, index: number): ParseResult {
+  /** A field with a meaning was read. */
+  protected known(id: number, index: number): ParseResult {
     const repeated = this.has(id);
     this.seen |= 1 << id;
     switch (id) {
@@ -355,6 +356,10 @@ export class RequestHead extends Head {
     this.pathStart = targetStart;
     this.pathEnd = targetEnd;
     this.hostStart = this.hostEnd = 0;
+    if (this.methodIs("CONNECT")) {
+      this.form = "authority";
+      return Parse.OK;
+    }
     if (first === 0x2f) {
       this.form = "origin";
       return Parse.OK;
@@ -362,10 +367,6 @@ export class RequestHead extends Head {
     if (first === 0x2a && targetEnd - targetStart === 1) {
       this.form = "asterisk";
       return this.methodIs("OPTIONS") ? Parse.OK : Parse.BAD_TARGET;
-    }
-    if (this.methodIs("CONNECT")) {
-      this.form = "authority";
-      return Parse.OK;
     }
     let position: number;
     if (equalsLower(buffer, targetStart, HTTP_SCHEME)) position = targetStart + 7;
@@ -508,6 +509,12 @@ export class TrailerFields extends Head {
     this.reset(buffer);
     this.start = at;
     return this.parseFields(at, end, headerCount);
+  }
+
+  /** Here nothing frames anything: such fields are left out when the rest goes on. */
+  protected override known(id: number, _index: number): ParseResult {
+    this.seen |= 1 << id;
+    return Parse.OK;
   }
 }
 
