@@ -65,7 +65,7 @@ describe("the head's limits", () => {
   });
 
   test("request_line_bytes: 414", async () => {
-    const front = await limited({ request_line_bytes: 100 });
+    const front = await limited({ request_line_bytes: "100B" });
     const client = await stage.client(front);
     expect((await client.ask(`GET /${"a".repeat(50)} HTTP/1.1\r\nHost: a.test\r\n\r\n`)).status).toBe(200);
     expect((await client.ask(`GET /${"a".repeat(150)} HTTP/1.1\r\nHost: a.test\r\n\r\n`)).status).toBe(414);
