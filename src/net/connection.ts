@@ -3,13 +3,16 @@
  * It knows bytes and nothing of any protocol.
  */
 import type { NetSocket, SocketOwner } from "./network.ts";
+import { release } from "./release.ts";
 import { Timed, type TimerWheel } from "./timers.ts";
 
 export abstract class Connection extends Timed implements SocketOwner {
   protected socket: NetSocket | undefined = undefined;
   protected readonly wheel: TimerWheel;
-  /** What the kernel did not take, oldest first; undefined: nothing waits. */
+  /** What the kernel did not take, oldest first, in buffers of its own; undefined: nothing waits. */
   private queue: Buffer[] | undefined = undefined;
+  /** Bytes of the first in the queue that are written. */
+  private queueOffset = 0;
   private reading = true;
   /** Close as soon as the queue is written. */
   private ending: "no" | "shutdown" | "end" = "no";
@@ -49,13 +52,16 @@ export abstract class Connection extends Timed implements SocketOwner {
     if (queue === undefined || socket === undefined) return;
     while (queue.length > 0) {
       const first = queue[0]!;
-      const taken = socket.write(first, 0, first.length);
+      const left = first.length - this.queueOffset;
+      const taken = socket.write(first, this.queueOffset, left);
       if (taken < 0) return;
-      if (taken < first.length) {
-        if (taken > 0) queue[0] = first.subarray(taken);
+      if (taken < left) {
+        this.queueOffset += taken;
         return;
       }
+      this.queueOffset = 0;
       queue.shift();
+      release(first);
     }
     this.queue = undefined;
     if (this.ending === "shutdown") socket.shutdown();
@@ -72,11 +78,8 @@ export abstract class Connection extends Timed implements SocketOwner {
     return this.queue !== undefined;
   }
 
-  /**
-   * Write, or queue what the kernel does not take. `lasting` says that nobody will change `bytes` later;
-   * otherwise what must wait is copied.
-   */
-  write(bytes: Buffer, offset: number, length: number, lasting: boolean): void {
+  /** Write, or queue a copy of what the kernel does not take: the caller keeps `bytes`. */
+  write(bytes: Buffer, offset: number, length: number): void {
     const { socket } = this;
     if (socket === undefined || this.ending !== "no") return;
     let taken = 0;
@@ -85,8 +88,9 @@ export abstract class Connection extends Timed implements SocketOwner {
       if (taken === length || taken < 0) return;
       this.queue = [];
     }
-    const rest = bytes.subarray(offset + taken, offset + length);
-    this.queue.push(lasting ? rest : Buffer.from(rest));
+    const rest = Buffer.allocUnsafeSlow(length - taken);
+    bytes.copy(rest, 0, offset + taken, offset + length);
+    this.queue.push(rest);
   }
 
   pause(): void {

@@ -22,7 +22,7 @@ export class Output {
     }
   }
 
-  /** Append [start, end) of `source`, which nobody will change later. */
+  /** Append [start, end) of `source`. */
   copy(source: Buffer, start: number, end: number): void {
     const length = end - start;
     if (length <= COPY_LIMIT) {
@@ -39,7 +39,7 @@ export class Output {
       from += room;
       this.send();
     }
-    this.connection!.write(source, from, end - from, true);
+    this.connection!.write(source, from, end - from);
   }
 
   /** Append text of latin-1 characters. */
@@ -57,6 +57,6 @@ export class Output {
   private send(): void {
     const { length } = this;
     this.length = 0;
-    if (length > 0) this.connection!.write(this.bytes, 0, length, false);
+    if (length > 0) this.connection!.write(this.bytes, 0, length);
   }
 }

@@ -1,9 +1,11 @@
 /** Bytes from one connection to another, untouched: with backpressure and half-close. What tcp and tunnels have in common. */
 import type { Connection } from "./connection.ts";
+import { release } from "./release.ts";
 
 /** A chunk arrived at `from`: it goes to `to`, and `from` waits when `to` cannot take it. */
 export function relayData(from: Connection, to: Connection, chunk: Buffer): void {
-  to.write(chunk, 0, chunk.length, true);
+  to.write(chunk, 0, chunk.length);
+  release(chunk);
   if (to.congested) from.pause();
 }
 

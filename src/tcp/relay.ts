@@ -110,7 +110,7 @@ export class TcpClient extends Connection implements Client {
     const { early, target } = this;
     this.early = undefined;
     this.active();
-    if (early !== undefined) target!.write(early, 0, early.length, true);
+    if (early !== undefined) target!.write(early, 0, early.length);
     if (this.ended) target!.shutdown();
     if (target!.congested) this.pause();
     else this.resume();
@@ -185,7 +185,7 @@ export class TcpClient extends Connection implements Client {
       this.end();
       return;
     }
-    this.write(UNAVAILABLE, 0, UNAVAILABLE.length, true);
+    this.write(UNAVAILABLE, 0, UNAVAILABLE.length);
     this.shutdown();
     this.resume();
     this.wheel.schedule(this, this.services.network.clock.now + LINGER);

@@ -5,6 +5,7 @@
 import { Connection } from "../../net/connection.ts";
 import type { NetSocket } from "../../net/network.ts";
 import { relayData, relayEnd } from "../../net/relay.ts";
+import { release } from "../../net/release.ts";
 import { CAUSES, type Cause } from "../../observability/cause.ts";
 import type { Client, Listener } from "../../routing/listener.ts";
 import { Exchange, type Downstream } from "../exchange.ts";
@@ -277,6 +278,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.services.output.begin(connection);
     this.sendBody(connection, chunk, 0);
     this.services.output.flush();
+    // What may come behind the body is another part of the same memory.
+    if (this.held === undefined) release(chunk);
     if (this.phase !== "exchange" || this.requestDone) return;
     this.within(this.listener.config.timeouts.clientBody);
     if (connection.congested) this.stall(connection);
@@ -516,7 +519,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     connection.joinTunnel(this);
     const { held } = this;
     this.held = undefined;
-    if (held !== undefined) connection.write(held, 0, held.length, true);
+    if (held !== undefined) connection.write(held, 0, held.length);
     this.resume();
     this.tunnelActive();
   }

@@ -5,6 +5,7 @@
 import { Connection } from "../../net/connection.ts";
 import type { NetSocket } from "../../net/network.ts";
 import { relayData, relayEnd } from "../../net/relay.ts";
+import { release } from "../../net/release.ts";
 import { connectCause, type Cause } from "../../observability/cause.ts";
 import { OPEN_CONNECTIONS, TOTAL_CONNECTS } from "../../scoreboard/scoreboard.ts";
 import type { Pooled, Target } from "../../upstream/target.ts";
@@ -128,7 +129,11 @@ export class UpstreamConnection extends Connection implements Pooled {
         break;
       case "body":
         if (this.readBody(chunk, 0)) this.after(this.upstream.config.timeouts.body);
-        break;
+        // Flush first: what was gathered is a copy, what was large is written.
+        this.services.output.flush();
+        release(chunk);
+        if (this.exchange?.replyCongested === true) this.pause();
+        return;
       case "tunnel":
         relayData(this, this.peer!, chunk);
         this.exchange!.tunnelActive();
