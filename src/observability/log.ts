@@ -22,8 +22,7 @@ export function formatText(line: string): string {
   const { level, time, msg, pid: _pid, ...fields } = JSON.parse(line) as Record<string, unknown> & { level: number; time: string; msg?: string };
   let text = `${String(time).slice(11, 23)} ${LEVELS[level] ?? level} ${(msg ?? "").replace(/[\x00-\x1f\x7f]/g, (c) => JSON.stringify(c).slice(1, -1))}`;
   for (const [key, value] of Object.entries(fields)) {
-    const plain = typeof value === "string" ? value : JSON.stringify(value);
-    text += ` ${key}=${QUOTED.test(plain) ? JSON.stringify(plain) : plain}`;
+    text += ` ${key}=${typeof value === "string" && !QUOTED.test(value) ? value : JSON.stringify(value)}`;
   }
   return `${text}\n`;
 }

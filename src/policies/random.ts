@@ -4,9 +4,8 @@ import type { PolicyContext, RoutingPolicy, RoutingRequest, RoutingTarget } from
 export class RandomPolicy implements RoutingPolicy {
   private readonly random: () => number;
 
-  /** @param context the host's; without one Math's generator is used */
-  constructor(context?: Pick<PolicyContext, "random">) {
-    this.random = context === undefined ? Math.random : context.random;
+  constructor(context: Pick<PolicyContext, "random">) {
+    this.random = context.random;
   }
 
   pick<Target extends RoutingTarget>(_request: RoutingRequest, targets: readonly Target[]): Target | undefined {

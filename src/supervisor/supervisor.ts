@@ -30,6 +30,8 @@ export interface SupervisorOptions {
   readonly log: Log;
   readonly logFormat: LogFormat;
   readonly runtimeDirectory?: string | undefined;
+  /** What workers do when this process dies: go on serving, or end with it. Default: serve. */
+  readonly alone?: "serve" | "end";
 }
 
 /** What a config that cannot be run has to say. */
@@ -94,7 +96,7 @@ export class Supervisor {
     this.board = createBoard(snapshot.workers);
     this.board.generation = snapshot.generation;
     this.checker = new HealthChecker({ network: bunNetwork(), scoreboard: this.board, log });
-    this.workers = new Workers({ self, logFormat, log, board: this.board, sockets, directory, changed: () => this.writeState() });
+    this.workers = new Workers({ self, logFormat, log, board: this.board, sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
     this.admin = new HealthEndpoint(log, () => ({ generation: this.snapshot.generation, draining: this.board.draining, workers: this.workers.pids, targets: this.checker.status() }));
     this.ended = new Promise((resolve) => (this.end = resolve));
   }

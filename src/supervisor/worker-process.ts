@@ -18,6 +18,8 @@ export interface WorkerStart {
   readonly logFormat: "text" | "json";
   /** Where the worker answers a supervisor that comes after this one. */
   readonly controlSocket: string | undefined;
+  /** What it does when its supervisor is gone. */
+  readonly alone: "serve" | "end";
 }
 
 export class WorkerProcess {
@@ -42,7 +44,7 @@ export class WorkerProcess {
     });
     this.pid = this.child.pid;
     this.ended = this.child.exited.then(() => this.child.signalCode ?? this.child.exitCode ?? 0);
-    this.send({ type: "start", snapshot: start.snapshot, descriptors, scoreboard: start.scoreboard, slot: start.slot, controlSocket: start.controlSocket });
+    this.send({ type: "start", snapshot: start.snapshot, descriptors, scoreboard: start.scoreboard, slot: start.slot, controlSocket: start.controlSocket, alone: start.alone });
   }
 
   send(message: ToWorker): void {

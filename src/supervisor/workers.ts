@@ -20,6 +20,7 @@ export interface WorkersOptions {
   readonly board: Scoreboard;
   readonly sockets: ListeningSockets;
   readonly directory: RuntimeDirectory;
+  readonly alone: "serve" | "end";
   /** Somebody came or went. */
   readonly changed: () => void;
 }
@@ -58,9 +59,9 @@ export class Workers {
   }
 
   private spawn(snapshot: Snapshot, sockets: readonly ListeningSocket[]): { readonly worker: WorkerProcess; readonly ready: Promise<void> } {
-    const { self, logFormat, board, directory } = this.options;
+    const { self, logFormat, board, directory, alone } = this.options;
     const slot = this.freeSlot();
-    const worker = new WorkerProcess({ self, slot, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot) });
+    const worker = new WorkerProcess({ self, slot, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone });
     this.running.add(worker);
     void worker.ended.then((how) => this.gone(worker, how));
     const ready = worker.answer().catch((error: unknown) => {

@@ -14,6 +14,7 @@ export function runWorker(logFormat: LogFormat): void {
   let plane: DataPlane | undefined;
   let drainTimeout = ORPHAN_DRAIN;
   let leaving = false;
+  let alone: "serve" | "end" = "end";
 
   const say = (message: FromWorker): void => {
     if (process.connected) process.send!(message);
@@ -32,6 +33,7 @@ export function runWorker(logFormat: LogFormat): void {
         const { snapshot, slot } = message;
         log.level = snapshot.log.level;
         drainTimeout = snapshot.drainTimeout;
+        ({ alone } = message);
         const scoreboard = Scoreboard.open(message.scoreboard);
         scoreboard.setWorkerWord(slot, WORKER_PID, process.pid);
         plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, log, jsonAccessLog: logFormat === "json" });
@@ -63,6 +65,7 @@ export function runWorker(logFormat: LogFormat): void {
   });
   // The supervisor died: what we have is enough to serve, until another one takes over.
   process.on("disconnect", () => {
+    if (alone === "end") process.exit(0);
     if (!leaving) log.warn({ pid: process.pid }, "Supervisor is gone; serving on without it");
   });
   // Ctrl-C reaches the whole process group; the supervisor decides what it means.

@@ -2,8 +2,8 @@
 import type { Snapshot } from "../config/snapshot.ts";
 
 export type ToWorker =
-  /** First message: run this. `descriptors` maps a listener's name to the inherited descriptor. */
-  | { readonly type: "start"; readonly snapshot: Snapshot; readonly descriptors: Readonly<Record<string, number>>; readonly scoreboard: string; readonly slot: number; readonly controlSocket: string | undefined }
+  /** First message: run this. `descriptors` maps a listener's name to the inherited descriptor; `alone` says what to do when the supervisor is gone. */
+  | { readonly type: "start"; readonly snapshot: Snapshot; readonly descriptors: Readonly<Record<string, number>>; readonly scoreboard: string; readonly slot: number; readonly controlSocket: string | undefined; readonly alone: "serve" | "end" }
   /** Apply in place; listeners are the same as before. */
   | { readonly type: "apply"; readonly snapshot: Snapshot }
   /** Stop accepting, let exchanges end, exit 0 when the last one has or the timeout (ms) is over. */

@@ -118,7 +118,8 @@ export async function freePorts(first: number, count: number): Promise<number[]>
   return free;
 }
 
-function isFree(port: number): Promise<boolean> {
+/** Does nobody listen there? */
+export function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = createServer();
     probe.once("error", () => resolve(false));

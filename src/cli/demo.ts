@@ -1,0 +1,100 @@
+/** `fairlead demo`, and `npm start`: a balancer in front of three back ends of its own, to be tried, broken and watched. */
+import { createInterface } from "node:readline";
+import { type Balancer, startBalancer } from "./demo/balancer.ts";
+import { type Backend, Backends, freePorts, isFree } from "./demo/backends.ts";
+import { guide } from "./demo/guide.ts";
+import { selfCommand } from "./self.ts";
+
+export const DEFAULT_PORT = 8080;
+const BACKENDS = 3;
+const FIRST_BACKEND_PORT = 9001;
+
+export interface DemoOptions {
+  /** Where the balancer listens, on 127.0.0.1 (default 8080). */
+  readonly port?: number;
+}
+
+/** Runs until it is told to quit. Resolves with the exit code. */
+export async function demo(options: DemoOptions = {}): Promise<number> {
+  const port = options.port ?? DEFAULT_PORT;
+  if (!(await isFree(port))) {
+    process.stderr.write(`fairlead: port ${port} is taken by another program; choose another one: npm start -- --port ${port + 1}\n`);
+    return 1;
+  }
+  const running = new Demo(port, await freePorts(FIRST_BACKEND_PORT, BACKENDS));
+  return running.run();
+}
+
+class Demo {
+  private readonly port: number;
+  private readonly backends: Backends;
+  private balancer: Balancer | undefined = undefined;
+  private quit: () => void = () => {};
+
+  constructor(port: number, backendPorts: readonly number[]) {
+    this.port = port;
+    this.backends = new Backends({ ports: backendPorts, command: selfCommand(), tell: (text) => this.tell(text) });
+  }
+
+  async run(): Promise<number> {
+    const told = new Promise<void>((resolve) => (this.quit = resolve));
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, this.quit);
+    try {
+      await this.backends.start();
+      this.balancer = await startBalancer(this.port, this.backends.all.map(({ address }) => address));
+      this.show();
+      this.listen();
+      await told;
+      return 0;
+    } finally {
+      process.stdin.destroy();
+      await this.balancer?.stop();
+      await this.backends.stop();
+    }
+  }
+
+  private show(): void {
+    const colour = process.stdout.isTTY === true && process.env["NO_COLOR"] === undefined;
+    process.stdout.write(guide({ port: this.port, backends: this.backends.all, colour, interactive: process.stdin.isTTY === true }));
+  }
+
+  private tell(text: string): void {
+    process.stdout.write(`${text}\n`);
+  }
+
+  /** Commands come as lines, from a terminal as from a pipe. When there is no more input, the demo goes on without. */
+  private listen(): void {
+    const lines = createInterface({ input: process.stdin });
+    lines.on("line", (line) => void this.obey(line.trim().toLowerCase()));
+  }
+
+  private async obey(command: string): Promise<void> {
+    if (command === "") return;
+    if (command === "q") return this.quit();
+    if (command === "h") return this.show();
+    if (command === "a") return this.toggleAll();
+    const backend = this.backends.all.find(({ number }) => String(number) === command);
+    if (backend === undefined) return this.tell(`"${command}" is no command; type h for help.`);
+    return this.toggle(backend);
+  }
+
+  private async toggle(backend: Backend): Promise<void> {
+    if (backend.pid === undefined) {
+      await backend.start();
+      this.tell(`Back end ${backend.number} runs again (pid ${backend.pid}). It gets requests when its next health check passes.`);
+    } else {
+      await backend.stop();
+      this.tell(`Back end ${backend.number} is stopped. The others take its requests; type ${backend.number} to start it again.`);
+    }
+  }
+
+  private async toggleAll(): Promise<void> {
+    if (this.backends.all.some(({ pid }) => pid !== undefined)) {
+      await this.backends.stop();
+      this.tell(`All back ends are stopped: curl -i localhost:${this.port}/api/spells gives 503. Type a to start them again.`);
+    } else {
+      await this.backends.start();
+      this.tell("All back ends run again.");
+    }
+  }
+}

@@ -1,0 +1,38 @@
+/** What the demo says to a person: where things are and what to try. */
+import type { Backend } from "./backends.ts";
+
+/** Where the explanations begin. */
+const COLUMN = 40;
+
+export interface GuideOptions {
+  readonly port: number;
+  readonly backends: readonly Backend[];
+  /** Bold headings. */
+  readonly colour: boolean;
+  /** How the demo is to be told things: typed here, or written to its standard input. */
+  readonly interactive: boolean;
+}
+
+export function guide({ port, backends, colour, interactive }: GuideOptions): string {
+  const bold = (text: string) => (colour ? `\x1b[1m${text}\x1b[22m` : text);
+  const url = `localhost:${port}/api/spells`;
+  const pid = backends[0]?.pid ?? "PID";
+  return `
+${bold("Fairlead is ready:")} http://${url}
+  One balancer on port ${port} in front of three back ends:
+
+${backends.map((backend) => `    ${backend.number}  ${backend.name}  ${backend.address}  ${backend.pid === undefined ? "stopped" : `pid ${backend.pid}`}`).join("\n")}
+
+${bold("Try in another terminal")}
+    ${`curl ${url}`.padEnd(COLUMN)}twice: two back ends answer
+    ${`kill ${pid}`.padEnd(COLUMN)}curl on: no request fails, and it is replaced
+    ${`curl localhost:${port}/health`.padEnd(COLUMN)}the balancer's own health
+
+${bold(interactive ? "Type here, then Enter" : "Write to standard input, a line each")}
+    1, 2 or 3    stop that back end, or start it again
+    a            stop them all: curl -i ${url} gives 503; a again starts them
+    h            show this again
+    q            quit (or Ctrl-C)
+
+`;
+}

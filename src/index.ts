@@ -1,0 +1,6 @@
+/** The public interface of the package: everything else may change. */
+export { ConfigurationError, LoadBalancer, type LoadBalancerOptions } from "./library/load-balancer.ts";
+export type { PolicyContext, PolicyFactory, RoutingOutcome, RoutingPolicy, RoutingRequest, RoutingTarget } from "./policies/policy.ts";
+export { RandomPolicy } from "./policies/random.ts";
+export { RoundRobinPolicy } from "./policies/round-robin.ts";
+export { SinglePolicy } from "./policies/single.ts";
