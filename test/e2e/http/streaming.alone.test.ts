@@ -14,7 +14,7 @@ const STALLED = 32 * MB;
 /** The most that it may grow by at full speed: what was read and is not collected yet comes on top. Far below the body's size. */
 const FLOWING = 96 * MB;
 /** What the kernels' socket buffers on the way may hold, and Fairlead's own. */
-const ON_THE_WAY = 24 * MB;
+const ON_THE_WAY = 48 * MB;
 
 const block = Buffer.alloc(65_536);
 for (let i = 0; i < block.length; i++) block[i] = i % 251;

@@ -5,8 +5,8 @@ import { sleep, until } from "../../support/until.ts";
 
 const stage = openStage();
 const MB = 1024 * 1024;
-const TOTAL = 50 * MB;
-const ON_THE_WAY = 24 * MB;
+const TOTAL = 80 * MB;
+const ON_THE_WAY = 48 * MB;
 const GROWTH = 32 * MB;
 const block = Buffer.alloc(65_536, 5);
 
@@ -33,7 +33,7 @@ async function untilStopped(sent: () => number): Promise<void> {
 
 describe("a side that does not read", () => {
   for (const slow of ["server", "client"] as const) {
-    test(`(the ${slow}) stops the other, in flat memory, and gets all 50 MB when it reads again`, async () => {
+    test(`(the ${slow}) stops the other, in flat memory, and gets all 80 MB when it reads again`, async () => {
       const { front, client, inner } = await relay();
       const [sender, reader] = slow === "server" ? [client, inner] : [inner, client];
       const before = front.fairlead.memory();
