@@ -3,6 +3,9 @@
  * that was started on the stage is ended after the file's last test, whether the tests passed or not.
  */
 import { afterAll } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Fairlead, type StartOptions } from "./fairlead.ts";
 import { fullQueue } from "./full-queue.ts";
 import { NodeBackend } from "./node-backend.ts";
@@ -60,6 +63,13 @@ export class Stage {
     return { fairlead, port, url: `http://127.0.0.1:${port}` };
   }
 
+  /** Fairlead with these arguments, and no file. */
+  async process(args: readonly string[]): Promise<Fairlead> {
+    const fairlead = await Fairlead.start("", { arguments: args });
+    this.atEnd(() => fairlead.kill());
+    return fairlead;
+  }
+
   async backend(script?: Script): Promise<RawBackend> {
     const backend = await RawBackend.start(script);
     this.atEnd(() => backend.stop());
@@ -96,6 +106,13 @@ export class Stage {
     const client = await RawClient.connect(typeof to === "number" ? to : to.port);
     this.atEnd(() => client.destroy());
     return client;
+  }
+
+  /** An empty directory. */
+  directory(): string {
+    const path = mkdtempSync(join(tmpdir(), "fairlead-stage-"));
+    this.atEnd(() => rmSync(path, { recursive: true, force: true }));
+    return path;
   }
 
   atEnd(ending: () => unknown): void {
