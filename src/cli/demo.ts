@@ -37,6 +37,8 @@ class Demo {
   }
 
   async run(): Promise<number> {
+    // Whoever read our output may have gone; that is no reason to fail.
+    process.stdout.on("error", () => {});
     const told = new Promise<void>((resolve) => (this.quit = resolve));
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, this.quit);
     try {

@@ -13,10 +13,15 @@ const SOL_SOCKET = MAC ? 0xffff : 1;
 const MSGHDR = MAC ? 48 : 56;
 const CMSGHDR = MAC ? 12 : 16;
 
+/** Memory that stays where it is: that of a small array made by length moves when its `buffer` is first asked for. */
+function memory(length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new ArrayBuffer(length));
+}
+
 function socketAddress(path: string): Uint8Array {
   const name = Buffer.from(path);
   if (name.length > (MAC ? 103 : 107)) throw new Error(`socket path too long: ${path}`);
-  const address = new Uint8Array(2 + name.length + 1);
+  const address = memory(2 + name.length + 1);
   if (MAC) address.set([address.length, AF_UNIX]);
   else address.set([AF_UNIX, 0]);
   address.set(name, 2);
@@ -25,13 +30,13 @@ function socketAddress(path: string): Uint8Array {
 
 /** A msghdr with one byte of data and room for `count` descriptors; the parts must stay alive during the call. */
 function message(count: number): { readonly header: Uint8Array; readonly control: DataView; readonly parts: readonly Uint8Array[] } {
-  const data = new Uint8Array([0x46]);
-  const control = new Uint8Array(Math.ceil((CMSGHDR + 4 * count) / 8) * 8);
-  const vector = new Uint8Array(16);
+  const data = memory(1);
+  const control = memory(Math.ceil((CMSGHDR + 4 * count) / 8) * 8);
+  const vector = memory(16);
   const vectorView = new DataView(vector.buffer);
   vectorView.setBigUint64(0, BigInt(ptr(data)), true);
   vectorView.setBigUint64(8, 1n, true);
-  const header = new Uint8Array(MSGHDR);
+  const header = memory(MSGHDR);
   const view = new DataView(header.buffer);
   view.setBigUint64(16, BigInt(ptr(vector)), true);
   view.setUint32(24, 1, true);
@@ -91,7 +96,7 @@ export async function receiveDescriptors(path: string, count: number, timeout: n
 }
 
 function waitFor(descriptor: number, timeout: number): void {
-  const entry = new Uint8Array(8);
+  const entry = memory(8);
   const view = new DataView(entry.buffer);
   view.setInt32(0, descriptor, true);
   view.setInt16(4, POLLIN, true);

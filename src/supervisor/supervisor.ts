@@ -234,12 +234,15 @@ export class Supervisor {
     }
     this.stopping = true;
     this.log.info({ timeout: this.snapshot.drainTimeout, successor: this.successor }, "Draining");
-    if (!this.successor) this.board.draining = true;
     this.checker.stop();
+    if (this.successor) this.sockets.letGo();
+    else {
+      // Who comes now is refused at once instead of waiting in a queue that nobody serves.
+      this.sockets.close();
+      this.board.draining = true;
+    }
     await this.workers.drain(this.snapshot.drainTimeout);
     this.admin.stop();
-    if (this.successor) this.sockets.letGo();
-    else this.sockets.close();
     this.board.unlink();
     this.directory.remove();
     this.log.info({ pid: process.pid }, "Stopped");

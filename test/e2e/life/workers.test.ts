@@ -1,0 +1,68 @@
+/** Workers die and are replaced; what they held is taken back; others do not notice. */
+import { describe, expect, test } from "bun:test";
+import type { LogLine } from "../../support/fairlead.ts";
+import { Load } from "../../support/load.ts";
+import { reply } from "../../support/raw-backend.ts";
+import { openStage } from "../../support/stage.ts";
+import { until } from "../../support/until.ts";
+
+const stage = openStage();
+
+/** The workers' process ids, as logged last. */
+function workersOf(lines: readonly LogLine[]): number[] {
+  return (lines.findLast(({ workers }) => Array.isArray(workers))?.["workers"] ?? []) as number[];
+}
+
+describe("kill -9 of a worker", () => {
+  test("replaces it in under 200 ms; only what it held fails, and the others go on", async () => {
+    const { fairlead, port } = await stage.fairlead({ targets: await stage.backends(2), top: { workers: 3 } });
+    const load = new Load(port, 12);
+    await until("traffic", () => load.requests > 500);
+    const [victim] = workersOf(fairlead.log);
+    process.kill(victim!, "SIGKILL");
+    const replaced = await fairlead.line("worker replaced", ({ msg }) => msg === "Worker replaced");
+    expect(replaced["milliseconds"] as number).toBeLessThan(200);
+    const after = load.requests;
+    await until("more traffic", () => load.requests > after + 500);
+    await load.stop();
+    // Each client's one request under way at most, on the connections that the dead one had.
+    expect(load.failures.length).toBeLessThan(12);
+    expect(load.failures.every((failure) => /closed|ECONNRESET|EPIPE/.test(failure))).toBe(true);
+  });
+
+  test("again and again is a crash loop: said loudly, with growing pauses, and it recovers", async () => {
+    const { fairlead, port } = await stage.fairlead({ targets: [await stage.backend()] });
+    for (let death = 0; death < 7; death++) {
+      const from = fairlead.log.length;
+      const workers = await until("a worker", () => {
+        const children = Bun.spawnSync(["pgrep", "-P", String(fairlead.pid)]).stdout.toString().trim();
+        return children === "" ? undefined : children.split("\n").map(Number);
+      });
+      process.kill(workers[0]!, "SIGKILL");
+      await fairlead.line("its replacement", ({ msg }) => msg === "Worker replaced", from);
+    }
+    const loud = await fairlead.line("a crash loop", ({ msg }) => /keep dying; the next one starts in \d+ ms/.test(msg ?? ""));
+    expect(loud.level).toBe("error");
+    const client = await stage.client(port);
+    expect((await client.ask("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")).status).toBe(200);
+  }, 20_000);
+
+  test("leaves no ghosts: what it had open is no longer counted", async () => {
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const backend = await stage.backend(async (_request, connection) => {
+      await held;
+      connection.write(reply(200));
+    });
+    const policy = `export default { pick: (_request, targets) => { console.error(JSON.stringify({ msg: "open", open: targets[0].openRequests })); return targets[0]; } };`;
+    const { fairlead, port } = await stage.fairlead({ targets: [backend], upstream: { policy: "./count.ts" }, files: { "count.ts": policy } });
+    for (let i = 0; i < 3; i++) (await stage.client(port)).request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    await fairlead.line("three open", ({ msg, open }) => msg === "open" && open === 2);
+    const from = fairlead.log.length;
+    process.kill(workersOf(fairlead.log)[0]!, "SIGKILL");
+    await fairlead.line("its replacement", ({ msg }) => msg === "Worker replaced", from);
+    (await stage.client(port)).request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    expect((await fairlead.line("the count anew", ({ msg }) => msg === "open", from))["open"]).toBe(0);
+    release();
+  });
+});
