@@ -43,7 +43,7 @@ export class Listener {
     this.isTrusted = trustedMatcher(config.forwarding.trustedProxies);
   }
 
-  /** Count one more. False when a limit is reached: the client is to be told and closed; it still counts until removed. */
+  /** Count one more. False when a limit is passed by it: the client is to be removed, told and closed. */
   add(client: Client): boolean {
     this.clients.add(client);
     this.board.addClient(this.slot, this.index, 1);

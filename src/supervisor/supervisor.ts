@@ -10,7 +10,7 @@ import { HealthChecker } from "../health/checker.ts";
 import { bunNetwork } from "../net/bun.ts";
 import type { Log, LogFormat } from "../observability/log.ts";
 import { HealthEndpoint } from "../admin/health.ts";
-import { Scoreboard } from "../scoreboard/scoreboard.ts";
+import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import { CAPACITY, createBoard } from "./board.ts";
 import { StartError } from "./errors.ts";
 import { handDown, inherit, UPGRADE_VARIABLE } from "./inheritance.ts";

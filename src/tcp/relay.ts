@@ -58,6 +58,8 @@ export class TcpClient extends Connection implements Client {
     this.address = socket.remoteAddress ?? "";
     this.port = socket.remotePort ?? 0;
     if (!counted) {
+      // Who is turned away takes up no place while it listens to the reason.
+      this.listener.remove(this);
       this.finish("too-many-connections", "", undefined);
       this.unavailable();
       return;

@@ -73,6 +73,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   protected opened(socket: NetSocket): void {
     if (!this.listener.add(this)) {
+      // Who is turned away takes up no place while it listens to the reason.
+      this.listener.remove(this);
       this.refuse("too-many-connections", 503, "too many connections");
       return;
     }

@@ -1,0 +1,28 @@
+/** What is measured: one request shape a case. Back ends are nginx servers that answer from memory or from a file. */
+
+export interface Case {
+  readonly name: string;
+  readonly title: string;
+  /** Through the http or the tcp listener. */
+  readonly listener: "http" | "tcp";
+  readonly path: string;
+  readonly connections: number;
+  /** wrk's script. */
+  readonly lua?: string;
+}
+
+const POST = `wrk.method = "POST"\nwrk.body = string.rep("x", 1048576)\n`;
+const CLOSE = `wrk.headers["Connection"] = "close"\n`;
+
+export const cases: readonly Case[] = [
+  { name: "small", title: "small GET, keep-alive, 64 clients", listener: "http", path: "/", connections: 64 },
+  { name: "100k", title: "100 KiB response, 32 clients", listener: "http", path: "/f/100k", connections: 32 },
+  { name: "1m", title: "1 MiB response, 16 clients", listener: "http", path: "/f/1m", connections: 16 },
+  { name: "post", title: "1 MiB POST, 16 clients", listener: "http", path: "/", connections: 16, lua: POST },
+  { name: "connect", title: "a new client connection each request, 32 clients", listener: "http", path: "/", connections: 32, lua: CLOSE },
+  { name: "tcp-small", title: "TCP relay, small messages, 64 clients", listener: "tcp", path: "/", connections: 64 },
+  { name: "tcp-1m", title: "TCP relay, 1 MiB responses, 16 clients", listener: "tcp", path: "/f/1m", connections: 16 },
+];
+
+/** Memory of this many clients that stay connected and ask nothing. */
+export const IDLE_CLIENTS = 10_000;

@@ -1,0 +1,39 @@
+/** Fairlead with one worker, everything on that is on by default. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import packageJson from "../../package.json";
+import { accepts, childrenOf, startPinned, waitUntil } from "../processes.ts";
+import type { Peer } from "./peer.ts";
+
+const BINARY = join(import.meta.dir, "../../bin/fairlead");
+
+export const fairlead: Peer = {
+  name: "Fairlead",
+  version: () => `Fairlead ${packageJson.version} on Bun ${Bun.version}`,
+  install: "npm ci",
+  async start(directory, ports, backends) {
+    const targets = backends.ports.map((port) => `{ address = "127.0.0.1:${port}" }`).join(", ");
+    const file = join(directory, "fairlead.toml");
+    writeFileSync(
+      file,
+      `workers = 1
+[[listeners]]
+name = "http"
+address = "127.0.0.1:${ports.http}"
+upstream = "backends"
+max_connections = 20000
+[[listeners]]
+name = "tcp"
+address = "127.0.0.1:${ports.tcp}"
+protocol = "tcp"
+upstream = "backends"
+[[upstreams]]
+name = "backends"
+targets = [${targets}]
+`,
+    );
+    const child = startPinned(0, [BINARY, "run", "--config", file, "--runtime-dir", join(directory, "run")], directory);
+    await waitUntil("Fairlead", async () => (await accepts(ports.http)) && childrenOf(child.pid!).length > 0);
+    return childrenOf(child.pid!)[0]!;
+  },
+};
