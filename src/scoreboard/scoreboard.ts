@@ -23,6 +23,8 @@ const HEADER_WORDS = 32;
 /** Words of a worker's own row. */
 export const WORKER_PID = 0;
 export const WORKER_CLIENTS = 1;
+/** Counts up once a second while the worker's event loop turns. */
+export const WORKER_HEARTBEAT = 2;
 const WORKER_WORDS = 16;
 /** Client connections a listener, in the worker's row. */
 export const MAX_LISTENERS = 64;
@@ -200,11 +202,14 @@ export class Scoreboard {
     this.words[this.listenerAt + worker * MAX_LISTENERS + listener]! += change;
   }
 
-  /** Take back what a dead worker held: its open connections and requests; totals stay. Supervisor only. */
-  reclaim(worker: number): void {
+  /**
+   * Take back what a dead worker held: its open connections and requests; totals stay. Supervisor only.
+   * @param targets rows from here on were never used; looking at them would make them take memory
+   */
+  reclaim(worker: number, targets = this.size.targets): void {
     for (let word = 0; word < WORKER_WORDS; word++) this.setWorkerWord(worker, word, 0);
     for (let listener = 0; listener < MAX_LISTENERS; listener++) this.words[this.listenerAt + worker * MAX_LISTENERS + listener] = 0;
-    for (let target = 0; target < this.size.targets; target++) {
+    for (let target = 0; target < targets; target++) {
       const column = this.columnOf(worker, target);
       if (this.words[column + OPEN_CONNECTIONS] !== 0) this.words[column + OPEN_CONNECTIONS] = 0;
       if (this.words[column + OPEN_REQUESTS] !== 0) this.words[column + OPEN_REQUESTS] = 0;

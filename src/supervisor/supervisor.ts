@@ -3,7 +3,7 @@
  * What happens when: start, reload, a worker's death, upgrade, stop; each is one method here.
  */
 import type { Diagnostic, Loaded, LoadOptions } from "../config/load.ts";
-import { diagnosticLine, SlotAllocator } from "../config/load.ts";
+import { diagnosticLine } from "../config/load.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
 import { HealthChecker } from "../health/checker.ts";
@@ -14,6 +14,7 @@ import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import { CAPACITY, createBoard } from "./board.ts";
 import { StartError } from "./errors.ts";
 import { handDown, inherit, UPGRADE_VARIABLE } from "./inheritance.ts";
+import { PendingSlots } from "./pending-slots.ts";
 import { RuntimeDirectory } from "./runtime-directory.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Workers } from "./workers.ts";
@@ -50,7 +51,7 @@ export class Supervisor {
   private readonly log: Log;
   private readonly directory: RuntimeDirectory;
   private readonly sockets: ListeningSockets;
-  private readonly slots: SlotAllocator;
+  private readonly slots: PendingSlots;
   private readonly board: Scoreboard;
   private readonly checker: HealthChecker;
   private readonly workers: Workers;
@@ -64,7 +65,7 @@ export class Supervisor {
 
   /** Up and serving, or not at all. @throws StartError that says why not */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
-    const slots = new SlotAllocator(CAPACITY);
+    const slots = new PendingSlots(CAPACITY);
     const loaded = options.load({ slots, generation: 1 });
     if (!loaded.ok) throw new ConfigError(loaded.diagnostics);
     options.log.level = loaded.snapshot.log.level;
@@ -74,6 +75,7 @@ export class Supervisor {
     const sockets = new ListeningSockets(inheritance.sockets);
     const prepared = await sockets.prepare(loaded.snapshot.listeners);
     prepared.commit();
+    slots.take();
     const supervisor = new Supervisor(options, loaded.snapshot, slots, directory, sockets);
     try {
       await supervisor.serve(inheritance.sockets.size > 0);
@@ -85,7 +87,7 @@ export class Supervisor {
     return supervisor;
   }
 
-  private constructor(options: SupervisorOptions, snapshot: Snapshot, slots: SlotAllocator, directory: RuntimeDirectory, sockets: ListeningSockets) {
+  private constructor(options: SupervisorOptions, snapshot: Snapshot, slots: PendingSlots, directory: RuntimeDirectory, sockets: ListeningSockets) {
     const { log, self, logFormat } = options;
     this.options = options;
     this.log = log;
@@ -96,7 +98,7 @@ export class Supervisor {
     this.board = createBoard(snapshot.workers);
     this.board.generation = snapshot.generation;
     this.checker = new HealthChecker({ network: bunNetwork(), scoreboard: this.board, log });
-    this.workers = new Workers({ self, logFormat, log, board: this.board, sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
+    this.workers = new Workers({ self, logFormat, log, board: this.board, usedTargets: () => slots.used, sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
     this.admin = new HealthEndpoint(log, () => ({ generation: this.snapshot.generation, draining: this.board.draining, workers: this.workers.pids, targets: this.checker.status() }));
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
@@ -133,7 +135,7 @@ export class Supervisor {
     if (this.successor) return;
     this.directory.write({
       supervisor: process.pid,
-      workers: this.workers.all.map(({ pid, controlSocket }) => ({ pid, controlSocket: controlSocket! })),
+      workers: this.workers.all.map(({ pid, controlSocket }) => ({ pid, controlSocket })),
       sockets: this.sockets.all.map(({ name, key, address }) => ({ name, key, address })),
     });
   }
@@ -169,10 +171,9 @@ export class Supervisor {
       await this.switchTo(snapshot, before);
     } catch (error) {
       this.log.error({ generation: before.generation, reason: error instanceof Error ? error.message : String(error) }, "Reload rejected; nothing has changed");
-      // The slots that the rejected one took are given back.
-      this.options.load({ slots: this.slots, generation: before.generation });
       return false;
     }
+    this.slots.take();
     this.log.level = snapshot.log.level;
     this.admin.apply(snapshot.admin?.address);
     this.writeState();
@@ -188,13 +189,12 @@ export class Supervisor {
     this.checker.apply(snapshot);
     try {
       if (prepared === undefined) await this.workers.apply(snapshot, before);
-      else await this.workers.roll(snapshot, prepared.sockets);
+      else await this.workers.roll(snapshot, prepared.sockets, () => prepared.commit());
     } catch (error) {
       this.snapshot = before;
       this.checker.apply(before);
       throw error;
     }
-    prepared?.commit();
     this.board.generation = snapshot.generation;
   }
 

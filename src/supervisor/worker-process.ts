@@ -1,10 +1,12 @@
 /** One worker as its supervisor sees it: started, told things, heard from, gone. */
 import type { Snapshot } from "../config/snapshot.ts";
-import type { FromWorker, ToWorker } from "../worker/messages.ts";
+import type { EncodedSnapshot, FromWorker, ToWorker } from "../worker/messages.ts";
 import type { ListeningSocket } from "./sockets.ts";
 
 /** How long a worker may take to say that it is ready, or has applied a snapshot, in ms. */
 const ANSWER_TIMEOUT = 15_000;
+/** What a worker may take longer than its drain timeout before it is killed, in ms. */
+const DRAIN_GRACE = 2_000;
 /** Descriptors 0 to 2 are the standard ones. */
 const FIRST_DESCRIPTOR = 3;
 
@@ -17,37 +19,71 @@ export interface WorkerStart {
   readonly sockets: readonly ListeningSocket[];
   readonly logFormat: "text" | "json";
   /** Where the worker answers a supervisor that comes after this one. */
-  readonly controlSocket: string | undefined;
+  readonly controlSocket: string;
   /** What it does when its supervisor is gone. */
   readonly alone: "serve" | "end";
+}
+
+/** An answer that did not come because the worker has ended. */
+export class WorkerEnded extends Error {}
+
+/** An answer that is waited for. */
+interface Waiting {
+  readonly type: "ready" | "applied";
+  readonly generation: number;
+  /** Without an error it is as wished. */
+  readonly settle: (error?: Error) => void;
+}
+
+/** Snapshots are immutable: each is encoded once, however many workers get it. */
+const encodings = new WeakMap<Snapshot, EncodedSnapshot>();
+
+function encode(snapshot: Snapshot): EncodedSnapshot {
+  let encoded = encodings.get(snapshot);
+  if (encoded === undefined) encodings.set(snapshot, (encoded = JSON.stringify(snapshot)));
+  return encoded;
 }
 
 export class WorkerProcess {
   readonly slot: number;
   readonly pid: number;
-  readonly controlSocket: string | undefined;
+  readonly controlSocket: string;
+  /** Resolves when it serves. @throws Error that says why it does not */
+  readonly ready: Promise<void>;
   /** Resolves when it has ended: an exit code, or a signal's name. */
   readonly ended: Promise<number | string>;
+  /** It serves. */
+  up = false;
   /** It was told to go. */
   leaving = false;
+  /** For the watchdog: its heartbeat as last seen, and for how many looks it has stood still. */
+  heartbeat = 0;
+  silence = 0;
   private readonly child: Bun.Subprocess<"ignore", "inherit", "inherit">;
-  private heard: (message: FromWorker) => void = () => {};
+  private readonly waiting = new Set<Waiting>();
+  private late: Timer | undefined = undefined;
 
   constructor(start: WorkerStart) {
-    this.slot = start.slot;
-    this.controlSocket = start.controlSocket;
+    const { slot, snapshot, controlSocket } = start;
+    this.slot = slot;
+    this.controlSocket = controlSocket;
     const descriptors = Object.fromEntries(start.sockets.map(({ name }, index) => [name, FIRST_DESCRIPTOR + index]));
     this.child = Bun.spawn([...start.self, "__worker", "--log-format", start.logFormat], {
       stdio: ["ignore", "inherit", "inherit", ...start.sockets.map(({ fd }) => fd)],
       serialization: "advanced",
-      ipc: (message: FromWorker) => this.heard(message),
+      ipc: (message: FromWorker) => this.hear(message),
     });
     this.pid = this.child.pid;
     this.ended = this.child.exited.then(() => this.child.signalCode ?? this.child.exitCode ?? 0);
-    this.send({ type: "start", snapshot: start.snapshot, descriptors, scoreboard: start.scoreboard, slot: start.slot, controlSocket: start.controlSocket, alone: start.alone });
+    void this.ended.then((how) => {
+      clearTimeout(this.late);
+      for (const { settle } of this.waiting) settle(new WorkerEnded(`worker ended (${how})`));
+    });
+    this.ready = this.answer("ready", snapshot.generation).then(() => void (this.up = true));
+    this.send({ type: "start", generation: snapshot.generation, snapshot: encode(snapshot), descriptors, scoreboard: start.scoreboard, slot, controlSocket, alone: start.alone });
   }
 
-  send(message: ToWorker): void {
+  private send(message: ToWorker): void {
     try {
       this.child.send(message);
     } catch {
@@ -55,33 +91,56 @@ export class WorkerProcess {
     }
   }
 
-  /** Its next answer. @throws Error that says what went wrong */
-  async answer(): Promise<void> {
-    const failed = this.ended.then((how) => `worker ended (${how})`);
-    let timer: Timer | undefined;
-    const late = new Promise<string>((resolve) => (timer = setTimeout(() => resolve(`no answer within ${ANSWER_TIMEOUT} ms`), ANSWER_TIMEOUT)));
-    const answer = new Promise<string | undefined>((resolve) => {
-      this.heard = (message) => resolve(message.type === "failed" ? message.reason : undefined);
-    });
-    const problem = await Promise.race([answer, failed, late]);
-    clearTimeout(timer);
-    if (problem !== undefined) throw new Error(problem);
+  private hear(message: FromWorker): void {
+    for (const { type, generation, settle } of this.waiting) {
+      if (generation !== message.generation || (message.type !== "failed" && message.type !== type)) continue;
+      settle(message.type === "failed" ? new Error(message.reason) : undefined);
+      return;
+    }
   }
 
+  private answer(type: Waiting["type"], generation: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        // It would stand in the way of everything that comes after: whoever watches over workers replaces it.
+        this.child.kill("SIGKILL");
+        waiting.settle(new Error(`worker gave no answer within ${ANSWER_TIMEOUT} ms`));
+      }, ANSWER_TIMEOUT);
+      const waiting: Waiting = {
+        type,
+        generation,
+        settle: (error) => {
+          this.waiting.delete(waiting);
+          clearTimeout(timer);
+          if (error === undefined) resolve();
+          else reject(error);
+        },
+      };
+      this.waiting.add(waiting);
+    });
+  }
+
+  /** @throws WorkerEnded, or an Error that says why it refuses */
   async apply(snapshot: Snapshot): Promise<void> {
-    const answer = this.answer();
-    this.send({ type: "apply", snapshot });
+    const answer = this.answer("applied", snapshot.generation);
+    this.send({ type: "apply", generation: snapshot.generation, snapshot: encode(snapshot) });
     await answer;
   }
 
-  /** Stop accepting, end what is open within `timeout` ms, exit. */
+  /** Stop accepting, end what is open within `timeout` ms, exit; one that hangs is killed soon after. */
   drain(timeout: number): void {
     this.leaving = true;
     this.send({ type: "drain", timeout });
+    this.late ??= setTimeout(() => this.kill(), timeout + DRAIN_GRACE);
   }
 
   kill(): void {
     this.leaving = true;
+    this.child.kill("SIGKILL");
+  }
+
+  /** It hangs: end it as if it had died by itself, so that it is replaced. */
+  putDown(): void {
     this.child.kill("SIGKILL");
   }
 }

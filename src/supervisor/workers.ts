@@ -1,23 +1,25 @@
-/** The workers of an instance: as many as wanted, replaced when one dies, rolled over when their sockets change. */
+/** The workers of an instance: as many as wanted, replaced when one dies or hangs, rolled over when their sockets change. */
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Log, LogFormat } from "../observability/log.ts";
-import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import { type Scoreboard, WORKER_HEARTBEAT } from "../scoreboard/scoreboard.ts";
+import { CRASH_WINDOW, CrashLoop } from "./crash-loop.ts";
 import { StartError } from "./errors.ts";
 import type { RuntimeDirectory } from "./runtime-directory.ts";
 import type { ListeningSocket, ListeningSockets } from "./sockets.ts";
-import { WorkerProcess } from "./worker-process.ts";
+import { WorkerEnded, WorkerProcess } from "./worker-process.ts";
 
-/** More deaths than this within the window are a crash loop. */
-const CRASH_DEATHS = 5;
-const CRASH_WINDOW = 10_000;
-const FIRST_BACKOFF = 200;
-const LAST_BACKOFF = 10_000;
+/** Between two looks at the workers' heartbeats, in ms. */
+const WATCHDOG_INTERVAL = 1_000;
+/** A worker whose heart stands still for this many looks is replaced. */
+const WATCHDOG_LOOKS = 10;
 
 export interface WorkersOptions {
   readonly self: readonly string[];
   readonly logFormat: LogFormat;
   readonly log: Log;
   readonly board: Scoreboard;
+  /** Target rows of the scoreboard that were ever in use. */
+  readonly usedTargets: () => number;
   readonly sockets: ListeningSockets;
   readonly directory: RuntimeDirectory;
   readonly alone: "serve" | "end";
@@ -30,135 +32,147 @@ export class Workers {
   /** Everyone who has not ended, those who leave too. */
   private readonly running = new Set<WorkerProcess>();
   private snapshot: Snapshot | undefined = undefined;
-  private readonly deaths: number[] = [];
-  private backoff = 0;
+  private readonly crashes = new CrashLoop();
+  private readonly watchdog: Timer;
   private stopping = false;
 
   constructor(options: WorkersOptions) {
     this.options = options;
+    this.watchdog = setInterval(() => this.lookAfter(), WATCHDOG_INTERVAL);
   }
 
   get all(): WorkerProcess[] {
     return [...this.running];
   }
 
-  /** Those who serve. */
-  private get serving(): WorkerProcess[] {
+  /** Those who serve, or will in a moment. */
+  private get staying(): WorkerProcess[] {
     return this.all.filter(({ leaving }) => !leaving);
   }
 
   get pids(): number[] {
-    return this.serving.map(({ pid }) => pid);
+    return this.staying.map(({ pid }) => pid);
   }
 
   /** @throws StartError when one does not come up */
   async start(snapshot: Snapshot): Promise<void> {
     this.snapshot = snapshot;
-    const started = Array.from({ length: snapshot.workers }, () => this.spawn(snapshot, this.options.sockets.all));
-    await Promise.all(started.map(({ ready }) => ready));
+    await Promise.all(Array.from({ length: snapshot.workers }, () => this.spawn(snapshot, this.options.sockets.all)));
   }
 
-  private spawn(snapshot: Snapshot, sockets: readonly ListeningSocket[]): { readonly worker: WorkerProcess; readonly ready: Promise<void> } {
+  /** Resolves when the new worker serves. @throws StartError when it does not */
+  private async spawn(snapshot: Snapshot, sockets: readonly ListeningSocket[]): Promise<WorkerProcess> {
     const { self, logFormat, board, directory, alone } = this.options;
+    if (this.stopping) throw new StartError("stopping");
     const slot = this.freeSlot();
     const worker = new WorkerProcess({ self, slot, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone });
     this.running.add(worker);
     void worker.ended.then((how) => this.gone(worker, how));
-    const ready = worker.answer().catch((error: unknown) => {
+    try {
+      await worker.ready;
+    } catch (error) {
       worker.kill();
       throw new StartError(`worker does not start: ${error instanceof Error ? error.message : String(error)}`);
-    });
-    return { worker, ready };
+    }
+    return worker;
   }
 
   private freeSlot(): number {
     const taken = new Set(this.all.map(({ slot }) => slot));
-    for (let slot = 0; slot < this.options.board.size.workers; slot++) if (!taken.has(slot)) return slot;
-    // Reloads in quick succession while old workers still drain: the oldest has had its time.
-    throw new StartError("too many workers are still draining; try again when they are gone");
+    const { workers } = this.options.board.size;
+    for (let slot = 0; slot < workers; slot++) if (!taken.has(slot)) return slot;
+    throw new StartError(`there is room for ${workers} workers, counting those that still drain; wait for them, or upgrade in place (SIGUSR2), which makes room anew`);
   }
 
   private gone(worker: WorkerProcess, how: number | string): void {
-    const { log, board } = this.options;
+    const { log, board, changed, usedTargets } = this.options;
     this.running.delete(worker);
-    board.reclaim(worker.slot);
-    this.options.changed();
-    if (this.stopping || worker.leaving) return;
+    board.reclaim(worker.slot, usedTargets());
+    changed();
+    // Of one that never came up, whoever waits for it hears.
+    if (this.stopping || worker.leaving || !worker.up) return;
     log.error({ worker: worker.pid, how }, "Worker died; replacing it");
-    const now = performance.now();
-    this.deaths.push(now);
-    while (this.deaths[0]! < now - CRASH_WINDOW) this.deaths.shift();
-    if (this.deaths.length <= CRASH_DEATHS) {
-      this.backoff = 0;
-      this.replace();
-      return;
-    }
-    this.backoff = Math.min(LAST_BACKOFF, Math.max(FIRST_BACKOFF, this.backoff * 2));
-    log.error({ deaths: this.deaths.length, window: CRASH_WINDOW, backoff: this.backoff }, `Workers keep dying; the next one starts in ${this.backoff} ms`);
-    setTimeout(() => this.replace(), this.backoff);
+    this.replaceSoon();
   }
 
-  private replace(): void {
-    if (this.stopping || this.snapshot === undefined || this.serving.length >= this.snapshot.workers) return;
+  /** At once, or after a pause in a crash loop. */
+  private replaceSoon(): void {
+    const pause = this.crashes.died(performance.now());
+    if (pause === 0) return void this.replace();
+    this.options.log.error({ deaths: this.crashes.recent, window: CRASH_WINDOW, pause }, `Workers keep dying; the next one starts in ${pause} ms`);
+    setTimeout(() => void this.replace(), pause);
+  }
+
+  private async replace(): Promise<void> {
+    const { log, sockets, changed } = this.options;
+    const { snapshot } = this;
+    if (this.stopping || snapshot === undefined || this.staying.length >= snapshot.workers) return;
     const began = performance.now();
-    const { worker, ready } = this.spawn(this.snapshot, this.options.sockets.all);
-    ready.then(
-      () => {
-        this.options.changed();
-        this.options.log.info({ worker: worker.pid, milliseconds: Math.round(performance.now() - began) }, "Worker replaced");
-      },
-      (error: unknown) => {
-        this.options.log.error({ worker: worker.pid, reason: String(error) }, "The new worker does not start");
-        // kill() marked it as leaving, so gone() will not count it.
-        this.deaths.push(performance.now());
-        setTimeout(() => this.replace(), Math.max(FIRST_BACKOFF, (this.backoff = Math.min(LAST_BACKOFF, Math.max(FIRST_BACKOFF, this.backoff * 2)))));
-      },
-    );
+    try {
+      const worker = await this.spawn(snapshot, sockets.all);
+      changed();
+      log.info({ worker: worker.pid, milliseconds: Math.round(performance.now() - began) }, "Worker replaced");
+    } catch (error) {
+      if (this.stopping) return;
+      log.error({ reason: error instanceof Error ? error.message : String(error) }, "The new worker does not start");
+      this.replaceSoon();
+    }
+  }
+
+  /** A worker whose event loop hangs, in a policy's endless loop say, serves nobody and does not die by itself. */
+  private lookAfter(): void {
+    const { board, log } = this.options;
+    for (const worker of this.running) {
+      const heartbeat = board.workerWord(worker.slot, WORKER_HEARTBEAT);
+      worker.silence = !worker.up || heartbeat !== worker.heartbeat ? 0 : worker.silence + 1;
+      worker.heartbeat = heartbeat;
+      if (worker.silence < WATCHDOG_LOOKS) continue;
+      log.error({ worker: worker.pid, seconds: (WATCHDOG_LOOKS * WATCHDOG_INTERVAL) / 1000 }, "Worker hangs; killing it");
+      worker.putDown();
+    }
   }
 
   /** In place, on all of them. @throws when one refuses; then all run `before` again */
   async apply(snapshot: Snapshot, before: Snapshot): Promise<void> {
-    const { serving } = this;
+    const { staying } = this;
     this.snapshot = snapshot;
-    const results = await Promise.allSettled(serving.map((worker) => worker.apply(snapshot)));
-    const refused = results.find((result) => result.status === "rejected");
+    const results = await Promise.allSettled(staying.map((worker) => worker.apply(snapshot)));
+    // One that died meanwhile refused nothing; its replacement starts with the new snapshot.
+    const refused = results.find((result) => result.status === "rejected" && !(result.reason instanceof WorkerEnded)) as PromiseRejectedResult | undefined;
     if (refused === undefined) return;
     this.snapshot = before;
-    await Promise.allSettled(serving.map((worker) => worker.apply(before)));
+    await Promise.allSettled(staying.map((worker) => worker.apply(before)));
     throw refused.reason;
   }
 
-  /** New workers for these sockets, one after another, each ready before an old one drains. @throws when one does not come up; then the old ones stay */
-  async roll(snapshot: Snapshot, sockets: readonly ListeningSocket[]): Promise<void> {
-    const old = this.serving;
-    const before = this.snapshot;
-    this.snapshot = snapshot;
-    for (let index = 0; index < Math.max(snapshot.workers, old.length); index++) {
-      if (index < snapshot.workers) {
-        try {
-          await this.spawn(snapshot, sockets).ready;
-        } catch (error) {
-          if (index > 0) throw error;
-          this.snapshot = before;
-          throw error;
-        }
-      }
-      old[index]?.drain(snapshot.drainTimeout);
+  /** New workers for these sockets; when all of them serve, the old ones drain. @throws when one does not come up; then only the old ones are left */
+  async roll(snapshot: Snapshot, sockets: readonly ListeningSocket[], serving: () => void): Promise<void> {
+    const fresh = new Set<WorkerProcess>();
+    try {
+      // One after another: starting is work, and the old ones need the cores.
+      while (fresh.size < snapshot.workers) fresh.add(await this.spawn(snapshot, sockets));
+    } catch (error) {
+      for (const worker of fresh) worker.kill();
+      throw error;
     }
+    this.snapshot = snapshot;
+    serving();
+    for (const worker of this.staying) if (!fresh.has(worker)) worker.drain(snapshot.drainTimeout);
+    // Should one have died in the meantime.
+    await this.replace();
   }
 
   /** All let their exchanges end; resolves when all have gone. */
   async drain(timeout: number): Promise<void> {
     this.stopping = true;
+    clearInterval(this.watchdog);
     for (const worker of this.running) worker.drain(timeout);
-    // A worker that hangs does not keep us for ever.
-    const late = setTimeout(() => this.kill(), timeout + 2_000);
     await Promise.all(this.all.map(({ ended }) => ended));
-    clearTimeout(late);
   }
 
   kill(): void {
     this.stopping = true;
+    clearInterval(this.watchdog);
     for (const worker of this.running) worker.kill();
   }
 }

@@ -1,13 +1,16 @@
 /** A worker process: runs the data plane, does what its supervisor says, and goes on serving when the supervisor is gone. */
+import type { Snapshot } from "../config/snapshot.ts";
 import { bunNetwork } from "../net/bun.ts";
 import { createLog, type LogFormat } from "../observability/log.ts";
-import { Scoreboard, WORKER_PID } from "../scoreboard/scoreboard.ts";
-import { DataPlane } from "./data-plane.ts";
+import { Scoreboard, WORKER_HEARTBEAT, WORKER_PID } from "../scoreboard/scoreboard.ts";
 import { answerControl } from "./control.ts";
+import { DataPlane } from "./data-plane.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 
 /** A SIGTERM from a person, when no supervisor is left to say how long. */
 const ORPHAN_DRAIN = 30_000;
+/** Between two beats, in ms. */
+const HEARTBEAT_INTERVAL = 1_000;
 
 export function runWorker(logFormat: LogFormat): void {
   const log = createLog(logFormat, "info");
@@ -15,6 +18,8 @@ export function runWorker(logFormat: LogFormat): void {
   let drainTimeout = ORPHAN_DRAIN;
   let leaving = false;
   let alone: "serve" | "end" = "end";
+  /** Snapshots are applied in the order in which they came, though a policy may take its time to load. */
+  let order: Promise<void> = Promise.resolve();
 
   const say = (message: FromWorker): void => {
     if (process.connected) process.send!(message);
@@ -27,41 +32,42 @@ export function runWorker(logFormat: LogFormat): void {
     process.exit(0);
   };
 
-  const hear = async (message: ToWorker): Promise<void> => {
-    switch (message.type) {
-      case "start": {
-        const { snapshot, slot } = message;
-        log.level = snapshot.log.level;
-        drainTimeout = snapshot.drainTimeout;
-        ({ alone } = message);
-        const scoreboard = Scoreboard.open(message.scoreboard);
-        scoreboard.setWorkerWord(slot, WORKER_PID, process.pid);
-        plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, log, jsonAccessLog: logFormat === "json" });
-        await plane.apply(snapshot);
-        for (const [name, fd] of Object.entries(message.descriptors)) plane.open(name, fd);
-        if (message.controlSocket !== undefined) answerControl(message.controlSocket, Object.values(message.descriptors), () => leave(drainTimeout));
-        say({ type: "ready", generation: snapshot.generation });
-        break;
+  const apply = async (to: DataPlane, snapshot: Snapshot): Promise<void> => {
+    await to.apply(snapshot);
+    log.level = snapshot.log.level;
+    ({ drainTimeout } = snapshot);
+  };
+
+  const start = async (message: ToWorker & { type: "start" }): Promise<void> => {
+    const { slot, descriptors, generation } = message;
+    ({ alone } = message);
+    const scoreboard = Scoreboard.open(message.scoreboard);
+    scoreboard.setWorkerWord(slot, WORKER_PID, process.pid);
+    setInterval(() => scoreboard.setWorkerWord(slot, WORKER_HEARTBEAT, scoreboard.workerWord(slot, WORKER_HEARTBEAT) + 1), HEARTBEAT_INTERVAL);
+    plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, log, jsonAccessLog: logFormat === "json" });
+    await apply(plane, JSON.parse(message.snapshot) as Snapshot);
+    for (const [name, fd] of Object.entries(descriptors)) plane.open(name, fd);
+    answerControl(message.controlSocket, Object.values(descriptors), () => leave(drainTimeout));
+    say({ type: "ready", generation });
+  };
+
+  const hear = async (message: ToWorker & { type: "start" | "apply" }): Promise<void> => {
+    try {
+      if (message.type === "start") await start(message);
+      else {
+        await apply(plane!, JSON.parse(message.snapshot) as Snapshot);
+        say({ type: "applied", generation: message.generation });
       }
-      case "apply":
-        log.level = message.snapshot.log.level;
-        drainTimeout = message.snapshot.drainTimeout;
-        await plane!.apply(message.snapshot);
-        say({ type: "applied", generation: message.snapshot.generation });
-        break;
-      case "drain":
-        await leave(message.timeout);
-        break;
+    } catch (error) {
+      say({ type: "failed", generation: message.generation, reason: error instanceof Error ? error.message : String(error) });
+      // A worker that never came up is of no use; one that keeps its old snapshot is.
+      if (message.type === "start") process.exit(1);
     }
   };
 
   process.on("message", (message: ToWorker) => {
-    hear(message).catch((error: unknown) => {
-      const generation = "snapshot" in message ? message.snapshot.generation : 0;
-      say({ type: "failed", generation, reason: error instanceof Error ? error.message : String(error) });
-      // A worker that never came up is of no use; one that keeps its old snapshot is.
-      if (message.type === "start") process.exit(1);
-    });
+    if (message.type === "drain") void leave(message.timeout);
+    else order = order.then(() => hear(message));
   });
   // The supervisor died: what we have is enough to serve, until another one takes over.
   process.on("disconnect", () => {

