@@ -1,13 +1,17 @@
 /** `fairlead demo`, and `npm start`: a balancer in front of three back ends of its own, to be tried, broken and watched. */
 import { createInterface } from "node:readline";
+import { StartError } from "../supervisor/errors.ts";
 import { type Balancer, startBalancer } from "./demo/balancer.ts";
 import { type Backend, Backends, freePorts, isFree } from "./demo/backends.ts";
-import { guide } from "./demo/guide.ts";
+import { guide, type Input } from "./demo/guide.ts";
+import { canReadInput } from "./demo/terminal.ts";
 import { selfCommand } from "./self.ts";
 
 export const DEFAULT_PORT = 8080;
 const BACKENDS = 3;
 const FIRST_BACKEND_PORT = 9001;
+/** How often other ports are tried when somebody takes them between the look and the start. */
+const ATTEMPTS = 5;
 
 export interface DemoOptions {
   /** Where the balancer listens, on 127.0.0.1 (default 8080). */
@@ -21,43 +25,68 @@ export async function demo(options: DemoOptions = {}): Promise<number> {
     process.stderr.write(`fairlead: port ${port} is taken by another program; choose another one: npm start -- --port ${port + 1}\n`);
     return 1;
   }
-  const running = new Demo(port, await freePorts(FIRST_BACKEND_PORT, BACKENDS));
-  return running.run();
+  return new Demo(port).run();
 }
 
 class Demo {
   private readonly port: number;
-  private readonly backends: Backends;
+  private backends: Backends;
   private balancer: Balancer | undefined = undefined;
   private quit: () => void = () => {};
+  private readonly input: Input;
 
-  constructor(port: number, backendPorts: readonly number[]) {
+  constructor(port: number) {
     this.port = port;
-    this.backends = new Backends({ ports: backendPorts, command: selfCommand(), tell: (text) => this.tell(text) });
+    this.input = !canReadInput() ? "none" : process.stdin.isTTY === true ? "terminal" : "lines";
+    this.backends = this.backendsAt([]);
   }
 
   async run(): Promise<number> {
     // Whoever read our output may have gone; that is no reason to fail.
     process.stdout.on("error", () => {});
-    const told = new Promise<void>((resolve) => (this.quit = resolve));
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, this.quit);
+    const told = new Promise<void>((resolve) => {
+      this.quit = () => {
+        // A signal to the whole group ends back ends too; that is no death to mend.
+        this.backends.letGo();
+        resolve();
+      };
+    });
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => this.quit());
     try {
-      await this.backends.start();
+      await this.startBackends();
       this.balancer = await startBalancer(this.port, this.backends.all.map(({ address }) => address));
       this.show();
-      this.listen();
+      if (this.input !== "none") this.listen();
       await told;
       return 0;
+    } catch (error) {
+      if (!(error instanceof StartError)) throw error;
+      process.stderr.write(`fairlead: ${error.message}\n`);
+      return 1;
     } finally {
-      process.stdin.destroy();
+      if (this.input !== "none") process.stdin.destroy();
       await this.balancer?.stop();
       await this.backends.stop();
     }
   }
 
+  private backendsAt(ports: readonly number[]): Backends {
+    return new Backends({ ports, command: selfCommand(), tell: (text) => this.tell(text) });
+  }
+
+  private async startBackends(): Promise<void> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const ports = await freePorts(FIRST_BACKEND_PORT + attempt * BACKENDS, BACKENDS);
+      this.backends = this.backendsAt(ports);
+      if (await this.backends.start()) return;
+      await this.backends.stop();
+    }
+    throw new StartError("the demo's back ends do not start");
+  }
+
   private show(): void {
     const colour = process.stdout.isTTY === true && process.env["NO_COLOR"] === undefined;
-    process.stdout.write(guide({ port: this.port, backends: this.backends.all, colour, interactive: process.stdin.isTTY === true }));
+    process.stdout.write(guide({ port: this.port, backends: this.backends.all, colour, input: this.input }));
   }
 
   private tell(text: string): void {

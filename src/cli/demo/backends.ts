@@ -22,9 +22,15 @@ export class Backends {
     this.all = options.ports.map((port, index) => new Backend(index + 1, port, options));
   }
 
-  /** Resolves when all accept. */
-  async start(): Promise<void> {
-    await Promise.all(this.all.map((backend) => backend.start()));
+  /** Resolves when all accept, or when it turned out that some cannot: false. */
+  async start(): Promise<boolean> {
+    const started = await Promise.all(this.all.map((backend) => backend.start()));
+    return started.every(Boolean);
+  }
+
+  /** They serve on, but who dies from now on is not replaced. */
+  letGo(): void {
+    for (const backend of this.all) backend.letGo();
   }
 
   /** Resolves when all are gone. */
@@ -61,12 +67,12 @@ export class Backend {
     return this.child?.pid;
   }
 
-  /** Resolves when it accepts, or when it turned out that it cannot. */
-  async start(): Promise<void> {
+  /** Resolves when it accepts, or when it turned out that it cannot: false. */
+  async start(): Promise<boolean> {
     this.wanted = true;
     clearTimeout(this.retry);
     await this.stopping;
-    if (this.child !== undefined || !this.wanted) return;
+    if (this.child !== undefined || !this.wanted) return true;
     const child = Bun.spawn([...this.options.command, "__spells", String(this.port), this.name], {
       // Its end of this pipe tells it when we are gone.
       stdin: "pipe",
@@ -76,13 +82,19 @@ export class Backend {
     this.child = child;
     this.startedAt = performance.now();
     child.exited.then(() => this.ended(child));
-    for await (const bytes of child.stdout) if (Buffer.from(bytes).includes(READY)) return;
+    for await (const bytes of child.stdout) if (Buffer.from(bytes).includes(READY)) return true;
+    return false;
+  }
+
+  /** It is not replaced any more. */
+  letGo(): void {
+    this.wanted = false;
+    clearTimeout(this.retry);
   }
 
   /** Resolves when it is gone. It is not replaced. */
   async stop(): Promise<void> {
-    this.wanted = false;
-    clearTimeout(this.retry);
+    this.letGo();
     const { child } = this;
     if (child === undefined) return;
     child.kill("SIGTERM");
@@ -105,8 +117,7 @@ export class Backend {
   }
 
   private async replace(pid: number, cause: string): Promise<void> {
-    await this.start();
-    if (this.pid !== undefined) this.options.tell(`Back end ${this.number} (pid ${pid}) died: ${cause}. Replaced by pid ${this.pid}.`);
+    if (await this.start()) this.options.tell(`Back end ${this.number} (pid ${pid}) died: ${cause}. Replaced by pid ${this.pid}.`);
   }
 }
 

@@ -23,7 +23,7 @@ name = "spells"
 retries = 2
 [upstreams.health_check]
 path = "/healthz"
-interval = "1s"
+interval = "250ms"
 timeout = "500ms"
 rise = 1
 fall = 1

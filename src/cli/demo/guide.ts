@@ -9,11 +9,13 @@ export interface GuideOptions {
   readonly backends: readonly Backend[];
   /** Bold headings. */
   readonly colour: boolean;
-  /** How the demo is to be told things: typed here, or written to its standard input. */
-  readonly interactive: boolean;
+  readonly input: Input;
 }
 
-export function guide({ port, backends, colour, interactive }: GuideOptions): string {
+/** How the demo is told things: typed, written to its standard input by a program, or not at all (a job in the background). */
+export type Input = "terminal" | "lines" | "none";
+
+export function guide({ port, backends, colour, input }: GuideOptions): string {
   const bold = (text: string) => (colour ? `\x1b[1m${text}\x1b[22m` : text);
   const url = `localhost:${port}/api/spells`;
   const pid = backends[0]?.pid ?? "PID";
@@ -28,11 +30,18 @@ ${bold("Try in another terminal")}
     ${`kill ${pid}`.padEnd(COLUMN)}curl on: no request fails, and it is replaced
     ${`curl localhost:${port}/health`.padEnd(COLUMN)}the balancer's own health
 
-${bold(interactive ? "Type here, then Enter" : "Write to standard input, a line each")}
+${input === "none" ? NO_INPUT : commands(bold(HEADINGS[input]), url)}
+`;
+}
+
+const HEADINGS = { terminal: "Type here, then Enter", lines: "Write to standard input, a line each" } as const;
+const NO_INPUT = "It runs in the background: start it in the foreground to stop and start back ends by typing. To end it: kill its job.";
+
+function commands(heading: string, url: string): string {
+  return `${heading}
     1, 2 or 3    stop that back end, or start it again
     a            stop them all: curl -i ${url} gives 503; a again starts them
     h            show this again
     q            quit (or Ctrl-C)
-
 `;
 }

@@ -83,6 +83,10 @@ class DemoProcess {
     this.child.kill(signal);
   }
 
+  signalGroup(signal: NodeJS.Signals): void {
+    process.kill(-this.child.pid!, signal);
+  }
+
   async gone(): Promise<void> {
     await until("the demo to end", () => this.ended !== undefined, PATIENCE);
     await until("its processes to end", () => this.survivors().length === 0, PATIENCE).catch((error: unknown) => {
@@ -171,6 +175,27 @@ describe("the demo", () => {
     const [backend] = demo.pids() as [number];
     kill(parentOf(backend));
     await demo.gone();
+  }, 60_000);
+
+  test("replaces nobody when the whole group is told to end", async () => {
+    const demo = await DemoProcess.start();
+    demo.processes();
+    demo.signalGroup("SIGTERM");
+    await demo.gone();
+    expect(demo.ended).toBe(0);
+    expect(demo.output).not.toContain("died");
+  }, 60_000);
+
+  test("finds other ports for its back ends when two start at the same time", async () => {
+    const both = await Promise.all([DemoProcess.start(), DemoProcess.start()]);
+    for (const demo of both) expect(await demo.instances()).toEqual(["spells-1", "spells-2", "spells-3"]);
+    const pids = both.flatMap((demo) => demo.pids());
+    expect(new Set(pids).size).toBe(6);
+    for (const demo of both) {
+      demo.processes();
+      demo.type("q");
+    }
+    for (const demo of both) await demo.gone();
   }, 60_000);
 
   test("goes on without commands when there is no input", async () => {
