@@ -24,6 +24,15 @@ export interface HealthCheckerOptions {
   readonly log: Log;
 }
 
+export interface ApplyOptions {
+  /**
+   * For a supervisor that takes over a scoreboard: true for the slots whose state there was found out by checks before.
+   * It stands, whatever `initial` says, until `rise` or `fall` results speak against it. Without it, only targets that
+   * the scoreboard has as down are taken so; an "up" there cannot be told from fresh memory.
+   */
+  readonly adopted?: (slot: number) => boolean;
+}
+
 /** One target, for inspection. */
 export interface TargetStatus {
   readonly upstream: string;
@@ -61,10 +70,9 @@ export class HealthChecker {
 
   /**
    * Watch the targets of this snapshot. What did not change (same upstream, slot, address and check) keeps its state, counts and
-   * running schedule; a check that changed keeps the state and starts at once. Slots that were newly given must have been cleared:
-   * a new target that the scoreboard has as down was found so by an earlier supervisor, and stays down until `rise` checks pass.
+   * running schedule; a check that changed keeps the state and starts at once. Slots that were newly given must have been cleared.
    */
-  apply(snapshot: Snapshot): void {
+  apply(snapshot: Snapshot, options: ApplyOptions = {}): void {
     const before = this.watches;
     this.watches = new Map();
     const groups = new Map<string, Group>();
@@ -75,7 +83,7 @@ export class HealthChecker {
       groups.set(upstream.name, group);
       for (const target of upstream.targets) {
         const known = before.get(target.slot);
-        const watch = this.carryOver(known, group, target) ?? this.adopt(group, target, known);
+        const watch = this.carryOver(known, group, target) ?? this.adopt(group, target, options, known);
         this.watches.set(target.slot, watch);
         if (watch !== known) {
           if (known !== undefined) replaced.push(known);
@@ -126,7 +134,7 @@ export class HealthChecker {
   }
 
   /** A new watch, with what is known already about the target's state. */
-  private adopt(group: Group, target: TargetConfig, known: Watch | undefined): Watch {
+  private adopt(group: Group, target: TargetConfig, options: ApplyOptions, known: Watch | undefined): Watch {
     const now = this.network.clock.wall();
     const { slot } = target;
     const onBoard = this.scoreboard.isUp(slot);
@@ -140,7 +148,7 @@ export class HealthChecker {
       return new Watch(group, target, known.health);
     }
     // A target that was in use without a check is not taken out before its first one.
-    const decided = stood || !onBoard;
+    const decided = stood || !onBoard || options.adopted?.(slot) === true;
     const up = decided ? onBoard : group.config.initial === "up";
     if (up !== onBoard) this.scoreboard.setUp(slot, up);
     return new Watch(group, target, new TargetHealth(up, now, decided));

@@ -252,5 +252,16 @@ describe("a supervisor that takes over a scoreboard", () => {
     expect(lines[0]).toBe("INFO  down until checks pass upstream=api targets=1");
     expect(lines[1]).toStartWith("INFO  Healthy targets: 2/2 upstream=api");
   });
+
+  test("leaves what was up in rotation when it is told so, and needs `fall` checks to take it out", () => {
+    const { network, scoreboard, clock, checker } = arrange();
+    network.behaviour.set(9000, "refuse");
+    checker.apply(snapshotOf(upstream("api", [target(0), target(1)], { ...CHECK, initial: "down" })), { adopted: (slot) => slot === 0 });
+    expect([scoreboard.isUp(0), scoreboard.isUp(1)]).toEqual([true, false]);
+    clock.advance(5500);
+    expect([scoreboard.isUp(0), scoreboard.isUp(1)]).toEqual([true, true]);
+    clock.advance(5500);
+    expect(scoreboard.isUp(0)).toBe(false);
+  });
 });
 
