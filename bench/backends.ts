@@ -11,7 +11,7 @@ export async function startBackends(directory: string, ports: readonly number[])
   const file = join(directory, "backends.conf");
   writeFileSync(
     file,
-    `daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid ${directory}/backends.pid; error_log ${directory}/backends.err;
+    `user root; daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid ${directory}/backends.pid; error_log ${directory}/backends.err;
 events { worker_connections 20000; }
 http {
   access_log off; keepalive_requests 100000000; keepalive_timeout 600s; client_max_body_size 0; client_body_temp_path ${directory}/backends-body;

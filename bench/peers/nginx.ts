@@ -17,7 +17,7 @@ export const nginx: Peer = {
     writeFileSync(
       file,
       `${stream ? `load_module ${STREAM};` : ""}
-daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid ${directory}/nginx.pid; error_log ${directory}/nginx.err;
+user root; daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid ${directory}/nginx.pid; error_log ${directory}/nginx.err;
 events { worker_connections 20000; }
 http {
   access_log off; keepalive_requests 100000000; keepalive_timeout 600s; client_max_body_size 0;

@@ -25,8 +25,12 @@ export interface Downstream {
   /** 101: from now on bytes go both ways untouched. */
   switchProtocols(head: ReplyHead, connection: UpstreamConnection): void;
   replyData(buffer: Buffer, start: number, end: number): void;
-  /** The reply is whole. */
-  replyEnd(trailers: Head | undefined): void;
+  /** The reply is whole. `connection` still takes the rest of the request, if it is given. */
+  replyEnd(trailers: Head | undefined, connection: UpstreamConnection | undefined): void;
+  /** After an early reply the client will go on sending its request. */
+  readonly wantsMore: boolean;
+  /** After an early reply the target is gone: the rest of the request has no taker. */
+  requestUnwanted(): void;
   /** The client takes no more for now: the target must wait. */
   readonly replyCongested: boolean;
   /** A byte went through the tunnel. */
@@ -65,6 +69,7 @@ export class Exchange {
   private tried: Target[] = NONE;
   private stale = false;
   private replyStarted = false;
+  private replyDone = false;
   private startedAt = 0;
   private attemptAt = 0;
   /** Where the last attempt went, for the access log. */
@@ -88,6 +93,7 @@ export class Exchange {
     this.tried = NONE;
     this.stale = false;
     this.replyStarted = false;
+    this.replyDone = false;
     this.serial++;
     this.startedAt = this.services.network.clock.precise();
   }
@@ -166,9 +172,14 @@ export class Exchange {
     this.client.replyData(buffer, start, end);
   }
 
-  replyEnd(trailers: Head | undefined): void {
-    this.connection = undefined;
-    this.client.replyEnd(trailers);
+  get wantsMore(): boolean {
+    return this.client.wantsMore;
+  }
+
+  replyEnd(trailers: Head | undefined, connection: UpstreamConnection | undefined): void {
+    this.connection = connection;
+    this.replyDone = true;
+    this.client.replyEnd(trailers, connection);
   }
 
   get replyCongested(): boolean {
@@ -193,6 +204,10 @@ export class Exchange {
     const { target } = this;
     this.connection = undefined;
     if (!this.open || target === undefined) return;
+    if (this.replyDone) {
+      this.client.requestUnwanted();
+      return;
+    }
     this.leaveTarget(true);
     if (this.replyStarted) {
       this.report(cause, detail, target);
@@ -242,6 +257,12 @@ export class Exchange {
     this.report(cause, detail, target);
     this.status = CAUSES[cause].status;
     this.client.replyError(cause);
+  }
+
+  /** The request is whole after all; its connection has gone back to the pool. */
+  requestEnd(): void {
+    this.connection = undefined;
+    this.finish("done");
   }
 
   /** The one end of every exchange. Safe to call when it has ended. */

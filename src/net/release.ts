@@ -5,7 +5,9 @@ const WORTH_IT = 16 * 1024;
 
 /** Nobody may look at `chunk`, or at any part of it, after this. */
 export function release(chunk: Buffer): void {
-  const { buffer, length } = chunk;
+  // Asking a small chunk for its buffer would cost more than it frees.
+  if (chunk.length < WORTH_IT) return;
+  const { buffer } = chunk;
   // A part of something larger is not ours to free.
-  if (length >= WORTH_IT && buffer.byteLength === length && buffer instanceof ArrayBuffer) buffer.transfer(0);
+  if (buffer.byteLength === chunk.length && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }

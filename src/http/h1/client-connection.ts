@@ -49,10 +49,14 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private requestFraming: FramingKind = Framing.NONE;
   /** The request is read to its end. */
   private requestDone = true;
+  /** The reply was quicker than the request. */
+  private replyDone = false;
   /** The head went to the target, so body bytes may follow. */
   private requestSent = false;
   private minor = 1;
   private keepAlive = true;
+  /** The client said that this is its last request. */
+  private asksClose = false;
   private upgrade = false;
   private expects = false;
   /** When the whole request must be over, in clock ms; 0: no limit. */
@@ -177,11 +181,13 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.head = buffer;
     this.bodyAt = head.end;
     this.bodyMoved = false;
+    this.replyDone = false;
     this.requestSent = false;
     this.requestFraming = head.framing;
     this.requestDone = this.requestFraming === Framing.NONE;
     this.minor = head.minor;
     this.keepAlive = head.keepAlive;
+    this.asksClose = !this.keepAlive;
     this.requestId = undefined;
     // Only a request without a body can have another one behind it already.
     if (this.requestDone && head.end < buffer.length) this.held = buffer.subarray(head.end);
@@ -278,10 +284,10 @@ export class ClientConnection extends Connection implements Client, Downstream {
     }
     this.bodyMoved = true;
     this.services.output.begin(connection);
-    this.sendBody(connection, chunk, 0);
+    const used = this.sendBody(connection, chunk, 0);
     this.services.output.flush();
-    // What may come behind the body is another part of the same memory.
-    if (this.held === undefined) release(chunk);
+    // What came behind the body is another part of the same memory.
+    if (used) release(chunk);
     if (this.phase !== "exchange" || this.requestDone) return;
     this.within(this.listener.config.timeouts.clientBody);
     if (connection.congested) this.stall(connection);
@@ -294,7 +300,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
     connection.requestStalled();
   }
 
-  private sendBody(connection: UpstreamConnection, buffer: Buffer, from: number): void {
+  /** @returns true when all of the buffer was body */
+  private sendBody(connection: UpstreamConnection, buffer: Buffer, from: number): boolean {
     const body = this.body!;
     const limit = this.listener.config.limits.bodyBytes;
     for (let at = from; ; ) {
@@ -302,22 +309,28 @@ export class ClientConnection extends Connection implements Client, Downstream {
         case Event.DATA:
           if (limit > 0 && body.received > limit) {
             this.spoilRequest(413, "body too large");
-            return;
+            return false;
           }
           connection.requestData(buffer, body.dataStart, body.dataEnd);
           at = body.position;
           break;
-        case Event.END:
+        case Event.END: {
+          const used = body.position === buffer.length;
           this.requestDone = true;
           connection.requestEnd(body.trailers);
-          if (body.position < buffer.length) this.holdFirst(buffer.subarray(body.position));
+          if (!used) this.holdFirst(buffer.subarray(body.position));
           this.within(0);
-          return;
+          if (this.replyDone) {
+            this.exchange.requestEnd();
+            this.nextRequest();
+          }
+          return used;
+        }
         case Event.MORE:
-          return;
+          return true;
         default:
           this.spoilRequest(400, body.problem);
-          return;
+          return false;
       }
     }
   }
@@ -359,7 +372,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const mine = framing === Framing.CHUNKED || framing === Framing.UNTIL_CLOSE ? (this.minor === 0 ? Framing.UNTIL_CLOSE : Framing.CHUNKED) : framing;
     if (mine === Framing.UNTIL_CLOSE || this.services.draining || this.expects) this.keepAlive = false;
     this.replyFraming = mine;
-    this.head = undefined;
+    this.letGoOfHead();
     const { output } = this.services;
     output.begin(this);
     writeReplyHead(output, head, { framing: mine, minor: this.minor, keepAlive: this.keepAlive, upgrade: false });
@@ -372,22 +385,46 @@ export class ClientConnection extends Connection implements Client, Downstream {
     else output.copy(buffer, start, end);
   }
 
-  replyEnd(trailers: Head | undefined): void {
+  get wantsMore(): boolean {
+    return this.keepAlive && !this.requestDone;
+  }
+
+  replyEnd(trailers: Head | undefined, connection: UpstreamConnection | undefined): void {
     const { output } = this.services;
     if (this.replyFraming === Framing.CHUNKED) {
       output.begin(this);
       writeLastChunk(output, trailers);
     }
     output.flush();
+    if (connection !== undefined) {
+      this.replyDone = true;
+      return;
+    }
     this.exchange.finish("done");
     this.nextRequest();
+  }
+
+  requestUnwanted(): void {
+    this.exchange.finish("done");
+    this.closeAfterReply();
+  }
+
+  /** It will not be written again: keep what the log needs, give a large chunk's memory back. */
+  private letGoOfHead(): void {
+    const { head } = this;
+    this.head = undefined;
+    if (head === undefined || this.bodyAt === head.length || this.held !== undefined) return;
+    this.view.keepOnly(this.bodyAt);
+    release(head);
   }
 
   private nextRequest(): void {
     if (this.phase !== "exchange") return;
     this.view.clear();
     if (!this.keepAlive || !this.requestDone) {
-      this.closeAfterReply();
+      // A client that asked for the close and sent nothing more reads all that was written: no need to wait for its FIN.
+      if (this.asksClose && this.requestDone && this.held === undefined) this.end();
+      else this.closeAfterReply();
       return;
     }
     // A client that does not read gets no further requests served.
@@ -625,7 +662,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
       exchange.finish("client-write-timeout");
       this.abort();
     } else if (!this.requestDone && this.requestSent && this.exchange.connection?.congested !== true) {
-      if (exchange.hasReply) {
+      if (this.replyDone) this.requestUnwanted();
+      else if (exchange.hasReply) {
         exchange.finish("client-body-timeout");
         this.abort();
       } else this.refuse("client-body-timeout", 408, "request body took too long");

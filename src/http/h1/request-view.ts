@@ -25,6 +25,14 @@ export class RequestView implements RoutingRequest {
     this.limits = limits;
   }
 
+  /** Let go of all bytes but those of the head, which ends at `end`. */
+  keepOnly(end: number): void {
+    if (this.buffer === undefined) return;
+    this.buffer = Buffer.from(this.buffer.subarray(this.at, end));
+    this.end = this.buffer.length;
+    this.at = 0;
+  }
+
   /** Let go of the bytes. */
   clear(): void {
     this.buffer = undefined;

@@ -17,7 +17,8 @@ import { BodyReader, Event } from "./body.ts";
 import { writeChunk, writeLastChunk } from "./forward.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head } from "./head.ts";
 
-type Phase = "connecting" | "idle" | "head" | "body" | "tunnel" | "closed";
+/** `sending`: the reply is whole, the request is not. */
+type Phase = "connecting" | "idle" | "head" | "body" | "sending" | "tunnel" | "closed";
 
 export class UpstreamConnection extends Connection implements Pooled {
   readonly target: Target;
@@ -103,12 +104,17 @@ export class UpstreamConnection extends Connection implements Pooled {
   requestEnd(trailers: Head | undefined): void {
     if (this.requestFraming === Framing.CHUNKED) writeLastChunk(this.services.output, trailers);
     this.requestDone = true;
-    if (this.phase === "head") this.after(this.upstream.config.timeouts.response);
+    if (this.phase === "sending") {
+      this.services.output.flush();
+      this.exchange = undefined;
+      if (this.congested) this.retire();
+      else this.keep();
+    } else if (this.phase === "head") this.after(this.upstream.config.timeouts.response);
   }
 
   /** Called when what was given last did not go out whole. */
   requestStalled(): void {
-    if (this.phase === "head" && !this.requestDone) this.after(this.upstream.config.timeouts.body);
+    if ((this.phase === "head" || this.phase === "sending") && !this.requestDone) this.after(this.upstream.config.timeouts.body);
   }
 
   protected writable(): void {
@@ -116,7 +122,7 @@ export class UpstreamConnection extends Connection implements Pooled {
       this.peer?.resume();
       return;
     }
-    if (this.phase === "head" && !this.requestDone) this.wheel.cancel(this);
+    if ((this.phase === "head" || this.phase === "sending") && !this.requestDone) this.wheel.cancel(this);
     this.exchange?.requestWritable();
   }
 
@@ -137,6 +143,9 @@ export class UpstreamConnection extends Connection implements Pooled {
       case "tunnel":
         relayData(this, this.peer!, chunk);
         this.exchange!.tunnelActive();
+        return;
+      case "sending":
+        this.spoil("bad-reply", "bytes beyond the reply");
         return;
       case "idle":
         // Nobody asked: whatever it is, it must not become the answer to the next request.
@@ -216,11 +225,18 @@ export class UpstreamConnection extends Connection implements Pooled {
   /** @param clean no bytes beyond the reply */
   private finishReply(clean: boolean): void {
     const exchange = this.exchange!;
-    this.exchange = undefined;
     const { trailers } = this.body;
+    if (clean && this.keepAlive && !this.requestDone && exchange.wantsMore) {
+      // An early answer: the target reads on, so the connection is good for both once the request is whole.
+      this.phase = "sending";
+      this.wheel.cancel(this);
+      exchange.replyEnd(trailers, this);
+      return;
+    }
+    this.exchange = undefined;
     if (clean && this.keepAlive && this.requestDone && !this.services.draining && !this.congested) this.keep();
     else this.retire();
-    exchange.replyEnd(trailers);
+    exchange.replyEnd(trailers, undefined);
   }
 
   private keep(): void {
@@ -286,6 +302,9 @@ export class UpstreamConnection extends Connection implements Pooled {
         this.spoil("reply-truncated", `closed after ${this.body.received} bytes of the body`);
         this.services.output.flush();
         return;
+      case "sending":
+        this.spoil("target-closed", "closed before the request was whole");
+        return;
       case "head":
         this.spoil(this.partial === undefined ? "target-closed" : "bad-reply", this.partial === undefined ? "closed before a reply" : "closed within the reply's head");
         this.services.output.flush();
@@ -307,6 +326,9 @@ export class UpstreamConnection extends Connection implements Pooled {
       case "head":
         this.lost(this.partial === undefined ? "target-reset" : "bad-reply", detail);
         this.services.output.flush();
+        return;
+      case "sending":
+        this.lost("target-reset", detail);
         return;
       case "body":
         this.lost("reply-truncated", detail);
@@ -361,6 +383,9 @@ export class UpstreamConnection extends Connection implements Pooled {
       case "head":
         if (this.requestDone) this.spoil("response-timeout", `no reply within ${this.upstream.config.timeouts.response} ms`);
         else this.spoil("target-write-timeout", `request not read for ${this.upstream.config.timeouts.body} ms`);
+        break;
+      case "sending":
+        this.spoil("target-write-timeout", `request not read for ${this.upstream.config.timeouts.body} ms`);
         break;
       case "body":
         this.spoil("reply-timeout", `reply stalled for ${this.upstream.config.timeouts.body} ms`);
