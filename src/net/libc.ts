@@ -14,6 +14,7 @@ const SYMBOLS = {
   connect: { args: ["int", "ptr", "u32"], returns: "int" },
   sendmsg: { args: ["int", "ptr", "int"], returns: "i64" },
   recvmsg: { args: ["int", "ptr", "int"], returns: "i64" },
+  flock: { args: ["int", "int"], returns: "int" },
   poll: { args: ["ptr", "u64", "int"], returns: "int" },
 } as const;
 

@@ -1,31 +1,65 @@
 /** Makes the scoreboard of an instance: a sparse file in memory, and room enough that no reload outgrows it. */
-import { existsSync, readdirSync, unlinkSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, statfsSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { tryLock } from "../net/file-lock.ts";
 import { Scoreboard } from "../scoreboard/scoreboard.ts";
-import { isAlive } from "./runtime-directory.ts";
+import { StartError } from "./errors.ts";
 
 /** Rows that are never used cost address space only. */
 export const CAPACITY = { targets: 65_536, upstreams: 4_096 };
 
-const DIRECTORY = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
-const NAME = /^fairlead-(\d+)\.board$/;
+const NAME = /^fairlead-.+\.board$/;
+/** What a target's counters take for each worker slot, at most, in bytes. */
+const BYTES_PER_COLUMN = 64;
+/** For what is not counters of targets. */
+const OTHER_BYTES = 2 * 1024 * 1024;
 
-/** @param workers slots are made for twice as many and two more, so that old and new ones stand side by side */
-export function createBoard(workers: number): Scoreboard {
-  removeStale();
-  return Scoreboard.create(join(DIRECTORY, `fairlead-${process.pid}.board`), { ...CAPACITY, workers: Math.max(8, workers * 2 + 2) });
+/**
+ * @param workers slots are made for twice as many and two more, so that old and new ones stand side by side
+ * @param targets in the configuration; there is memory for twice as many
+ */
+export function createBoard(workers: number, targets: number): Scoreboard {
+  const slots = Math.max(8, workers * 2 + 2);
+  const directory = chooseDirectory(2 * targets * slots * BYTES_PER_COLUMN + OTHER_BYTES);
+  removeStale(directory);
+  for (;;) {
+    const path = join(directory, `fairlead-${process.pid}-${crypto.randomUUID().slice(0, 8)}.board`);
+    try {
+      const board = Scoreboard.create(path, { ...CAPACITY, workers: slots });
+      holdBoard(path);
+      // Another start may have seen it before we held it.
+      if (existsSync(path)) return board;
+    } catch (error) {
+      throw new StartError(`cannot make the shared memory ${path}: ${(error as Error).message}`);
+    }
+  }
 }
 
-/** Files of processes that were killed. Workers that still map one keep it: only its name goes. */
-function removeStale(): void {
-  for (const name of readdirSync(DIRECTORY)) {
-    const pid = Number(NAME.exec(name)?.[1] ?? 0);
-    if (pid === 0 || (pid !== process.pid && isAlive(pid))) continue;
+/** As long as this process lives, nobody takes the file for a dead one's. Held by every process that maps it. */
+export function holdBoard(path: string): void {
+  tryLock(openSync(path, "r"), "shared");
+}
+
+/** Memory where there is enough: containers often have 64 MiB of it, and one that is full kills who writes to it. */
+function chooseDirectory(bytes: number): string {
+  const memory = "/dev/shm";
+  if (!existsSync(memory)) return tmpdir();
+  const { bavail, bsize } = statfsSync(memory);
+  return bavail * bsize >= bytes ? memory : tmpdir();
+}
+
+/** Files that no process holds were left by ones that were killed. */
+function removeStale(directory: string): void {
+  for (const name of readdirSync(directory)) {
+    if (!NAME.test(name)) continue;
+    const path = join(directory, name);
     try {
-      unlinkSync(join(DIRECTORY, name));
+      const file = openSync(path, "r");
+      if (tryLock(file, "exclusive")) unlinkSync(path);
+      closeSync(file);
     } catch {
-      // Another user's.
+      // Another user's, or gone by now.
     }
   }
 }

@@ -1,34 +1,41 @@
 /**
- * Sockets from a supervisor before this one: handed down by one that upgrades itself, or asked from the workers of one that died.
- * Either way the queue of connections never closes.
+ * What comes from a supervisor before this one: handed down by one that upgrades itself, or asked from the workers of one that died.
+ * The queues of connections never close, and what was known about targets' health stays known.
  */
+import { unlinkSync } from "node:fs";
 import { receiveDescriptors } from "../net/descriptors.ts";
-import { StartError } from "./errors.ts";
-import { isAlive, type InstanceState, type RuntimeDirectory } from "./runtime-directory.ts";
+import type { Log } from "../observability/log.ts";
+import { Scoreboard } from "../scoreboard/scoreboard.ts";
+import { type InstanceState, isAlive, RuntimeDirectory } from "./runtime-directory.ts";
 import type { ListeningSocket } from "./sockets.ts";
 
 /** How long a worker may take to hand its sockets over, in ms. */
 const HANDOVER_TIMEOUT = 3_000;
-/** Set by an upgrading supervisor for its successor; its own pid and the sockets in the order of their descriptors, from 3 on. */
+/** Descriptors 0 to 2 are the standard ones. */
+const FIRST_DESCRIPTOR = 3;
+/** Set by an upgrading supervisor for its successor. */
 export const UPGRADE_VARIABLE = "FAIRLEAD_UPGRADE";
 
 export interface Inheritance {
+  readonly directory: RuntimeDirectory;
+  /** By key. */
   readonly sockets: ReadonlyMap<string, ListeningSocket>;
+  /** Health by `slotName` of target; undefined: nobody was before us, or it is not known. */
+  readonly health: ReadonlyMap<string, boolean> | undefined;
   /** Tell those before us to go; called when our own workers serve. */
   release(): Promise<void>;
 }
 
-const NOTHING: Inheritance = { sockets: new Map(), release: async () => {} };
-
+/** What an upgrading supervisor puts into the environment of the next one: its own pid, and what the descriptors from 3 on are. */
 interface Handed {
   readonly from: number;
   readonly sockets: InstanceState["sockets"];
 }
 
-/** What an upgrading supervisor puts into the environment of the next one. */
-export function handDown(sockets: readonly ListeningSocket[]): string {
+/** The descriptors for the successor's standard ones and beyond, and the text for its environment. */
+export function handDown(sockets: readonly ListeningSocket[], directory: RuntimeDirectory): { readonly descriptors: readonly number[]; readonly text: string } {
   const handed: Handed = { from: process.pid, sockets: sockets.map(({ name, key, address }) => ({ name, key, address })) };
-  return JSON.stringify(handed);
+  return { descriptors: [directory.lock, ...sockets.map(({ fd }) => fd)], text: JSON.stringify(handed) };
 }
 
 function mapOf(sockets: InstanceState["sockets"], fds: readonly number[]): ReadonlyMap<string, ListeningSocket> {
@@ -36,33 +43,62 @@ function mapOf(sockets: InstanceState["sockets"], fds: readonly number[]): Reado
 }
 
 /** @throws StartError when a live instance runs this configuration */
-export async function inherit(directory: RuntimeDirectory, log: { info(fields: object, message: string): void; warn(fields: object, message: string): void }): Promise<Inheritance> {
+export async function inherit(identity: string, path: string | undefined, log: Log): Promise<Inheritance> {
   const variable = process.env[UPGRADE_VARIABLE];
-  if (variable !== undefined) {
-    delete process.env[UPGRADE_VARIABLE];
-    const { from, sockets } = JSON.parse(variable) as Handed;
-    log.info({ from }, "Upgrading: sockets handed down");
+  if (variable === undefined) return takeOver(new RuntimeDirectory(identity, path, undefined), log);
+  delete process.env[UPGRADE_VARIABLE];
+  const { from, sockets } = JSON.parse(variable) as Handed;
+  log.info({ from }, "Upgrading: sockets handed down");
+  const directory = new RuntimeDirectory(identity, path, FIRST_DESCRIPTOR);
+  return {
+    directory,
+    sockets: mapOf(sockets, sockets.map((_, index) => FIRST_DESCRIPTOR + 1 + index)),
+    health: healthOf(directory.read(), directory),
     // SIGQUIT to the old supervisor: its successor serves.
-    const release = async (): Promise<void> => void (isAlive(from) && process.kill(from, "SIGQUIT"));
-    return { sockets: mapOf(sockets, sockets.map((_, index) => 3 + index)), release };
-  }
+    release: async () => void (isAlive(from) && process.kill(from, "SIGQUIT")),
+  };
+}
+
+async function takeOver(directory: RuntimeDirectory, log: Log): Promise<Inheritance> {
   const state = directory.read();
-  if (state === undefined || state.supervisor === process.pid) return NOTHING;
-  if (isAlive(state.supervisor)) throw new StartError(`this configuration is run already by process ${state.supervisor}; stop it first, or reload it with: kill -HUP ${state.supervisor}`);
+  const nothing: Inheritance = { directory, sockets: new Map(), health: undefined, release: async () => {} };
+  if (state === undefined) return nothing;
   const orphans = state.workers.filter(({ pid }) => isAlive(pid));
+  const health = healthOf(state, directory);
   for (const { controlSocket } of orphans) {
     try {
       const fds = await receiveDescriptors(directory.handover, state.sockets.length, HANDOVER_TIMEOUT, () => tell(controlSocket, `send ${directory.handover}`));
       log.info({ from: state.supervisor, orphans: orphans.map(({ pid }) => pid) }, "Taking over from a supervisor that died");
       const release = async (): Promise<void> => {
         for (const orphan of orphans) await tell(orphan.controlSocket, "drain").catch(() => {});
+        forget(state.board);
       };
-      return { sockets: mapOf(state.sockets, fds), release };
+      return { directory, sockets: mapOf(state.sockets, fds), health, release };
     } catch (error) {
       log.warn({ worker: controlSocket, reason: String(error) }, "A worker did not hand its sockets over");
     }
   }
-  return NOTHING;
+  return nothing;
+}
+
+/** Only the file's name goes: orphans that still drain keep the memory. */
+function forget(board: string): void {
+  try {
+    unlinkSync(board);
+  } catch {
+    // Gone already.
+  }
+}
+
+function healthOf(state: InstanceState | undefined, directory: RuntimeDirectory): ReadonlyMap<string, boolean> | undefined {
+  if (state === undefined) return undefined;
+  try {
+    const board = Scoreboard.open(state.board);
+    return new Map(Object.entries(directory.readSlots()).map(([name, slot]) => [name, board.isUp(slot)]));
+  } catch {
+    // Another version's, or gone: health is found out anew.
+    return undefined;
+  }
 }
 
 /** Say one line to a worker's control socket; resolves when it is written. */

@@ -1,30 +1,66 @@
 /**
- * What one instance leaves on disk for the supervisor that comes after it: who runs, where they can be asked.
- * A directory of mode 0700, one for each configuration and user.
+ * What one instance leaves on disk for the supervisor that comes after it: who runs, where they can be asked, which row of the
+ * scoreboard is whose. A directory of mode 0700, one for each configuration and user; whoever holds its lock is the supervisor.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmdirSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Address } from "../config/snapshot.ts";
+import type { Address, Snapshot } from "../config/snapshot.ts";
+import { tryLock } from "../net/file-lock.ts";
 import { StartError } from "./errors.ts";
 
 export interface InstanceState {
   readonly supervisor: number;
+  /** Path of the scoreboard. */
+  readonly board: string;
   readonly workers: readonly { readonly pid: number; readonly controlSocket: string }[];
   /** In the order in which workers pass the descriptors. */
   readonly sockets: readonly { readonly name: string; readonly key: string; readonly address: Address }[];
 }
 
+/** Rows of the scoreboard by upstream and target. */
+export type SlotNames = Readonly<Record<string, number>>;
+
+export function slotName(upstream: string, target: string): string {
+  return `${upstream} ${target}`;
+}
+
+/** Longest path that a unix socket may have on every system. */
+const MAX_SOCKET_PATH = 103;
+/** Everything that this file ever makes in the directory; nothing else is ever taken away. */
+const OURS = /^(state\.json|slots\.json|lock|\d+-\d+\.sock|\d+\.handover|(state|slots)\.json\.\d+)$/;
+
 export class RuntimeDirectory {
   readonly path: string;
+  /** Descriptor of the locked file. */
+  readonly lock: number;
 
-  /** @param identity what makes two starts the same instance: the config's real path, or the flags */
-  constructor(identity: string, path = join(tmpdir(), `fairlead-${process.getuid?.() ?? 0}`, Bun.hash(identity).toString(36))) {
-    this.path = path;
-    try {
-      mkdirSync(path, { recursive: true, mode: 0o700 });
-    } catch (error) {
-      throw new StartError(`cannot make the runtime directory ${path}: ${(error as Error).message}`);
+  /**
+   * @param identity what makes two starts the same instance: the config's real path, or the flags
+   * @param handed the lock's descriptor, from a supervisor that upgrades itself
+   * @throws StartError when a living supervisor has the directory, or it cannot be ours
+   */
+  constructor(identity: string, path: string | undefined, handed: number | undefined) {
+    const own = join(tmpdir(), `fairlead-${process.getuid?.() ?? 0}`);
+    this.path = path ?? join(own, Bun.hash(identity).toString(36));
+    if (path === undefined) privateDirectory(own);
+    privateDirectory(this.path);
+    if (Buffer.byteLength(this.controlSocket(999)) > MAX_SOCKET_PATH) throw new StartError(`the path of the runtime directory ${this.path} is too long for sockets in it; choose another one with --runtime-dir`);
+    this.lock = handed ?? this.acquire();
+  }
+
+  private acquire(): number {
+    const path = join(this.path, "lock");
+    for (;;) {
+      const lock = openSync(path, "a", 0o600);
+      if (!tryLock(lock, "exclusive")) {
+        closeSync(lock);
+        const pid = this.read()?.supervisor ?? 0;
+        throw new StartError(pid === 0 ? "this configuration is being started by another process" : `this configuration is run already by process ${pid}; stop it first, or reload it with: kill -HUP ${pid}`);
+      }
+      // Whoever stopped just now may have taken away the file that we opened: then somebody else can lock a new one.
+      if (statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(lock).ino) return lock;
+      closeSync(lock);
     }
   }
 
@@ -37,33 +73,68 @@ export class RuntimeDirectory {
     return join(this.path, `${process.pid}.handover`);
   }
 
-  private get file(): string {
-    return join(this.path, "state.json");
-  }
-
   /** Undefined: nobody ran here, or what it left is unreadable. */
   read(): InstanceState | undefined {
+    return this.readJson("state.json") as InstanceState | undefined;
+  }
+
+  write(state: InstanceState): void {
+    this.writeJson("state.json", state);
+  }
+
+  readSlots(): SlotNames {
+    return (this.readJson("slots.json") as SlotNames | undefined) ?? {};
+  }
+
+  /** Apart from the state, which is written whenever a worker comes or goes: there may be 10,000 targets. */
+  writeSlots({ upstreams }: Snapshot): void {
+    const slots: Record<string, number> = {};
+    for (const { name, targets } of upstreams) for (const target of targets) slots[slotName(name, target.name)] = target.slot;
+    this.writeJson("slots.json", slots);
+  }
+
+  private readJson(name: string): unknown {
     try {
-      return JSON.parse(readFileSync(this.file, "utf8")) as InstanceState;
+      return JSON.parse(readFileSync(join(this.path, name), "utf8"));
     } catch {
       return undefined;
     }
   }
 
-  write(state: InstanceState): void {
+  private writeJson(name: string, value: unknown): void {
     // Whole or not at all: a reader never sees half a file.
-    const draft = `${this.file}.${process.pid}`;
-    writeFileSync(draft, JSON.stringify(state), { mode: 0o600 });
-    renameSync(draft, this.file);
+    const draft = join(this.path, `${name}.${process.pid}`);
+    writeFileSync(draft, JSON.stringify(value), { mode: 0o600 });
+    renameSync(draft, join(this.path, name));
   }
 
-  /** After a clean stop nothing is left, unless another supervisor has taken over. */
+  /** After a clean stop nothing is left, unless another supervisor goes on here, or should. */
   remove(): void {
-    if (this.read()?.supervisor === process.pid) rmSync(this.path, { recursive: true, force: true });
+    const supervisor = this.read()?.supervisor;
+    if (supervisor !== undefined && supervisor !== process.pid) return;
+    try {
+      // The lock goes last: until then nobody else can begin.
+      const names = readdirSync(this.path).filter((name) => OURS.test(name));
+      for (const name of names.toSorted((a, b) => Number(a === "lock") - Number(b === "lock"))) unlinkSync(join(this.path, name));
+      rmdirSync(this.path);
+    } catch {
+      // Somebody else's files are in it, or it is gone: neither keeps us from ending.
+    }
   }
 }
 
-/** Is there a process of this number that we may signal? */
+/** Nobody else may have made it: what is in it is believed. */
+function privateDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new StartError(`cannot make the runtime directory ${path}: ${(error as Error).message}`);
+  }
+  const found = lstatSync(path);
+  if (!found.isDirectory() || found.uid !== process.getuid?.() || (found.mode & 0o022) !== 0) throw new StartError(`the runtime directory ${path} must be a directory of this user that nobody else can write to; remove it, or choose another one with --runtime-dir`);
+}
+
+/** Is there a process of this number? */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

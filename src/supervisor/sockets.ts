@@ -3,11 +3,14 @@
  *
  * The supervisor holds each by a duplicate of its descriptor and never accepts: the queue stays whatever happens to the workers.
  */
-import { chmodSync, existsSync, renameSync, unlinkSync } from "node:fs";
+import { chmodSync, existsSync, renameSync, rmSync, unlinkSync } from "node:fs";
 import type { Address, ListenerConfig } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
 import { StartError } from "./errors.ts";
 import { libc } from "../net/libc.ts";
+
+/** Clients that wait to be accepted; the system may allow fewer (net.core.somaxconn). */
+const QUEUE = 4_096;
 
 export interface ListeningSocket {
   readonly name: string;
@@ -18,8 +21,9 @@ export interface ListeningSocket {
   readonly address: Address;
 }
 
-export function socketKey(address: Address): string {
-  return formatAddress(address);
+/** Listeners on port 0 each have a port of their own. */
+function socketKey({ name, address }: ListenerConfig): string {
+  return address.kind === "tcp" && address.port === 0 ? `${formatAddress(address)} ${name}` : formatAddress(address);
 }
 
 export class ListeningSockets {
@@ -36,26 +40,26 @@ export class ListeningSockets {
 
   /** Do these listeners need a socket that is not there, or leave one that is? */
   differs(listeners: readonly ListenerConfig[]): boolean {
-    return listeners.length !== this.sockets.size || listeners.some(({ address, name }) => this.sockets.get(socketKey(address))?.name !== name);
+    return listeners.length !== this.sockets.size || listeners.some((listener) => this.sockets.get(socketKey(listener))?.name !== listener.name);
   }
 
   /**
-   * Bind what is missing. Returns the sockets for exactly these listeners and a function that closes those no longer wanted.
+   * Bind what is missing. Returns the sockets for exactly these listeners, and what closes those no longer wanted, or those bound in vain.
    * @throws StartError that names the address; then nothing has changed
    */
-  async prepare(listeners: readonly ListenerConfig[]): Promise<{ readonly sockets: readonly ListeningSocket[]; commit(): void }> {
+  async prepare(listeners: readonly ListenerConfig[]): Promise<{ readonly sockets: readonly ListeningSocket[]; commit(): void; abandon(): void }> {
     const next = new Map<string, ListeningSocket>();
     const fresh: ListeningSocket[] = [];
     try {
-      for (const { name, address } of listeners) {
-        const key = socketKey(address);
+      for (const listener of listeners) {
+        const key = socketKey(listener);
         const kept = this.sockets.get(key);
-        const socket: ListeningSocket = kept === undefined ? await bind(name, address) : { ...kept, name };
+        const socket: ListeningSocket = kept === undefined ? await bind(listener, key) : { ...kept, name: listener.name };
         if (kept === undefined) fresh.push(socket);
         next.set(key, socket);
       }
     } catch (error) {
-      for (const { fd } of fresh) libc().close(fd);
+      for (const socket of fresh) close(socket);
       throw error;
     }
     return {
@@ -63,6 +67,9 @@ export class ListeningSockets {
       commit: () => {
         for (const [key, socket] of this.sockets) if (!next.has(key)) close(socket);
         this.sockets = next;
+      },
+      abandon: () => {
+        for (const socket of fresh) close(socket);
       },
     };
   }
@@ -82,10 +89,10 @@ export class ListeningSockets {
 
 function close({ fd, address }: ListeningSocket): void {
   libc().close(fd);
-  if (address.kind === "unix") unlinkSync(address.path);
+  if (address.kind === "unix") rmSync(address.path, { force: true });
 }
 
-async function bind(name: string, address: Address): Promise<ListeningSocket> {
+async function bind({ name, address }: ListenerConfig, key: string): Promise<ListeningSocket> {
   if (address.kind === "unix") await removeStale(address.path);
   const socket = { data() {} };
   try {
@@ -97,8 +104,10 @@ async function bind(name: string, address: Address): Promise<ListeningSocket> {
       chmodSync(address.path, 0o666);
       keepName(address.path, () => listener.stop(true));
     } else listener.stop(true);
+    // Bun's queue holds 512; while workers are replaced it has to hold more.
+    libc().listen(fd, QUEUE);
     if (fd < 0) throw new StartError(`cannot keep the socket of listener "${name}"`);
-    return { name, key: socketKey(address), fd, address: address.kind === "unix" ? address : { ...address, port } };
+    return { name, key, fd, address: address.kind === "unix" ? address : { ...address, port } };
   } catch (error) {
     if (error instanceof StartError) throw error;
     throw new StartError(`cannot listen on ${formatAddress(address)} (listener "${name}"): ${why(error, address)}`);

@@ -9,13 +9,13 @@ import { formatAddress } from "../config/values.ts";
 import { HealthChecker } from "../health/checker.ts";
 import { bunNetwork } from "../net/bun.ts";
 import type { Log, LogFormat } from "../observability/log.ts";
-import { HealthEndpoint } from "../admin/health.ts";
+import { AdminError, HealthEndpoint, type ReloadResult } from "../admin/health.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import { CAPACITY, createBoard } from "./board.ts";
 import { StartError } from "./errors.ts";
-import { handDown, inherit, UPGRADE_VARIABLE } from "./inheritance.ts";
+import { handDown, inherit, type Inheritance, UPGRADE_VARIABLE } from "./inheritance.ts";
 import { PendingSlots } from "./pending-slots.ts";
-import { RuntimeDirectory } from "./runtime-directory.ts";
+import { type RuntimeDirectory, slotName } from "./runtime-directory.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Workers } from "./workers.ts";
 
@@ -34,6 +34,9 @@ export interface SupervisorOptions {
   /** What workers do when this process dies: go on serving, or end with it. Default: serve. */
   readonly alone?: "serve" | "end";
 }
+
+/** How long the new binary may take to serve, in ms. */
+const UPGRADE_TIMEOUT = 60_000;
 
 /** What a config that cannot be run has to say. */
 export class ConfigError extends StartError {
@@ -60,8 +63,12 @@ export class Supervisor {
   /** Reloads, upgrades and stops happen one after another. */
   private queue: Promise<void> = Promise.resolve();
   private stopping = false;
-  private successor = false;
+  /** The process that an upgrade has started. */
+  private successor: Bun.Subprocess | undefined = undefined;
+  private lastReload: ReloadResult | undefined = undefined;
   private end: () => void = () => {};
+  /** The new binary needs no watching any more. */
+  private calm: () => void = () => {};
 
   /** Up and serving, or not at all. @throws StartError that says why not */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
@@ -70,17 +77,17 @@ export class Supervisor {
     if (!loaded.ok) throw new ConfigError(loaded.diagnostics);
     options.log.level = loaded.snapshot.log.level;
     for (const warning of loaded.warnings) options.log.warn(warning);
-    const directory = new RuntimeDirectory(options.identity, options.runtimeDirectory);
-    const inheritance = await inherit(directory, options.log);
+    const inheritance = await inherit(options.identity, options.runtimeDirectory, options.log);
+    const { directory } = inheritance;
     const sockets = new ListeningSockets(inheritance.sockets);
     const prepared = await sockets.prepare(loaded.snapshot.listeners);
     prepared.commit();
     slots.take();
     const supervisor = new Supervisor(options, loaded.snapshot, slots, directory, sockets);
     try {
-      await supervisor.serve(inheritance.sockets.size > 0);
+      await supervisor.serve(inheritance);
     } catch (error) {
-      supervisor.abandon();
+      supervisor.abandon(inheritance);
       throw error;
     }
     await inheritance.release();
@@ -95,23 +102,44 @@ export class Supervisor {
     this.slots = slots;
     this.directory = directory;
     this.sockets = sockets;
-    this.board = createBoard(snapshot.workers);
+    this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
     this.board.generation = snapshot.generation;
     this.checker = new HealthChecker({ network: bunNetwork(), scoreboard: this.board, log });
     this.workers = new Workers({ self, logFormat, log, board: this.board, usedTargets: () => slots.used, sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
-    this.admin = new HealthEndpoint(log, () => ({ generation: this.snapshot.generation, draining: this.board.draining, workers: this.workers.pids, targets: this.checker.status() }));
+    this.admin = new HealthEndpoint(log, () => ({ generation: this.snapshot.generation, draining: this.board.draining, workers: this.workers.pids, targets: this.checker.status(), lastReload: this.lastReload }));
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 
-  /** @param heir others serve these sockets already, so there is time to find out who is healthy */
-  private async serve(heir: boolean): Promise<void> {
-    this.checker.apply(this.snapshot);
-    if (heir) await this.firstChecks();
-    this.admin.apply(this.snapshot.admin?.address);
+  private async serve(inheritance: Inheritance): Promise<void> {
+    const { health, sockets } = inheritance;
+    const heir = sockets.size > 0;
+    this.adoptHealth(health);
+    // Others serve these sockets already, so there is time to find out who is healthy where that is not known.
+    if (heir && (health === undefined || this.snapshot.upstreams.some(({ healthCheck }) => healthCheck?.initial === "down"))) await this.firstChecks();
+    if (!heir) this.openAdmin(this.snapshot);
     await this.workers.start(this.snapshot);
+    this.directory.writeSlots(this.snapshot);
     this.writeState();
+    if (heir) this.admin.openWhenFree(this.snapshot.admin?.address);
     const addresses = Object.fromEntries(this.sockets.all.map(({ name, address }) => [name, formatAddress(address)]));
     this.log.info({ addresses, workers: this.workers.pids, generation: this.snapshot.generation }, "Fairlead is ready");
+  }
+
+  /** @throws StartError */
+  private openAdmin({ admin }: Snapshot): void {
+    try {
+      this.admin.open(admin?.address);
+    } catch (error) {
+      throw error instanceof AdminError ? new StartError(error.message) : error;
+    }
+  }
+
+  /** Who was down is down still, until checks say otherwise. */
+  private adoptHealth(health: ReadonlyMap<string, boolean> | undefined): void {
+    for (const { name, targets } of this.snapshot.upstreams) {
+      for (const target of targets) if (health?.get(slotName(name, target.name)) === false) this.board.setUp(target.slot, false);
+    }
+    this.checker.apply(this.snapshot);
   }
 
   /** Each target was checked once, or 2 s went by. */
@@ -121,20 +149,22 @@ export class Supervisor {
     while (performance.now() < end && !checked()) await Bun.sleep(20);
   }
 
-  /** The start came to nothing: leave no process and no socket. */
-  private abandon(): void {
+  /** The start came to nothing: leave no process and no socket, and those before us as they were. */
+  private abandon({ sockets }: Inheritance): void {
     this.checker.stop();
     this.admin.stop();
     this.workers.kill();
-    this.sockets.letGo();
+    if (sockets.size > 0) this.sockets.letGo();
+    else this.sockets.close();
     this.board.unlink();
     this.directory.remove();
   }
 
   private writeState(): void {
-    if (this.successor) return;
+    if (this.successor !== undefined) return;
     this.directory.write({
       supervisor: process.pid,
+      board: this.board.path!,
       workers: this.workers.all.map(({ pid, controlSocket }) => ({ pid, controlSocket })),
       sockets: this.sockets.all.map(({ name, key, address }) => ({ name, key, address })),
     });
@@ -150,18 +180,22 @@ export class Supervisor {
   async reload(): Promise<boolean> {
     let applied = false;
     await this.enqueue(async () => {
-      if (!this.stopping) applied = await this.reloadNow();
+      if (this.stopping) return;
+      const errors = await this.reloadNow();
+      applied = errors.length === 0;
+      this.lastReload = { applied, at: new Date().toISOString(), errors };
     });
     return applied;
   }
 
-  private async reloadNow(): Promise<boolean> {
+  /** @returns why it was rejected; nothing: it is applied */
+  private async reloadNow(): Promise<readonly string[]> {
     const began = performance.now();
     const loaded = this.options.load({ slots: this.slots, generation: this.snapshot.generation + 1 });
     if (!loaded.ok) {
       for (const diagnostic of loaded.diagnostics) this.log.error({ ...diagnostic.place }, diagnosticLine(diagnostic));
       this.log.error({ errors: loaded.diagnostics.length, generation: this.snapshot.generation }, "Reload rejected; nothing has changed");
-      return false;
+      return loaded.diagnostics.map(diagnosticLine);
     }
     for (const warning of loaded.warnings) this.log.warn(warning);
     for (const slot of loaded.freshSlots) this.board.clearTarget(slot);
@@ -170,29 +204,38 @@ export class Supervisor {
     try {
       await this.switchTo(snapshot, before);
     } catch (error) {
-      this.log.error({ generation: before.generation, reason: error instanceof Error ? error.message : String(error) }, "Reload rejected; nothing has changed");
-      return false;
+      const reason = error instanceof Error ? error.message : String(error);
+      this.log.error({ generation: before.generation, reason }, "Reload rejected; nothing has changed");
+      return [reason];
     }
     this.slots.take();
     this.log.level = snapshot.log.level;
-    this.admin.apply(snapshot.admin?.address);
-    this.writeState();
     this.log.info({ generation: snapshot.generation, milliseconds: Math.round(performance.now() - began), workers: this.workers.pids }, "Reload applied");
-    return true;
+    this.directory.writeSlots(snapshot);
+    this.writeState();
+    return [];
   }
 
   /** All workers run `snapshot`, or all run `before`. */
   private async switchTo(snapshot: Snapshot, before: Snapshot): Promise<void> {
     const inPlace = !this.sockets.differs(snapshot.listeners) && sameListeners(snapshot, before) && snapshot.workers === before.workers;
     const prepared = inPlace ? undefined : await this.sockets.prepare(snapshot.listeners);
+    try {
+      this.openAdmin(snapshot);
+    } catch (error) {
+      prepared?.abandon();
+      throw error;
+    }
     this.snapshot = snapshot;
     this.checker.apply(snapshot);
     try {
       if (prepared === undefined) await this.workers.apply(snapshot, before);
       else await this.workers.roll(snapshot, prepared.sockets, () => prepared.commit());
     } catch (error) {
+      prepared?.abandon();
       this.snapshot = before;
       this.checker.apply(before);
+      this.admin.openWhenFree(before.admin?.address);
       throw error;
     }
     this.board.generation = snapshot.generation;
@@ -202,27 +245,37 @@ export class Supervisor {
   upgrade(): Promise<void> {
     return this.enqueue(async () => {
       if (this.stopping) return;
-      const sockets = this.sockets.all;
+      if (this.successor !== undefined) return this.log.warn({ successor: this.successor.pid }, "Upgrade: the new binary is starting already");
       this.log.info({ pid: process.pid }, "Upgrade: starting the new binary");
-      const child = Bun.spawn([...this.options.self, ...this.options.args], {
-        stdio: ["ignore", "inherit", "inherit", ...sockets.map(({ fd }) => fd)],
-        env: { ...process.env, [UPGRADE_VARIABLE]: handDown(sockets) },
-      });
-      this.successor = true;
+      const { descriptors, text } = handDown(this.sockets.all, this.directory);
+      let child: Bun.Subprocess;
+      try {
+        child = Bun.spawn([...this.options.self, ...this.options.args], { stdio: ["ignore", "inherit", "inherit", ...descriptors], env: { ...process.env, [UPGRADE_VARIABLE]: text } });
+      } catch (error) {
+        return this.log.error({ reason: (error as Error).message }, "Upgrade failed: the new binary does not start; going on with this one");
+      }
+      this.successor = child;
+      const late = setTimeout(() => child.kill("SIGKILL"), UPGRADE_TIMEOUT);
       void child.exited.then((code) => {
+        clearTimeout(late);
         if (this.stopping) return;
-        this.successor = false;
+        this.successor = undefined;
         this.writeState();
-        this.log.error({ code }, "Upgrade failed: the new binary ended; going on with this one");
+        this.log.error({ code: child.signalCode ?? code }, "Upgrade failed: the new binary ended; going on with this one");
       });
+      // Once it serves it lives longer than we do.
       child.unref();
+      this.calm = () => clearTimeout(late);
     });
   }
 
   /** The new supervisor serves. */
-  succeeded(): Promise<void> {
-    if (!this.successor) return Promise.resolve();
-    return this.stop();
+  async succeeded(): Promise<void> {
+    if (this.successor === undefined || this.stopping) return;
+    this.calm();
+    // It waits for the address.
+    this.admin.stop();
+    await this.leave(true);
   }
 
   /** Let open exchanges end, then end. A second call ends at once. */
@@ -232,10 +285,17 @@ export class Supervisor {
       this.workers.kill();
       return;
     }
+    // Who stops us while the new binary starts does not want the new one either.
+    this.successor?.kill("SIGTERM");
+    await this.leave(false);
+  }
+
+  /** @param succeeded others go on with the sockets */
+  private async leave(succeeded: boolean): Promise<void> {
     this.stopping = true;
-    this.log.info({ timeout: this.snapshot.drainTimeout, successor: this.successor }, "Draining");
+    this.log.info({ timeout: this.snapshot.drainTimeout, succeeded }, "Draining");
     this.checker.stop();
-    if (this.successor) this.sockets.letGo();
+    if (succeeded) this.sockets.letGo();
     else {
       // Who comes now is refused at once instead of waiting in a queue that nobody serves.
       this.sockets.close();

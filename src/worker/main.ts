@@ -1,6 +1,8 @@
 /** A worker process: runs the data plane, does what its supervisor says, and goes on serving when the supervisor is gone. */
+import { openSync } from "node:fs";
 import type { Snapshot } from "../config/snapshot.ts";
 import { bunNetwork } from "../net/bun.ts";
+import { tryLock } from "../net/file-lock.ts";
 import { createLog, type LogFormat } from "../observability/log.ts";
 import { Scoreboard, WORKER_HEARTBEAT, WORKER_PID } from "../scoreboard/scoreboard.ts";
 import { answerControl } from "./control.ts";
@@ -42,6 +44,8 @@ export function runWorker(logFormat: LogFormat): void {
     const { slot, descriptors, generation } = message;
     ({ alone } = message);
     const scoreboard = Scoreboard.open(message.scoreboard);
+    // Held until we end: whoever sweeps up after dead processes leaves the file alone.
+    tryLock(openSync(message.scoreboard, "r"), "shared");
     scoreboard.setWorkerWord(slot, WORKER_PID, process.pid);
     setInterval(() => scoreboard.setWorkerWord(slot, WORKER_HEARTBEAT, scoreboard.workerWord(slot, WORKER_HEARTBEAT) + 1), HEARTBEAT_INTERVAL);
     plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, log, jsonAccessLog: logFormat === "json" });
