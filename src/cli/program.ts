@@ -4,7 +4,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { closest } from "fastest-levenshtein";
 import packageJson from "../../package.json";
 import { check } from "./check.ts";
-import { run, runFlags, type RunOptions } from "./run.ts";
+import { run, runFlags, type LogLevel, type RunOptions } from "./run.ts";
 
 export const USAGE_ERROR = 2;
 const EXAMPLES = `
@@ -26,6 +26,11 @@ function logFormat(value: string): "text" | "json" {
   return value;
 }
 
+function logLevel(value: string): LogLevel {
+  if (value !== "debug" && value !== "info" && value !== "warn" && value !== "error") throw new InvalidArgumentError("It must be debug, info, warn or error.");
+  return value;
+}
+
 function port(value: string): number {
   const number = Number(value);
   if (!Number.isInteger(number) || number < 1 || number > 65_535) throw new InvalidArgumentError("It must be a number from 1 to 65535.");
@@ -35,6 +40,7 @@ function port(value: string): number {
 function withRunOptions(command: Command): Command {
   return command
     .option("--log-format <format>", "text or json, on standard error", logFormat, "text")
+    .option("--log-level <level>", "debug, info, warn or error, whatever the configuration says", logLevel)
     .option("--pid-file <file>", "write the supervisor's process id here")
     .option("--runtime-dir <directory>", "where state for a takeover is kept");
 }

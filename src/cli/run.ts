@@ -1,14 +1,19 @@
 /** `fairlead run` and `fairlead --listen … --target …`: start a supervisor and do what signals say until it ends. */
-import { realpathSync, rmSync, writeFileSync } from "node:fs";
-import { formatDiagnostics, loadConfig, snapshotFromFlags, type Flags } from "../config/load.ts";
+import { realpathSync } from "node:fs";
+import { formatDiagnostics, loadConfig, snapshotFromFlags, type Flags, type Loaded } from "../config/load.ts";
 import { createLog, type LogFormat } from "../observability/log.ts";
 import { StartError } from "../supervisor/errors.ts";
 import { ConfigError, Supervisor, type SupervisorOptions } from "../supervisor/supervisor.ts";
-import { watchConfig } from "../supervisor/watch.ts";
+import { FileWatch } from "../supervisor/watch.ts";
+import { removePidFile, writePidFile } from "./pid-file.ts";
 import { selfCommand } from "./self.ts";
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
 
 export interface RunOptions {
   readonly logFormat: LogFormat;
+  /** Instead of the configuration's. */
+  readonly logLevel?: LogLevel;
   readonly pidFile?: string;
   readonly runtimeDir?: string;
   readonly watch?: boolean;
@@ -32,18 +37,26 @@ export async function runFlags(options: RunOptions & Flags): Promise<void> {
 
 async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "load" | "identity">, watched: string | undefined): Promise<void> {
   if (process.platform !== "linux" && process.platform !== "darwin") fail(`Fairlead runs on Linux and macOS, not on ${process.platform}`);
-  const log = createLog(options.logFormat, "info");
+  const { logFormat, logLevel, pidFile, runtimeDir } = options;
+  const log = createLog(logFormat, logLevel ?? "info");
+  const load: SupervisorOptions["load"] = (how) => atLevel(source.load(how), logLevel);
   let supervisor: Supervisor | undefined;
+  const watch = watched === undefined ? undefined : new FileWatch(() => void reload());
+  const reload = async (): Promise<void> => {
+    await supervisor?.reload();
+    if (supervisor !== undefined) watch?.files([watched!, ...supervisor.policyFiles]);
+  };
   // Signals that come while it starts count too.
   let early = 0;
   const stop = (): void => void (supervisor === undefined ? early++ : supervisor.stop());
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
-  process.on("SIGHUP", () => void supervisor?.reload());
+  process.on("SIGHUP", () => void reload());
   process.on("SIGUSR2", () => void supervisor?.upgrade());
   process.on("SIGQUIT", () => void supervisor?.succeeded());
   try {
-    supervisor = await Supervisor.start({ ...source, self: selfCommand(), args: process.argv.slice(2), log, logFormat: options.logFormat, runtimeDirectory: options.runtimeDir });
+    const serving = pidFile === undefined ? undefined : () => writePidFile(pidFile);
+    supervisor = await Supervisor.start({ ...source, load, self: selfCommand(), args: process.argv.slice(2), log, logFormat, runtimeDirectory: runtimeDir, ...(serving === undefined ? {} : { serving }) });
   } catch (error) {
     if (error instanceof ConfigError) {
       process.stderr.write(formatDiagnostics(error.diagnostics, { color: process.stderr.isTTY === true && process.env["NO_COLOR"] === undefined }));
@@ -52,14 +65,18 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
     if (error instanceof StartError) fail(error.message);
     throw error;
   }
-  if (options.pidFile !== undefined) writeFileSync(options.pidFile, `${process.pid}\n`);
-  const running = supervisor;
-  const unwatch = watched === undefined ? undefined : watchConfig(watched, () => void running.reload());
+  watch?.files([watched!, ...supervisor.policyFiles]);
   for (; early > 0; early--) stop();
-  await running.ended;
-  unwatch?.();
-  if (options.pidFile !== undefined) rmSync(options.pidFile, { force: true });
+  await supervisor.ended;
+  watch?.stop();
+  if (pidFile !== undefined) removePidFile(pidFile);
   process.exit(0);
+}
+
+function atLevel(loaded: Loaded, level: LogLevel | undefined): Loaded {
+  if (!loaded.ok || level === undefined) return loaded;
+  const { snapshot } = loaded;
+  return { ...loaded, snapshot: { ...snapshot, log: { ...snapshot.log, level } } };
 }
 
 function fail(message: string): never {

@@ -15,6 +15,7 @@ import { CAPACITY, createBoard } from "./board.ts";
 import { StartError } from "./errors.ts";
 import { handDown, inherit, type Inheritance, UPGRADE_VARIABLE } from "./inheritance.ts";
 import { PendingSlots } from "./pending-slots.ts";
+import { checkOpenFiles } from "./limits.ts";
 import { type RuntimeDirectory, slotName } from "./runtime-directory.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Workers } from "./workers.ts";
@@ -33,6 +34,8 @@ export interface SupervisorOptions {
   readonly runtimeDirectory?: string | undefined;
   /** What workers do when this process dies: go on serving, or end with it. Default: serve. */
   readonly alone?: "serve" | "end";
+  /** Called when the workers serve, before others are told to go. */
+  readonly serving?: () => void;
 }
 
 /** How long the new binary may take to serve, in ms. */
@@ -77,6 +80,8 @@ export class Supervisor {
     if (!loaded.ok) throw new ConfigError(loaded.diagnostics);
     options.log.level = loaded.snapshot.log.level;
     for (const warning of loaded.warnings) options.log.warn(warning);
+    const warning = checkOpenFiles(loaded.snapshot);
+    if (warning !== undefined) options.log.warn(warning);
     const inheritance = await inherit(options.identity, options.runtimeDirectory, options.log);
     const { directory } = inheritance;
     const sockets = new ListeningSockets(inheritance.sockets);
@@ -120,6 +125,7 @@ export class Supervisor {
     await this.workers.start(this.snapshot);
     this.directory.writeSlots(this.snapshot);
     this.writeState();
+    this.options.serving?.();
     if (heir) this.admin.openWhenFree(this.snapshot.admin?.address);
     const addresses = Object.fromEntries(this.sockets.all.map(({ name, address }) => [name, formatAddress(address)]));
     this.log.info({ addresses, workers: this.workers.pids, generation: this.snapshot.generation }, "Fairlead is ready");
@@ -140,6 +146,11 @@ export class Supervisor {
       for (const target of targets) if (health?.get(slotName(name, target.name)) === false) this.board.setUp(target.slot, false);
     }
     this.checker.apply(this.snapshot);
+  }
+
+  /** Files that the configuration refers to. */
+  get policyFiles(): string[] {
+    return this.snapshot.upstreams.flatMap(({ policy }) => (policy.kind === "module" ? [policy.path] : []));
   }
 
   /** Each target was checked once, or 2 s went by. */

@@ -1,21 +1,73 @@
-/** Says when a configuration file changed, also when an editor replaced it by another file. */
-import { watch } from "node:fs";
-import { basename, dirname, resolve } from "node:path";
+/** Says when one of some files changed, also when an editor put another file in its place, or a link leads elsewhere now. */
+import { type FSWatcher, statSync, watch } from "node:fs";
+import { dirname, resolve } from "node:path";
 
-/** Editors write, rename and touch in quick succession: one reload for all of it. In ms. */
+/** Editors write, rename and touch in quick succession: one call for all of it. In ms. */
 const SETTLE = 30;
 
-/** @returns a function that ends the watch */
-export function watchConfig(file: string, changed: () => void): () => void {
-  const path = resolve(file);
-  let timer: Timer | undefined;
-  const watcher = watch(dirname(path), (_event, name) => {
-    if (name !== null && name !== basename(path)) return;
-    clearTimeout(timer);
-    timer = setTimeout(changed, SETTLE);
-  });
-  return () => {
-    clearTimeout(timer);
-    watcher.close();
-  };
+export class FileWatch {
+  private readonly changed: () => void;
+  /** What each file looked like last. */
+  private stamps = new Map<string, string>();
+  private readonly directories = new Map<string, FSWatcher>();
+  private timer: Timer | undefined = undefined;
+
+  constructor(changed: () => void) {
+    this.changed = changed;
+  }
+
+  /** These, and no others. What changed since `changed` was called last is told once more only if it changes again. */
+  files(paths: readonly string[]): void {
+    const files = paths.map((path) => resolve(path));
+    this.stamps = new Map(files.map((file) => [file, this.stamps.get(file) ?? stampOf(file)]));
+    // The directory, not the file: a watch on a file ends when another file takes its name.
+    const wanted = new Set(files.map((file) => dirname(file)));
+    for (const [directory, watcher] of this.directories) {
+      if (wanted.has(directory)) continue;
+      watcher.close();
+      this.directories.delete(directory);
+    }
+    for (const directory of wanted) {
+      if (this.directories.has(directory)) continue;
+      const watcher = watch(directory, () => this.soon());
+      // The directory itself went away: there is nothing to see there any more.
+      watcher.on("error", () => {
+        watcher.close();
+        this.directories.delete(directory);
+      });
+      this.directories.set(directory, watcher);
+    }
+  }
+
+  stop(): void {
+    this.files([]);
+    clearTimeout(this.timer);
+  }
+
+  private soon(): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.look(), SETTLE);
+  }
+
+  private look(): void {
+    let different = false;
+    for (const [file, before] of this.stamps) {
+      const stamp = stampOf(file);
+      // A file that is gone for a moment comes back; a running balancer needs no news of it.
+      if (stamp === before || stamp === "") continue;
+      this.stamps.set(file, stamp);
+      different = true;
+    }
+    if (different) this.changed();
+  }
+}
+
+/** Follows links. Empty: there is no such file. */
+function stampOf(file: string): string {
+  try {
+    const { ino, size, mtimeMs } = statSync(file);
+    return `${ino} ${size} ${mtimeMs}`;
+  } catch {
+    return "";
+  }
 }
