@@ -5,9 +5,11 @@
  */
 import type { Connection } from "./connection.ts";
 
-const CAPACITY = 128 * 1024;
+const CAPACITY = 256 * 1024;
 /** Larger pieces go straight from where they are; copying more would cost more than a second write. */
-const COPY_LIMIT = 32 * 1024;
+const COPY_LIMIT = 128 * 1024;
+/** With nothing before it a piece of this size needs no copy. */
+const DIRECT = 8 * 1024;
 
 export class Output {
   private readonly bytes = Buffer.allocUnsafeSlow(CAPACITY);
@@ -25,21 +27,21 @@ export class Output {
   /** Append [start, end) of `source`. */
   copy(source: Buffer, start: number, end: number): void {
     const length = end - start;
+    if (this.length === 0 && length >= DIRECT) {
+      this.connection!.write(source, start, length);
+      return;
+    }
     if (length <= COPY_LIMIT) {
       if (this.length + length > CAPACITY) this.send();
       source.copy(this.bytes, this.length, start, end);
       this.length += length;
       return;
     }
-    let from = start;
-    if (this.length > 0) {
-      const room = Math.min(COPY_LIMIT, CAPACITY - this.length);
-      source.copy(this.bytes, this.length, start, start + room);
-      this.length += room;
-      from += room;
-      this.send();
-    }
-    this.connection!.write(source, from, end - from);
+    const room = Math.min(COPY_LIMIT, CAPACITY - this.length);
+    source.copy(this.bytes, this.length, start, start + room);
+    this.length += room;
+    this.send();
+    this.connection!.write(source, start + room, length - room);
   }
 
   /** Append text of latin-1 characters. */

@@ -76,14 +76,13 @@ export class ClientConnection extends Connection implements Client, Downstream {
   }
 
   protected opened(socket: NetSocket): void {
+    this.view.peer = socket;
     if (!this.listener.add(this)) {
       // Who is turned away takes up no place while it listens to the reason.
       this.listener.remove(this);
       this.refuse("too-many-connections", 503, "too many connections");
       return;
     }
-    this.view.clientAddress = socket.remoteAddress ?? "";
-    this.view.clientPort = socket.remotePort ?? 0;
     this.awaitRequest();
   }
 

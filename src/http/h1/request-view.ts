@@ -1,11 +1,14 @@
 /** An HTTP/1 request as router and policies see it: strings are made when somebody asks, from the bytes that came. */
+import type { NetSocket } from "../../net/network.ts";
 import type { RoutingRequest } from "../../policies/policy.ts";
 import type { HeadLimits, RequestHead } from "./head.ts";
 
 export class RequestView implements RoutingRequest {
   readonly protocol = "http";
-  clientAddress = "";
-  clientPort = 0;
+  /** Whose addresses are asked for once, when somebody wants them: each costs a system call. */
+  peer: NetSocket | undefined = undefined;
+  private address: string | undefined = undefined;
+  private port: number | undefined = undefined;
   private scratch: RequestHead;
   private buffer: Buffer | undefined = undefined;
   private at = 0;
@@ -45,8 +48,9 @@ export class RequestView implements RoutingRequest {
   /** A view of its own for code that may keep it. */
   copy(): RequestView {
     const copy = new RequestView(this.scratch);
-    copy.clientAddress = this.clientAddress;
-    copy.clientPort = this.clientPort;
+    copy.peer = this.peer;
+    copy.address = this.address;
+    copy.port = this.port;
     copy.buffer = this.buffer;
     copy.at = this.at;
     copy.end = this.end;
@@ -61,6 +65,14 @@ export class RequestView implements RoutingRequest {
       scratch.parse(buffer, this.at, this.end, this.limits!);
     }
     return scratch;
+  }
+
+  get clientAddress(): string {
+    return (this.address ??= this.peer?.remoteAddress ?? "");
+  }
+
+  get clientPort(): number {
+    return (this.port ??= this.peer?.remotePort ?? 0);
   }
 
   get method(): string {
