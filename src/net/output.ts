@@ -44,6 +44,21 @@ export class Output {
     this.connection!.write(source, start + room, length - room);
   }
 
+  /**
+   * Append [start, end) of `source`, which nobody needs afterwards, nor what is before it: what was gathered is put there,
+   * so that a head and its large body leave in one write and the body is never copied.
+   */
+  place(source: Buffer, start: number, end: number): void {
+    const { length } = this;
+    if (end - start < DIRECT || length === 0 || length > start) {
+      this.copy(source, start, end);
+      return;
+    }
+    this.bytes.copy(source, start - length, 0, length);
+    this.length = 0;
+    this.connection!.write(source, start - length, end - start + length);
+  }
+
   /** Append text of latin-1 characters. */
   text(text: string): void {
     if (this.length + text.length > CAPACITY) this.send();

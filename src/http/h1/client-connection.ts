@@ -381,7 +381,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const { output } = this.services;
     output.begin(this);
     if (this.phase === "exchange" && this.replyFraming === Framing.CHUNKED) writeChunk(output, buffer, start, end);
-    else output.copy(buffer, start, end);
+    else output.place(buffer, start, end);
   }
 
   get wantsMore(): boolean {
