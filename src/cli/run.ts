@@ -8,6 +8,9 @@ import { FileWatch } from "../supervisor/watch.ts";
 import { removePidFile, writePidFile } from "./pid-file.ts";
 import { selfCommand } from "./self.ts";
 
+/** Ctrl-C reaches the whole process group, and npm and the launcher under Node pass it on once more: within this many ms it is one and the same. */
+const SAME_KEY = 100;
+
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 export interface RunOptions {
@@ -50,7 +53,12 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
   let early = 0;
   const stop = (): void => void (supervisor === undefined ? early++ : supervisor.stop());
   process.on("SIGTERM", stop);
-  process.on("SIGINT", stop);
+  let interrupted = Number.NEGATIVE_INFINITY;
+  process.on("SIGINT", () => {
+    const now = performance.now();
+    if (now - interrupted > SAME_KEY) stop();
+    interrupted = now;
+  });
   process.on("SIGHUP", () => void reload());
   process.on("SIGUSR2", () => void supervisor?.upgrade());
   process.on("SIGQUIT", () => void supervisor?.succeeded());
