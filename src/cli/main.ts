@@ -8,13 +8,18 @@ async function main(): Promise<void> {
       runWorker(rest[1] === "json" ? "json" : "text");
       return;
     }
+    case "__policies": {
+      const { runPolicyCheck } = await import("../supervisor/policy-check.ts");
+      await runPolicyCheck(rest[0] ?? "[]");
+      return;
+    }
     case "__spells": {
       const { runBackend } = await import("./demo/backend-process.ts");
       runBackend(Number(rest[0]), rest[1] ?? "spells");
       return;
     }
     default: {
-      const { program, USAGE_ERROR } = await import("./program.ts");
+      const [{ program }, { USAGE_ERROR }] = await Promise.all([import("./program.ts"), import("./run.ts")]);
       try {
         await program().parseAsync();
       } catch (error) {

@@ -1,34 +1,29 @@
 /** The command line: which command, which options; what each does is in a file of its own. */
 import { existsSync } from "node:fs";
-import { Command, InvalidArgumentError } from "commander";
-import { closest } from "fastest-levenshtein";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { closest, distance } from "fastest-levenshtein";
 import packageJson from "../../package.json";
 import { check } from "./check.ts";
-import { run, runFlags, type LogLevel, type RunOptions } from "./run.ts";
+import { run, runFlags, type RunOptions, USAGE_ERROR } from "./run.ts";
 
-export const USAGE_ERROR = 2;
+const COMMANDS = ["run", "check", "demo", "help"];
 const EXAMPLES = `
 Examples:
   fairlead --listen :8080 --target 127.0.0.1:9001 --target 127.0.0.1:9002
   fairlead run --config fairlead.toml --watch
   fairlead check fairlead.toml
   fairlead demo
+  fairlead                     the same as "fairlead run" where there is a fairlead.toml
 
 Signals:
-  SIGHUP reloads, SIGTERM and SIGINT drain and stop (a second one at once), SIGUSR2 upgrades the binary in place.`;
+  SIGHUP           reload the configuration; a bad one changes nothing
+  SIGTERM, SIGINT  let open exchanges end, then stop; a second one stops at once
+  SIGUSR2          upgrade the binary in place: a new process takes the sockets over, this one ends
 
-function collect(value: string, all: string[]): string[] {
+Exit codes: 0 after a stop, 1 when it cannot start (the reason is on standard error), 2 for a command line that is not understood.`;
+
+function collect(value: string, all: readonly string[] = []): string[] {
   return [...all, value];
-}
-
-function logFormat(value: string): "text" | "json" {
-  if (value !== "text" && value !== "json") throw new InvalidArgumentError('It must be "text" or "json".');
-  return value;
-}
-
-function logLevel(value: string): LogLevel {
-  if (value !== "debug" && value !== "info" && value !== "warn" && value !== "error") throw new InvalidArgumentError("It must be debug, info, warn or error.");
-  return value;
 }
 
 function port(value: string): number {
@@ -39,47 +34,53 @@ function port(value: string): number {
 
 function withRunOptions(command: Command): Command {
   return command
-    .option("--log-format <format>", "text or json, on standard error", logFormat, "text")
-    .option("--log-level <level>", "debug, info, warn or error, whatever the configuration says", logLevel)
-    .option("--pid-file <file>", "write the supervisor's process id here")
+    .addOption(new Option("--log-format <format>", "on standard error").choices(["text", "json"]).default("text"))
+    .addOption(new Option("--log-level <level>", "what is logged, whatever the configuration says").choices(["debug", "info", "warn", "error"]))
+    .option("--pid-file <file>", "keep the process id of whoever supervises here")
     .option("--runtime-dir <directory>", "where state for a takeover is kept");
 }
 
 interface DefaultOptions extends RunOptions {
-  readonly listen: string[];
-  readonly target: string[];
+  readonly listen?: readonly string[];
+  readonly target?: readonly string[];
   readonly policy?: string;
   readonly protocol?: string;
   readonly workers?: string;
+}
+
+function unknownCommand(root: Command, command: string): never {
+  const near = closest(command, COMMANDS);
+  root.error(`error: unknown command '${command}'${distance(command, near) <= 2 ? `\n(Did you mean ${near}?)` : ""}`, { exitCode: USAGE_ERROR });
+}
+
+async function runDefault(root: Command, options: DefaultOptions): Promise<void> {
+  const [unknown] = root.args;
+  if (unknown !== undefined) unknownCommand(root, unknown);
+  const { listen, target, policy, protocol, workers } = options;
+  if (listen !== undefined && target !== undefined) return runFlags({ ...options, listen, target });
+  if (listen !== undefined || target !== undefined) root.error("error: --listen and --target go together", { exitCode: USAGE_ERROR });
+  if (policy !== undefined || protocol !== undefined || workers !== undefined) root.error("error: --policy, --protocol and --workers go with --listen and --target", { exitCode: USAGE_ERROR });
+  if (existsSync("fairlead.toml")) return run({ ...options, config: "fairlead.toml" });
+  root.help({ error: true });
 }
 
 export function program(): Command {
   const root = withRunOptions(new Command("fairlead"))
     .description("A load balancer in TypeScript: layer 7 and layer 4.")
     .version(packageJson.version)
-    .option("--listen <address>", "where clients connect, as :8080; may be repeated", collect, [])
-    .option("--target <address>", "a backend, as 127.0.0.1:9001; may be repeated", collect, [])
+    .option("--listen <address>", "where clients connect, as :8080; may be repeated", collect)
+    .option("--target <address>", "a back end, as 127.0.0.1:9001; may be repeated", collect)
     .option("--policy <name>", "how a target is chosen (default round-robin)")
-    .option("--protocol <protocol>", "http or tcp (default http)")
+    .addOption(new Option("--protocol <protocol>", "what clients speak (default http)").choices(["http", "tcp"]))
     .option("--workers <number>", "data-plane processes (default: one a core)")
     .addHelpText("after", EXAMPLES)
     .showHelpAfterError("(fairlead --help says more)")
     .enablePositionalOptions()
-    .allowExcessArguments()
-    .exitOverride()
-    .action(async (options: DefaultOptions) => {
-      const [unknown] = root.args;
-      if (unknown !== undefined) root.error(`error: unknown command '${unknown}'\n(Did you mean ${closest(unknown, ["run", "check", "demo"])}?)`, { exitCode: USAGE_ERROR });
-      if (options.listen.length > 0 || options.target.length > 0) {
-        if (options.listen.length === 0 || options.target.length === 0) root.error("error: --listen and --target go together", { exitCode: USAGE_ERROR });
-        await runFlags(options);
-      } else if (existsSync("fairlead.toml")) await run({ ...options, config: "fairlead.toml" });
-      else root.help({ error: true });
-    });
+    .exitOverride();
   withRunOptions(root.command("run"))
     .description("run a configuration")
     .option("--config <file>", "the configuration", "fairlead.toml")
-    .option("--watch", "reload when the file changes")
+    .option("--watch", "reload when it, or a policy file that it names, changes")
     .action((options: RunOptions & { config: string }) => run(options));
   root
     .command("check")
@@ -94,5 +95,6 @@ export function program(): Command {
       const { demo } = await import("./demo.ts");
       process.exit(await demo(options));
     });
-  return root;
+  // After the commands, which would inherit it: what stands where a command should is an unknown one, and not one argument too many.
+  return root.allowExcessArguments().action((options: DefaultOptions) => runDefault(root, options));
 }

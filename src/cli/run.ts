@@ -1,11 +1,12 @@
 /** `fairlead run` and `fairlead --listen … --target …`: start a supervisor and do what signals say until it ends. */
-import { realpathSync } from "node:fs";
+import { resolve } from "node:path";
 import { formatDiagnostics, loadConfig, snapshotFromFlags, type Flags, type Loaded } from "../config/load.ts";
 import { createLog, type LogFormat } from "../observability/log.ts";
 import { StartError } from "../supervisor/errors.ts";
 import { ConfigError, Supervisor, type SupervisorOptions } from "../supervisor/supervisor.ts";
 import { FileWatch } from "../supervisor/watch.ts";
 import { removePidFile, writePidFile } from "./pid-file.ts";
+import { platformProblem } from "./platform.ts";
 import { selfCommand } from "./self.ts";
 
 /** Ctrl-C reaches the whole process group, and npm and the launcher under Node pass it on once more: within this many ms it is one and the same. */
@@ -22,24 +23,30 @@ export interface RunOptions {
   readonly watch?: boolean;
 }
 
+const START_FAILED = 1;
+/** The exit code for a command line that is not understood. */
+export const USAGE_ERROR = 2;
+/** Tells apart instances that were started with the same flags, where each gets a port of its own; kept over upgrades. */
+const INSTANCE_VARIABLE = "FAIRLEAD_INSTANCE";
+
 export async function run(options: RunOptions & { readonly config: string }): Promise<void> {
   const { config } = options;
-  let identity = config;
-  try {
-    identity = realpathSync(config);
-  } catch {
-    // Loading it will say what is wrong.
-  }
-  await supervise(options, { load: (how) => loadConfig(config, how), identity }, options.watch === true ? config : undefined);
+  // Links are not followed: where a deployment makes them lead to its next version, it is the same instance still.
+  await supervise(options, { load: (how) => loadConfig(config, how), identity: resolve(config) }, START_FAILED, options.watch === true ? config : undefined);
 }
 
 export async function runFlags(options: RunOptions & Flags): Promise<void> {
-  const { listen, target } = options;
-  await supervise(options, { load: (how) => snapshotFromFlags(options, how), identity: JSON.stringify([process.cwd(), listen, target]) }, undefined);
+  const { listen } = options;
+  const anyPort = listen.some((address) => address.endsWith(":0"));
+  if (anyPort) process.env[INSTANCE_VARIABLE] ??= String(process.pid);
+  const identity = JSON.stringify([process.cwd(), listen, anyPort ? process.env[INSTANCE_VARIABLE] : ""]);
+  await supervise(options, { load: (how) => snapshotFromFlags(options, how), identity }, USAGE_ERROR, undefined);
 }
 
-async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "load" | "identity">, watched: string | undefined): Promise<void> {
-  if (process.platform !== "linux" && process.platform !== "darwin") fail(`Fairlead runs on Linux and macOS, not on ${process.platform}`);
+/** @param badConfig the exit code when what `source` loads is wrong */
+async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "load" | "identity">, badConfig: number, watched: string | undefined): Promise<void> {
+  const unsupported = platformProblem(process.platform, process.arch);
+  if (unsupported !== undefined) fail(unsupported);
   const { logFormat, logLevel, pidFile, runtimeDir } = options;
   const log = createLog(logFormat, logLevel ?? "info");
   const load: SupervisorOptions["load"] = (how) => atLevel(source.load(how), logLevel);
@@ -68,7 +75,7 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
   } catch (error) {
     if (error instanceof ConfigError) {
       process.stderr.write(formatDiagnostics(error.diagnostics, { color: process.stderr.isTTY === true && process.env["NO_COLOR"] === undefined }));
-      process.exit(1);
+      process.exit(badConfig);
     }
     if (error instanceof StartError) fail(error.message);
     throw error;
@@ -89,5 +96,5 @@ function atLevel(loaded: Loaded, level: LogLevel | undefined): Loaded {
 
 function fail(message: string): never {
   process.stderr.write(`fairlead: ${message}\n`);
-  process.exit(1);
+  process.exit(START_FAILED);
 }

@@ -16,6 +16,7 @@ import { StartError } from "./errors.ts";
 import { handDown, inherit, type Inheritance, UPGRADE_VARIABLE } from "./inheritance.ts";
 import { PendingSlots } from "./pending-slots.ts";
 import { checkOpenFiles } from "./limits.ts";
+import { policyPaths, policyProblem } from "./policy-check.ts";
 import { type RuntimeDirectory, slotName } from "./runtime-directory.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Workers } from "./workers.ts";
@@ -53,6 +54,8 @@ export class ConfigError extends StartError {
 
 export class Supervisor {
   readonly ended: Promise<void>;
+  /** Of the configuration that was read last, applied or not: a change of one of them is worth a reload. */
+  policyFiles: readonly string[];
   private readonly options: SupervisorOptions;
   private readonly log: Log;
   private readonly directory: RuntimeDirectory;
@@ -104,6 +107,7 @@ export class Supervisor {
     this.options = options;
     this.log = log;
     this.snapshot = snapshot;
+    this.policyFiles = policyPaths(snapshot);
     this.slots = slots;
     this.directory = directory;
     this.sockets = sockets;
@@ -146,11 +150,6 @@ export class Supervisor {
       for (const target of targets) if (health?.get(slotName(name, target.name)) === false) this.board.setUp(target.slot, false);
     }
     this.checker.apply(this.snapshot);
-  }
-
-  /** Files that the configuration refers to. */
-  get policyFiles(): string[] {
-    return this.snapshot.upstreams.flatMap(({ policy }) => (policy.kind === "module" ? [policy.path] : []));
   }
 
   /** Each target was checked once, or 2 s went by. */
@@ -212,7 +211,10 @@ export class Supervisor {
     for (const slot of loaded.freshSlots) this.board.clearTarget(slot);
     const before = this.snapshot;
     const { snapshot } = loaded;
+    this.policyFiles = policyPaths(snapshot);
     try {
+      const problem = await policyProblem(this.options.self, snapshot, before);
+      if (problem !== undefined) throw new StartError(problem);
       await this.switchTo(snapshot, before);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
