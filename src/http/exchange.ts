@@ -9,7 +9,8 @@ import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { Services } from "./services.ts";
 import { UpstreamConnection } from "./h1/upstream-connection.ts";
-import type { FramingKind, Head, ReplyHead } from "./h1/head.ts";
+import type { FramingKind, Head } from "./h1/head.ts";
+import type { ReplyHead } from "./h1/reply-head.ts";
 
 /** The client's side of an exchange, whatever it speaks. */
 export interface Downstream {

@@ -5,7 +5,8 @@ import type { TimerWheel } from "../net/timers.ts";
 import type { AccessLog } from "../observability/access-log.ts";
 import type { LimitedLog } from "../observability/limited-log.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
-import type { ReplyHead, RequestHead } from "./h1/head.ts";
+import type { RequestHead } from "./h1/request-head.ts";
+import type { ReplyHead } from "./h1/reply-head.ts";
 
 export interface Services {
   readonly network: Network;

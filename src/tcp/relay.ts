@@ -252,6 +252,11 @@ class TcpTarget extends Connection {
     counters.add(TOTAL_REQUESTS, 1);
     const { clock } = this.services.network;
     this.startedAt = clock.precise();
+    if (this.target.isUnreachable) {
+      this.leave();
+      this.failed("connect-timeout", "too many connects to it hang");
+      return;
+    }
     if (timeout > 0) this.wheel.schedule(this, clock.now + timeout);
     this.services.network.connect(this.target.address, this);
   }
@@ -268,6 +273,7 @@ class TcpTarget extends Connection {
 
   protected opened(): void {
     if (this.gone) {
+      this.target.countHanging(-1);
       super.abort();
       return;
     }
@@ -278,10 +284,12 @@ class TcpTarget extends Connection {
 
   onConnectError(code: string): void {
     if (this.leave()) this.failed(connectCause(code), code);
+    else this.target.countHanging(-1);
   }
 
   onDeadline(): void {
     if (this.ready || !this.leave()) return;
+    this.target.countHanging(1);
     super.abort();
     this.failed("connect-timeout", "");
   }
@@ -302,7 +310,7 @@ class TcpTarget extends Connection {
 
   override abort(): void {
     // While it connects there is no socket to close yet: opened() will.
-    this.leave();
+    if (this.leave() && !this.ready) this.target.countHanging(1);
     super.abort();
   }
 

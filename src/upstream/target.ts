@@ -9,6 +9,12 @@ export interface Pooled {
   retire(): void;
 }
 
+/**
+ * A connect that nobody waits for any longer cannot be called off: the system gives up on it after about two minutes, and until
+ * then it holds a descriptor. This bounds how many one target may hold in one worker.
+ */
+const MAX_HANGING_CONNECTS = 64;
+
 export class Target implements RoutingTarget {
   readonly name: string;
   readonly address: Address;
@@ -18,6 +24,7 @@ export class Target implements RoutingTarget {
   readonly counters: TargetColumn;
   /** False once a snapshot without it came: what is open ends, nothing is pooled. */
   current = true;
+  private hanging = 0;
   private readonly board: Scoreboard;
   /** Last in, first out: the warmest connection is used, the coldest times out. */
   private readonly idle: Pooled[] = [];
@@ -41,6 +48,16 @@ export class Target implements RoutingTarget {
 
   get isUp(): boolean {
     return this.board.isUp(this.slot);
+  }
+
+  /** Packets to it vanish: another connect would only hold another descriptor. */
+  get isUnreachable(): boolean {
+    return this.hanging >= MAX_HANGING_CONNECTS;
+  }
+
+  /** A connect was given up (+1), or the system has finished with one that was (-1). */
+  countHanging(change: 1 | -1): void {
+    this.hanging += change;
   }
 
   takeIdle(): Pooled | undefined {

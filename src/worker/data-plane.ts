@@ -3,7 +3,8 @@
  * It owns what its connections share; which listening sockets there are is its caller's business.
  */
 import type { ListenerConfig, Snapshot, UpstreamConfig } from "../config/snapshot.ts";
-import { ReplyHead, RequestHead } from "../http/h1/head.ts";
+import { RequestHead } from "../http/h1/request-head.ts";
+import { ReplyHead } from "../http/h1/reply-head.ts";
 import { ClientConnection } from "../http/h1/client-connection.ts";
 import type { Services } from "../http/services.ts";
 import type { NetListener, Network, SocketOwner } from "../net/network.ts";

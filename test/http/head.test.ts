@@ -1,6 +1,8 @@
 /** What the head parser accepts and refuses, message by message and split at every byte. */
 import { describe, expect, test } from "bun:test";
-import { Parse, ReplyHead, RequestHead, type ParseResult } from "../../src/http/h1/head.ts";
+import { Parse, type ParseResult } from "../../src/http/h1/head.ts";
+import { RequestHead } from "../../src/http/h1/request-head.ts";
+import { ReplyHead } from "../../src/http/h1/reply-head.ts";
 import { LIMITS } from "./read.ts";
 
 const names = Object.fromEntries(Object.entries(Parse).map(([name, value]) => [value, name]));

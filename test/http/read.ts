@@ -1,6 +1,8 @@
 /** Reads whole messages with our codec, in any segments: what the unit tests of head and body share. */
 import { BodyReader, Event } from "../../src/http/h1/body.ts";
-import { Framing, Parse, ReplyHead, RequestHead, type ParseResult } from "../../src/http/h1/head.ts";
+import { Framing, Parse, type ParseResult } from "../../src/http/h1/head.ts";
+import { RequestHead } from "../../src/http/h1/request-head.ts";
+import { ReplyHead } from "../../src/http/h1/reply-head.ts";
 
 export const LIMITS = { headerBytes: 32 * 1024, headerCount: 100, requestLineBytes: 8 * 1024 };
 

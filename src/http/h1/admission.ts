@@ -2,7 +2,8 @@
 import type { ListenerConfig } from "../../config/snapshot.ts";
 import { Name } from "../fields.ts";
 import { joined } from "./forward.ts";
-import { Parse, refusals, type RequestHead } from "./head.ts";
+import { Parse, refusals } from "./head.ts";
+import type { RequestHead } from "./request-head.ts";
 
 /** Status and text of our own answer; `refusal` closes the connection. */
 export interface Answer {

@@ -4,7 +4,8 @@
  * A pull parser: the caller asks for the next event of a buffer, so nothing is allocated and no callback is made.
  * Chunk framing is checked and taken away here (RFC 9112 section 7.1); the writer frames anew, so extensions never pass.
  */
-import { Framing, Parse, TrailerFields, hexValue, type FramingKind } from "./head.ts";
+import { Framing, Parse, TrailerFields, type FramingKind } from "./head.ts";
+import { hexValue } from "./syntax.ts";
 
 export const Event = {
   /** [dataStart, dataEnd) are bytes of the body; go on at `position`. */

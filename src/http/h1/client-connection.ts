@@ -11,10 +11,12 @@ import type { Client, Listener } from "../../routing/listener.ts";
 import { Exchange, type Downstream } from "../exchange.ts";
 import { Name } from "../fields.ts";
 import type { Services } from "../services.ts";
-import { BodyReader, Event } from "./body.ts";
+import { ClientRequest, Sent, type SentKind } from "./client-request.ts";
 import { answerHere, asksUpgrade, expectsContinue, isIdempotent } from "./admission.ts";
 import { forwardedLines, writeChunk, writeLastChunk, writeReplyHead, writeRequestHead, type ForwardedBy } from "./forward.ts";
-import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult, type ReplyHead, type RequestHead } from "./head.ts";
+import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult } from "./head.ts";
+import type { RequestHead } from "./request-head.ts";
+import type { ReplyHead } from "./reply-head.ts";
 import { localReply } from "./local-reply.ts";
 import { RequestView } from "./request-view.ts";
 import type { UpstreamConnection } from "./upstream-connection.ts";
@@ -37,22 +39,9 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private by: ForwardedBy | undefined = undefined;
   private lines = "";
 
-  /** The bytes that the current request began in, kept until its reply starts; undefined: none. */
-  private head: Buffer | undefined = undefined;
-  /** Where its body begins in them. */
-  private bodyAt = 0;
-  /** Bytes beyond the head in other chunks were sent on: the request cannot be written once more. */
-  private bodyMoved = false;
-  /** Bytes not yet looked at: a part of a head, of a body that must wait, or of the next requests. */
-  private held: Buffer | undefined = undefined;
-  private body: BodyReader | undefined = undefined;
-  private requestFraming: FramingKind = Framing.NONE;
-  /** The request is read to its end. */
-  private requestDone = true;
+  private readonly request = new ClientRequest();
   /** The reply was quicker than the request. */
   private replyDone = false;
-  /** The head went to the target, so body bytes may follow. */
-  private requestSent = false;
   private minor = 1;
   private keepAlive = true;
   /** The client said that this is its last request. */
@@ -64,6 +53,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private requestId: string | undefined = undefined;
   private replyFraming: FramingKind = Framing.NONE;
   private lingered = 0;
+  private advancing = false;
   private targetEnded = false;
   private clientEnded = false;
 
@@ -116,8 +106,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
         this.continueHead(chunk);
         break;
       case "exchange":
-        if (this.requestDone || !this.requestSent || this.held !== undefined) this.hold(chunk);
-        else this.sendMore(chunk);
+        if (this.request.flows) this.sendMore(chunk);
+        else this.hold(chunk);
         break;
       case "tunnel":
         relayData(this, this.exchange.connection!, chunk);
@@ -135,13 +125,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   /** Keep for later; the socket waits. */
   private hold(chunk: Buffer): void {
-    this.held = this.held === undefined ? chunk : Buffer.concat([this.held, chunk]);
+    this.request.keep(chunk);
     this.pause();
-  }
-
-  /** Keep for later what came before all that is kept. */
-  private holdFirst(bytes: Buffer): void {
-    this.held = this.held === undefined ? bytes : Buffer.concat([bytes, this.held]);
   }
 
   private readRequest(buffer: Buffer): void {
@@ -156,40 +141,28 @@ export class ClientConnection extends Connection implements Client, Downstream {
       this.refuseParse(result);
       return;
     }
-    this.held = buffer;
+    this.request.keep(buffer);
     if (this.phase === "head") return;
     this.phase = "head";
     this.after(this.listener.config.timeouts.clientHeader);
   }
 
   private continueHead(chunk: Buffer): void {
-    const buffer = Buffer.concat([this.held!, chunk]);
-    const { limits } = this.listener.config;
+    const buffer = Buffer.concat([this.request.take()!, chunk]);
     // A line that is not whole yet is not read again for each byte of it, unless it is too long.
-    if (chunk.indexOf(LF) < 0 && buffer.length <= limits.requestLineBytes) {
-      this.held = buffer;
-      return;
-    }
-    this.held = undefined;
-    this.readRequest(buffer);
+    if (chunk.indexOf(LF) < 0 && buffer.length <= this.listener.config.limits.requestLineBytes) this.request.keep(buffer);
+    else this.readRequest(buffer);
   }
 
   private beginRequest(head: RequestHead, buffer: Buffer): void {
     const { config } = this.listener;
     this.phase = "exchange";
-    this.head = buffer;
-    this.bodyAt = head.end;
-    this.bodyMoved = false;
+    this.request.begin(head, buffer);
     this.replyDone = false;
-    this.requestSent = false;
-    this.requestFraming = head.framing;
-    this.requestDone = this.requestFraming === Framing.NONE;
     this.minor = head.minor;
     this.keepAlive = head.keepAlive;
     this.asksClose = !this.keepAlive;
     this.requestId = undefined;
-    // Only a request without a body can have another one behind it already.
-    if (this.requestDone && head.end < buffer.length) this.held = buffer.subarray(head.end);
     this.view.show(buffer, head.parsedAt, buffer.length, config.limits);
     const whole = config.timeouts.request;
     this.requestEndsAt = whole > 0 ? this.services.network.clock.now + whole : 0;
@@ -235,43 +208,26 @@ export class ClientConnection extends Connection implements Client, Downstream {
   // The request's way out.
 
   get canReplay(): boolean {
-    return this.head !== undefined && !this.bodyMoved && (this.requestDone || !this.requestSent);
+    return this.request.canReplay;
   }
 
   sendRequest(connection: UpstreamConnection): void {
     const { output } = this.services;
     const { head } = this.view;
-    const buffer = this.head!;
-    const replay = this.requestSent && this.requestDone;
+    const { config } = this.listener;
     output.begin(connection);
     writeRequestHead(output, head, {
-      config: this.listener.config.forwarding,
+      config: config.forwarding,
       upstream: this.exchange.upstream!.config,
       by: this.forwardedBy(),
       lines: this.lines,
       targetName: connection.target.name,
       upgrade: this.upgrade,
       requestId: this.requestId,
-      dropUnderscores: this.listener.config.underscoreNames !== "allow",
+      dropUnderscores: config.underscoreNames !== "allow",
     });
-    this.requestSent = true;
-    connection.requestBody(this.requestFraming);
-    if (this.requestFraming === Framing.NONE) {
-      connection.requestEnd(undefined);
-      output.flush();
-      return;
-    }
-    this.body ??= new BodyReader();
-    this.body.begin(this.requestFraming, head.contentLength, this.listener.config.limits);
-    const { held } = this;
-    this.sendBody(connection, buffer, this.bodyAt);
-    // What lay behind the body the first time is held already.
-    if (replay) this.held = held;
-    output.flush();
-    if (this.phase !== "exchange" || this.requestDone) return;
-    this.within(this.listener.config.timeouts.clientBody);
-    if (this.held !== undefined) this.requestWritable();
-    else if (connection.congested) this.stall(connection);
+    this.afterSending(connection, this.request.sendFirst(connection, head, config.limits));
+    if (this.phase === "exchange" && !this.request.done && this.request.hasWaiting) this.requestWritable();
   }
 
   /** More of the body arrived. */
@@ -281,15 +237,33 @@ export class ClientConnection extends Connection implements Client, Downstream {
       this.hold(chunk);
       return;
     }
-    this.bodyMoved = true;
     this.services.output.begin(connection);
-    const used = this.sendBody(connection, chunk, 0);
+    const sent = this.request.sendMore(connection, chunk, this.listener.config.limits);
     this.services.output.flush();
-    // What came behind the body is another part of the same memory.
-    if (used) release(chunk);
-    if (this.phase !== "exchange" || this.requestDone) return;
-    this.within(this.listener.config.timeouts.clientBody);
-    if (connection.congested) this.stall(connection);
+    // What came behind the body waits, and is another part of the same memory.
+    if (!this.request.hasWaiting) release(chunk);
+    this.afterSending(connection, sent);
+  }
+
+  private afterSending(connection: UpstreamConnection, sent: SentKind): void {
+    this.services.output.flush();
+    switch (sent) {
+      case Sent.MORE:
+        this.within(this.listener.config.timeouts.clientBody);
+        if (connection.congested) this.stall(connection);
+        return;
+      case Sent.END:
+        if (this.request.framing !== Framing.NONE) this.within(0);
+        if (!this.replyDone) return;
+        this.exchange.requestEnd();
+        this.nextRequest();
+        return;
+      case Sent.TOO_LARGE:
+        this.spoilRequest(413, "body too large");
+        return;
+      default:
+        this.spoilRequest(400, this.request.problem);
+    }
   }
 
   /** The target takes no more for now: its timeout runs, not the client's. */
@@ -297,41 +271,6 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.pause();
     this.within(0);
     connection.requestStalled();
-  }
-
-  /** @returns true when all of the buffer was body */
-  private sendBody(connection: UpstreamConnection, buffer: Buffer, from: number): boolean {
-    const body = this.body!;
-    const limit = this.listener.config.limits.bodyBytes;
-    for (let at = from; ; ) {
-      switch (body.next(buffer, at, buffer.length)) {
-        case Event.DATA:
-          if (limit > 0 && body.received > limit) {
-            this.spoilRequest(413, "body too large");
-            return false;
-          }
-          connection.requestData(buffer, body.dataStart, body.dataEnd);
-          at = body.position;
-          break;
-        case Event.END: {
-          const used = body.position === buffer.length;
-          this.requestDone = true;
-          connection.requestEnd(body.trailers);
-          if (!used) this.holdFirst(buffer.subarray(body.position));
-          this.within(0);
-          if (this.replyDone) {
-            this.exchange.requestEnd();
-            this.nextRequest();
-          }
-          return used;
-        }
-        case Event.MORE:
-          return true;
-        default:
-          this.spoilRequest(400, body.problem);
-          return false;
-      }
-    }
   }
 
   /** The request turned out wrong half-way: the target must not take it for whole. */
@@ -346,13 +285,12 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   requestWritable(): void {
     if (this.phase !== "exchange") return;
-    const { held } = this;
-    if (held !== undefined && !this.requestDone) {
-      this.held = undefined;
-      this.sendMore(held);
-      if (this.held !== undefined || this.exchange.connection?.congested === true) return;
+    if (!this.request.done) {
+      const waiting = this.request.take();
+      if (waiting !== undefined) this.sendMore(waiting);
+      if (this.request.hasWaiting || this.exchange.connection?.congested === true) return;
+      if (!this.request.done) this.within(this.listener.config.timeouts.clientBody);
     }
-    if (!this.requestDone) this.within(this.listener.config.timeouts.clientBody);
     this.resume();
   }
 
@@ -371,7 +309,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const mine = framing === Framing.CHUNKED || framing === Framing.UNTIL_CLOSE ? (this.minor === 0 ? Framing.UNTIL_CLOSE : Framing.CHUNKED) : framing;
     if (mine === Framing.UNTIL_CLOSE || this.services.draining || this.expects) this.keepAlive = false;
     this.replyFraming = mine;
-    this.letGoOfHead();
+    this.request.letGo(this.view);
     const { output } = this.services;
     output.begin(this);
     writeReplyHead(output, head, { framing: mine, minor: this.minor, keepAlive: this.keepAlive, upgrade: false });
@@ -385,7 +323,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   }
 
   get wantsMore(): boolean {
-    return this.keepAlive && !this.requestDone;
+    return this.keepAlive && !this.request.done;
   }
 
   replyEnd(trailers: Head | undefined, connection: UpstreamConnection | undefined): void {
@@ -408,42 +346,42 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.closeAfterReply();
   }
 
-  /** It will not be written again: keep what the log needs, give a large chunk's memory back. */
-  private letGoOfHead(): void {
-    const { head } = this;
-    this.head = undefined;
-    if (head === undefined || this.bodyAt === head.length || this.held !== undefined) return;
-    this.view.keepOnly(this.bodyAt);
-    release(head);
+  /** The exchange is over: on to the next request, or to the end. Those that are here already are served in a loop, not in depth. */
+  private nextRequest(): void {
+    if (this.advancing) return;
+    this.advancing = true;
+    while (this.phase === "exchange" && !this.exchange.open && this.advance());
+    this.advancing = false;
   }
 
-  private nextRequest(): void {
-    if (this.phase !== "exchange") return;
+  /** @returns true when a request that waited was begun */
+  private advance(): boolean {
+    const { request } = this;
     this.view.clear();
-    if (!this.keepAlive || !this.requestDone) {
+    if (!this.keepAlive || !request.done) {
       // A client that asked for the close and sent nothing more reads all that was written: no need to wait for its FIN.
-      if (this.asksClose && this.requestDone && this.held === undefined) this.end();
+      if (this.asksClose && request.done && !request.hasWaiting) this.end();
       else this.closeAfterReply();
-      return;
+      return false;
     }
     // A client that does not read gets no further requests served.
     if (this.congested) {
       this.after(this.listener.config.timeouts.clientBody);
-      return;
+      return false;
     }
     this.awaitRequest();
-    const { held } = this;
-    if (held !== undefined) {
-      this.held = undefined;
-      this.readRequest(held);
+    const waiting = request.take();
+    if (waiting !== undefined) {
+      this.readRequest(waiting);
       this.services.output.flush();
     }
-    if (this.held === undefined || this.wantsBytes) this.resume();
+    if (this.wantsBytes) this.resume();
+    return waiting !== undefined;
   }
 
   /** Nothing can go on before more arrives. */
   private get wantsBytes(): boolean {
-    return this.phase === "idle" || this.phase === "head" || (this.phase === "exchange" && !this.requestDone && this.requestSent);
+    return this.phase === "idle" || this.phase === "head" || (this.phase === "exchange" && (this.request.flows || !this.request.hasWaiting));
   }
 
   /** All that is sent has left: go on where the lack of room stopped us. */
@@ -457,7 +395,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
           this.nextRequest();
           return;
         }
-        this.within(this.requestDone ? 0 : this.listener.config.timeouts.clientBody);
+        this.within(this.request.done ? 0 : this.listener.config.timeouts.clientBody);
         this.exchange.connection?.resume();
         return;
       default:
@@ -473,7 +411,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   }
 
   replyError(cause: Cause): void {
-    if (this.expects || !this.requestDone || this.services.draining) this.keepAlive = false;
+    if (this.expects || !this.request.done || this.services.draining) this.keepAlive = false;
     this.writeLocal(CAUSES[cause].status, "");
     this.exchange.finish(cause);
     this.nextRequest();
@@ -496,7 +434,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   /** An answer of our own to a good request. */
   private answer(status: number, text: string): void {
-    if (!this.requestDone || this.services.draining) this.keepAlive = false;
+    if (!this.request.done || this.services.draining) this.keepAlive = false;
     this.exchange.status = status;
     this.writeLocal(status, text);
     this.exchange.finish("local");
@@ -527,8 +465,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   /** Close so that the client reads what was sent: FIN, then read on for a while (RFC 9112 section 9.6). */
   private closeAfterReply(): void {
     if (this.phase === "closed") return;
-    this.head = undefined;
-    this.held = undefined;
+    this.request.clear();
     this.phase = "linger";
     this.lingered = 0;
     this.shutdown();
@@ -553,11 +490,10 @@ export class ClientConnection extends Connection implements Client, Downstream {
     output.begin(this);
     writeReplyHead(output, head, { framing: Framing.NONE, minor: this.minor, keepAlive: true, upgrade: true });
     this.phase = "tunnel";
-    this.head = undefined;
     connection.joinTunnel(this);
-    const { held } = this;
-    this.held = undefined;
-    if (held !== undefined) connection.write(held, 0, held.length);
+    const waiting = this.request.take();
+    this.request.clear();
+    if (waiting !== undefined) connection.write(waiting, 0, waiting.length);
     this.resume();
     this.tunnelActive();
   }
@@ -613,8 +549,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   protected closed(error: Error | undefined): void {
     const tunnel = this.phase === "tunnel";
     this.phase = "closed";
-    this.head = undefined;
-    this.held = undefined;
+    this.request.clear();
     this.view.clear();
     this.listener.remove(this);
     if (tunnel) this.leaveTunnel(error !== undefined);
@@ -660,7 +595,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     } else if (this.congested) {
       exchange.finish("client-write-timeout");
       this.abort();
-    } else if (!this.requestDone && this.requestSent && this.exchange.connection?.congested !== true) {
+    } else if (!this.request.done && this.request.sent && this.exchange.connection?.congested !== true) {
       if (this.replyDone) this.requestUnwanted();
       else if (exchange.hasReply) {
         exchange.finish("client-body-timeout");

@@ -6,7 +6,9 @@
 import type { ForwardingConfig, UpstreamConfig } from "../../config/snapshot.ts";
 import type { Output } from "../../net/output.ts";
 import { LOWER, Name, type Fields } from "../fields.ts";
-import { Framing, type FramingKind, type Head, type ReplyHead, type RequestHead } from "./head.ts";
+import { Framing, type FramingKind, type Head } from "./head.ts";
+import type { RequestHead } from "./request-head.ts";
+import type { ReplyHead } from "./reply-head.ts";
 
 const CRLF = Buffer.from("\r\n");
 

@@ -1,7 +1,8 @@
 /** An HTTP/1 request as router and policies see it: strings are made when somebody asks, from the bytes that came. */
 import type { NetSocket } from "../../net/network.ts";
 import type { RoutingRequest } from "../../policies/policy.ts";
-import type { HeadLimits, RequestHead } from "./head.ts";
+import type { HeadLimits } from "./head.ts";
+import type { RequestHead } from "./request-head.ts";
 
 export class RequestView implements RoutingRequest {
   readonly protocol = "http";

@@ -50,6 +50,10 @@ export class UpstreamConnection extends Connection implements Pooled {
 
   connect(): void {
     this.target.counters.add(TOTAL_CONNECTS, 1);
+    if (this.target.isUnreachable) {
+      this.lost("connect-timeout", "too many connects to it hang");
+      return;
+    }
     this.after(this.upstream.config.timeouts.connect);
     this.services.network.connect(this.target.address, this);
   }
@@ -73,6 +77,7 @@ export class UpstreamConnection extends Connection implements Pooled {
   protected opened(_socket: NetSocket): void {
     if (this.phase !== "connecting") {
       // Given up while it connected.
+      this.target.countHanging(-1);
       this.abort();
       return;
     }
@@ -82,8 +87,8 @@ export class UpstreamConnection extends Connection implements Pooled {
   }
 
   onConnectError(code: string): void {
-    if (this.phase === "closed") return;
-    this.lost(connectCause(code), code);
+    if (this.phase === "closed") this.target.countHanging(-1);
+    else this.lost(connectCause(code), code);
   }
 
   // The request's way out.
@@ -378,6 +383,7 @@ export class UpstreamConnection extends Connection implements Pooled {
         this.retire();
         return;
       case "connecting":
+        this.target.countHanging(1);
         this.spoil("connect-timeout", `no connection within ${this.upstream.config.timeouts.connect} ms`);
         break;
       case "head":
@@ -410,6 +416,7 @@ export class UpstreamConnection extends Connection implements Pooled {
   /** The exchange is over for the client: nobody reads the rest. */
   abandon(): void {
     this.exchange = undefined;
+    if (this.phase === "connecting") this.target.countHanging(1);
     this.gone();
     this.abort();
   }
