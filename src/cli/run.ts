@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { formatDiagnostics, loadConfig, snapshotFromFlags, type Flags, type Loaded } from "../config/load.ts";
 import { createLog, type LogFormat } from "../observability/log.ts";
 import { StartError } from "../supervisor/errors.ts";
+import { policyPaths } from "../supervisor/policy-check.ts";
 import { ConfigError, Supervisor, type SupervisorOptions } from "../supervisor/supervisor.ts";
 import { FileWatch } from "../supervisor/watch.ts";
 import { removePidFile, writePidFile } from "./pid-file.ts";
@@ -49,12 +50,14 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
   if (unsupported !== undefined) fail(unsupported);
   const { logFormat, logLevel, pidFile, runtimeDir } = options;
   const log = createLog(logFormat, logLevel ?? "info");
-  const load: SupervisorOptions["load"] = (how) => atLevel(source.load(how), logLevel);
   let supervisor: Supervisor | undefined;
-  const watch = watched === undefined ? undefined : new FileWatch(() => void reload());
-  const reload = async (): Promise<void> => {
-    await supervisor?.reload();
-    if (supervisor !== undefined) watch?.files([watched!, ...supervisor.policyFiles]);
+  const watch = watched === undefined ? undefined : new FileWatch(() => void supervisor?.reload());
+  const load: SupervisorOptions["load"] = (how) => {
+    // Watched before it is read: no change falls in between.
+    watch?.also([watched!]);
+    const loaded = source.load(how);
+    if (loaded.ok) watch?.files([watched!, ...policyPaths(loaded.snapshot)]);
+    return atLevel(loaded, logLevel);
   };
   // Signals that come while it starts count too.
   let early = 0;
@@ -66,7 +69,7 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
     if (now - interrupted > SAME_KEY) stop();
     interrupted = now;
   });
-  process.on("SIGHUP", () => void reload());
+  process.on("SIGHUP", () => void supervisor?.reload());
   process.on("SIGUSR2", () => void supervisor?.upgrade());
   process.on("SIGQUIT", () => void supervisor?.succeeded());
   try {
@@ -80,7 +83,6 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
     if (error instanceof StartError) fail(error.message);
     throw error;
   }
-  watch?.files([watched!, ...supervisor.policyFiles]);
   for (; early > 0; early--) stop();
   await supervisor.ended;
   watch?.stop();

@@ -16,7 +16,7 @@ import { StartError } from "./errors.ts";
 import { handDown, inherit, type Inheritance, UPGRADE_VARIABLE } from "./inheritance.ts";
 import { PendingSlots } from "./pending-slots.ts";
 import { checkOpenFiles } from "./limits.ts";
-import { policyPaths, policyProblem } from "./policy-check.ts";
+import { policyProblem } from "./policy-check.ts";
 import { type RuntimeDirectory, slotName } from "./runtime-directory.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Workers } from "./workers.ts";
@@ -54,8 +54,6 @@ export class ConfigError extends StartError {
 
 export class Supervisor {
   readonly ended: Promise<void>;
-  /** Of the configuration that was read last, applied or not: a change of one of them is worth a reload. */
-  policyFiles: readonly string[];
   private readonly options: SupervisorOptions;
   private readonly log: Log;
   private readonly directory: RuntimeDirectory;
@@ -107,7 +105,6 @@ export class Supervisor {
     this.options = options;
     this.log = log;
     this.snapshot = snapshot;
-    this.policyFiles = policyPaths(snapshot);
     this.slots = slots;
     this.directory = directory;
     this.sockets = sockets;
@@ -211,7 +208,6 @@ export class Supervisor {
     for (const slot of loaded.freshSlots) this.board.clearTarget(slot);
     const before = this.snapshot;
     const { snapshot } = loaded;
-    this.policyFiles = policyPaths(snapshot);
     try {
       const problem = await policyProblem(this.options.self, snapshot, before);
       if (problem !== undefined) throw new StartError(problem);

@@ -16,27 +16,35 @@ export class FileWatch {
     this.changed = changed;
   }
 
-  /** These, and no others. What changed since `changed` was called last is told once more only if it changes again. */
+  /** These, and no others. One that was watched already keeps what is known of it: a change that was not told yet will be. */
   files(paths: readonly string[]): void {
     const files = paths.map((path) => resolve(path));
     this.stamps = new Map(files.map((file) => [file, this.stamps.get(file) ?? stampOf(file)]));
     // The directory, not the file: a watch on a file ends when another file takes its name.
     const wanted = new Set(files.map((file) => dirname(file)));
-    for (const [directory, watcher] of this.directories) {
-      if (wanted.has(directory)) continue;
-      watcher.close();
-      this.directories.delete(directory);
-    }
-    for (const directory of wanted) {
-      if (this.directories.has(directory)) continue;
+    for (const directory of this.directories.keys()) if (!wanted.has(directory)) this.forget(directory);
+    for (const directory of wanted) if (!this.directories.has(directory)) this.watch(directory);
+  }
+
+  /** These too. */
+  also(paths: readonly string[]): void {
+    this.files([...this.stamps.keys(), ...paths]);
+  }
+
+  private watch(directory: string): void {
+    try {
       const watcher = watch(directory, () => this.soon());
       // The directory itself went away: there is nothing to see there any more.
-      watcher.on("error", () => {
-        watcher.close();
-        this.directories.delete(directory);
-      });
+      watcher.on("error", () => this.forget(directory));
       this.directories.set(directory, watcher);
+    } catch {
+      // It does not exist: whoever reads the file says so.
     }
+  }
+
+  private forget(directory: string): void {
+    this.directories.get(directory)?.close();
+    this.directories.delete(directory);
   }
 
   stop(): void {

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { Fairlead } from "../support/fairlead.ts";
 import { freePort } from "../support/ports.ts";
 import { reply } from "../support/raw-backend.ts";
 import { configText, openStage } from "../support/stage.ts";
@@ -49,6 +50,15 @@ describe("bin/fairlead", () => {
     symlinkSync(BIN, join(directory, "absolute"));
     symlinkSync("absolute", join(directory, "relative"));
     for (const name of ["absolute", "relative"]) expect((await run([join(directory, name), "--version"])).out).toMatch(VERSION);
+  });
+
+  test("heeds no .env and no bunfig.toml of the working directory", async () => {
+    const files = { ".env": "FAIRLEAD_UPGRADE=nonsense\n", "bunfig.toml": 'preload = ["./preload.ts"]\n', "preload.ts": 'console.error("PRELOADED");\n' };
+    const port = await freePort();
+    const fairlead = await Fairlead.start(configText(port, { targets: [await stage.backend()] }), { arguments: ["run", "--config", "fairlead.toml"], files });
+    stage.atEnd(() => fairlead.kill());
+    expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
+    expect(fairlead.lines.join("\n")).not.toContain("PRELOADED");
   });
 
   test("takes the platform's own bun when npm did not run install scripts", async () => {

@@ -50,7 +50,9 @@ export class Fairlead {
   private constructor(directory: string, args: readonly string[]) {
     this.directory = directory;
     // A group of its own, so that workers which outlive their supervisor can be ended too.
-    this.child = spawn(BINARY, args, { cwd: directory, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    // `bun test --no-orphans` tells every bun below it to end with its parent; here workers outlive theirs, and we end the group.
+    const env = { ...process.env, BUN_FEATURE_FLAG_NO_ORPHANS: undefined };
+    this.child = spawn(BINARY, args, { cwd: directory, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
     if (this.child.pid !== undefined) groups.add(this.child.pid);
     for (const stream of [this.child.stdout, this.child.stderr]) this.collect(stream);
     this.child.on("error", (error) => {

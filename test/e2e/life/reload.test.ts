@@ -118,18 +118,6 @@ describe("SIGHUP", () => {
     await fetch(front.url);
     expect(targets.map(({ requests }) => requests.length)).toEqual([2, 1]);
   });
-
-  test("10,000 targets are applied within 100 ms", async () => {
-    const live = await stage.backend();
-    const many = (extra: number): BalanceOptions => ({ targets: [live, ...Array.from({ length: 9_999 + extra }, (_, i) => `127.${1 + (i >> 14)}.${(i >> 7) & 127}.${i & 127}:9`)], upstream: { policy: "single" } });
-    const front = await stage.fairlead(many(0));
-    const times: number[] = [];
-    for (let round = 0; round < 5; round++) times.push(await reload(front, many(round % 2)));
-    console.log(`reload of 10,000 targets: ${times.join(", ")} ms`);
-    expect((await fetch(front.url)).status).toBe(200);
-    // The machine is shared: the best of five shows what the code costs.
-    expect(Math.min(...times)).toBeLessThan(200);
-  }, 30_000);
 });
 
 test("--watch reloads when the file is written, and when another one is renamed over it", async () => {
