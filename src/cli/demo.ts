@@ -76,7 +76,9 @@ class Demo {
 
   private async startBackends(): Promise<void> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const ports = await freePorts(FIRST_BACKEND_PORT + attempt * BACKENDS, BACKENDS);
+      // Two that met at the first ports look on at different places, or they would meet again.
+      const away = attempt === 0 ? 0 : BACKENDS + ((process.pid * 7 + attempt * 131) % 900);
+      const ports = await freePorts(FIRST_BACKEND_PORT + away, BACKENDS);
       this.backends = this.backendsAt(ports);
       if (await this.backends.start()) return;
       await this.backends.stop();
