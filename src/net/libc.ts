@@ -1,7 +1,7 @@
 /** The few calls of the C library that Bun does not offer: keeping a listening socket without accepting on it, and passing it on. */
 import { dlopen } from "bun:ffi";
 
-const NAMES = process.platform === "darwin" ? ["libSystem.dylib"] : ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`, "libc.so"];
+const NAMES = process.platform === "darwin" ? ["/usr/lib/libSystem.B.dylib", "libSystem.dylib"] : ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`, "libc.so"];
 
 // No variadic function is among them: their calling convention differs on arm64 macOS.
 const SYMBOLS = {

@@ -28,11 +28,11 @@ export function slotName(upstream: string, target: string): string {
 /** Longest path that a unix socket may have on every system. */
 const MAX_SOCKET_PATH = 103;
 /** Everything that this file ever makes in the directory; nothing else is ever taken away. */
-const OURS = /^(state\.json|slots\.json|lock|\d+-\d+\.sock|\d+\.handover|(state|slots)\.json\.\d+)$/;
+const OURS = /^(state\.json|slots\.json|\d+-\d+\.sock|\d+\.handover|(state|slots)\.json\.\d+)$/;
 
 export class RuntimeDirectory {
   readonly path: string;
-  /** Descriptor of the locked file. */
+  /** Descriptor of the directory, locked: by it there is one supervisor only, and sweepers of old temporary files leave it alone. */
   readonly lock: number;
 
   /**
@@ -44,22 +44,21 @@ export class RuntimeDirectory {
     const own = join(tmpdir(), `fairlead-${process.getuid?.() ?? 0}`);
     this.path = path ?? join(own, Bun.hash(identity).toString(36));
     if (path === undefined) privateDirectory(own);
-    privateDirectory(this.path);
     if (Buffer.byteLength(this.controlSocket(999)) > MAX_SOCKET_PATH) throw new StartError(`the path of the runtime directory ${this.path} is too long for sockets in it; choose another one with --runtime-dir`);
     this.lock = handed ?? this.acquire();
   }
 
   private acquire(): number {
-    const path = join(this.path, "lock");
     for (;;) {
-      const lock = openSync(path, "a", 0o600);
+      privateDirectory(this.path);
+      const lock = openSync(this.path, "r");
       if (!tryLock(lock, "exclusive")) {
         closeSync(lock);
         const pid = this.read()?.supervisor ?? 0;
         throw new StartError(pid === 0 ? "this configuration is being started by another process" : `this configuration is run already by process ${pid}; stop it first, or reload it with: kill -HUP ${pid}`);
       }
-      // Whoever stopped just now may have taken away the file that we opened: then somebody else can lock a new one.
-      if (statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(lock).ino) return lock;
+      // Whoever stopped just now may have taken away the directory that we opened: then somebody else can lock a new one.
+      if (statSync(this.path, { throwIfNoEntry: false })?.ino === fstatSync(lock).ino) return lock;
       closeSync(lock);
     }
   }
@@ -113,9 +112,7 @@ export class RuntimeDirectory {
     const supervisor = this.read()?.supervisor;
     if (supervisor !== undefined && supervisor !== process.pid) return;
     try {
-      // The lock goes last: until then nobody else can begin.
-      const names = readdirSync(this.path).filter((name) => OURS.test(name));
-      for (const name of names.toSorted((a, b) => Number(a === "lock") - Number(b === "lock"))) unlinkSync(join(this.path, name));
+      for (const name of readdirSync(this.path)) if (OURS.test(name)) unlinkSync(join(this.path, name));
       rmdirSync(this.path);
     } catch {
       // Somebody else's files are in it, or it is gone: neither keeps us from ending.

@@ -124,8 +124,7 @@ export class Supervisor {
     if (heir && (health === undefined || this.snapshot.upstreams.some(({ healthCheck }) => healthCheck?.initial === "down"))) await this.firstChecks();
     if (!heir) this.openAdmin(this.snapshot);
     await this.workers.start(this.snapshot);
-    this.directory.writeSlots(this.snapshot);
-    this.writeState();
+    this.writeState(this.snapshot);
     this.options.serving?.();
     if (heir) this.admin.openWhenFree(this.snapshot.admin?.address);
     const addresses = Object.fromEntries(this.sockets.all.map(({ name, address }) => [name, formatAddress(address)]));
@@ -167,14 +166,21 @@ export class Supervisor {
     this.directory.remove();
   }
 
-  private writeState(): void {
+  /** For whoever comes after us. @param snapshot when it is a new one */
+  private writeState(snapshot?: Snapshot): void {
     if (this.successor !== undefined) return;
-    this.directory.write({
-      supervisor: process.pid,
-      board: this.board.path!,
-      workers: this.workers.all.map(({ pid, controlSocket }) => ({ pid, controlSocket })),
-      sockets: this.sockets.all.map(({ name, key, address }) => ({ name, key, address })),
-    });
+    try {
+      if (snapshot !== undefined) this.directory.writeSlots(snapshot);
+      this.directory.write({
+        supervisor: process.pid,
+        board: this.board.path!,
+        workers: this.workers.all.map(({ pid, controlSocket }) => ({ pid, controlSocket })),
+        sockets: this.sockets.all.map(({ name, key, address }) => ({ name, key, address })),
+      });
+    } catch (error) {
+      // A disk that is full is no reason to stop serving.
+      this.log.error({ reason: (error as Error).message }, "State for a takeover cannot be written");
+    }
   }
 
   private enqueue(work: () => Promise<void>): Promise<void> {
@@ -220,8 +226,7 @@ export class Supervisor {
     this.slots.take();
     this.log.level = snapshot.log.level;
     this.log.info({ generation: snapshot.generation, milliseconds: Math.round(performance.now() - began), workers: this.workers.pids }, "Reload applied");
-    this.directory.writeSlots(snapshot);
-    this.writeState();
+    this.writeState(snapshot);
     return [];
   }
 

@@ -1,6 +1,6 @@
 /** The product as a process: started from the checkout with a configuration of its own, its log collected line by line. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { sleep, until } from "./until.ts";
@@ -15,6 +15,24 @@ export interface LogLine {
   readonly level?: string;
   readonly msg?: string;
   readonly [field: string]: unknown;
+}
+
+/** Where instances keep their state: one place, so that they can take over from each other, and not that of the user's own. */
+const RUNTIME = join(tmpdir(), "fairlead-tests");
+mkdirSync(RUNTIME, { recursive: true });
+
+/** What a supervisor that was killed has left there. */
+function removeState(supervisor: number): void {
+  const instances = join(RUNTIME, `fairlead-${process.getuid?.() ?? 0}`);
+  if (!existsSync(instances)) return;
+  for (const name of readdirSync(instances)) {
+    try {
+      const state = JSON.parse(readFileSync(join(instances, name, "state.json"), "utf8")) as { readonly supervisor: number };
+      if (state.supervisor === supervisor) rmSync(join(instances, name), { recursive: true, force: true });
+    } catch {
+      // Another one's that starts or ends just now.
+    }
+  }
 }
 
 /** Process groups that must not outlive this process. */
@@ -51,7 +69,7 @@ export class Fairlead {
     this.directory = directory;
     // A group of its own, so that workers which outlive their supervisor can be ended too.
     // `bun test --no-orphans` tells every bun below it to end with its parent; here workers outlive theirs, and we end the group.
-    const env = { ...process.env, BUN_FEATURE_FLAG_NO_ORPHANS: undefined };
+    const env = { ...process.env, BUN_FEATURE_FLAG_NO_ORPHANS: undefined, TMPDIR: RUNTIME };
     this.child = spawn(BINARY, args, { cwd: directory, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
     if (this.child.pid !== undefined) groups.add(this.child.pid);
     for (const stream of [this.child.stdout, this.child.stderr]) this.collect(stream);
@@ -136,6 +154,7 @@ export class Fairlead {
     killGroup(this.pid);
     if (this.pid !== undefined) await until("fairlead to be gone", () => this.ended !== undefined);
     groups.delete(this.pid);
+    removeState(this.pid);
     rmSync(this.directory, { recursive: true, force: true });
   }
 
