@@ -15,8 +15,13 @@ export function answerControl(path: string, descriptors: readonly number[], drai
       data(socket, chunk) {
         const [verb, argument = ""] = chunk.toString("utf8").trim().split(" ", 2);
         if (verb === "send") {
-          sendDescriptors(argument, descriptors);
-          socket.end("sent\n");
+          try {
+            sendDescriptors(argument, descriptors);
+            socket.end("sent\n");
+          } catch (error) {
+            // A worker that drains has closed them already; what it still serves is not to end by this.
+            socket.end(`failed: ${(error as Error).message}\n`);
+          }
         } else if (verb === "drain") {
           socket.end("draining\n");
           drain();

@@ -51,7 +51,8 @@ export function runWorker(logFormat: LogFormat): void {
     plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, log, jsonAccessLog: logFormat === "json" });
     await apply(plane, JSON.parse(message.snapshot) as Snapshot);
     for (const [name, fd] of Object.entries(descriptors)) plane.open(name, fd);
-    answerControl(message.controlSocket, Object.values(descriptors), () => leave(drainTimeout));
+    // In the order in which they were given; names that are numbers would come sorted.
+    answerControl(message.controlSocket, Object.values(descriptors).toSorted((a, b) => a - b), () => leave(drainTimeout));
     say({ type: "ready", generation });
   };
 
@@ -82,5 +83,9 @@ export function runWorker(logFormat: LogFormat): void {
   process.on("SIGINT", () => {});
   process.on("SIGHUP", () => {});
   process.on("SIGUSR2", () => {});
-  process.on("SIGTERM", () => void leave(drainTimeout));
+  process.on("SIGTERM", () => {
+    if (!leaving) return void leave(drainTimeout);
+    plane?.stop();
+    process.exit(0);
+  });
 }

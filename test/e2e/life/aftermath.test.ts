@@ -1,0 +1,141 @@
+/** One misfortune after another: what is left by the first must do for the next. */
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Fairlead } from "../../support/fairlead.ts";
+import { Load } from "../../support/load.ts";
+import { freePort } from "../../support/ports.ts";
+import { reply } from "../../support/raw-backend.ts";
+import { configText, openStage } from "../../support/stage.ts";
+import { until } from "../../support/until.ts";
+
+const stage = openStage();
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    // A zombie has ended, though nobody has asked for its exit code.
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+function workersOf(fairlead: Fairlead): number[] {
+  return (fairlead.log.findLast(({ workers }) => Array.isArray(workers))?.["workers"] ?? []) as number[];
+}
+
+/** `run` on the same file once more. */
+async function again({ directory }: Fairlead): Promise<Fairlead> {
+  const next = await Fairlead.start("", { arguments: ["run", "--config", join(directory, "fairlead.toml"), "--log-format", "json"] });
+  stage.atEnd(() => next.kill());
+  return next;
+}
+
+async function kill(fairlead: Fairlead): Promise<void> {
+  process.kill(fairlead.pid, "SIGKILL");
+  await until("its end", () => fairlead.ended !== undefined);
+}
+
+describe("a takeover", () => {
+  test("gives each listener its own socket, whatever their names: numbers are no order", async () => {
+    const backend = await stage.backend();
+    const [http, tcp] = [await freePort(), await freePort()];
+    const toml = configText(http, { targets: [backend], listener: { name: "8080", health_path: "/health" } }) + `[[listeners]]\nname = "80"\naddress = "127.0.0.1:${tcp}"\nprotocol = "tcp"\nupstream = "main"\n`;
+    const first = await Fairlead.start(toml);
+    stage.atEnd(() => first.kill());
+    await kill(first);
+    const second = await again(first);
+    await second.line("the takeover", ({ msg }) => msg === "Taking over from a supervisor that died");
+    await until("the orphans' end", () => workersOf(first).every((pid) => !isAlive(pid)));
+    // Only the http listener answers a health path itself.
+    const before = backend.requests.length;
+    expect((await fetch(`http://127.0.0.1:${http}/health`)).status).toBe(200);
+    expect(backend.requests.length).toBe(before);
+    await fetch(`http://127.0.0.1:${tcp}/health`);
+    expect(backend.requests.length).toBe(before + 1);
+  });
+
+  test("follows on an upgrade, and another one on that, without a failed request", async () => {
+    const { fairlead, port } = await stage.fairlead({ targets: await stage.backends(2), top: { workers: 2, drain_timeout: "5s" } });
+    const load = new Load(port, 6);
+    await until("traffic", () => load.requests > 100);
+    fairlead.signal("SIGUSR2");
+    await until("the new binary", () => fairlead.ended === 0);
+    const successor = fairlead.log.findLast(({ msg }) => msg === "Fairlead is ready")!["pid"] as number;
+    for (let victim = successor, times = 0; times < 2; times++) {
+      process.kill(victim, "SIGKILL");
+      await until("its end", () => !isAlive(victim));
+      const next = await again(fairlead);
+      expect(next.log.some(({ msg }) => msg === "Taking over from a supervisor that died")).toBe(true);
+      victim = next.pid;
+    }
+    const after = load.requests;
+    await until("traffic on the last one", () => load.requests > after + 100);
+    await load.stop();
+    expect(load.failures).toEqual([]);
+  }, 30_000);
+
+  test("that is cut short leaves nobody behind: the one after it also ends the workers of the first", async () => {
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const backend = await stage.backend(async (request, connection) => {
+      if (request.target === "/slow") await held;
+      connection.write(reply(200, "done"));
+    });
+    const { fairlead: first, port } = await stage.fairlead({ targets: [backend] });
+    const slow = await stage.client(port);
+    slow.request("GET /slow HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    await until("the request", () => backend.requests.length === 1);
+    const [orphan] = workersOf(first);
+    await kill(first);
+    const second = await again(first);
+    await kill(second);
+    const third = await again(first);
+    expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
+    expect(isAlive(orphan!)).toBe(true);
+    release();
+    expect((await slow.finalReply()).text).toBe("done");
+    slow.destroy();
+    await until("the orphan's end", () => !isAlive(orphan!));
+    expect(await third.stop()).toBe(0);
+  });
+});
+
+describe("an orphan", () => {
+  test("told to end by SIGTERM drains; told twice, it ends at once", async () => {
+    const backend = await stage.backend(() => {});
+    const { fairlead, port } = await stage.fairlead({ targets: [backend] });
+    const client = await stage.client(port);
+    client.request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    await until("the request", () => backend.requests.length === 1);
+    const [orphan] = workersOf(fairlead);
+    await kill(fairlead);
+    process.kill(orphan!, "SIGTERM");
+    await until("refusal", () => fetch(`http://127.0.0.1:${port}/`).then(() => false, () => true));
+    expect(isAlive(orphan!)).toBe(true);
+    process.kill(orphan!, "SIGTERM");
+    await until("its end", () => !isAlive(orphan!), 2_000);
+  });
+});
+
+test("a policy that ends its process costs no worker and not one request, and its next change heals it", async () => {
+  const targets = await stage.backends(2);
+  const port = await freePort();
+  const fairlead = await Fairlead.start(configText(port, { targets, top: { workers: 2 } }), { arguments: ["run", "--watch", "--log-format", "json"] });
+  stage.atEnd(() => fairlead.kill());
+  const workers = workersOf(fairlead);
+  const load = new Load(port, 4);
+  await until("traffic", () => load.requests > 50);
+  await writeFile(join(fairlead.directory, "p.ts"), "process.exit(0);");
+  await writeFile(join(fairlead.directory, "fairlead.toml"), configText(port, { targets, top: { workers: 2 }, upstream: { policy: "./p.ts" } }));
+  const rejected = await fairlead.line("the rejection", ({ msg }) => (msg ?? "").startsWith("Reload rejected"));
+  expect(rejected["reason"]).toContain("ends the process that loads it");
+  expect(workers.every(isAlive)).toBe(true);
+  await writeFile(join(fairlead.directory, "p.ts"), "export default { pick: (_request: unknown, targets: readonly object[]) => targets[0] };");
+  const applied = await fairlead.line("the reload", ({ msg }) => msg === "Reload applied");
+  expect(applied["workers"]).toEqual(workers);
+  await load.stop();
+  expect(load.failures).toEqual([]);
+});
