@@ -8,55 +8,19 @@ import { OPEN_REQUESTS, TOTAL_FAILURES, TOTAL_REQUESTS, TOTAL_RETRIES } from "..
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { Services } from "./services.ts";
-import { UpstreamConnection } from "./h1/upstream-connection.ts";
+import type { Downstream, StreamOwner, UpstreamStream } from "./sides.ts";
 import type { FramingKind, Head } from "./h1/head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
-
-/** The client's side of an exchange, whatever it speaks. */
-export interface Downstream {
-  /** Write the request to the exchange's connection, from its beginning. */
-  sendRequest(connection: UpstreamConnection): void;
-  /** All bytes of the request are still here, so it can be written once more. */
-  readonly canReplay: boolean;
-  /** The connection can take more of the request's body. */
-  requestWritable(): void;
-  /** 1xx but 101. */
-  interim(head: ReplyHead): void;
-  replyHead(head: ReplyHead, framing: FramingKind): void;
-  /** 101: from now on bytes go both ways untouched. */
-  switchProtocols(head: ReplyHead, connection: UpstreamConnection): void;
-  replyData(buffer: Buffer, start: number, end: number): void;
-  /** The reply is whole. `connection` still takes the rest of the request, if it is given. */
-  replyEnd(trailers: Head | undefined, connection: UpstreamConnection | undefined): void;
-  /** After an early reply the client will go on sending its request. */
-  readonly wantsMore: boolean;
-  /** After an early reply the target is gone: the rest of the request has no taker. */
-  requestUnwanted(): void;
-  /** The client takes no more for now: the target must wait. */
-  readonly replyCongested: boolean;
-  /** A byte went through the tunnel. */
-  tunnelActive(): void;
-  /** The target has sent its last byte into the tunnel. */
-  tunnelTargetEnded(): void;
-  /** The target's side of the tunnel is gone. */
-  tunnelClosed(broken: boolean): void;
-  /** Nothing of a reply was sent: say this instead. */
-  replyError(cause: Cause): void;
-  /** Something of a reply was sent and the rest will not come: the client must notice. */
-  replyAbort(): void;
-  /** Who asked, for the log. */
-  describe(): { readonly client: string; readonly method: string; readonly host: string; readonly path: string; readonly requestId: string };
-}
 
 /** Connects that fail cost nothing to repeat elsewhere; this bounds how many for one request. */
 const MAX_CONNECT_ATTEMPTS = 8;
 const NONE: Target[] = [];
 
-export class Exchange {
+export class Exchange implements StreamOwner {
   open = false;
   upstream: Upstream | undefined = undefined;
   target: Target | undefined = undefined;
-  connection: UpstreamConnection | undefined = undefined;
+  connection: UpstreamStream | undefined = undefined;
   /** The request's method lets it be sent twice: RFC 9110 section 9.2.2. */
   idempotent = false;
   toHead = false;
@@ -130,7 +94,7 @@ export class Exchange {
     target.counters.add(OPEN_REQUESTS, 1);
     target.counters.add(TOTAL_REQUESTS, 1);
     if (!this.stale) {
-      const idle = target.takeIdle() as UpstreamConnection | undefined;
+      const idle = target.takeIdle() as UpstreamStream | undefined;
       if (idle !== undefined) {
         this.connection = idle;
         idle.attach(this);
@@ -138,14 +102,14 @@ export class Exchange {
         return;
       }
     }
-    const connection = new UpstreamConnection(target, this.upstream!, this.services);
+    const connection = this.services.openStream(target, this.upstream!);
     this.connection = connection;
     connection.attach(this);
     connection.connect();
   }
 
   /** The connection is up: the request goes out. */
-  connected(connection: UpstreamConnection): void {
+  connected(connection: UpstreamStream): void {
     this.client.sendRequest(connection);
   }
 
@@ -163,7 +127,7 @@ export class Exchange {
     this.client.interim(head);
   }
 
-  switchProtocols(head: ReplyHead, connection: UpstreamConnection): void {
+  switchProtocols(head: ReplyHead, connection: UpstreamStream): void {
     this.replyStarted = true;
     this.status = head.status;
     this.client.switchProtocols(head, connection);
@@ -177,7 +141,7 @@ export class Exchange {
     return this.client.wantsMore;
   }
 
-  replyEnd(trailers: Head | undefined, connection: UpstreamConnection | undefined): void {
+  replyEnd(trailers: Head | undefined, connection: UpstreamStream | undefined): void {
     this.connection = connection;
     this.replyDone = true;
     this.client.replyEnd(trailers, connection);

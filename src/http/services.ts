@@ -4,9 +4,12 @@ import type { Output } from "../net/output.ts";
 import type { TimerWheel } from "../net/timers.ts";
 import type { AccessLog } from "../observability/access-log.ts";
 import type { LimitedLog } from "../observability/limited-log.ts";
+import type { Target } from "../upstream/target.ts";
+import type { Upstream } from "../upstream/upstream.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import type { RequestHead } from "./h1/request-head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
+import type { UpstreamStream } from "./sides.ts";
 
 export interface Services {
   readonly network: Network;
@@ -21,6 +24,8 @@ export interface Services {
   /** Scratch for parsing; what it holds is good until the next parse. */
   readonly requestHead: RequestHead;
   readonly replyHead: ReplyHead;
+  /** A connection to a target, not yet opened. */
+  readonly openStream: (target: Target, upstream: Upstream) => UpstreamStream;
   /** The worker is going: replies say `Connection: close`. */
   draining: boolean;
 }

@@ -6,6 +6,7 @@ import type { ListenerConfig, Snapshot, UpstreamConfig } from "../config/snapsho
 import { RequestHead } from "../http/h1/request-head.ts";
 import { ReplyHead } from "../http/h1/reply-head.ts";
 import { ClientConnection } from "../http/h1/client-connection.ts";
+import { UpstreamConnection } from "../http/h1/upstream-connection.ts";
 import type { Services } from "../http/services.ts";
 import type { NetListener, Network, SocketOwner } from "../net/network.ts";
 import { Output } from "../net/output.ts";
@@ -62,6 +63,7 @@ export class DataPlane {
       accessLog: undefined,
       requestHead: new RequestHead(MAX_FIELDS),
       replyHead: new ReplyHead(MAX_FIELDS),
+      openStream: (target, upstream) => new UpstreamConnection(target, upstream, this.services),
       draining: false,
     };
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));

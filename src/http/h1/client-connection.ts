@@ -8,9 +8,10 @@ import { relayData, relayEnd } from "../../net/relay.ts";
 import { release } from "../../net/release.ts";
 import { CAUSES, type Cause } from "../../observability/cause.ts";
 import type { Client, Listener } from "../../routing/listener.ts";
-import { Exchange, type Downstream } from "../exchange.ts";
+import { Exchange } from "../exchange.ts";
 import { Name } from "../fields.ts";
 import type { Services } from "../services.ts";
+import type { Downstream, UpstreamStream } from "../sides.ts";
 import { ClientRequest, Sent, type SentKind } from "./client-request.ts";
 import { answerHere, asksUpgrade, expectsContinue, isIdempotent } from "./admission.ts";
 import { forwardedLines, writeChunk, writeLastChunk, writeReplyHead, writeRequestHead, type ForwardedBy } from "./forward.ts";
@@ -19,7 +20,6 @@ import type { RequestHead } from "./request-head.ts";
 import type { ReplyHead } from "./reply-head.ts";
 import { localReply } from "./local-reply.ts";
 import { RequestView } from "./request-view.ts";
-import type { UpstreamConnection } from "./upstream-connection.ts";
 
 type Phase = "idle" | "head" | "exchange" | "tunnel" | "linger" | "closed";
 
@@ -211,7 +211,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     return this.request.canReplay;
   }
 
-  sendRequest(connection: UpstreamConnection): void {
+  sendRequest(connection: UpstreamStream): void {
     const { output } = this.services;
     const { head } = this.view;
     const { config } = this.listener;
@@ -245,7 +245,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.afterSending(connection, sent);
   }
 
-  private afterSending(connection: UpstreamConnection, sent: SentKind): void {
+  private afterSending(connection: UpstreamStream, sent: SentKind): void {
     this.services.output.flush();
     switch (sent) {
       case Sent.MORE:
@@ -267,7 +267,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   }
 
   /** The target takes no more for now: its timeout runs, not the client's. */
-  private stall(connection: UpstreamConnection): void {
+  private stall(connection: UpstreamStream): void {
     this.pause();
     this.within(0);
     connection.requestStalled();
@@ -326,7 +326,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     return this.keepAlive && !this.request.done;
   }
 
-  replyEnd(trailers: Head | undefined, connection: UpstreamConnection | undefined): void {
+  replyEnd(trailers: Head | undefined, connection: UpstreamStream | undefined): void {
     const { output } = this.services;
     if (this.replyFraming === Framing.CHUNKED) {
       output.begin(this);
@@ -485,7 +485,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   // Tunnels.
 
-  switchProtocols(head: ReplyHead, connection: UpstreamConnection): void {
+  switchProtocols(head: ReplyHead, connection: UpstreamStream): void {
     const { output } = this.services;
     output.begin(this);
     writeReplyHead(output, head, { framing: Framing.NONE, minor: this.minor, keepAlive: true, upgrade: true });

@@ -1,10 +1,10 @@
 /** The bytes of a client's requests: what was read, what waits, what has gone to the target and whether it can go once more. */
 import { release } from "../../net/release.ts";
+import type { UpstreamStream } from "../sides.ts";
 import { BodyReader, Event } from "./body.ts";
 import { Framing, type FramingKind, type HeadLimits } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { RequestView } from "./request-view.ts";
-import type { UpstreamConnection } from "./upstream-connection.ts";
 
 /** What came of sending a part of the body on. */
 export const Sent = {
@@ -81,7 +81,7 @@ export class ClientRequest {
   }
 
   /** Send what of the body came with the head. The request's head is written already, for the first time or once more. */
-  sendFirst(connection: UpstreamConnection, head: RequestHead, limits: BodyLimits): SentKind {
+  sendFirst(connection: UpstreamStream, head: RequestHead, limits: BodyLimits): SentKind {
     const again = this.sent && this.done;
     const { waiting } = this;
     this.sent = true;
@@ -99,12 +99,12 @@ export class ClientRequest {
   }
 
   /** Send a later part of the body; the chunk is given up. */
-  sendMore(connection: UpstreamConnection, chunk: Buffer, limits: BodyLimits): SentKind {
+  sendMore(connection: UpstreamStream, chunk: Buffer, limits: BodyLimits): SentKind {
     this.moved = true;
     return this.pump(connection, chunk, 0, limits);
   }
 
-  private pump(connection: UpstreamConnection, buffer: Buffer, from: number, limits: BodyLimits): SentKind {
+  private pump(connection: UpstreamStream, buffer: Buffer, from: number, limits: BodyLimits): SentKind {
     const body = this.body!;
     for (let at = from; ; ) {
       switch (body.next(buffer, at, buffer.length)) {

@@ -8,11 +8,11 @@ import { relayData, relayEnd } from "../../net/relay.ts";
 import { release } from "../../net/release.ts";
 import { connectCause, type Cause } from "../../observability/cause.ts";
 import { OPEN_CONNECTIONS, TOTAL_CONNECTS } from "../../scoreboard/scoreboard.ts";
-import type { Pooled, Target } from "../../upstream/target.ts";
+import type { Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
-import type { Exchange } from "../exchange.ts";
 import { Name } from "../fields.ts";
 import type { Services } from "../services.ts";
+import type { StreamOwner, UpstreamStream } from "../sides.ts";
 import { BodyReader, Event } from "./body.ts";
 import { writeChunk, writeLastChunk } from "./forward.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head } from "./head.ts";
@@ -20,12 +20,12 @@ import { Framing, Parse, refusals, type FramingKind, type Head } from "./head.ts
 /** `sending`: the reply is whole, the request is not. */
 type Phase = "connecting" | "idle" | "head" | "body" | "sending" | "tunnel" | "closed";
 
-export class UpstreamConnection extends Connection implements Pooled {
+export class UpstreamConnection extends Connection implements UpstreamStream {
   readonly target: Target;
   private readonly services: Services;
   /** The upstream of the exchange of the moment: its timeouts and limits hold. */
   private upstream: Upstream;
-  private exchange: Exchange | undefined = undefined;
+  private exchange: StreamOwner | undefined = undefined;
   private phase: Phase = "connecting";
   private readonly body = new BodyReader();
   /** A reply head that came in pieces. */
@@ -59,7 +59,7 @@ export class UpstreamConnection extends Connection implements Pooled {
   }
 
   /** Work for this exchange from now on. */
-  attach(exchange: Exchange): void {
+  attach(exchange: StreamOwner): void {
     this.exchange = exchange;
     this.upstream = exchange.upstream!;
     this.requestDone = false;

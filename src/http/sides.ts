@@ -1,0 +1,85 @@
+/** What an exchange stands between: the client's side and the target's. Each codec implements one of them; neither knows the other. */
+import type { Connection } from "../net/connection.ts";
+import type { Cause } from "../observability/cause.ts";
+import type { Pooled, Target } from "../upstream/target.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+import type { FramingKind, Head } from "./h1/head.ts";
+import type { ReplyHead } from "./h1/reply-head.ts";
+
+/** The client's side of an exchange, whatever it speaks. */
+export interface Downstream {
+  /** Write the request to the exchange's connection, from its beginning. */
+  sendRequest(connection: UpstreamStream): void;
+  /** All bytes of the request are still here, so it can be written once more. */
+  readonly canReplay: boolean;
+  /** The connection can take more of the request's body. */
+  requestWritable(): void;
+  /** 1xx but 101. */
+  interim(head: ReplyHead): void;
+  replyHead(head: ReplyHead, framing: FramingKind): void;
+  /** 101: from now on bytes go both ways untouched. */
+  switchProtocols(head: ReplyHead, connection: UpstreamStream): void;
+  replyData(buffer: Buffer, start: number, end: number): void;
+  /** The reply is whole. `connection` still takes the rest of the request, if it is given. */
+  replyEnd(trailers: Head | undefined, connection: UpstreamStream | undefined): void;
+  /** After an early reply the client will go on sending its request. */
+  readonly wantsMore: boolean;
+  /** After an early reply the target is gone: the rest of the request has no taker. */
+  requestUnwanted(): void;
+  /** The client takes no more for now: the target must wait. */
+  readonly replyCongested: boolean;
+  /** A byte went through the tunnel. */
+  tunnelActive(): void;
+  /** The target has sent its last byte into the tunnel. */
+  tunnelTargetEnded(): void;
+  /** The target's side of the tunnel is gone. */
+  tunnelClosed(broken: boolean): void;
+  /** Nothing of a reply was sent: say this instead. */
+  replyError(cause: Cause): void;
+  /** Something of a reply was sent and the rest will not come: the client must notice. */
+  replyAbort(): void;
+  /** Who asked, for the log. */
+  describe(): { readonly client: string; readonly method: string; readonly host: string; readonly path: string; readonly requestId: string };
+}
+
+/** The target's side of an exchange: one request out, one reply in, on a connection that may serve others after it. */
+export interface UpstreamStream extends Connection, Pooled {
+  readonly target: Target;
+  /** Work for this exchange from now on. */
+  attach(owner: StreamOwner): void;
+  /** Open the connection; the owner hears `connected` or `attemptFailed`. */
+  connect(): void;
+  /** The request's head is written; this is how its body follows. */
+  requestBody(framing: FramingKind): void;
+  requestData(buffer: Buffer, start: number, end: number): void;
+  requestEnd(trailers: Head | undefined): void;
+  /** What was given last did not go out whole. */
+  requestStalled(): void;
+  /** The exchange is over for the client: nobody reads the rest. */
+  abandon(): void;
+  joinTunnel(peer: Connection): void;
+  tunnelPeerEnded(): void;
+  leaveTunnel(broken: boolean): void;
+}
+
+/** What the target's side reports to. */
+export interface StreamOwner {
+  readonly upstream: Upstream | undefined;
+  readonly toHead: boolean;
+  readonly asksUpgrade: boolean;
+  readonly wantsMore: boolean;
+  readonly replyCongested: boolean;
+  connected(stream: UpstreamStream): void;
+  requestWritable(): void;
+  interim(head: ReplyHead): void;
+  replyHead(head: ReplyHead, framing: FramingKind): void;
+  switchProtocols(head: ReplyHead, stream: UpstreamStream): void;
+  replyData(buffer: Buffer, start: number, end: number): void;
+  /** `stream` still takes the rest of the request, if it is given. */
+  replyEnd(trailers: Head | undefined, stream: UpstreamStream | undefined): void;
+  /** @param reused the connection had served an exchange before, so that its end may say nothing about the target */
+  attemptFailed(cause: Cause, detail: string, reused: boolean): void;
+  tunnelActive(): void;
+  tunnelTargetEnded(): void;
+  tunnelClosed(broken: boolean): void;
+}
