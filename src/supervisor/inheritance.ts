@@ -22,6 +22,8 @@ export interface Inheritance {
   readonly sockets: ReadonlyMap<string, ListeningSocket>;
   /** Health by `slotName` of target; undefined: nobody was before us, or it is not known. */
   readonly health: ReadonlyMap<string, boolean> | undefined;
+  /** Workers that have no supervisor. */
+  readonly orphans: InstanceState["workers"];
   /** Tell those before us to go; called when our own workers serve. */
   release(): Promise<void>;
 }
@@ -54,6 +56,7 @@ export async function inherit(identity: string, path: string | undefined, log: L
     directory,
     sockets: mapOf(sockets, sockets.map((_, index) => FIRST_DESCRIPTOR + 1 + index)),
     health: healthOf(directory.read(), directory),
+    orphans: [],
     // SIGQUIT to the old supervisor: its successor serves.
     release: async () => void (isAlive(from) && process.kill(from, "SIGQUIT")),
   };
@@ -61,7 +64,7 @@ export async function inherit(identity: string, path: string | undefined, log: L
 
 async function takeOver(directory: RuntimeDirectory, log: Log): Promise<Inheritance> {
   const state = directory.read();
-  const nothing: Inheritance = { directory, sockets: new Map(), health: undefined, release: async () => {} };
+  const nothing: Inheritance = { directory, sockets: new Map(), health: undefined, orphans: [], release: async () => {} };
   if (state === undefined) return nothing;
   const orphans = state.workers.filter(({ pid }) => isAlive(pid));
   const health = healthOf(state, directory);
@@ -73,7 +76,7 @@ async function takeOver(directory: RuntimeDirectory, log: Log): Promise<Inherita
         for (const orphan of orphans) await tell(orphan.controlSocket, "drain").catch(() => {});
         forget(state.board);
       };
-      return { directory, sockets: mapOf(state.sockets, fds), health, release };
+      return { directory, sockets: mapOf(state.sockets, fds), health, orphans, release };
     } catch (error) {
       log.warn({ worker: controlSocket, reason: String(error) }, "A worker did not hand its sockets over");
     }

@@ -32,8 +32,9 @@ const OURS = /^(state\.json|slots\.json|\d+-\d+\.sock|\d+\.handover|(state|slots
 
 export class RuntimeDirectory {
   readonly path: string;
-  /** Descriptor of the directory, locked: by it there is one supervisor only, and sweepers of old temporary files leave it alone. */
-  readonly lock: number;
+  /** The directory of this user's instances; undefined: the path was given. */
+  private readonly parent: string | undefined;
+  private held: number;
 
   /**
    * @param identity what makes two starts the same instance: the config's real path, or the flags
@@ -43,13 +44,19 @@ export class RuntimeDirectory {
   constructor(identity: string, path: string | undefined, handed: number | undefined) {
     const own = join(tmpdir(), `fairlead-${process.getuid?.() ?? 0}`);
     this.path = path ?? join(own, Bun.hash(identity).toString(36));
-    if (path === undefined) privateDirectory(own);
+    this.parent = path === undefined ? own : undefined;
     if (Buffer.byteLength(this.controlSocket(999)) > MAX_SOCKET_PATH) throw new StartError(`the path of the runtime directory ${this.path} is too long for sockets in it; choose another one with --runtime-dir`);
-    this.lock = handed ?? this.acquire();
+    this.held = handed ?? this.acquire();
+  }
+
+  /** Descriptor of the directory, locked: by it there is one supervisor only, and sweepers of old temporary files leave it alone. */
+  get lock(): number {
+    return this.held;
   }
 
   private acquire(): number {
     for (;;) {
+      if (this.parent !== undefined) privateDirectory(this.parent);
       privateDirectory(this.path);
       const lock = openSync(this.path, "r");
       if (!tryLock(lock, "exclusive")) {
@@ -100,7 +107,10 @@ export class RuntimeDirectory {
     }
   }
 
+  /** @throws Error when the disk does not take it, or another supervisor has the directory */
   private writeJson(name: string, value: unknown): void {
+    // Somebody may have taken the directory away: then a new one is made, and is ours again.
+    if (statSync(this.path, { throwIfNoEntry: false })?.ino !== fstatSync(this.held).ino) this.held = this.acquire();
     // Whole or not at all: a reader never sees half a file.
     const draft = join(this.path, `${name}.${process.pid}`);
     writeFileSync(draft, JSON.stringify(value), { mode: 0o600 });

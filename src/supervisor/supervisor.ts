@@ -17,7 +17,7 @@ import { handDown, inherit, type Inheritance, UPGRADE_VARIABLE } from "./inherit
 import { PendingSlots } from "./pending-slots.ts";
 import { checkOpenFiles } from "./limits.ts";
 import { policyProblem } from "./policy-check.ts";
-import { type RuntimeDirectory, slotName } from "./runtime-directory.ts";
+import { type InstanceState, type RuntimeDirectory, slotName } from "./runtime-directory.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Workers } from "./workers.ts";
 
@@ -67,6 +67,8 @@ export class Supervisor {
   /** Reloads, upgrades and stops happen one after another. */
   private queue: Promise<void> = Promise.resolve();
   private stopping = false;
+  /** Workers of a supervisor before us that have not been told to go yet. */
+  private orphans: InstanceState["workers"] = [];
   /** The process that an upgrade has started. */
   private successor: Bun.Subprocess | undefined = undefined;
   private lastReload: ReloadResult | undefined = undefined;
@@ -97,6 +99,8 @@ export class Supervisor {
       throw error;
     }
     await inheritance.release();
+    supervisor.orphans = [];
+    supervisor.writeState();
     return supervisor;
   }
 
@@ -124,6 +128,7 @@ export class Supervisor {
     if (heir && (health === undefined || this.snapshot.upstreams.some(({ healthCheck }) => healthCheck?.initial === "down"))) await this.firstChecks();
     if (!heir) this.openAdmin(this.snapshot);
     await this.workers.start(this.snapshot);
+    this.orphans = inheritance.orphans;
     this.writeState(this.snapshot);
     this.options.serving?.();
     if (heir) this.admin.openWhenFree(this.snapshot.admin?.address);
@@ -169,12 +174,14 @@ export class Supervisor {
   /** For whoever comes after us. @param snapshot when it is a new one */
   private writeState(snapshot?: Snapshot): void {
     if (this.successor !== undefined) return;
+    const workers = this.workers.all.map(({ pid, controlSocket }) => ({ pid, controlSocket }));
     try {
       if (snapshot !== undefined) this.directory.writeSlots(snapshot);
       this.directory.write({
         supervisor: process.pid,
         board: this.board.path!,
-        workers: this.workers.all.map(({ pid, controlSocket }) => ({ pid, controlSocket })),
+        // Ours first: they have the sockets of these listeners for sure.
+        workers: [...workers, ...this.orphans],
         sockets: this.sockets.all.map(({ name, key, address }) => ({ name, key, address })),
       });
     } catch (error) {

@@ -52,7 +52,13 @@ export function runWorker(logFormat: LogFormat): void {
     await apply(plane, JSON.parse(message.snapshot) as Snapshot);
     for (const [name, fd] of Object.entries(descriptors)) plane.open(name, fd);
     // In the order in which they were given; names that are numbers would come sorted.
-    answerControl(message.controlSocket, Object.values(descriptors).toSorted((a, b) => a - b), () => leave(drainTimeout));
+    const inOrder = Object.values(descriptors).toSorted((a, b) => a - b);
+    try {
+      answerControl(message.controlSocket, inOrder, () => leave(drainTimeout));
+    } catch (error) {
+      // Clients come first: only a takeover is not possible then.
+      log.warn({ socket: message.controlSocket, reason: (error as Error).message }, "Control socket cannot be opened");
+    }
     say({ type: "ready", generation });
   };
 

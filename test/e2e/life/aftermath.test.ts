@@ -1,9 +1,9 @@
 /** One misfortune after another: what is left by the first must do for the next. */
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Fairlead } from "../../support/fairlead.ts";
+import { Fairlead, processesBelow } from "../../support/fairlead.ts";
 import { Load } from "../../support/load.ts";
 import { freePort } from "../../support/ports.ts";
 import { reply } from "../../support/raw-backend.ts";
@@ -117,6 +117,32 @@ describe("an orphan", () => {
     expect(isAlive(orphan!)).toBe(true);
     process.kill(orphan!, "SIGTERM");
     await until("its end", () => !isAlive(orphan!), 2_000);
+  });
+});
+
+describe("a runtime directory", () => {
+  test("that is cleaned away is made again; no supervisor dies of it, and a takeover works still", async () => {
+    const directory = stage.directory();
+    const port = await freePort();
+    const toml = configText(port, { targets: [await stage.backend()] });
+    const flags = ["run", "--log-format", "json", "--runtime-dir", join(directory, "run")];
+    const first = await Fairlead.start(toml, { arguments: flags });
+    stage.atEnd(() => first.kill());
+    rmSync(join(directory, "run"), { recursive: true });
+    process.kill(workersOf(first)[0]!, "SIGKILL");
+    await first.line("the replacement", ({ msg }) => msg === "Worker replaced");
+    expect(first.ended).toBeUndefined();
+    first.signal("SIGHUP");
+    await first.line("the reload", ({ msg }) => msg === "Reload applied");
+    expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
+    const worker = processesBelow(first.pid).at(-1)!;
+    await kill(first);
+    const second = await Fairlead.start("", { arguments: ["run", "--config", join(first.directory, "fairlead.toml"), ...flags.slice(1)] });
+    stage.atEnd(() => second.kill());
+    await until("the orphan's end", () => !isAlive(worker));
+    expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
+    expect(await second.stop()).toBe(0);
+    expect(readdirSync(directory)).toEqual([]);
   });
 });
 
