@@ -6,6 +6,7 @@ import { unlinkSync } from "node:fs";
 import { receiveDescriptors } from "../net/descriptors.ts";
 import type { Log } from "../observability/log.ts";
 import { Scoreboard } from "../scoreboard/scoreboard.ts";
+import { StartError } from "./errors.ts";
 import { type InstanceState, isAlive, RuntimeDirectory } from "./runtime-directory.ts";
 import type { ListeningSocket } from "./sockets.ts";
 
@@ -40,6 +41,14 @@ export function handDown(sockets: readonly ListeningSocket[], directory: Runtime
   return { descriptors: [directory.lock, ...sockets.map(({ fd }) => fd)], text: JSON.stringify(handed) };
 }
 
+function readHanded(text: string): Handed {
+  try {
+    return JSON.parse(text) as Handed;
+  } catch {
+    throw new StartError(`${UPGRADE_VARIABLE} is set in the environment, and not by a Fairlead that upgrades itself: unset it`);
+  }
+}
+
 function mapOf(sockets: InstanceState["sockets"], fds: readonly number[]): ReadonlyMap<string, ListeningSocket> {
   return new Map(sockets.map((socket, index) => [socket.key, { ...socket, fd: fds[index]! }]));
 }
@@ -49,7 +58,7 @@ export async function inherit(identity: string, path: string | undefined, log: L
   const variable = process.env[UPGRADE_VARIABLE];
   if (variable === undefined) return takeOver(new RuntimeDirectory(identity, path, undefined), log);
   delete process.env[UPGRADE_VARIABLE];
-  const { from, sockets } = JSON.parse(variable) as Handed;
+  const { from, sockets } = readHanded(variable);
   log.info({ from }, "Upgrading: sockets handed down");
   const directory = new RuntimeDirectory(identity, path, FIRST_DESCRIPTOR);
   return {

@@ -66,6 +66,8 @@ export class Supervisor {
   private snapshot: Snapshot;
   /** Reloads, upgrades and stops happen one after another. */
   private queue: Promise<void> = Promise.resolve();
+  /** A reload that has not begun yet. */
+  private nextReload: Promise<boolean> | undefined = undefined;
   private stopping = false;
   /** Workers of a supervisor before us that have not been told to go yet. */
   private orphans: InstanceState["workers"] = [];
@@ -190,22 +192,26 @@ export class Supervisor {
     }
   }
 
-  private enqueue(work: () => Promise<void>): Promise<void> {
+  private enqueue<T>(work: () => Promise<T>): Promise<T> {
     const done = this.queue.then(work);
-    this.queue = done.catch(() => {});
+    this.queue = done.then(
+      () => {},
+      () => {},
+    );
     return done;
   }
 
   /** Read the configuration again and run it; a bad one changes nothing. True: it is applied. */
-  async reload(): Promise<boolean> {
-    let applied = false;
-    await this.enqueue(async () => {
-      if (this.stopping) return;
+  reload(): Promise<boolean> {
+    // One that waits its turn will read what there is by then: a second one would read the same.
+    this.nextReload ??= this.enqueue(async () => {
+      this.nextReload = undefined;
+      if (this.stopping) return false;
       const errors = await this.reloadNow();
-      applied = errors.length === 0;
-      this.lastReload = { applied, at: new Date().toISOString(), errors };
+      this.lastReload = { applied: errors.length === 0, at: new Date().toISOString(), errors };
+      return errors.length === 0;
     });
-    return applied;
+    return this.nextReload;
   }
 
   /** @returns why it was rejected; nothing: it is applied */

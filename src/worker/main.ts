@@ -7,6 +7,7 @@ import { createLog, type LogFormat } from "../observability/log.ts";
 import { Scoreboard, WORKER_HEARTBEAT, WORKER_PID } from "../scoreboard/scoreboard.ts";
 import { answerControl } from "./control.ts";
 import { DataPlane } from "./data-plane.ts";
+import { LimitedErrors } from "./limited-errors.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 
 /** A SIGTERM from a person, when no supervisor is left to say how long. */
@@ -85,8 +86,13 @@ export function runWorker(logFormat: LogFormat): void {
     if (alone === "end") process.exit(0);
     if (!leaving) log.warn({ pid: process.pid }, "Supervisor is gone; serving on without it");
   });
+  // What a policy leaves unhandled, in a timer or a promise of its own, ends no connection of anybody's.
+  const unhandled = new LimitedErrors(log);
+  process.on("uncaughtException", (error) => unhandled.say(error));
+  process.on("unhandledRejection", (reason) => unhandled.say(reason));
   // Ctrl-C reaches the whole process group; the supervisor decides what it means.
   process.on("SIGINT", () => {});
+  process.on("SIGQUIT", () => {});
   process.on("SIGHUP", () => {});
   process.on("SIGUSR2", () => {});
   process.on("SIGTERM", () => {

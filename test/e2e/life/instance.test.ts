@@ -177,6 +177,28 @@ test("--watch sees a policy that changed", async () => {
   expect(targets.map(({ requests }) => requests.length)).toEqual([0, 1]);
 });
 
+test("what a policy throws in a timer or a promise of its own ends nothing", async () => {
+  const policy = `export default { pick(request, targets) { setTimeout(() => { throw new Error("in a timer"); }, 0); Promise.reject(new Error("in a promise")); return targets[0]; } };`;
+  const { fairlead, port } = await stage.fairlead({ targets: await stage.backends(1), upstream: { policy: "./p.ts" }, files: { "p.ts": policy } });
+  const load = new Load(port, 4);
+  await until("traffic", () => load.requests > 200);
+  await load.stop();
+  expect(load.failures).toEqual([]);
+  const caught = fairlead.log.filter(({ msg }) => (msg ?? "").startsWith("Nobody caught this error"));
+  for (const where of ["in a timer", "in a promise"]) expect(caught.some((line) => String(line["where"]).includes(where))).toBe(true);
+  expect(caught.length).toBeLessThan(50);
+  expect(fairlead.log.some(({ msg }) => msg === "Worker died; replacing it")).toBe(false);
+});
+
+test("signals to reload that come while one is under way are one more reload", async () => {
+  const { fairlead } = await stage.fairlead({ targets: await stage.backends(1) });
+  for (let times = 0; times < 30; times++) fairlead.signal("SIGHUP");
+  await fairlead.line("a reload", ({ msg }) => msg === "Reload applied");
+  fairlead.signal("SIGHUP");
+  await sleep(300);
+  expect(fairlead.log.filter(({ msg }) => msg === "Reload applied").length).toBeLessThan(10);
+});
+
 test("a worker that hangs in a policy's endless loop is killed and replaced; the other one goes on", async () => {
   const policy = `export default { pick(request, targets) { if (request.path === "/hang") for (;;); return targets[0]; } };`;
   const { fairlead, port } = await stage.fairlead({ targets: await stage.backends(1), top: { workers: 2 }, upstream: { policy: "./p.ts" }, files: { "p.ts": policy } });
