@@ -12,8 +12,8 @@ const FEW_CLIENTS = 4_096;
 /** Files that a process may open; undefined where the system does not say. Bun has raised it to what is allowed at most. */
 export function openFilesLimit(): number | undefined {
   try {
-    const limit = /^Max open files\s+(\S+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
-    return limit === undefined || limit === "unlimited" ? undefined : Number(limit);
+    const limit = process.platform === "linux" ? /^Max open files\s+(\S+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] : Bun.spawnSync(["/bin/sh", "-c", "ulimit -n"]).stdout.toString().trim();
+    return limit === undefined || !/^\d+$/.test(limit) ? undefined : Number(limit);
   } catch {
     return undefined;
   }

@@ -87,6 +87,8 @@ export class Supervisor {
     for (const warning of loaded.warnings) options.log.warn(warning);
     const warning = checkOpenFiles(loaded.snapshot);
     if (warning !== undefined) options.log.warn(warning);
+    const problem = await policyProblem(options.self, loaded.snapshot);
+    if (problem !== undefined) throw new StartError(problem);
     const inheritance = await inherit(options.identity, options.runtimeDirectory, options.log);
     const { directory } = inheritance;
     const sockets = new ListeningSockets(inheritance.sockets);

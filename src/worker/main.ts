@@ -90,11 +90,12 @@ export function runWorker(logFormat: LogFormat): void {
   const unhandled = new LimitedErrors(log);
   process.on("uncaughtException", (error) => unhandled.say(error));
   process.on("unhandledRejection", (reason) => unhandled.say(reason));
-  // Ctrl-C reaches the whole process group; the supervisor decides what it means.
+  // Ctrl-C and Ctrl-\\ reach the whole process group; the supervisor decides what they mean.
   process.on("SIGINT", () => {});
   process.on("SIGQUIT", () => {});
   process.on("SIGHUP", () => {});
   process.on("SIGUSR2", () => {});
+  process.on("SIGQUIT", () => {});
   process.on("SIGTERM", () => {
     if (!leaving) return void leave(drainTimeout);
     plane?.stop();

@@ -140,6 +140,15 @@ describe("running", () => {
     stage.atEnd(() => second.kill());
   });
 
+  test("with a policy that ends its process is one line that says so, and exit code 1", async () => {
+    const directory = stage.directory();
+    writeFileSync(join(directory, "p.ts"), "process.exit(0);");
+    writeFileSync(join(directory, "fairlead.toml"), configText(await freePort(), { targets: ["127.0.0.1:9"], upstream: { policy: "./p.ts" } }));
+    const { code, stdout, stderr } = await ran(["run"], directory);
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(stderr).toMatch(/^fairlead: policy .*p\.ts ends the process that loads it \(exit code 0\)\n$/);
+  });
+
   test("--log-level wins over the file, over reloads too", async () => {
     const port = await freePort();
     const toml = `log = { level = "error" }\n${configText(port, { targets: ["127.0.0.1:9"] })}`;

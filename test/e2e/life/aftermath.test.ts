@@ -120,6 +120,16 @@ describe("an orphan", () => {
   });
 });
 
+test("Ctrl-\\, which would end every process of the group, ends none", async () => {
+  const { fairlead, url } = await stage.fairlead({ targets: [await stage.backend()], top: { workers: 2 } });
+  const workers = workersOf(fairlead);
+  process.kill(-fairlead.pid, "SIGQUIT");
+  fairlead.signal("SIGHUP");
+  const applied = await fairlead.line("the reload after it", ({ msg }) => msg === "Reload applied");
+  expect(applied["workers"]).toEqual(workers);
+  expect((await fetch(url)).status).toBe(200);
+});
+
 describe("a runtime directory", () => {
   test("that is cleaned away is made again; no supervisor dies of it, and a takeover works still", async () => {
     const directory = stage.directory();
