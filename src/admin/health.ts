@@ -1,7 +1,9 @@
 /** `GET /health` and `GET /v1/status` on the admin address: is this instance alive, and whom does it think healthy. */
+import { chmodSync, rmSync } from "node:fs";
 import type { Address } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
 import type { TargetStatus } from "../health/checker.ts";
+import { removeStaleSocket } from "../net/stale-socket.ts";
 import type { Log } from "../observability/log.ts";
 
 export interface InstanceStatus {
@@ -37,6 +39,8 @@ export class HealthEndpoint {
   private server: Bun.Server<undefined> | undefined = undefined;
   /** Of what is open. */
   private address = JSON.stringify("");
+  /** Of a unix socket that is open: its name is ours to remove. */
+  private path: string | undefined = undefined;
   private retry: Timer | undefined = undefined;
 
   constructor(log: Log, status: () => InstanceStatus) {
@@ -44,40 +48,47 @@ export class HealthEndpoint {
     this.status = status;
   }
 
-  /** Listen here from now on; undefined: nowhere. @throws Error that says why not; then all is as before */
-  open(address: Address | undefined): void {
+  /** Listen here from now on; undefined: nowhere. @throws AdminError that says why not; then all is as before */
+  async open(address: Address | undefined): Promise<void> {
     const key = JSON.stringify(address ?? "");
     clearTimeout(this.retry);
     if (key === this.address) return;
-    const fetch = (request: Request): Response => this.answer(new URL(request.url).pathname, request.method);
-    let server: Bun.Server<undefined> | undefined;
-    if (address !== undefined) {
-      try {
-        server = address.kind === "unix" ? Bun.serve({ unix: address.path, fetch }) : Bun.serve({ hostname: address.host, port: address.port, fetch });
-      } catch (error) {
-        throw new AdminError(`cannot open the admin address ${formatAddress(address)}: ${(error as NodeJS.ErrnoException).code === "EADDRINUSE" ? "it is taken by another program" : (error as Error).message}`);
-      }
-      this.log.info({ admin: address.kind === "unix" ? address.path : `${address.host}:${server.port}` }, "Admin address open");
-    }
+    const server = address === undefined ? undefined : await this.listen(address);
     this.stop();
     this.server = server;
     this.address = key;
+    this.path = address?.kind === "unix" ? address.path : undefined;
+  }
+
+  private async listen(address: Address): Promise<Bun.Server<undefined>> {
+    const fetch = (request: Request): Response => this.answer(new URL(request.url).pathname, request.method);
+    const failed = (why: string): AdminError => new AdminError(`cannot open the admin address ${formatAddress(address)}: ${why}`);
+    if (address.kind === "unix" && !(await removeStaleSocket(address.path))) throw failed("another program listens there");
+    try {
+      const server = address.kind === "unix" ? Bun.serve({ unix: address.path, fetch }) : Bun.serve({ hostname: address.host, port: address.port, fetch });
+      // Who may connect may look inside: the user and nobody else.
+      if (address.kind === "unix") chmodSync(address.path, 0o600);
+      this.log.info({ admin: formatAddress(address.kind === "unix" ? address : { ...address, port: server.port ?? address.port }) }, "Admin address open");
+      return server;
+    } catch (error) {
+      throw failed((error as NodeJS.ErrnoException).code === "EADDRINUSE" ? "it is taken by another program" : (error as Error).message);
+    }
   }
 
   /** The same for one who waits for another to let go of the address. */
   openWhenFree(address: Address | undefined, patience = PATIENCE): void {
-    try {
-      this.open(address);
-    } catch (error) {
+    this.open(address).catch((error: unknown) => {
       if (patience > 0) this.retry = setTimeout(() => this.openWhenFree(address, patience - RETRY_INTERVAL), RETRY_INTERVAL);
       else this.log.error({ reason: (error as Error).message }, "No admin address; traffic is served all the same");
-    }
+    });
   }
 
   stop(): void {
     clearTimeout(this.retry);
     void this.server?.stop(true);
+    if (this.path !== undefined) rmSync(this.path, { force: true });
     this.server = undefined;
+    this.path = undefined;
     this.address = JSON.stringify("");
   }
 

@@ -3,11 +3,12 @@
  *
  * The supervisor holds each by a duplicate of its descriptor and never accepts: the queue stays whatever happens to the workers.
  */
-import { chmodSync, existsSync, renameSync, rmSync, unlinkSync } from "node:fs";
+import { chmodSync, renameSync, rmSync } from "node:fs";
 import type { Address, ListenerConfig } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
 import { StartError } from "./errors.ts";
 import { libc } from "../net/libc.ts";
+import { removeStaleSocket } from "../net/stale-socket.ts";
 
 /** Clients that wait to be accepted; the system may allow fewer (net.core.somaxconn). */
 const QUEUE = 4_096;
@@ -93,7 +94,7 @@ function close({ fd, address }: ListeningSocket): void {
 }
 
 async function bind({ name, address }: ListenerConfig, key: string): Promise<ListeningSocket> {
-  if (address.kind === "unix") await removeStale(address.path);
+  if (address.kind === "unix" && !(await removeStaleSocket(address.path))) throw new StartError(`cannot listen on ${formatAddress(address)}: another program listens there`);
   const socket = { data() {} };
   try {
     const listener = address.kind === "unix" ? Bun.listen({ unix: address.path, socket }) : Bun.listen({ hostname: address.host, port: address.port, exclusive: true, socket });
@@ -129,18 +130,4 @@ function why(error: unknown, address: Address): string {
   if (code === "EADDRNOTAVAIL") return "this machine does not have that address";
   if (code === "ENOENT") return "the directory does not exist";
   return error instanceof Error ? error.message : String(error);
-}
-
-/** A socket file that nobody answers on is what a killed process left. */
-async function removeStale(path: string): Promise<void> {
-  if (!existsSync(path)) return;
-  const answered = await Bun.connect({ unix: path, socket: { data() {}, connectError() {} } }).then(
-    (socket) => {
-      socket.end();
-      return true;
-    },
-    () => false,
-  );
-  if (answered) throw new StartError(`cannot listen on unix:${path}: another program listens there`);
-  unlinkSync(path);
 }

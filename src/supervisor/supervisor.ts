@@ -130,7 +130,7 @@ export class Supervisor {
     this.adoptHealth(health);
     // Others serve these sockets already, so there is time to find out who is healthy where that is not known.
     if (heir && (health === undefined || this.snapshot.upstreams.some(({ healthCheck }) => healthCheck?.initial === "down"))) await this.firstChecks();
-    if (!heir) this.openAdmin(this.snapshot);
+    if (!heir) await this.openAdmin(this.snapshot);
     await this.workers.start(this.snapshot);
     this.orphans = inheritance.orphans;
     this.writeState(this.snapshot);
@@ -141,9 +141,9 @@ export class Supervisor {
   }
 
   /** @throws StartError */
-  private openAdmin({ admin }: Snapshot): void {
+  private async openAdmin({ admin }: Snapshot): Promise<void> {
     try {
-      this.admin.open(admin?.address);
+      await this.admin.open(admin?.address);
     } catch (error) {
       throw error instanceof AdminError ? new StartError(error.message) : error;
     }
@@ -250,7 +250,7 @@ export class Supervisor {
     const inPlace = !this.sockets.differs(snapshot.listeners) && sameListeners(snapshot, before) && snapshot.workers === before.workers;
     const prepared = inPlace ? undefined : await this.sockets.prepare(snapshot.listeners);
     try {
-      this.openAdmin(snapshot);
+      await this.openAdmin(snapshot);
     } catch (error) {
       prepared?.abandon();
       throw error;

@@ -7,6 +7,7 @@ import { Fairlead, processesBelow } from "../../support/fairlead.ts";
 import { Load } from "../../support/load.ts";
 import { freePort } from "../../support/ports.ts";
 import { reply } from "../../support/raw-backend.ts";
+import { refuses } from "../../support/refuses.ts";
 import { configText, openStage } from "../../support/stage.ts";
 import { until } from "../../support/until.ts";
 
@@ -113,7 +114,7 @@ describe("an orphan", () => {
     const [orphan] = workersOf(fairlead);
     await kill(fairlead);
     process.kill(orphan!, "SIGTERM");
-    await until("refusal", () => fetch(`http://127.0.0.1:${port}/`).then(() => false, () => true));
+    await until("refusal", () => refuses(port));
     expect(isAlive(orphan!)).toBe(true);
     process.kill(orphan!, "SIGTERM");
     await until("its end", () => !isAlive(orphan!), 2_000);

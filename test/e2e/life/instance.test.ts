@@ -1,11 +1,12 @@
 /** What an instance keeps over its processes: health, admin address, pid file, its being the only one; and what it does when things happen at once. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fairlead } from "../../support/fairlead.ts";
 import { Load } from "../../support/load.ts";
 import { freePort } from "../../support/ports.ts";
+import { refuses } from "../../support/refuses.ts";
 import { configText, openStage } from "../../support/stage.ts";
 import { sleep, until } from "../../support/until.ts";
 
@@ -53,6 +54,21 @@ describe("the admin address", () => {
     const rejected = await until("the reload", async () => (await statusAt(admin)).lastReload);
     expect(rejected.applied).toBe(false);
     expect(rejected.errors.join("\n")).toContain('unknown key "nonsense"');
+  });
+
+  test("may be a unix socket, which is this user's alone, taken over when it is stale, and removed at the end", async () => {
+    const socket = join(stage.directory(), "admin.sock");
+    const options = { targets: [await stage.backend()], top: { admin: { address: `unix:${socket}` } } };
+    const pid = async (): Promise<number> => ((await (await fetch("http://admin.test/health", { unix: socket })).json()) as Status).pid;
+    const { fairlead } = await stage.fairlead(options);
+    expect(await pid()).toBe(fairlead.pid);
+    expect(statSync(socket).mode & 0o777).toBe(0o600);
+    process.kill(fairlead.pid, "SIGKILL");
+    await until("its end", () => fairlead.ended !== undefined);
+    const second = await again(fairlead);
+    await until("the new one's", () => pid().then((now) => now === second.pid, () => false));
+    expect(await second.stop()).toBe(0);
+    expect(existsSync(socket)).toBe(false);
   });
 
   test("that is taken ends the start, and rejects a reload", async () => {
@@ -130,18 +146,13 @@ test("of five that start at once on the same configuration, one runs", async () 
 });
 
 test("a stop while the new binary starts ends both", async () => {
-  const { fairlead, url } = await stage.fairlead({ targets: [await stage.backend()] });
+  const { fairlead, port } = await stage.fairlead({ targets: [await stage.backend()] });
   fairlead.signal("SIGUSR2");
   await fairlead.line("the upgrade", ({ msg }) => (msg ?? "").startsWith("Upgrade"));
   fairlead.signal("SIGTERM");
   await until("its end", () => fairlead.ended !== undefined);
   expect(fairlead.ended).toBe(0);
-  await until("refusal", () =>
-    fetch(url).then(
-      () => false,
-      () => true,
-    ),
-  );
+  await until("refusal", () => refuses(port));
 });
 
 test("workers that die in the middle of reloads are replaced, and no reload is lost", async () => {
