@@ -4,6 +4,8 @@ import { dirname, resolve } from "node:path";
 
 /** Editors write, rename and touch in quick succession: one call for all of it. In ms. */
 const SETTLE = 30;
+/** Network and container mounts do not always tell of changes: then they are seen after this long at the latest, in ms. */
+const POLL_INTERVAL = 2_000;
 
 export class FileWatch {
   private readonly changed: () => void;
@@ -11,9 +13,12 @@ export class FileWatch {
   private stamps = new Map<string, string>();
   private readonly directories = new Map<string, FSWatcher>();
   private timer: Timer | undefined = undefined;
+  private readonly poll: Timer;
 
   constructor(changed: () => void) {
     this.changed = changed;
+    this.poll = setInterval(() => this.look(), POLL_INTERVAL);
+    this.poll.unref();
   }
 
   /** These, and no others. One that was watched already keeps what is known of it: a change that was not told yet will be. */
@@ -50,6 +55,7 @@ export class FileWatch {
   stop(): void {
     this.files([]);
     clearTimeout(this.timer);
+    clearInterval(this.poll);
   }
 
   private soon(): void {

@@ -112,6 +112,8 @@ export class Workers {
       const worker = await this.spawn(snapshot, sockets.all);
       changed();
       log.info({ worker: worker.pid, milliseconds: Math.round(performance.now() - began) }, "Worker replaced");
+      // Should more than one be missing.
+      void this.replace();
     } catch (error) {
       if (this.stopping) return;
       log.error({ reason: error instanceof Error ? error.message : String(error) }, "The new worker does not start");
@@ -139,7 +141,11 @@ export class Workers {
     const results = await Promise.allSettled(staying.map((worker) => worker.apply(snapshot)));
     // One that died meanwhile refused nothing; its replacement starts with the new snapshot.
     const refused = results.find((result) => result.status === "rejected" && !(result.reason instanceof WorkerEnded)) as PromiseRejectedResult | undefined;
-    if (refused === undefined) return;
+    if (refused === undefined) {
+      // The new configuration may be the cure of a crash loop: it is not kept waiting by the pause.
+      void this.replace();
+      return;
+    }
     this.snapshot = before;
     await Promise.allSettled(staying.map((worker) => worker.apply(before)));
     throw refused.reason;

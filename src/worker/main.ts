@@ -90,7 +90,7 @@ export function runWorker(logFormat: LogFormat): void {
   const unhandled = new LimitedErrors(log);
   process.on("uncaughtException", (error) => unhandled.say(error));
   process.on("unhandledRejection", (reason) => unhandled.say(reason));
-  // Ctrl-C and Ctrl-\\ reach the whole process group; the supervisor decides what they mean.
+  // Ctrl-C and Ctrl-\ reach the whole process group; the supervisor decides what they mean.
   process.on("SIGINT", () => {});
   process.on("SIGQUIT", () => {});
   process.on("SIGHUP", () => {});

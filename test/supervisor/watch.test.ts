@@ -64,6 +64,18 @@ test("a link that leads elsewhere, as mounted config maps do it", async () => {
   watch.stop();
 });
 
+test("a file in a directory that is made later", async () => {
+  const directory = join(mkdtempSync(join(root, "d-")), "later");
+  const file = join(directory, "policy.ts");
+  let count = 0;
+  const watch = new FileWatch(() => count++);
+  watch.files([file]);
+  mkdirSync(directory);
+  writeFileSync(file, "1");
+  await until("the poll", () => count === 1);
+  watch.stop();
+});
+
 test("files in several directories, and none that are no longer wanted", async () => {
   const one = watched("one.toml");
   const two = watched("two.ts");

@@ -121,6 +121,23 @@ describe("an orphan", () => {
   });
 });
 
+test("a good reload ends the pauses of a crash loop: a worker comes at once", async () => {
+  const { fairlead, url } = await stage.fairlead({ targets: [await stage.backend()] });
+  const pause = (): number => Number(/starts in (\d+) ms/.exec(fairlead.log.at(-1)?.msg ?? "")?.[1] ?? 0);
+  while (pause() < 1600) {
+    const ready = fairlead.log.filter(({ msg }) => msg === "Worker replaced").length;
+    const victim = await until("a worker", () => processesBelow(fairlead.pid)[1]);
+    process.kill(victim, "SIGKILL");
+    await until("what follows", () => pause() >= 1600 || fairlead.log.filter(({ msg }) => msg === "Worker replaced").length > ready);
+  }
+  const began = performance.now();
+  const from = fairlead.log.length;
+  fairlead.signal("SIGHUP");
+  await fairlead.line("the replacement", ({ msg }) => msg === "Worker replaced", from);
+  expect(performance.now() - began).toBeLessThan(1_200);
+  expect((await fetch(url)).status).toBe(200);
+}, 20_000);
+
 test("Ctrl-\\, which would end every process of the group, ends none", async () => {
   const { fairlead, url } = await stage.fairlead({ targets: [await stage.backend()], top: { workers: 2 } });
   const workers = workersOf(fairlead);
