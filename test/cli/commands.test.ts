@@ -8,7 +8,7 @@ import { Fairlead, type LogLine } from "../support/fairlead.ts";
 import { freePort } from "../support/ports.ts";
 import { configText, openStage } from "../support/stage.ts";
 import { until } from "../support/until.ts";
-import { ran } from "./ran.ts";
+import { FAIRLEAD, ran } from "./ran.ts";
 
 const stage = openStage();
 const EMPTY = stage.directory();
@@ -147,6 +147,23 @@ describe("running", () => {
     const { code, stdout, stderr } = await ran(["run"], directory);
     expect([code, stdout]).toEqual([1, ""]);
     expect(stderr).toMatch(/^fairlead: policy .*p\.ts ends the process that loads it \(exit code 0\)\n$/);
+  });
+
+  test("with too few open files is a warning, or where nothing would work one line and exit code 1", async () => {
+    const limited = (limit: number): string[] => ["/bin/sh", "-c", `ulimit -n ${limit}; exec "$0" "$@"`, FAIRLEAD];
+    const flags = ["--listen", "127.0.0.1:0", "--target", "127.0.0.1:9", "--workers", "1"];
+    const { code, stderr } = await ran(flags, EMPTY, limited(100));
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^fairlead: a process may open 100 files only, .*ulimit -n\)\n$/)]);
+    const child = Bun.spawn([...limited(1_000), ...flags], { cwd: EMPTY, stdio: ["ignore", "ignore", "pipe"] });
+    stage.atEnd(() => child.kill("SIGTERM"));
+    let log = "";
+    for await (const part of child.stderr) {
+      log += Buffer.from(part).toString();
+      if (log.includes("ready")) break;
+    }
+    expect(log).toMatch(/WARN .*the limit is 1000: clients beyond about \d+ will be refused/);
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(0);
   });
 
   test("--log-level wins over the file, over reloads too", async () => {

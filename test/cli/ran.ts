@@ -1,7 +1,8 @@
 /** Runs a command to its end. */
 import { join } from "node:path";
 
-const FAIRLEAD = process.env["FAIRLEAD_BINARY"] ?? join(import.meta.dir, "../../bin/fairlead");
+/** Another build of it can be put to the same tests. */
+export const FAIRLEAD = process.env["FAIRLEAD_BINARY"] ?? join(import.meta.dir, "../../bin/fairlead");
 
 export interface Ran {
   /** Exit code, or the name of the signal that ended it. */

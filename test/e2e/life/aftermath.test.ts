@@ -1,6 +1,6 @@
 /** One misfortune after another: what is left by the first must do for the next. */
 import { describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fairlead, processesBelow } from "../../support/fairlead.ts";
@@ -102,6 +102,47 @@ describe("a takeover", () => {
     await until("the orphan's end", () => !isAlive(orphan!));
     expect(await third.stop()).toBe(0);
   });
+});
+
+test("a unix socket keeps its name and its clients over an upgrade and a takeover, and goes at the end", async () => {
+  const socket = join(stage.directory(), "front.sock");
+  const toml = configText(1, { targets: [await stage.backend()] }).replace('"127.0.0.1:1"', `"unix:${socket}"`);
+  const first = await Fairlead.start(toml);
+  stage.atEnd(() => first.kill());
+  const status = async (): Promise<number> => (await fetch("http://a.test/", { unix: socket })).status;
+  expect(await status()).toBe(200);
+  first.signal("SIGUSR2");
+  await until("the upgrade", () => first.ended === 0);
+  expect(await status()).toBe(200);
+  const successor = first.log.findLast(({ msg }) => msg === "Fairlead is ready")!["pid"] as number;
+  process.kill(successor, "SIGKILL");
+  await until("its end", () => !isAlive(successor));
+  expect(await status()).toBe(200);
+  const last = await again(first);
+  await until("the orphans' end", () => workersOf(first).every((pid) => !isAlive(pid)));
+  expect(await status()).toBe(200);
+  expect(await last.stop()).toBe(0);
+  expect(existsSync(socket)).toBe(false);
+});
+
+test("SIGTERM to all processes at once, as service managers send it, lets requests end too", async () => {
+  let release = (): void => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const backend = await stage.backend(async (_request, connection) => {
+    await held;
+    connection.write(reply(200, "late"));
+  });
+  const { fairlead, port } = await stage.fairlead({ targets: [backend], top: { workers: 2 } });
+  const client = await stage.client(port);
+  client.request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+  await until("the request", () => backend.requests.length === 1);
+  for (const pid of processesBelow(fairlead.pid).toReversed()) process.kill(pid, "SIGTERM");
+  await fairlead.line("draining", ({ msg }) => msg === "Draining");
+  release();
+  expect((await client.finalReply()).text).toBe("late");
+  client.destroy();
+  await until("its end", () => fairlead.ended !== undefined);
+  expect(fairlead.ended).toBe(0);
 });
 
 describe("an orphan", () => {
