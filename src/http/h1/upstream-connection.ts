@@ -137,6 +137,9 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
     switch (this.phase) {
       case "head":
         this.readHead(chunk);
+        this.services.output.flush();
+        // All of it is used, unless a part of a head is kept for the next read.
+        if (this.partial === undefined) release(chunk);
         break;
       case "body":
         if (this.readBody(chunk, 0)) this.after(this.upstream.config.timeouts.body);
