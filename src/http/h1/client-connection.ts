@@ -44,8 +44,6 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private replyDone = false;
   private minor = 1;
   private keepAlive = true;
-  /** The client said that this is its last request. */
-  private asksClose = false;
   private upgrade = false;
   private expects = false;
   /** When the whole request must be over, in clock ms; 0: no limit. */
@@ -161,7 +159,6 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.replyDone = false;
     this.minor = head.minor;
     this.keepAlive = head.keepAlive;
-    this.asksClose = !this.keepAlive;
     this.requestId = undefined;
     this.view.show(buffer, head.parsedAt, buffer.length, config.limits);
     const whole = config.timeouts.request;
@@ -359,9 +356,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const { request } = this;
     this.view.clear();
     if (!this.keepAlive || !request.done) {
-      // A client that asked for the close and sent nothing more reads all that was written: no need to wait for its FIN.
-      if (this.asksClose && request.done && !request.hasWaiting) this.end();
-      else this.closeAfterReply();
+      this.closeAfterReply();
       return false;
     }
     // A client that does not read gets no further requests served.
