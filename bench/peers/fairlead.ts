@@ -21,7 +21,7 @@ export const fairlead: Peer = {
 name = "http"
 address = "127.0.0.1:${ports.http}"
 upstream = "backends"
-max_connections = 20000
+max_clients = 20000
 [[listeners]]
 name = "tcp"
 address = "127.0.0.1:${ports.tcp}"

@@ -7,7 +7,7 @@ import { POLICY_NAMES } from "../policies/registry.ts";
 import type { Path } from "./positions.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
-import type { HealthCheckConfig, ListenerConfig, PolicyConfig, RouteConfig, Snapshot, UpstreamConfig } from "./snapshot.ts";
+import type { HealthCheckConfig, ListenerConfig, OutlierConfig, PolicyConfig, RouteConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig } from "./snapshot.ts";
 import { formatAddress, parseAddress } from "./values.ts";
 
 /** Something wrong at a path of the config; load.ts finds its place in the file. */
@@ -26,6 +26,17 @@ export interface CompileOptions {
   readonly directory: string;
   /** Policies that exist beyond the built-in ones; for the library. */
   readonly policies?: readonly string[];
+  /** Signs sticky cookies where the config names no secret. */
+  readonly secret?: string;
+  /** Targets beyond the file's, by upstream: what registered itself or was started. */
+  readonly joined?: ReadonlyMap<string, readonly JoinedTarget[]>;
+}
+
+/** A target that is not in the file. */
+export interface JoinedTarget {
+  readonly address: string;
+  readonly weight?: number;
+  readonly zone?: string;
 }
 
 export type Compiled = { readonly ok: true; readonly snapshot: Snapshot; readonly plan: SlotPlan } | { readonly ok: false; readonly problems: readonly Problem[] };
@@ -55,15 +66,18 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   const problems: Problem[] = [];
   const long = expandShortForm(raw, problems);
   const listeners = long.listeners ?? [];
-  const upstreams = long.upstreams ?? [];
+  const upstreams = (long.upstreams ?? []).map((upstream) => withJoined(upstream, options.joined?.get(upstream.name) ?? []));
   checkListeners(listeners, long, problems);
   checkNames(upstreams, "upstream", problems);
   checkReferences(long, problems);
   const policies = upstreams.map((upstream, index) => policyOf(upstream, ["upstreams", index], options, problems));
-  for (const [index, upstream] of upstreams.entries()) checkTargets(upstream, index, problems);
+  for (const [index, upstream] of upstreams.entries()) {
+    checkTargets(upstream, index, problems);
+    checkUpstream(upstream, index, raw, problems);
+  }
   if (problems.length > 0) return { ok: false, problems };
 
-  const plan = options.slots.plan(upstreams.map(({ name, targets }) => ({ name, targets: targets.map(({ address }) => ({ name: address })) })));
+  const plan = options.slots.plan(upstreams.map(({ name, targets = [] }) => ({ name, targets: targets.map(({ address }) => ({ name: address })) })));
   if (plan === undefined) {
     const { targets, upstreams: groups } = options.slots.capacity;
     return { ok: false, problems: [{ path: ["upstreams"], about: "key", message: `more targets or upstreams than this process made room for (${targets} targets, ${groups} upstreams)`, hint: "stop and start Fairlead with this config" }] };
@@ -73,12 +87,12 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     generation: options.generation,
     workers,
     drainTimeout: raw.drain_timeout ?? 30_000,
-    maxConnections: raw.max_connections ?? 50_000,
-    ...(raw.admin === undefined ? {} : { admin: { address: raw.admin.address } }),
+    maxClients: raw.max_clients ?? 50_000,
+    ...(raw.admin === undefined ? {} : { admin: { address: raw.admin.address, ...(raw.admin.token === undefined ? {} : { token: raw.admin.token }) } }),
     log: { level: raw.log?.level ?? "info", access: raw.log?.access ?? false },
     listeners: listeners.map((listener, index) => listenerOf(listener, index, raw)),
     routes: (long.routes ?? []).map(routeOf),
-    upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, policies[index]!, plan, long.healthPaths)),
+    upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
   };
   return { ok: true, snapshot, plan };
 }
@@ -154,12 +168,41 @@ function checkReferences(long: LongForm, problems: Problem[]): void {
   for (const [index, route] of (long.routes ?? []).entries()) check("routes", index, route.upstream);
 }
 
+function withJoined(upstream: RawUpstream, joined: readonly JoinedTarget[]): RawUpstream {
+  if (joined.length === 0) return upstream;
+  const own = upstream.targets ?? [];
+  const known = new Set(own.map(({ address }) => address));
+  return { ...upstream, targets: [...own, ...joined.filter(({ address }) => !known.has(address))] };
+}
+
 function checkTargets(upstream: RawUpstream, index: number, problems: Problem[]): void {
-  const seen = new Set<string>();
-  for (const [at, { address }] of upstream.targets.entries()) {
-    if (seen.has(address)) problems.push({ path: ["upstreams", index, "targets", at, "address"], about: "value", message: `${address} is in upstream "${upstream.name}" already`, hint: "give it a weight instead of naming it twice" });
-    seen.add(address);
+  const { targets = [], supervised, heartbeat } = upstream;
+  if (targets.length === 0 && supervised === undefined && heartbeat?.register === undefined && heartbeat === undefined) {
+    const empty = upstream.targets !== undefined;
+    problems.push({ path: empty ? ["upstreams", index, "targets"] : ["upstreams", index], about: empty ? "value" : "key", message: empty ? "an upstream needs at least one target" : `[[upstreams]] needs "targets"`, hint: "add [[upstreams.targets]], [upstreams.supervised] or [upstreams.heartbeat]" });
   }
+  const seen = new Set<string>();
+  for (const [at, { address, backup, priority }] of targets.entries()) {
+    const path = ["upstreams", index, "targets", at];
+    if (seen.has(address)) problems.push({ path: [...path, "address"], about: "value", message: `${address} is in upstream "${upstream.name}" already`, hint: "give it a weight instead of naming it twice" });
+    seen.add(address);
+    if (backup === true && priority === 0) problems.push({ path: [...path, "backup"], about: "key", message: "a backup is not of priority 0", hint: "leave one of the two out" });
+  }
+}
+
+/** What needs another key to mean something. */
+function checkUpstream(upstream: RawUpstream, index: number, raw: RawConfig, problems: Problem[]): void {
+  const { health_check: check, sticky, policy } = upstream;
+  const at = ["upstreams", index];
+  const needs = (key: string, message: string, hint: string): void => void problems.push({ path: [...at, key], about: "key", message, hint });
+  if (upstream.prefer_zone === true && raw.zone === undefined) needs("prefer_zone", "it is not said in which zone this instance runs", 'add zone = "…" at the top of the file');
+  if (upstream.bounded_load !== undefined && policy !== "hash" && policy !== "ip-hash") needs("bounded_load", 'bounded_load goes with policy = "hash" or "ip-hash"', 'set the policy, or leave it out');
+  if (upstream.hash_method !== undefined && policy !== "hash" && policy !== "ip-hash") needs("hash_method", 'hash_method goes with policy = "hash" or "ip-hash"', 'set the policy, or leave it out');
+  if (policy === "ip-hash" && upstream.hash_key !== undefined && upstream.hash_key.kind !== "client-ip") needs("hash_key", "ip-hash goes by the client's address", 'set policy = "hash"');
+  if (sticky?.same_site === "none" && sticky.secure !== true) problems.push({ path: [...at, "sticky", "same_site"], about: "key", message: 'browsers drop a cookie with SameSite=None that is not secure', hint: "add secure = true" });
+  if (upstream.heartbeat !== undefined && raw.admin?.token === undefined) needs("heartbeat", "heartbeats come in on the admin address and need its token", 'add [admin] with address and token');
+  if (check?.type === "command" && check.command === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "a command check needs its command", hint: 'add command = ["program", "argument"]' });
+  if (check?.type === "agent" && check.port === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "an agent answers on a port of its own", hint: "add port = …" });
 }
 
 function policyOf(upstream: RawUpstream, at: Path, options: CompileOptions, problems: Problem[]): PolicyConfig {
@@ -194,7 +237,8 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig): Listene
     ...(raw.upstream === undefined ? {} : { upstream: raw.upstream }),
     ...(raw.health_path === undefined ? {} : { healthPath: raw.health_path }),
     tcpUnavailable: raw.tcp_unavailable ?? "close",
-    maxConnections: raw.max_connections ?? 10_000,
+    maxClients: raw.max_clients ?? 10_000,
+    maxClientsPerIp: raw.max_clients_per_ip ?? 0,
     underscoreNames: raw.underscore_names ?? "reject",
     timeouts: {
       clientHeader: timeouts.client_header,
@@ -224,24 +268,133 @@ function routeOf(raw: NonNullable<RawConfig["routes"]>[number]): RouteConfig {
   };
 }
 
-function upstreamOf(raw: RawUpstream, policy: PolicyConfig, plan: SlotPlan, healthPaths: ReadonlyMap<string, string> | undefined): UpstreamConfig {
+interface UpstreamContext {
+  readonly policy: PolicyConfig;
+  readonly plan: SlotPlan;
+  readonly healthPaths: ReadonlyMap<string, string> | undefined;
+  readonly zone: string | undefined;
+  readonly directory: string;
+  readonly secret: string | undefined;
+}
+
+/** With so few targets a share of them says little: one that is down and one that restarts would be panic. */
+const PANIC_MIN_TARGETS = 4;
+
+function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig {
+  const { policy, plan, healthPaths } = context;
+  const { targets = [] } = raw;
   const timeouts = inherit(DEFAULTS.upstreamTimeouts, raw.timeouts);
   const limits = inherit(DEFAULTS.upstreamLimits, raw.limits);
-  const { host_header: host = "client" } = raw;
+  const { host_header: host = "client", retry_on: retryOn = ["connect-failure", "reset", "timeout"], circuit_breaker: breaker, supervised } = raw;
   return {
     name: raw.name,
     slot: plan.upstream(raw.name),
     policy,
+    hash: { key: raw.hash_key ?? { kind: "client-ip" }, method: raw.hash_method ?? "ketama", boundedLoad: raw.bounded_load ?? 0 },
+    ...(raw.sticky === undefined ? {} : { sticky: stickyOf(raw.sticky, context.secret) }),
     hostHeader: host === "client" || host === "target" ? { kind: host } : { kind: "fixed", value: host },
     timeouts,
     poolSize: raw.pool_size ?? 256,
-    retries: raw.retries ?? 1,
+    retry: {
+      retries: raw.retries ?? 1,
+      onConnectFailure: retryOn.includes("connect-failure"),
+      onReset: retryOn.includes("reset"),
+      onTimeout: retryOn.includes("timeout"),
+      statuses: retryOn.filter((what) => typeof what === "number"),
+      backoff: raw.retry_backoff ?? 25,
+      backoffMax: raw.retry_backoff_max ?? 250,
+      buffer: raw.retry_buffer ?? 64 * 1024,
+      budget: raw.retry_budget ?? 20,
+      budgetMin: raw.retry_budget_min ?? 3,
+    },
+    queue: { size: raw.queue_size ?? 1024, timeout: raw.queue_timeout ?? 15_000 },
+    ...(raw.hedge === undefined ? {} : { hedge: { percentile: raw.hedge.percentile ?? 95, minDelay: raw.hedge.min_delay ?? 2 } }),
+    ...(breaker === undefined
+      ? {}
+      : { circuitBreaker: { failureRate: breaker.failure_rate ?? 50, minRequests: breaker.min_requests ?? 20, window: breaker.window ?? 10_000, openFor: breaker.open_for ?? 5_000, probes: breaker.probes ?? 3 } }),
     limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count },
     ...(raw.health_check === undefined ? {} : { healthCheck: healthCheckOf(raw.health_check, healthPaths !== undefined) }),
-    targets: raw.targets.map(({ address, weight }) => {
-      const path = healthPaths?.get(address);
-      return { address: parseAddress(address, false)!, name: address, weight: weight ?? 1, slot: plan.target(raw.name, address), ...(path === undefined ? {} : { healthPath: path }) };
-    }),
+    outliers: outliersOf(raw.outlier_detection),
+    panicThreshold: raw.panic_threshold ?? (targets.length >= PANIC_MIN_TARGETS && healthPaths === undefined ? 50 : 0),
+    overprovisioning: raw.overprovisioning ?? 1.4,
+    slowStart: raw.slow_start ?? 0,
+    drainTimeout: raw.drain_timeout ?? 30_000,
+    ...(raw.heartbeat === undefined ? {} : { heartbeat: { ttl: raw.heartbeat.ttl ?? 15_000, register: raw.heartbeat.register ?? true } }),
+    ...(supervised === undefined
+      ? {}
+      : {
+          supervised: {
+            command: supervised.command,
+            instances: supervised.instances ?? 1,
+            directory: resolve(context.directory, supervised.directory ?? "."),
+            environment: supervised.environment ?? {},
+            port: supervised.port ?? 0,
+            replaceAfter: supervised.replace_after ?? 30_000,
+            maxRestarts: supervised.max_restarts ?? 10,
+            restartWindow: supervised.restart_window ?? 600_000,
+            backoff: supervised.backoff ?? 100,
+            backoffMax: supervised.backoff_max ?? 30_000,
+            stopTimeout: supervised.stop_timeout ?? 10_000,
+          },
+        }),
+    targets: targetsOf(raw, context),
+  };
+}
+
+/** Tiers are priorities, and within each those of our own zone before the others; numbered without gaps. */
+function targetsOf(raw: RawUpstream, { plan, healthPaths, zone }: UpstreamContext): TargetConfig[] {
+  const targets = raw.targets ?? [];
+  const rankOf = ({ priority, backup, zone: its }: (typeof targets)[number]): number => (priority ?? (backup === true ? 1 : 0)) * 2 + (raw.prefer_zone === true && its !== zone ? 1 : 0);
+  const ranks = [...new Set(targets.map(rankOf))].toSorted((a, b) => a - b);
+  const tiers = new Map(ranks.map((rank, tier) => [rank, tier]));
+  return targets.map((target) => {
+    const { address, weight } = target;
+    const path = healthPaths?.get(address);
+    return {
+      address: parseAddress(address, false)!,
+      name: address,
+      weight: weight ?? 1,
+      slot: plan.target(raw.name, address),
+      zone: target.zone ?? "",
+      tier: tiers.get(rankOf(target))!,
+      maxConnections: target.max_connections ?? raw.max_connections ?? 0,
+      maxRequests: target.max_requests ?? raw.max_requests ?? 0,
+      drain: target.drain ?? false,
+      ...(path === undefined ? {} : { healthPath: path }),
+    };
+  });
+}
+
+function stickyOf(raw: NonNullable<RawUpstream["sticky"]>, secret: string | undefined): StickyConfig {
+  return {
+    cookie: raw.cookie ?? "fairlead",
+    path: raw.path ?? "/",
+    ...(raw.domain === undefined ? {} : { domain: raw.domain }),
+    maxAge: Math.ceil((raw.max_age ?? 0) / 1000),
+    secure: raw.secure ?? false,
+    httpOnly: raw.http_only ?? true,
+    sameSite: raw.same_site ?? "lax",
+    secret: raw.secret ?? secret ?? "",
+    whileDraining: raw.while_draining ?? "stay",
+  };
+}
+
+/** Without its table only what says that a target cannot be reached counts; false: nothing. */
+function outliersOf(raw: RawUpstream["outlier_detection"]): OutlierConfig {
+  const table = raw === false || raw === undefined ? {} : raw;
+  const off = raw === false;
+  const full = raw !== undefined && raw !== false;
+  return {
+    consecutive5xx: table.consecutive_5xx ?? (full ? 5 : 0),
+    consecutiveGateway: off ? 0 : (table.consecutive_gateway ?? 5),
+    consecutiveLocal: off ? 0 : (table.consecutive_local ?? 5),
+    successRateFactor: table.success_rate_factor ?? (full ? 1.9 : 0),
+    successRateMinTargets: table.success_rate_min_targets ?? 5,
+    successRateMinRequests: table.success_rate_min_requests ?? 100,
+    interval: table.interval ?? 10_000,
+    baseEjection: table.base_ejection ?? 30_000,
+    maxEjection: table.max_ejection ?? 300_000,
+    maxEjected: table.max_ejected ?? 10,
   };
 }
 
@@ -261,5 +414,8 @@ function healthCheckOf(raw: NonNullable<RawUpstream["health_check"]>, short: boo
     statuses: raw.statuses ?? [],
     ...(raw.body_contains === undefined ? {} : { bodyContains: raw.body_contains }),
     ...(raw.port === undefined ? {} : { port: raw.port }),
+    service: raw.service ?? "",
+    command: raw.command ?? [],
+    ...(raw.send === undefined ? {} : { send: raw.send }),
   };
 }

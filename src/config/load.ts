@@ -3,13 +3,14 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { TomlError, parse } from "smol-toml";
 import type { z } from "zod";
-import { compile, nearest, type Problem } from "./compile.ts";
+import { compile, nearest, type JoinedTarget, type Problem } from "./compile.ts";
 import type { Diagnostic, Place } from "./diagnostics.ts";
 import { Positions } from "./positions.ts";
 import { configSchema, knownKeys } from "./schema.ts";
 import type { SlotAllocator } from "./slots.ts";
 import type { Snapshot } from "./snapshot.ts";
 
+export type { JoinedTarget } from "./compile.ts";
 export { diagnosticLine, formatDiagnostics, type Diagnostic } from "./diagnostics.ts";
 export { SlotAllocator } from "./slots.ts";
 
@@ -19,6 +20,10 @@ export interface LoadOptions {
   readonly generation: number;
   /** Policies that exist beyond the built-in ones; for the library. */
   readonly policies?: readonly string[];
+  /** Signs sticky cookies where the config names no secret. */
+  readonly secret?: string;
+  /** Targets beyond the file's, by upstream. */
+  readonly joined?: ReadonlyMap<string, readonly JoinedTarget[]>;
 }
 
 export type Loaded =
@@ -129,7 +134,7 @@ function standIn(root: unknown, path: readonly PropertyKey[]): void {
 function warningsOf(snapshot: Snapshot): string[] {
   const used = new Set([...snapshot.listeners.map(({ upstream }) => upstream), ...snapshot.routes.map(({ upstream }) => upstream)]);
   const warnings = snapshot.upstreams.filter(({ name }) => !used.has(name)).map(({ name }) => `upstream "${name}" is used by no listener and no route`);
-  for (const { name, targets } of snapshot.upstreams) if (targets.every(({ weight }) => weight === 0)) warnings.push(`every target of upstream "${name}" has weight 0: all requests get 503`);
+  for (const { name, targets } of snapshot.upstreams) if (targets.length > 0 && targets.every(({ weight }) => weight === 0)) warnings.push(`every target of upstream "${name}" has weight 0: all requests get 503`);
   return warnings;
 }
 

@@ -3,7 +3,7 @@
  * and so are the defaults: what is not written here does not exist.
  */
 import { z } from "zod";
-import { isBlock, parseAddress, parseDuration, parseSize } from "./values.ts";
+import { isBlock, parseAddress, parseDuration, parseHashKey, parsePercent, parseSize } from "./values.ts";
 
 /** Defaults as people write them, for the JSON Schema; kept apart from zod's own so that tables can inherit. */
 const written = new WeakMap<z.core.$ZodType, unknown>();
@@ -34,6 +34,7 @@ const optionalDuration = parsed(parseDuration, 'a duration, as "250ms", "5s", "1
 const duration = parsed((text) => parseDuration(text) || undefined, 'a duration above zero, as "250ms", "5s" or "1m"', DURATION);
 const size = z.union([parsed(parseSize, 'a size, as "64KiB", "1MiB" or "off"', SIZE), z.number().int().min(0)]);
 const someSize = z.union([parsed((text) => parseSize(text) || undefined, 'a size above zero, as "64KiB" or "1MiB"', SIZE), z.number().int().min(1)]);
+const percent = z.union([parsed(parsePercent, 'a percentage, as "50%" or "off"', String.raw`^(off|\d+(\.\d+)?\s?%?)$`), z.number().min(0).max(100)]);
 const listenAddress = parsed((text) => parseAddress(text, true), 'an address, as "0.0.0.0:8080", ":8080", "[::]:8080" or "unix:/run/x.sock"');
 const targetAddress = z.string().refine((text) => parseAddress(text, false) !== undefined && !text.startsWith(":"), {
   error: (issue) => `"${String(issue.input)}" is not an address, as "127.0.0.1:9001", "host:80", "[::1]:9001" or "unix:/run/x.sock"`,
@@ -49,13 +50,13 @@ export const DEFAULTS: {
   readonly timeouts: Record<"client_header" | "client_body" | "client_idle" | "request" | "tunnel_idle", number>;
   readonly limits: Record<"header_bytes" | "header_count" | "request_line_bytes" | "body_bytes", number>;
   readonly forwarding: { x_forwarded: boolean; forwarded: boolean; via: boolean; request_id: "off" | "missing" | "always"; trusted_proxies: readonly string[] };
-  readonly upstreamTimeouts: Record<"connect" | "response" | "body" | "idle", number>;
+  readonly upstreamTimeouts: Record<"connect" | "response" | "attempt" | "body" | "idle", number>;
   readonly upstreamLimits: Record<"header_bytes" | "header_count", number>;
 } = {
   timeouts: { client_header: 10_000, client_body: 30_000, client_idle: 60_000, request: 0, tunnel_idle: 3_600_000 },
   limits: { header_bytes: 32 * 1024, header_count: 100, request_line_bytes: 8 * 1024, body_bytes: 0 },
   forwarding: { x_forwarded: true, forwarded: false, via: true, request_id: "off", trusted_proxies: [] },
-  upstreamTimeouts: { connect: 5_000, response: 60_000, body: 30_000, idle: 30_000 },
+  upstreamTimeouts: { connect: 5_000, response: 60_000, attempt: 0, body: 30_000, idle: 30_000 },
   upstreamLimits: { header_bytes: 64 * 1024, header_count: 200 },
 };
 
@@ -93,7 +94,8 @@ const listener = z.strictObject({
   upstream: key(z.string(), "Where goes what matches no route; without one that is answered 404."),
   health_path: key(path, "Answered 200 here, without an upstream; 503 while draining."),
   tcp_unavailable: key(z.enum(["close", "http-503"]), "What a tcp client is told when no target is usable.", "close"),
-  max_connections: key(whole(1, 10_000_000), "Client connections of this listener over all workers.", 10_000),
+  max_clients: key(whole(1, 10_000_000), "Client connections of this listener over all workers; more are told 503.", 10_000),
+  max_clients_per_ip: key(whole(0, 10_000_000), "Client connections of one address on this listener over all workers; 0: no limit.", 0),
   underscore_names: key(z.enum(["allow", "drop", "reject"]), "Header names with an underscore: pass on, leave out, or answer 400.", "reject"),
   timeouts: key(timeouts, "Timeouts of this listener; what is absent is as in the top-level [timeouts]."),
   limits: key(limits, "Limits of this listener; what is absent is as in the top-level [limits]."),
@@ -109,7 +111,7 @@ const route = z.strictObject({
 });
 
 const healthCheck = z.strictObject({
-  type: key(z.enum(["http", "tcp"]), "http asks for a path; tcp only connects.", "http"),
+  type: key(z.enum(["http", "tcp", "grpc", "command", "agent"]), "http asks for a path; tcp only connects; grpc asks grpc.health.v1; command runs a program; agent reads a line of HAProxy's agent-check.", "http"),
   interval: key(duration, "Between two checks of a target, ± 10 %.", "5s"),
   timeout: key(duration, "A check that takes longer has failed.", "2s"),
   rise: key(whole(1, 100), "Successes in a row that bring a target back.", 2),
@@ -122,11 +124,77 @@ const healthCheck = z.strictObject({
   statuses: key(z.array(whole(100, 599)), "Statuses that pass; absent: every 2xx and 3xx."),
   body_contains: key(z.string().min(1), "Text that the first 64 KiB of the body must contain."),
   port: key(whole(1, 65_535), "Another port to check than the one that is balanced to."),
+  service: key(z.string(), "grpc: the service that is asked for; absent: the server as a whole."),
+  command: key(z.array(z.string().min(1)).min(1), "command: program and arguments; exit code 0 passes. FAIRLEAD_HOST, FAIRLEAD_PORT and FAIRLEAD_TARGET are in its environment."),
+  send: key(z.string(), "agent: text to send before the line is read."),
 });
 
 const target = z.strictObject({
   address: targetAddress.meta({ description: "host:port, [v6]:port or unix:/path" }),
   weight: key(whole(0, 1000), "Its share; 0: none.", 1),
+  backup: key(z.boolean(), "Used when too few of the others are healthy: the same as priority = 1.", false),
+  priority: key(whole(0, 5), "Its tier: those of 0 are used first, then those of 1, …", 0),
+  zone: key(name, "Where it runs; see prefer_zone."),
+  max_connections: key(whole(0, 1_000_000), "Open connections to it over all workers; 0: no limit; absent: the upstream's."),
+  max_requests: key(whole(0, 1_000_000), "Open requests to it over all workers; 0: no limit; absent: the upstream's."),
+  drain: key(z.boolean(), "No new requests; sticky clients may finish.", false),
+});
+
+const sticky = z.strictObject({
+  cookie: key(z.string().regex(token, { error: "a cookie's name is a token: no spaces, no separators" }), "The cookie's name.", "fairlead"),
+  path: key(path, "Its Path.", "/"),
+  domain: key(z.string().regex(/^[A-Za-z0-9.-]+$/, { error: "a domain is a host name" }), "Its Domain; absent: the host that was asked."),
+  max_age: key(optionalDuration, "Its Max-Age, in whole seconds; off: until the browser closes.", "off"),
+  secure: key(z.boolean(), "Sent over TLS only.", false),
+  http_only: key(z.boolean(), "Hidden from scripts.", true),
+  same_site: key(z.enum(["strict", "lax", "none"]), "Its SameSite; none needs secure.", "lax"),
+  secret: key(z.string().min(16, { error: "a secret has at least 16 characters" }), "Signs the cookie; the same on every node of a fleet. Absent: made once and kept by this machine."),
+  while_draining: key(z.enum(["stay", "move"]), "Clients of a draining target stay until its deadline, or move at once.", "stay"),
+});
+
+const outlierDetection = z.strictObject({
+  consecutive_5xx: key(whole(0, 1000), "Statuses 500 to 599 and failures in a row that eject a target; 0: off.", "5 (off without this table)"),
+  consecutive_gateway: key(whole(0, 1000), "Statuses 502, 503 and 504 and failures in a row; 0: off.", 5),
+  consecutive_local: key(whole(0, 1000), "Failed connects, resets and timeouts in a row; 0: off.", 5),
+  success_rate_factor: key(z.number().min(0).max(10), "Ejects below mean − factor × standard deviation of all targets' success rates; 0: off.", "1.9 (off without this table)"),
+  success_rate_min_targets: key(whole(2, 10_000), "Targets with enough requests that it takes.", 5),
+  success_rate_min_requests: key(whole(1, 1_000_000), "Requests in an interval that are enough.", 100),
+  interval: key(duration, "Between two looks at success rates, and before an ejection is forgotten.", "10s"),
+  base_ejection: key(duration, "The first ejection's time; the n-th takes n times as long.", "30s"),
+  max_ejection: key(duration, "The longest ejection.", "300s"),
+  max_ejected: key(percent, "Of an upstream's targets; one may be ejected in any case, the last one never.", "10%"),
+});
+
+const circuitBreaker = z.strictObject({
+  failure_rate: key(percent, "Of the requests in a window: opens the circuit.", "50%"),
+  min_requests: key(whole(1, 1_000_000), "A window with fewer requests opens nothing.", 20),
+  window: key(duration, "Over which failures are counted.", "10s"),
+  open_for: key(duration, "Requests are answered 503 for this long; then some are let through.", "5s"),
+  probes: key(whole(1, 1000), "So many must succeed to close it again.", 3),
+});
+
+const hedge = z.strictObject({
+  percentile: key(z.number().min(50).max(99.9), "Sent when an idempotent request takes longer than so many percent of this upstream's.", 95),
+  min_delay: key(duration, "Never sooner than this.", "2ms"),
+});
+
+const heartbeat = z.strictObject({
+  ttl: key(duration, "How long a beat is good for when it does not say.", "15s"),
+  register: key(z.boolean(), "Back ends that are not in this file may join by beating.", true),
+});
+
+const supervised = z.strictObject({
+  command: z.array(z.string().min(1)).min(1, { error: "a command needs a program" }).meta({ description: "Program and arguments; its port is in PORT." }),
+  instances: key(whole(1, 256), "How many of it.", 1),
+  directory: key(z.string().min(1), "Where it runs, relative to this file.", "."),
+  environment: key(z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()), "Added to its environment."),
+  port: key(whole(0, 65_535), "First port that is handed out; 0: any free ones.", 0),
+  replace_after: key(optionalDuration, "Replaced when unhealthy for this long.", "30s"),
+  max_restarts: key(whole(1, 10_000), "Restarts of one instance within restart_window; then it is left alone.", 10),
+  restart_window: key(duration, "See max_restarts.", "10m"),
+  backoff: key(duration, "Before a restart; doubles each time.", "100ms"),
+  backoff_max: key(duration, "The longest pause before a restart.", "30s"),
+  stop_timeout: key(duration, "From SIGTERM to SIGKILL.", "10s"),
 });
 
 const upstreamLimits = z.strictObject({
@@ -137,6 +205,7 @@ const upstreamLimits = z.strictObject({
 const upstreamTimeouts = z.strictObject({
   connect: key(duration, "To connect to a target; then the next one, else 504.", "5s"),
   response: key(optionalDuration, "From a request's last byte to the reply's first; then 504.", "60s"),
+  attempt: key(optionalDuration, "The same for one attempt: then an idempotent request is tried on another target.", "off"),
   body: key(optionalDuration, "Between two reads of a reply's body, and between two writes of a request that the target does not read.", "30s"),
   idle: key(duration, "A pooled connection without a request; keep it below the target's own.", "30s"),
 });
@@ -145,13 +214,37 @@ const upstream = z.strictObject({
   name: name.meta({ description: "How listeners and routes call it." }),
   policy: key(z.string(), 'A built-in policy, or a file of your own ("./my-policy.ts").', "round-robin"),
   policy_timeout: key(duration, "How long a policy of your own may take; then round robin decides.", "1s"),
+  hash_key: key(parsed(parseHashKey, '"client-ip", "uri", "path", "header:NAME", "cookie:NAME" or "query:NAME"'), "What policy hash goes by.", "client-ip"),
+  hash_method: key(z.enum(["ketama", "maglev", "rendezvous"]), "How hash and ip-hash choose, so that few clients move when targets come and go.", "ketama"),
+  bounded_load: key(z.union([z.number().min(1.01).max(100), z.literal(0)]), "With hash and ip-hash: no target gets more than this many times its share of the open requests; 0: no bound.", 0),
+  sticky: key(sticky, "Clients stay with a target, by a signed cookie; absent: they do not."),
+  prefer_zone: key(z.boolean(), "Use the targets of this instance's zone first, as long as enough of them are healthy.", false),
+  overprovisioning: key(z.number().min(1).max(10), "A tier takes this many times its healthy share; what is left spills over to the next one.", 1.4),
+  panic_threshold: key(percent, "When fewer of a tier's targets are healthy, all are used; none healthy is 503 all the same.", "50%, with fewer than 4 targets off"),
+  slow_start: key(optionalDuration, "How long a target that comes back takes from a tenth of its weight to all of it.", "off"),
+  drain_timeout: key(duration, "How long a draining target may keep what is open, and its sticky clients.", "30s"),
   host_header: key(z.string().min(1), 'The Host that targets see: "client", "target" (its address) or a fixed text.', "client"),
   pool_size: key(whole(0, 100_000), "Idle connections kept for each target and worker.", 256),
-  retries: key(whole(0, 10), "Further attempts after the first; 0: none.", 1),
+  retries: key(whole(0, 10), "Further attempts after the first; 0: none. Requests that may have had an effect are never sent twice.", 1),
+  retry_on: key(z.array(z.union([z.enum(["connect-failure", "reset", "timeout"]), whole(400, 599)])), "What is tried again: connects that fail, connections that end before a reply, no reply in timeouts.attempt, statuses.", ["connect-failure", "reset", "timeout"]),
+  retry_backoff: key(optionalDuration, "Before another attempt: at random from 0 to this, doubled with each; a target that refused is left at once.", "25ms"),
+  retry_backoff_max: key(duration, "The longest of those pauses.", "250ms"),
+  retry_buffer: key(size, "So much of a request's body is kept to be sent once more.", "64KiB"),
+  retry_budget: key(percent, "So many of the open requests may be retries and hedges at a time.", "20%"),
+  retry_budget_min: key(whole(0, 10_000), "So many may be at any rate.", 3),
+  hedge: key(hedge, "Send slow idempotent requests to a second target too, and take the first answer; absent: never."),
+  max_connections: key(whole(0, 1_000_000), "Open connections to each target over all workers; 0: no limit.", 0),
+  max_requests: key(whole(0, 1_000_000), "Open requests to each target over all workers; 0: no limit.", 0),
+  queue_size: key(whole(0, 1_000_000), "Requests that may wait while all targets are full; more are told 503.", 1024),
+  queue_timeout: key(duration, "How long they wait; then 503.", "15s"),
+  circuit_breaker: key(circuitBreaker, "Answers 503 while too many requests fail; absent: never."),
   timeouts: key(upstreamTimeouts, "Timeouts towards targets."),
   limits: key(upstreamLimits, "Limits on replies."),
   health_check: key(healthCheck, "How targets are watched; absent: they are not."),
-  targets: z.array(target).min(1, { error: "an upstream needs at least one target" }).meta({ description: "The addresses that it balances over." }),
+  outlier_detection: key(z.union([outlierDetection, z.literal(false)]), "Takes targets out that fail real requests; absent: in a mild form; false: never."),
+  heartbeat: key(heartbeat, "Back ends report themselves on the admin address; absent: they cannot."),
+  supervised: key(supervised, "Back ends that Fairlead starts, watches and replaces."),
+  targets: key(z.array(target), "The addresses that it balances over."),
 });
 
 const shortTarget = z.strictObject({
@@ -164,7 +257,8 @@ export const configSchema = z
   .strictObject({
     workers: key(z.union([z.literal("auto"), whole(1, 256)]), "Data-plane processes; auto: one a core.", "auto"),
     drain_timeout: key(duration, "How long open requests may go on when Fairlead stops.", "30s"),
-    max_connections: key(whole(1, 10_000_000), "Client connections over all listeners.", 50_000),
+    max_clients: key(whole(1, 10_000_000), "Client connections over all listeners.", 50_000),
+    zone: key(name, "Where this instance runs: upstreams with prefer_zone use the targets of that zone first."),
     log: key(
       z.strictObject({
         level: key(z.enum(["debug", "info", "warn", "error"]), "The least that is logged.", "info"),
@@ -172,7 +266,13 @@ export const configSchema = z
       }),
       "What is logged.",
     ),
-    admin: key(z.strictObject({ address: listenAddress.meta({ description: "Where the admin API listens." }) }), "The admin API; absent: off."),
+    admin: key(
+      z.strictObject({
+        address: listenAddress.meta({ description: "Where the admin API listens." }),
+        token: key(z.string().min(8, { error: "a token has at least 8 characters" }), "Who changes something, heartbeats too, shows this as Authorization: Bearer; absent: nothing can be changed."),
+      }),
+      "The admin API; absent: off.",
+    ),
     timeouts: key(timeouts, "Defaults for every listener."),
     limits: key(limits, "Defaults for every listener."),
     forwarding: key(forwarding, "Defaults for every listener."),

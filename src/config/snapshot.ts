@@ -23,13 +23,19 @@ export interface Snapshot {
   /** How long open exchanges may go on after a stop was asked for. */
   readonly drainTimeout: Milliseconds;
   /** Client connections over all listeners and workers. */
-  readonly maxConnections: number;
-  readonly admin?: { readonly address: Address };
+  readonly maxClients: number;
+  readonly admin?: AdminConfig;
   readonly log: LogConfig;
   readonly listeners: readonly ListenerConfig[];
   /** First match wins, in file order. */
   readonly routes: readonly RouteConfig[];
   readonly upstreams: readonly UpstreamConfig[];
+}
+
+export interface AdminConfig {
+  readonly address: Address;
+  /** What whoever changes something must show (`Authorization: Bearer …`); undefined: nothing can be changed. */
+  readonly token?: string;
 }
 
 export interface LogConfig {
@@ -49,7 +55,9 @@ export interface ListenerConfig {
   /** What a tcp client is told when no target is usable. */
   readonly tcpUnavailable: "close" | "http-503";
   /** Client connections on this listener over all workers. */
-  readonly maxConnections: number;
+  readonly maxClients: number;
+  /** Client connections of one client address on this listener over all workers; 0: no limit. */
+  readonly maxClientsPerIp: number;
   readonly timeouts: ListenerTimeouts;
   readonly limits: ListenerLimits;
   readonly forwarding: ForwardingConfig;
@@ -108,20 +116,156 @@ export interface RouteConfig {
 
 export interface UpstreamConfig {
   readonly name: string;
-  /** Index of this upstream's shared cursor in the scoreboard; kept over reloads. */
+  /** Index of this upstream's shared words in the scoreboard; kept over reloads. */
   readonly slot: number;
   readonly policy: PolicyConfig;
+  /** What `request.key` is, and what the hash policies go by. */
+  readonly hash: HashConfig;
+  readonly sticky?: StickyConfig;
   /** The Host header that targets see: the client's, the target's address, or a fixed text. */
   readonly hostHeader: { readonly kind: "client" } | { readonly kind: "target" } | { readonly kind: "fixed"; readonly value: string };
   readonly timeouts: UpstreamTimeouts;
   /** Idle connections kept for each target and worker. */
   readonly poolSize: number;
-  /** Further attempts after the first, each on another target if one is there. */
-  readonly retries: number;
+  readonly retry: RetryConfig;
+  readonly queue: QueueConfig;
+  readonly hedge?: HedgeConfig;
+  readonly circuitBreaker?: CircuitBreakerConfig;
   /** Limits on a reply's head: more is 502. */
   readonly limits: { readonly headerBytes: Bytes; readonly headerCount: number };
   readonly healthCheck?: HealthCheckConfig;
+  readonly outliers: OutlierConfig;
+  /** Percent of a tier's targets that must be healthy; below it all are used; 0: never. */
+  readonly panicThreshold: number;
+  /** A tier takes this many times its healthy share of the traffic, at most all of it. */
+  readonly overprovisioning: number;
+  /** How long a target that comes back takes to reach its whole weight; 0: at once. */
+  readonly slowStart: Milliseconds;
+  /** How long a draining target may keep what is open, and its sticky clients. */
+  readonly drainTimeout: Milliseconds;
+  readonly heartbeat?: HeartbeatConfig;
+  readonly supervised?: SupervisedConfig;
   readonly targets: readonly TargetConfig[];
+}
+
+/** What of a request is hashed. */
+export type HashKey =
+  | { readonly kind: "client-ip" | "uri" | "path" }
+  | { readonly kind: "header" | "cookie" | "query"; readonly name: string };
+
+export interface HashConfig {
+  readonly key: HashKey;
+  readonly method: "ketama" | "maglev" | "rendezvous";
+  /** No target gets more than this many times its share of the open requests; 0: no bound. */
+  readonly boundedLoad: number;
+}
+
+export interface StickyConfig {
+  readonly cookie: string;
+  readonly path: string;
+  readonly domain?: string;
+  /** Seconds; 0: until the browser closes. */
+  readonly maxAge: number;
+  readonly secure: boolean;
+  readonly httpOnly: boolean;
+  readonly sameSite: "strict" | "lax" | "none";
+  /** Key of the signature; the same on every node of a fleet. */
+  readonly secret: string;
+  /** Clients of a draining target stay until its deadline, or move at once. */
+  readonly whileDraining: "stay" | "move";
+}
+
+export interface RetryConfig {
+  /** Further attempts after the first, each on another target if one is there. */
+  readonly retries: number;
+  /** A connect that failed. */
+  readonly onConnectFailure: boolean;
+  /** A connection that closed or was reset before a reply. */
+  readonly onReset: boolean;
+  /** No reply within the attempt's time. */
+  readonly onTimeout: boolean;
+  readonly statuses: readonly number[];
+  /** Before the second attempt on a live target, at random between 0 and this; doubles with each attempt. */
+  readonly backoff: Milliseconds;
+  readonly backoffMax: Milliseconds;
+  /** Of a request's body this much is kept to be sent once more. */
+  readonly buffer: Bytes;
+  /** Percent of the open requests that may be retries or hedges at a time. */
+  readonly budget: number;
+  /** So many may be at any rate. */
+  readonly budgetMin: number;
+}
+
+export interface QueueConfig {
+  /** Requests of this upstream that wait for a place, over all workers; 0: none waits. */
+  readonly size: number;
+  readonly timeout: Milliseconds;
+}
+
+export interface HedgeConfig {
+  /** The share of requests, in percent, that are answered before a hedge is sent. */
+  readonly percentile: number;
+  /** Never sooner than this. */
+  readonly minDelay: Milliseconds;
+}
+
+export interface CircuitBreakerConfig {
+  /** Percent of failures that opens it. */
+  readonly failureRate: number;
+  /** Of at least so many requests in one window. */
+  readonly minRequests: number;
+  readonly window: Milliseconds;
+  /** How long it stays open before it tries again. */
+  readonly openFor: Milliseconds;
+  /** Requests that are let through to try. */
+  readonly probes: number;
+}
+
+/** Passive health: what the traffic says. 0 for a count: that detector is off. */
+export interface OutlierConfig {
+  /** Replies of 500 to 599 and failures in a row. */
+  readonly consecutive5xx: number;
+  /** Replies of 502, 503, 504 and failures in a row. */
+  readonly consecutiveGateway: number;
+  /** Connects that fail, resets and timeouts in a row. */
+  readonly consecutiveLocal: number;
+  /** Success rate below mean − factor × standard deviation; 0: off. */
+  readonly successRateFactor: number;
+  /** Targets with enough requests that there must be for the success rate to mean something. */
+  readonly successRateMinTargets: number;
+  readonly successRateMinRequests: number;
+  readonly interval: Milliseconds;
+  readonly baseEjection: Milliseconds;
+  readonly maxEjection: Milliseconds;
+  /** Percent of the targets, but at least one. */
+  readonly maxEjected: number;
+}
+
+export interface HeartbeatConfig {
+  /** When a back end does not say how long its beat is good for. */
+  readonly ttl: Milliseconds;
+  /** Targets that are not in the file may join. */
+  readonly register: boolean;
+}
+
+/** Back ends that Fairlead starts itself. */
+export interface SupervisedConfig {
+  readonly command: readonly string[];
+  readonly instances: number;
+  readonly directory: string;
+  readonly environment: Readonly<Record<string, string>>;
+  /** First port to hand out; 0: any free one. */
+  readonly port: number;
+  /** Unhealthy for this long: replaced; 0: never. */
+  readonly replaceAfter: Milliseconds;
+  /** Restarts of one instance in restartWindow before it is given up. */
+  readonly maxRestarts: number;
+  readonly restartWindow: Milliseconds;
+  /** First pause before a restart; it doubles. */
+  readonly backoff: Milliseconds;
+  readonly backoffMax: Milliseconds;
+  /** Between SIGTERM and SIGKILL. */
+  readonly stopTimeout: Milliseconds;
 }
 
 export type PolicyConfig =
@@ -133,6 +277,8 @@ export interface UpstreamTimeouts {
   readonly connect: Milliseconds;
   /** From the request's last byte to the reply's first (time to first byte). */
   readonly response: Milliseconds;
+  /** The same for one attempt of several: after it another target is tried; 0: off. */
+  readonly attempt: Milliseconds;
   /** Between two reads of a reply's body, and between two writes of a request body that the target does not read. */
   readonly body: Milliseconds;
   /** A pooled connection without a request. */
@@ -146,12 +292,21 @@ export interface TargetConfig {
   readonly weight: number;
   /** Index of this target's row in the scoreboard; kept over reloads. */
   readonly slot: number;
+  /** Where it runs; "": not said. */
+  readonly zone: string;
+  /** Targets of tier 0 are used before those of tier 1, and so on: from priority and zone. */
+  readonly tier: number;
+  /** Open connections and requests over all workers; 0: no limit. */
+  readonly maxConnections: number;
+  readonly maxRequests: number;
+  /** No new requests. */
+  readonly drain: boolean;
   /** Own path for the http health check (`health_check_endpoint` of the short form). */
   readonly healthPath?: string;
 }
 
 export interface HealthCheckConfig {
-  readonly type: "http" | "tcp";
+  readonly type: "http" | "tcp" | "grpc" | "command" | "agent";
   readonly interval: Milliseconds;
   readonly timeout: Milliseconds;
   /** Successes in a row that bring a target back. */
@@ -172,4 +327,10 @@ export interface HealthCheckConfig {
   readonly bodyContains?: string;
   /** Another port to check than the one that is balanced to. */
   readonly port?: number;
+  /** grpc only: the service asked for; "": the server as a whole (grpc.health.v1). */
+  readonly service: string;
+  /** command only: program and arguments; exit code 0 passes. */
+  readonly command: readonly string[];
+  /** agent only: a line to send first. */
+  readonly send?: string;
 }

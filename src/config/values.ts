@@ -1,6 +1,6 @@
 /** The texts that a config may hold as values: durations, sizes, addresses, CIDR blocks. Each is parsed here and nowhere else. */
 import ipaddr from "ipaddr.js";
-import type { Address } from "./snapshot.ts";
+import type { Address, HashKey } from "./snapshot.ts";
 
 const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const SIZE_UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, KB: 1000, MB: 1000 ** 2, GB: 1000 ** 3 };
@@ -56,4 +56,19 @@ export function formatAddress(address: Address): string {
 /** A CIDR block or a single address. */
 export function isBlock(text: string): boolean {
   return text.includes("/") ? ipaddr.isValidCIDR(text) : ipaddr.isValid(text);
+}
+
+/** `"50%"`, `"50"` in percent; `"off"` is 0. Undefined: not a percentage. */
+export function parsePercent(text: string): number | undefined {
+  if (text === "off") return 0;
+  const match = /^(\d+(?:\.\d+)?)\s?%?$/.exec(text);
+  const value = match === null ? Number.NaN : Number(match[1]);
+  return value <= 100 ? value : undefined;
+}
+
+/** `client-ip`, `uri`, `path`, `header:NAME`, `cookie:NAME`, `query:NAME`. Undefined: none of them. */
+export function parseHashKey(text: string): HashKey | undefined {
+  if (text === "client-ip" || text === "uri" || text === "path") return { kind: text };
+  const match = /^(header|cookie|query):([^\s:;=&]+)$/.exec(text);
+  return match === null ? undefined : { kind: match[1] as "header" | "cookie" | "query", name: match[2]! };
 }

@@ -15,6 +15,16 @@ export interface Verdict {
   readonly reason: string;
   /** False when the check could not be made for a reason on our side: that says nothing about the target. */
   readonly conclusive: boolean;
+  /** What an agent asks for besides up and down; only kind agent gives it. */
+  readonly orders?: AgentOrders;
+}
+
+/** What a target's own agent may ask for, as in HAProxy's agent-check. What is absent stays as it is. */
+export interface AgentOrders {
+  /** Percent of the configured weight, 0 to 256 × 100; 0 takes no new requests. */
+  readonly weight?: number;
+  /** ready: normal; drain: no new requests but sticky ones; maint: none at all. */
+  readonly mode?: "ready" | "drain" | "maint";
 }
 
 export function passed(reason: string): Verdict {

@@ -1,16 +1,17 @@
 /**
- * Watches every target of a snapshot that has a health check, and writes what it finds into the scoreboard.
+ * Watches every target of a snapshot that has a health check, and tells the rotation what it finds.
  *
- * Lives in the supervisor (or in the one process of the library). Workers only read the scoreboard.
+ * Lives in the supervisor (or in the one process of the library).
  */
 import type { HealthCheckConfig, Snapshot, TargetConfig, UpstreamConfig } from "../config/snapshot.ts";
 import type { Network } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
-import type { Scoreboard } from "../scoreboard/scoreboard.ts";
-import type { CheckContext, PreparedCheck, Verdict } from "./check.ts";
+import { Flag, type Scoreboard } from "../scoreboard/scoreboard.ts";
+import type { AgentOrders, CheckContext, PreparedCheck, Verdict } from "./check.ts";
 import { HangingConnects } from "./hanging.ts";
 import { type CheckResult, TargetHealth } from "./health.ts";
 import { kindOf } from "./kinds.ts";
+import type { Rotation } from "./rotation.ts";
 import { firstDelay, Gate, nextDelay, secondDelay } from "./schedule.ts";
 
 /** Checks that run at the same time, over all upstreams. */
@@ -21,7 +22,11 @@ const COMPLAIN_EVERY = 10_000;
 export interface HealthCheckerOptions {
   readonly network: Network;
   readonly scoreboard: Scoreboard;
+  /** Must have applied a snapshot before the checker does. */
+  readonly rotation: Rotation;
   readonly log: Log;
+  /** Hears of each check that passes, and whether it brought the target back. */
+  readonly passed?: (slot: number, back: boolean) => void;
 }
 
 export interface ApplyOptions {
@@ -53,7 +58,9 @@ export interface TargetStatus {
 export class HealthChecker {
   private readonly network: Network;
   private readonly scoreboard: Scoreboard;
+  private readonly rotation: Rotation;
   private readonly log: Log;
+  private readonly passed: ((slot: number, back: boolean) => void) | undefined;
   private readonly context: CheckContext;
   private readonly gate = new Gate(MAX_CHECKS_IN_FLIGHT);
   /** When it was last said that checks cannot be made, in the clock's milliseconds. */
@@ -64,7 +71,9 @@ export class HealthChecker {
   constructor(options: HealthCheckerOptions) {
     this.network = options.network;
     this.scoreboard = options.scoreboard;
+    this.rotation = options.rotation;
     this.log = options.log;
+    this.passed = options.passed;
     this.context = { network: options.network, hanging: new HangingConnects() };
   }
 
@@ -139,7 +148,7 @@ export class HealthChecker {
     const { slot } = target;
     const onBoard = this.scoreboard.isUp(slot);
     if (group.config === undefined) {
-      if (!onBoard) this.scoreboard.setUp(slot, true);
+      if (!onBoard) this.setUp(slot, true);
       return new Watch(group, target, new TargetHealth(true, now, false));
     }
     const stood = known !== undefined && known.isOf(group, target);
@@ -150,7 +159,7 @@ export class HealthChecker {
     // A target that was in use without a check is not taken out before its first one.
     const decided = stood || !onBoard || options.adopted?.(slot) === true;
     const up = decided ? onBoard : group.config.initial === "up";
-    if (up !== onBoard) this.scoreboard.setUp(slot, up);
+    if (up !== onBoard) this.setUp(slot, up);
     return new Watch(group, target, new TargetHealth(up, now, decided));
   }
 
@@ -207,14 +216,27 @@ export class HealthChecker {
     const changed = health.record(verdict, this.network.clock.wall(), milliseconds, rise, fall);
     this.log.debug({ upstream: group.name, target: target.name, ok: verdict.ok, reason: verdict.reason, milliseconds }, "health check");
     if (!verdict.conclusive) this.complain(verdict.reason);
+    if (verdict.orders !== undefined) this.follow(target.slot, verdict.orders);
+    if (verdict.ok) this.passed?.(target.slot, changed);
     if (!changed) return;
-    this.scoreboard.setUp(target.slot, health.up);
+    this.setUp(target.slot, health.up);
     group.up += health.up ? 1 : -1;
     const fields = { upstream: group.name, target: target.name, state: health.up ? "up" : "down", reason: verdict.reason };
     const message = `Healthy targets: ${group.up}/${group.total}`;
     if (health.up) this.log.info(fields, message);
     else if (group.up > 0) this.log.warn(fields, message);
     else this.log.error(fields, message);
+  }
+
+  private setUp(slot: number, up: boolean): void {
+    this.rotation.setUnhealthy(slot, Flag.DOWN, !up);
+  }
+
+  private follow(slot: number, { weight, mode }: AgentOrders): void {
+    if (weight !== undefined) this.rotation.setAgentWeight(slot, weight);
+    if (mode === undefined) return;
+    this.rotation.setWithdrawn(slot, Flag.DRAINING, "agent", mode === "drain");
+    this.rotation.setWithdrawn(slot, Flag.MAINTENANCE, "agent", mode === "maint");
   }
 
   private complain(reason: string): void {

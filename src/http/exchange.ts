@@ -1,22 +1,25 @@
 /**
- * One request and its reply: picks a target, attaches a connection, tries again where that is safe, and ends in
+ * One request and its reply: picks a target, attaches a connection, waits or tries again where that is right, and ends in
  * exactly one place with one cause. It knows no wire format: the codecs on both sides do.
  */
 import { CAUSES, type Cause } from "../observability/cause.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
-import { OPEN_REQUESTS, TOTAL_FAILURES, TOTAL_REQUESTS, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
+import { TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
+import type { Waiter } from "../upstream/queue.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { Hedge, type Hedged } from "./hedge.ts";
+import { backoff, mayRetry, mayRetryStatus } from "./retry.ts";
 import type { Services } from "./services.ts";
 import type { Downstream, StreamOwner, UpstreamStream } from "./sides.ts";
 import type { FramingKind, Head } from "./h1/head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
 
-/** Connects that fail cost nothing to repeat elsewhere; this bounds how many for one request. */
-const MAX_CONNECT_ATTEMPTS = 8;
 const NONE: Target[] = [];
+/** What a client that is turned away is told to wait, in ms. */
+const RETRY_AFTER = 1_000;
 
-export class Exchange implements StreamOwner {
+export class Exchange implements StreamOwner, Waiter, Hedged {
   open = false;
   upstream: Upstream | undefined = undefined;
   target: Target | undefined = undefined;
@@ -37,6 +40,17 @@ export class Exchange implements StreamOwner {
   private replyDone = false;
   private startedAt = 0;
   private attemptAt = 0;
+  /** Since when it waits for a place; 0: it does not. */
+  private queuedAt = 0;
+  /** How long it waited, in ms. */
+  private queued = 0;
+  /** It holds a place of the retry budget. */
+  private retrying = false;
+  /** A policy's answer is awaited. */
+  private picking = false;
+  /** Calls off the pause before the next attempt. */
+  private cancelPause: (() => void) | undefined = undefined;
+  private hedge: Hedge | undefined = undefined;
   /** Where the last attempt went, for the access log. */
   private lastTarget: Target | undefined = undefined;
   /** Tells answers of an earlier exchange's policy from this one's. */
@@ -59,6 +73,8 @@ export class Exchange implements StreamOwner {
     this.stale = false;
     this.replyStarted = false;
     this.replyDone = false;
+    this.queued = 0;
+    this.picking = false;
     this.serial++;
     this.startedAt = this.services.network.clock.precise();
   }
@@ -67,7 +83,10 @@ export class Exchange implements StreamOwner {
   dispatch(upstream: Upstream, request: RoutingRequest): void {
     this.upstream = upstream;
     this.request = request;
-    this.attempt();
+    if (!upstream.admits()) this.fail("circuit-open", "", undefined, upstream.breaker!.retryAfter);
+    // Who came before goes before.
+    else if (upstream.isWaitedFor) this.wait();
+    else this.attempt();
   }
 
   private attempt(): void {
@@ -77,22 +96,28 @@ export class Exchange implements StreamOwner {
       return;
     }
     const { serial } = this;
+    this.picking = true;
     void picked.then((target) => {
       // The client may have gone meanwhile.
-      if (this.open && this.serial === serial) this.use(target);
+      if (!this.open || this.serial !== serial) return;
+      this.picking = false;
+      this.use(target);
+      this.client.flush();
     });
   }
 
   private use(target: Target | undefined): void {
-    if (target === undefined) {
-      this.fail("no-target", "");
+    const upstream = this.upstream!;
+    if (target === undefined || !upstream.enter(target)) {
+      if (upstream.isFull(this.tried)) this.wait();
+      else this.fail("no-target", "");
       return;
     }
+    if (this.queuedAt !== 0) this.endWait();
     this.target = target;
     this.attempts++;
-    this.attemptAt = this.attempts === 1 ? this.startedAt : this.services.network.clock.precise();
-    target.counters.add(OPEN_REQUESTS, 1);
-    target.counters.add(TOTAL_REQUESTS, 1);
+    this.attemptAt = this.attempts === 1 && this.queued === 0 ? this.startedAt : this.services.network.clock.precise();
+    if (upstream.durations !== undefined) this.planHedge(upstream);
     if (!this.stale) {
       const idle = target.takeIdle() as UpstreamStream | undefined;
       if (idle !== undefined) {
@@ -102,11 +127,47 @@ export class Exchange implements StreamOwner {
         return;
       }
     }
-    const connection = this.services.openStream(target, this.upstream!);
+    const connection = this.services.openStream(target, upstream);
     this.connection = connection;
     connection.attach(this);
     connection.connect();
   }
+
+  // Waiting for a place.
+
+  private wait(): void {
+    // It keeps its place.
+    if (this.queuedAt !== 0) return;
+    if (!this.upstream!.queue.enter(this)) {
+      this.fail("queue-full", "", undefined, RETRY_AFTER);
+      return;
+    }
+    this.queuedAt = this.services.network.clock.precise();
+  }
+
+  private endWait(): void {
+    this.upstream!.queue.leave(this);
+    this.queued = this.services.network.clock.precise() - this.queuedAt;
+    this.queuedAt = 0;
+  }
+
+  /** There may be room. */
+  goOn(): boolean {
+    // Its policy is still thinking.
+    if (this.picking) return false;
+    this.attempt();
+    this.client.flush();
+    return this.queuedAt === 0;
+  }
+
+  timedOut(): void {
+    this.queued = this.services.network.clock.precise() - this.queuedAt;
+    this.queuedAt = 0;
+    this.fail("queue-timeout", `no place within ${this.upstream!.config.queue.timeout} ms`, undefined, RETRY_AFTER);
+    this.client.flush();
+  }
+
+  // The attempt's way.
 
   /** The connection is up: the request goes out. */
   connected(connection: UpstreamStream): void {
@@ -117,10 +178,41 @@ export class Exchange implements StreamOwner {
     this.client.requestWritable();
   }
 
+  /** Of the body so many bytes are kept to be sent once more. */
+  get keepsBody(): number {
+    return this.idempotent ? this.upstream!.config.retry.buffer : 0;
+  }
+
+  claim(head: ReplyHead, _stream: UpstreamStream): StreamOwner | undefined {
+    const { target, upstream } = this;
+    if (this.hedge !== undefined) {
+      // An error is no answer while another may come.
+      if (head.status >= 500 && this.hedge.isRunning) {
+        this.connection = undefined;
+        this.leaveTarget(false, head.status);
+        this.adopt(this.hedge);
+        return undefined;
+      }
+      this.endHedge();
+    }
+    if (!mayRetryStatus(upstream!.config.retry, head.status, this.attempts) || !this.idempotent || !this.client.canReplay || !this.takeBudget()) return this;
+    this.connection = undefined;
+    this.leaveTarget(false, head.status);
+    target!.counters.add(TOTAL_RETRIES, 1);
+    if (this.services.log.allows("retry-status")) this.log("debug", "retry-status", `status ${head.status}`, target, "Attempt failed, trying again");
+    this.pauseThenRetry(target!);
+    return undefined;
+  }
+
   replyHead(head: ReplyHead, framing: FramingKind): void {
     this.replyStarted = true;
     this.status = head.status;
-    this.client.replyHead(head, framing);
+    this.client.replyHead(head, framing, this.stickyLine());
+  }
+
+  private stickyLine(): string {
+    const { sticky } = this.upstream!;
+    return sticky === undefined ? "" : (sticky.line(this.request!, this.target!) ?? "");
   }
 
   interim(head: ReplyHead): void {
@@ -130,7 +222,7 @@ export class Exchange implements StreamOwner {
   switchProtocols(head: ReplyHead, connection: UpstreamStream): void {
     this.replyStarted = true;
     this.status = head.status;
-    this.client.switchProtocols(head, connection);
+    this.client.switchProtocols(head, connection, this.stickyLine());
   }
 
   replyData(buffer: Buffer, start: number, end: number): void {
@@ -164,6 +256,8 @@ export class Exchange implements StreamOwner {
     this.client.tunnelClosed(broken);
   }
 
+  // When it fails.
+
   /** The attempt came to nothing; the connection is gone already. */
   attemptFailed(cause: Cause, detail: string, reused: boolean): void {
     const { target } = this;
@@ -173,56 +267,132 @@ export class Exchange implements StreamOwner {
       this.client.requestUnwanted();
       return;
     }
-    this.leaveTarget(true);
+    this.leaveTarget(true, this.status);
     if (this.replyStarted) {
       this.report(cause, detail, target);
       this.finish(cause);
       this.client.replyAbort();
       return;
     }
-    if (this.mayRetry(cause, reused)) {
-      target.counters.add(TOTAL_RETRIES, 1);
-      if (this.services.log.allows(cause)) this.log("debug", cause, detail, target, "Attempt failed, trying again");
-      // A pooled connection that the target had closed says nothing about the target.
-      if (reused && !this.stale) this.stale = true;
-      else this.tried = [...this.tried, target];
+    if (this.hedge?.isRunning === true) {
+      this.adopt(this.hedge);
+      return;
+    }
+    this.endHedge();
+    // A pooled connection that the target had closed says nothing about the target.
+    if (reused && !this.stale && (cause === "target-closed" || cause === "target-reset") && this.idempotent && this.client.canReplay) {
+      this.stale = true;
+      this.attempts--;
       this.retry(cause, detail, target);
       return;
     }
-    this.fail(cause, detail, target);
+    const how = mayRetry(this.upstream!.config, cause, this.attempts, this.idempotent && this.client.canReplay);
+    if (how === "no" || (how === "within budget" && !this.takeBudget())) {
+      this.fail(cause, detail, target);
+      return;
+    }
+    target.counters.add(TOTAL_RETRIES, 1);
+    if (this.services.log.allows(cause)) this.log("debug", cause, detail, target, "Attempt failed, trying again");
+    this.tried = [...this.tried, target];
+    const elsewhere = this.upstream!.usable.some((other) => !this.tried.includes(other));
+    if (how === "at once" && elsewhere) this.attempt();
+    else if (elsewhere || this.attempts <= this.upstream!.config.retry.retries) this.pauseThenRetry(target);
+    // Nobody else is there: say what went wrong with the one that is, not that none is usable.
+    else this.fail(cause, detail, target);
   }
 
+  /** The same request on another connection, at once. */
   private retry(cause: Cause, detail: string, failed: Target): void {
-    const { usable } = this.upstream!;
-    // Nobody else is there: say what went wrong with the one that is, not that none is usable.
-    if (!usable.some((target) => !this.tried.includes(target))) this.fail(cause, detail, failed);
+    failed.counters.add(TOTAL_RETRIES, 1);
+    if (this.services.log.allows(cause)) this.log("debug", cause, detail, failed, "Attempt failed, trying again");
+    if (this.upstream!.usable.length === 0) this.fail(cause, detail, failed);
     else this.attempt();
   }
 
-  private mayRetry(cause: Cause, reused: boolean): boolean {
-    const { retries } = this.upstream!.config;
-    switch (cause) {
-      case "connect-refused":
-      case "connect-failed":
-        // Nothing was sent, so any request may go elsewhere.
-        return retries > 0 && this.attempts < MAX_CONNECT_ATTEMPTS;
-      case "connect-timeout":
-        return this.attempts <= retries;
-      case "target-closed":
-      case "target-reset":
-        if (!this.idempotent || !this.client.canReplay) return false;
-        return (reused && !this.stale) || this.attempts <= retries + (this.stale ? 1 : 0);
-      default:
-        return false;
+  /** Once more after a while, elsewhere if there is another target. */
+  private pauseThenRetry(failed: Target): void {
+    const { network } = this.services;
+    if (!this.tried.includes(failed)) this.tried = [...this.tried, failed];
+    if (!this.upstream!.usable.some((other) => !this.tried.includes(other))) this.tried = NONE;
+    const pause = backoff(this.upstream!.config.retry, this.attempts, network.random());
+    if (pause === 0) {
+      this.attempt();
+      return;
     }
+    this.cancelPause = network.clock.after(pause, () => {
+      this.cancelPause = undefined;
+      this.attempt();
+      this.client.flush();
+    });
   }
 
-  /** Answer with the status of `cause` and end. */
-  fail(cause: Cause, detail: string, target: Target | undefined = undefined): void {
+  private takeBudget(): boolean {
+    if (!this.retrying) this.retrying = this.upstream!.retryBegins();
+    return this.retrying;
+  }
+
+  /** Answer with the status of `cause` and end. @param retryAfter in ms; 0: not said */
+  fail(cause: Cause, detail: string, target: Target | undefined = undefined, retryAfter = 0): void {
     this.report(cause, detail, target);
     this.status = CAUSES[cause].status;
-    this.client.replyError(cause);
+    this.client.replyError(cause, retryAfter);
   }
+
+  // Hedging.
+
+  private planHedge(upstream: Upstream): void {
+    const { percentile, minDelay } = upstream.config.hedge!;
+    if (!this.idempotent || this.asksUpgrade || this.hedge !== undefined) return;
+    const usual = upstream.durations!.at(percentile);
+    if (usual === undefined) return;
+    this.hedge = new Hedge(this, upstream, this.services, Math.max(minDelay, usual));
+  }
+
+  /** A second attempt may begin: where to, if anywhere. */
+  hedgeTarget(): Target | undefined {
+    const { upstream, target } = this;
+    if (!this.open || this.replyStarted || target === undefined || !this.client.requestDone || !this.client.canReplay) return undefined;
+    if (!upstream!.usable.some((other) => other !== target && !this.tried.includes(other))) return undefined;
+    const picked = upstream!.pick(this.request!, [...this.tried, target]);
+    if (picked === undefined || picked instanceof Promise || picked === target || !this.takeBudget()) return undefined;
+    return upstream!.enter(picked) ? picked : undefined;
+  }
+
+  sendHedge(stream: UpstreamStream): void {
+    this.client.sendRequest(stream);
+    this.client.flush();
+  }
+
+  /** The hedge has the answer: it is ours now, and the first attempt is called off. */
+  hedgeWins(hedge: Hedge): StreamOwner {
+    const { connection } = this;
+    if (this.target !== undefined) {
+      this.upstream!.leaveEarly(this.target, this.services.network.clock.precise() - this.attemptAt);
+      this.target = undefined;
+    }
+    this.connection = undefined;
+    connection?.abandon();
+    this.adopt(hedge);
+    return this;
+  }
+
+  /** Go on with the second attempt as if it were the first. */
+  private adopt(hedge: Hedge): void {
+    const { target, stream, startedAt } = hedge.handOver();
+    this.hedge = undefined;
+    this.attempts++;
+    this.target = target;
+    this.connection = stream;
+    this.attemptAt = startedAt;
+    stream.reassign(this);
+  }
+
+  private endHedge(): void {
+    this.hedge?.cancel();
+    this.hedge = undefined;
+  }
+
+  // Its end.
 
   /** The request is whole after all; its connection has gone back to the pool. */
   requestEnd(): void {
@@ -234,11 +404,21 @@ export class Exchange implements StreamOwner {
   finish(cause: Cause): void {
     if (!this.open) return;
     this.open = false;
-    this.leaveTarget(CAUSES[cause].side === "target");
+    const { side } = CAUSES[cause];
+    if (this.queuedAt !== 0) this.endWait();
+    this.cancelPause?.();
+    this.cancelPause = undefined;
+    this.endHedge();
+    if (this.target !== undefined && (side === "client" || side === "balancer") && !this.replyDone) this.leaveTargetEarly();
+    else this.leaveTarget(side === "target", this.status);
     const { connection } = this;
     this.connection = undefined;
     // What the client no longer waits for, the target need not do.
     connection?.abandon();
+    if (this.retrying) {
+      this.retrying = false;
+      this.upstream!.retryEnds();
+    }
     const { accessLog } = this.services;
     if (accessLog !== undefined) {
       accessLog.write({
@@ -248,22 +428,26 @@ export class Exchange implements StreamOwner {
         target: this.lastTarget?.name ?? "",
         attempts: this.attempts,
         milliseconds: this.services.network.clock.precise() - this.startedAt,
+        queued: this.queued,
         cause,
       });
     }
     this.lastTarget = undefined;
   }
 
-  private leaveTarget(failed: boolean): void {
+  private leaveTarget(failed: boolean, status: number): void {
     const { target } = this;
     if (target === undefined) return;
-    const milliseconds = this.services.network.clock.precise() - this.attemptAt;
-    target.counters.add(OPEN_REQUESTS, -1);
-    if (failed) target.counters.add(TOTAL_FAILURES, 1);
-    else target.counters.latency(milliseconds);
     this.target = undefined;
     this.lastTarget = target;
-    this.upstream!.ended(target, failed, milliseconds);
+    this.upstream!.leave(target, { failed, milliseconds: this.services.network.clock.precise() - this.attemptAt, status });
+  }
+
+  private leaveTargetEarly(): void {
+    const target = this.target!;
+    this.target = undefined;
+    this.lastTarget = target;
+    this.upstream!.leaveEarly(target, this.services.network.clock.precise() - this.attemptAt);
   }
 
   private report(cause: Cause, detail: string, target: Target | undefined): void {

@@ -30,6 +30,8 @@ export const Name = {
   COOKIE: 22,
   SET_COOKIE: 23,
   WWW_AUTHENTICATE: 24,
+  X_REQUEST_TIMEOUT: 25,
+  GRPC_TIMEOUT: 26,
 } as const;
 
 const KNOWN: readonly (readonly [string, number])[] = [
@@ -57,6 +59,8 @@ const KNOWN: readonly (readonly [string, number])[] = [
   ["cookie", Name.COOKIE],
   ["set-cookie", Name.SET_COOKIE],
   ["www-authenticate", Name.WWW_AUTHENTICATE],
+  ["x-request-timeout", Name.X_REQUEST_TIMEOUT],
+  ["grpc-timeout", Name.GRPC_TIMEOUT],
 ];
 
 interface KnownName {

@@ -10,15 +10,18 @@ import type { ReplyHead } from "./h1/reply-head.ts";
 export interface Downstream {
   /** Write the request to the exchange's connection, from its beginning. */
   sendRequest(connection: UpstreamStream): void;
-  /** All bytes of the request are still here, so it can be written once more. */
+  /** All bytes of the request so far are still here, so it can be written once more. */
   readonly canReplay: boolean;
+  /** It has come in whole. */
+  readonly requestDone: boolean;
   /** The connection can take more of the request's body. */
   requestWritable(): void;
   /** 1xx but 101. */
   interim(head: ReplyHead): void;
-  replyHead(head: ReplyHead, framing: FramingKind): void;
+  /** @param lines field lines of our own */
+  replyHead(head: ReplyHead, framing: FramingKind, lines: string): void;
   /** 101: from now on bytes go both ways untouched. */
-  switchProtocols(head: ReplyHead, connection: UpstreamStream): void;
+  switchProtocols(head: ReplyHead, connection: UpstreamStream, lines: string): void;
   replyData(buffer: Buffer, start: number, end: number): void;
   /** The reply is whole. `connection` still takes the rest of the request, if it is given. */
   replyEnd(trailers: Head | undefined, connection: UpstreamStream | undefined): void;
@@ -34,8 +37,10 @@ export interface Downstream {
   tunnelTargetEnded(): void;
   /** The target's side of the tunnel is gone. */
   tunnelClosed(broken: boolean): void;
-  /** Nothing of a reply was sent: say this instead. */
-  replyError(cause: Cause): void;
+  /** Nothing of a reply was sent: say this instead. @param retryAfter in ms; 0: not said */
+  replyError(cause: Cause, retryAfter: number): void;
+  /** What was written while nobody was reading from the network leaves now. */
+  flush(): void;
   /** Something of a reply was sent and the rest will not come: the client must notice. */
   replyAbort(): void;
   /** Who asked, for the log. */
@@ -47,6 +52,8 @@ export interface UpstreamStream extends Connection, Pooled {
   readonly target: Target;
   /** Work for this exchange from now on. */
   attach(owner: StreamOwner): void;
+  /** From now on another owner hears what happens. */
+  reassign(owner: StreamOwner): void;
   /** Open the connection; the owner hears `connected` or `attemptFailed`. */
   connect(): void;
   /** The request's head is written; this is how its body follows. */
@@ -72,6 +79,8 @@ export interface StreamOwner {
   connected(stream: UpstreamStream): void;
   requestWritable(): void;
   interim(head: ReplyHead): void;
+  /** A reply begins: who takes it; undefined: nobody, the connection is to be closed. */
+  claim(head: ReplyHead, stream: UpstreamStream): StreamOwner | undefined;
   replyHead(head: ReplyHead, framing: FramingKind): void;
   switchProtocols(head: ReplyHead, stream: UpstreamStream): void;
   replyData(buffer: Buffer, start: number, end: number): void;

@@ -1,7 +1,10 @@
 /** Fairlead as a library: the same data plane and health checks in one process, without a supervisor. */
 import { diagnosticLine, loadConfig, loadConfigText, loadConfigValue, SlotAllocator, type Loaded, type LoadOptions } from "../config/load.ts";
+import { randomBytes } from "node:crypto";
 import type { Snapshot } from "../config/snapshot.ts";
 import { HealthChecker, type TargetStatus } from "../health/checker.ts";
+import { Ejection } from "../health/ejection.ts";
+import { Rotation } from "../health/rotation.ts";
 import { bunNetwork } from "../net/bun.ts";
 import type { NetListener } from "../net/network.ts";
 import { silentLog, type Log } from "../observability/log.ts";
@@ -57,6 +60,7 @@ export class LoadBalancer {
   private readonly board = Scoreboard.local({ ...SLOTS, workers: 1 });
   private plane: DataPlane | undefined = undefined;
   private checker: HealthChecker | undefined = undefined;
+  private unwatch: () => void = () => {};
   private snapshot: Snapshot | undefined = undefined;
   private readonly listeners = new Map<string, NetListener>();
 
@@ -75,7 +79,9 @@ export class LoadBalancer {
     const { snapshot } = loaded;
     const network = bunNetwork();
     const log = this.options.log ?? silentLog();
-    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, log, policies: this.policies });
+    const rotation = new Rotation({ scoreboard: this.board, clock: network.clock, log });
+    const ejection = new Ejection({ scoreboard: this.board, rotation, clock: network.clock, log });
+    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, log, policies: this.policies, report: (outlier) => ejection.report(outlier) });
     try {
       await plane.apply(snapshot);
       for (const { name } of snapshot.listeners) this.listeners.set(name, plane.open(name));
@@ -86,8 +92,12 @@ export class LoadBalancer {
     }
     this.plane = plane;
     this.snapshot = snapshot;
-    this.checker = new HealthChecker({ network, scoreboard: this.board, log });
-    this.checker.apply(snapshot);
+    const checker = new HealthChecker({ network, scoreboard: this.board, rotation, log, passed: (slot, back) => ejection.passed(slot, back) });
+    for (const each of [rotation, checker, ejection]) each.apply(snapshot);
+    this.checker = checker;
+    this.unwatch = () => {
+      for (const each of [checker, ejection, rotation]) each.stop();
+    };
     return this;
   }
 
@@ -99,7 +109,7 @@ export class LoadBalancer {
 
   private load(generation: number): Loaded {
     const { port = 0, host = "127.0.0.1", protocol = "http", targets = [], policy, healthCheck, config, configFile } = this.options;
-    const how: LoadOptions = { slots: this.slots, generation, policies: [...this.policies.keys()] };
+    const how: LoadOptions = { slots: this.slots, generation, policies: [...this.policies.keys()], secret: randomBytes(32).toString("hex") };
     if (configFile !== undefined) return loadConfig(configFile, how);
     if (config !== undefined) return loadConfigText(config, "config", how);
     const value = {
@@ -142,7 +152,7 @@ export class LoadBalancer {
     const { plane } = this;
     if (plane === undefined) return;
     this.plane = undefined;
-    this.checker?.stop();
+    this.unwatch();
     await plane.drain(timeout);
     this.listeners.clear();
   }

@@ -16,6 +16,8 @@ export interface AccessRecord {
   readonly attempts: number;
   /** Head in to last byte out, in ms. */
   readonly milliseconds: number;
+  /** Of them, waiting for a place at a target. */
+  readonly queued: number;
   readonly cause: Cause;
   readonly requestId: string;
 }
@@ -33,11 +35,12 @@ export class AccessLog {
   write(record: AccessRecord): void {
     const time = new Date(this.wall()).toISOString();
     const milliseconds = Math.round(record.milliseconds * 1000) / 1000;
+    const queued = Math.round(record.queued * 1000) / 1000;
     if (this.json) {
-      this.text += `${JSON.stringify({ level: "info", time, msg: "access", ...record, milliseconds })}\n`;
+      this.text += `${JSON.stringify({ level: "info", time, msg: "access", ...record, milliseconds, queued })}\n`;
     } else {
       const { client, method, host, path, status, upstream, target, attempts, cause } = record;
-      this.text += `${time.slice(11, 23)} ACCESS ${client} ${plain(method)} ${plain(host)}${plain(path)} ${status} ${milliseconds}ms -> ${target || "-"} upstream=${upstream || "-"}${attempts > 1 ? ` attempts=${attempts}` : ""}${cause === "done" ? "" : ` cause=${cause}`}\n`;
+      this.text += `${time.slice(11, 23)} ACCESS ${client} ${plain(method)} ${plain(host)}${plain(path)} ${status} ${milliseconds}ms -> ${target || "-"} upstream=${upstream || "-"}${attempts > 1 ? ` attempts=${attempts}` : ""}${queued > 0 ? ` queued=${queued}ms` : ""}${cause === "done" ? "" : ` cause=${cause}`}\n`;
     }
     if (this.text.length >= FLUSH_AT) this.flush();
   }

@@ -15,8 +15,18 @@ export const CAUSES = {
   "client-closed": { side: "client", phase: "any", status: 499 },
   "client-write-timeout": { side: "client", phase: "reply", status: 499 },
   "too-many-connections": { side: "balancer", phase: "accept", status: 503 },
+  /** Nearly all file descriptors of the worker are in use. */
+  "overloaded": { side: "balancer", phase: "accept", status: 503 },
   "no-route": { side: "balancer", phase: "route", status: 404 },
   "no-target": { side: "balancer", phase: "pick", status: 503 },
+  /** All targets were full, and so was the queue, or it took too long. */
+  "queue-full": { side: "balancer", phase: "queue", status: 503 },
+  "queue-timeout": { side: "balancer", phase: "queue", status: 503 },
+  /** Not an end: the reply's status is one that is tried again. */
+  "retry-status": { side: "target", phase: "reply", status: 502 },
+  "circuit-open": { side: "balancer", phase: "pick", status: 503 },
+  /** The target's drain is over, or it was put out of service. */
+  "target-drained": { side: "balancer", phase: "any", status: 503 },
   "request-timeout": { side: "balancer", phase: "any", status: 504 },
   "shutdown": { side: "balancer", phase: "any", status: 503 },
   "connect-refused": { side: "target", phase: "connect", status: 502 },

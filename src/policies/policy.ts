@@ -12,37 +12,50 @@ export interface RoutingRequest {
   readonly host: string;
   /** Path and query as they came; "" for tcp. */
   readonly path: string;
+  /** What the upstream's `hash_key` names (the client's address, unless said otherwise); undefined when the request does not have it. */
+  readonly key: string | undefined;
   /** Value of a field, several joined by ", "; undefined when it is not there. Any case. */
   header(name: string): string | undefined;
 }
 
-/** What a policy may know of a target. Counts are over all workers. */
+/** What a policy may know of a target. Counts are over all workers, and those of the moment. */
 export interface RoutingTarget {
   /** The address as configured. */
   readonly name: string;
+  /** Its weight now: the configured one, less while it starts slowly or its agent or heartbeat says so. Above 0. */
   readonly weight: number;
+  /** As configured; "" when it is not said. */
+  readonly zone: string;
   readonly openConnections: number;
+  /** tcp: open connections. */
   readonly openRequests: number;
+  /** Moving average of its exchanges' durations in ms, which jumps up at once and decays over 10 s; 0 when not known. */
+  readonly latency: number;
 }
 
 /** How an exchange with a target ended. */
 export interface RoutingOutcome {
+  /** It could not be reached, broke off, or took too long. */
   readonly failed: boolean;
   /** From pick to the last byte, in ms. */
   readonly milliseconds: number;
+  /** Of the reply; 0 without one, and for tcp. */
+  readonly status: number;
 }
 
 /**
  * Picks one target for each request.
  *
  * `targets` are those that are usable now: healthy, and not tried before for this request. It is never empty, and it is the
- * same array until some target's state changes, so a policy may keep tables for it. `again` says that this request failed elsewhere
- * and has been picked for before: such a pick should take nobody's turn. Returning undefined means "none of these".
+ * same array until some target's state changes, so a policy may keep tables for it. `tried` are those that this request failed at
+ * before: when there are any, a pick should take nobody's turn. Returning undefined means "none of these".
  * Throwing, a promise that is not settled within `policy_timeout`, or a target that is not in `targets` is reported, and round robin
  * decides for that request.
  */
 export interface RoutingPolicy<Target extends RoutingTarget = RoutingTarget> {
-  pick(request: RoutingRequest, targets: readonly Target[], again?: boolean): Target | undefined | Promise<Target | undefined>;
+  /** `targets` is always the whole array, also when some were tried: `pick` leaves those out itself, and its tables stay good. */
+  readonly skipsTried?: boolean;
+  pick(request: RoutingRequest, targets: readonly Target[], tried?: readonly Target[]): Target | undefined | Promise<Target | undefined>;
   /** Hears how the exchange ended, once for each pick that was used. */
   ended?(target: Target, outcome: RoutingOutcome): void;
 }
@@ -55,5 +68,5 @@ export interface PolicyContext {
   random(): number;
 }
 
-/** Makes a policy for one upstream. A user's module exports one as default, or a policy itself. */
+/** Makes a policy for one upstream (for each of its tiers, if it has several). A user's module exports one as default, or a policy itself. */
 export type PolicyFactory = (context: PolicyContext) => RoutingPolicy;

@@ -1,14 +1,17 @@
-/** `random`: every usable target equally likely. */
+/** `random`: every usable target equally likely, whatever its weight. */
+import { firstUntried, none } from "./balanced.ts";
 import type { PolicyContext, RoutingPolicy, RoutingRequest, RoutingTarget } from "./policy.ts";
 
 export class RandomPolicy implements RoutingPolicy {
+  readonly skipsTried = true;
   private readonly random: () => number;
 
   constructor(context: Pick<PolicyContext, "random">) {
     this.random = context.random;
   }
 
-  pick<Target extends RoutingTarget>(_request: RoutingRequest, targets: readonly Target[]): Target | undefined {
-    return targets[Math.floor(this.random() * targets.length)];
+  pick<Target extends RoutingTarget>(_request: RoutingRequest, targets: readonly Target[], tried: readonly Target[] = none()): Target | undefined {
+    const at = Math.floor(this.random() * targets.length);
+    return tried.length === 0 ? targets[at] : firstUntried(targets, tried, at);
   }
 }

@@ -20,26 +20,26 @@ export class Listener {
   router: Router<Upstream>;
   isTrusted: (address: string) => boolean;
   readonly clients = new Set<Client>();
-  private maxConnections: number;
+  private maxClients: number;
   private readonly board: Scoreboard;
   private readonly slot: number;
 
-  /** @param maxConnections over all listeners */
-  constructor(index: number, config: ListenerConfig, router: Router<Upstream>, maxConnections: number, board: Scoreboard, slot: number) {
+  /** @param maxClients over all listeners */
+  constructor(index: number, config: ListenerConfig, router: Router<Upstream>, maxClients: number, board: Scoreboard, slot: number) {
     this.index = index;
     this.config = config;
     this.router = router;
-    this.maxConnections = maxConnections;
+    this.maxClients = maxClients;
     this.isTrusted = trustedMatcher(config.forwarding.trustedProxies);
     this.board = board;
     this.slot = slot;
   }
 
   /** In force from the next request on; a request in flight keeps what it began with. */
-  apply(config: ListenerConfig, router: Router<Upstream>, maxConnections: number): void {
+  apply(config: ListenerConfig, router: Router<Upstream>, maxClients: number): void {
     this.config = config;
     this.router = router;
-    this.maxConnections = maxConnections;
+    this.maxClients = maxClients;
     this.isTrusted = trustedMatcher(config.forwarding.trustedProxies);
   }
 
@@ -47,7 +47,7 @@ export class Listener {
   add(client: Client): boolean {
     this.clients.add(client);
     this.board.addClient(this.slot, this.index, 1);
-    return this.board.clientsOf(this.index) <= this.config.maxConnections && this.board.clients <= this.maxConnections;
+    return this.board.clientsOf(this.index) <= this.config.maxClients && this.board.clients <= this.maxClients;
   }
 
   remove(client: Client): void {

@@ -1,14 +1,14 @@
 /**
  * The scoreboard: memory that supervisor and workers share, mapped from one file.
  *
- * What must be one truth over all workers lives here: each target's health, the round-robin cursors, open connections
- * and requests, counters and latencies. Health is written by the supervisor only; each counter is written by
- * one worker only, in a column of its own, so that nothing is lost when a worker dies: its column is cleared
- * (open) or kept (totals) by the supervisor. Cursors are shared and atomic.
+ * What must be one truth over all workers lives here: each target's state and share, cursors, open connections and requests,
+ * counters and latencies. State is written by the supervisor only. Each counter is written by one worker only, in a column of
+ * its own, so that nothing is lost when a worker dies: its column is cleared (open) or kept (totals) by the supervisor. What every
+ * pick needs to see of all workers (cursors, open requests) is common and atomic beside that.
  */
 import { closeSync, ftruncateSync, openSync, unlinkSync } from "node:fs";
 
-const MAGIC = 0x46_4c_42_31; // "FLB1"
+const MAGIC = 0x46_4c_42_32; // "FLB2"
 
 /** Header words. */
 const H_MAGIC = 0;
@@ -29,6 +29,39 @@ const WORKER_WORDS = 16;
 /** Client connections a listener, in the worker's row. */
 export const MAX_LISTENERS = 64;
 
+/** Words that all workers share for an upstream: a cursor for each tier, … */
+export const MAX_TIERS = 12;
+/** … the next number in its queue, … */
+export const QUEUE_TICKET = 12;
+/** … on a cache line of its own what is read with each pick: whether any target's state changed, … */
+const UPSTREAM_EPOCH = 16;
+/** … and its circuit breaker. */
+export const BREAKER_STATE = 17;
+export const BREAKER_SINCE = 18;
+export const BREAKER_WINDOW = 19;
+export const BREAKER_REQUESTS = 20;
+export const BREAKER_FAILURES = 21;
+export const BREAKER_PROBES = 22;
+const UPSTREAM_WORDS = 32;
+
+/** Words of an upstream's column a worker: what is open now, cleared when the worker dies, … */
+export const OPEN_EXCHANGES = 0;
+export const OPEN_RETRIES = 1;
+export const QUEUED = 2;
+/** The oldest number in this worker's queue, plus one; 0: nobody waits. */
+export const QUEUE_HEAD = 3;
+const UPSTREAM_GAUGES = 4;
+/** … and totals, which stay. */
+export const TOTAL_QUEUED = 4;
+export const TOTAL_QUEUE_MS = 5;
+export const TOTAL_QUEUE_FULL = 6;
+export const TOTAL_QUEUE_TIMEOUTS = 7;
+export const TOTAL_BUDGET_REFUSED = 8;
+export const TOTAL_HEDGES = 9;
+export const TOTAL_HEDGES_WON = 10;
+export const TOTAL_BREAKER_REFUSED = 11;
+const UPSTREAM_COLUMN_WORDS = 16;
+
 /** Words of a target's column a worker. */
 export const OPEN_CONNECTIONS = 0;
 export const OPEN_REQUESTS = 1;
@@ -36,14 +69,40 @@ export const TOTAL_REQUESTS = 2;
 export const TOTAL_FAILURES = 3;
 export const TOTAL_CONNECTS = 4;
 export const TOTAL_RETRIES = 5;
+/** Replies with a status of 500 to 599. */
+export const TOTAL_5XX = 6;
 /** Latency histogram: bucket i counts exchanges below 2^i × 0.25 ms, the last one all above. */
-export const LATENCY_BUCKETS = 10;
-const LATENCY = 6;
-const COLUMN_WORDS = 16;
+export const LATENCY_BUCKETS = 16;
+const LATENCY = 8;
+const COLUMN_WORDS = 32;
 
-/** A target's state word; 0 so that fresh memory means "usable". */
-export const HEALTH_UP = 0;
-export const HEALTH_DOWN = 1;
+/** Words that all workers share for a target: its latency as peak-ewma sees it (a float, and when it was set), failures in a row. */
+const STAT_LATENCY = 0;
+const STAT_STAMP = 1;
+export const CONSECUTIVE_5XX = 2;
+export const CONSECUTIVE_GATEWAY = 3;
+export const CONSECUTIVE_LOCAL = 4;
+const STAT_WORDS = 8;
+
+/** Why a target takes no part; several at a time. Fresh memory means "in rotation". */
+export const Flag = {
+  /** Its health check fails. */
+  DOWN: 1,
+  /** Its traffic fails: outlier detection. */
+  EJECTED: 2,
+  /** Its heartbeat has stopped. */
+  SILENT: 4,
+  /** No new requests, but sticky clients may stay. */
+  DRAINING: 8,
+  /** Nothing at all. */
+  MAINTENANCE: 16,
+  /** Its drain is over: what is open is cut. */
+  CUT: 32,
+} as const;
+/** Something is wrong with it; in a panic that counts for nothing. */
+export const UNHEALTHY = Flag.DOWN | Flag.EJECTED | Flag.SILENT;
+/** It is not wanted. */
+export const WITHDRAWN = Flag.DRAINING | Flag.MAINTENANCE | Flag.CUT;
 
 export interface ScoreboardSize {
   /** Worker slots; twice the number of workers, so that old and new ones can stand side by side. */
@@ -56,32 +115,51 @@ export class Scoreboard {
   /** Path of the mapped file; undefined for a private one (library mode). */
   readonly path: string | undefined;
   readonly size: ScoreboardSize;
-  private readonly words: Int32Array;
-  private readonly healthAt: number;
-  private readonly cursorAt: number;
+  /** All of it; who needs an index asks one of the methods that end in `At`. */
+  readonly words: Int32Array;
+  private readonly floats: Float32Array;
+  private readonly upstreamAt: number;
   private readonly workerAt: number;
   private readonly listenerAt: number;
+  private readonly flagsAt: number;
+  private readonly shareAt: number;
+  private readonly openAt: number;
+  private readonly connectionsAt: number;
+  private readonly statAt: number;
+  private readonly upstreamColumnAt: number;
   private readonly columnAt: number;
 
   private constructor(words: Int32Array, size: ScoreboardSize, path: string | undefined) {
     this.words = words;
+    this.floats = new Float32Array(words.buffer, words.byteOffset, words.length);
     this.size = size;
     this.path = path;
-    this.cursorAt = HEADER_WORDS;
-    // One cursor a cache line (16 words), so that two upstreams never share one.
-    this.workerAt = this.cursorAt + size.upstreams * 16;
-    this.listenerAt = this.workerAt + size.workers * WORKER_WORDS;
-    this.healthAt = this.listenerAt + size.workers * MAX_LISTENERS;
-    this.columnAt = this.healthAt + Math.ceil(size.targets / 16) * 16;
+    let at = HEADER_WORDS;
+    const area = (length: number): number => {
+      const begin = at;
+      // Each begins on a cache line (16 words) of its own.
+      at += Math.ceil(length / 16) * 16;
+      return begin;
+    };
+    this.upstreamAt = area(size.upstreams * UPSTREAM_WORDS);
+    this.workerAt = area(size.workers * WORKER_WORDS);
+    this.listenerAt = area(size.workers * MAX_LISTENERS);
+    this.flagsAt = area(size.targets);
+    this.shareAt = area(size.targets);
+    this.openAt = area(size.targets);
+    this.connectionsAt = area(size.targets);
+    this.statAt = area(size.targets * STAT_WORDS);
+    this.upstreamColumnAt = area(size.upstreams * size.workers * UPSTREAM_COLUMN_WORDS);
+    this.columnAt = area(size.targets * size.workers * COLUMN_WORDS);
   }
 
   private static wordsFor(size: ScoreboardSize): number {
     return (
       HEADER_WORDS +
-      size.upstreams * 16 +
+      16 * 16 +
+      size.upstreams * (UPSTREAM_WORDS + size.workers * UPSTREAM_COLUMN_WORDS) +
       size.workers * (WORKER_WORDS + MAX_LISTENERS) +
-      Math.ceil(size.targets / 16) * 16 +
-      size.targets * size.workers * COLUMN_WORDS
+      size.targets * (4 + STAT_WORDS + size.workers * COLUMN_WORDS)
     );
   }
 
@@ -148,19 +226,109 @@ export class Scoreboard {
     Atomics.store(this.words, H_DRAINING, value ? 1 : 0);
   }
 
+  // A target's state: written by the supervisor, read by all.
+
+  /** Flag bits; 0: in rotation. */
+  flags(target: number): number {
+    return this.words[this.flagsAt + target]!;
+  }
+
+  /** Its health check does not fail. */
   isUp(target: number): boolean {
-    return this.words[this.healthAt + target] === HEALTH_UP;
+    return (this.flags(target) & Flag.DOWN) === 0;
   }
 
   /** Supervisor only. */
-  setUp(target: number, up: boolean): void {
-    Atomics.store(this.words, this.healthAt + target, up ? HEALTH_UP : HEALTH_DOWN);
+  setFlags(upstream: number, target: number, flags: number): void {
+    if (this.words[this.flagsAt + target] === flags) return;
+    Atomics.store(this.words, this.flagsAt + target, flags);
+    this.changed(upstream);
+  }
+
+  /** Thousandths of its configured weight that it gets. */
+  share(target: number): number {
+    return this.words[this.shareAt + target]! === 0 ? 1000 : this.words[this.shareAt + target]! - 1;
+  }
+
+  /** Supervisor only. @param thousandths from 0; 1000 is the whole weight */
+  setShare(upstream: number, target: number, thousandths: number): void {
+    if (this.share(target) === thousandths) return;
+    // Fresh memory means the whole weight.
+    Atomics.store(this.words, this.shareAt + target, thousandths + 1);
+    this.changed(upstream);
+  }
+
+  private changed(upstream: number): void {
+    Atomics.add(this.words, this.upstreamAt + upstream * UPSTREAM_WORDS + UPSTREAM_EPOCH, 1);
     Atomics.add(this.words, H_EPOCH, 1);
   }
 
-  /** Next number of an upstream's cursor, over all workers; wraps at 2^32. */
-  nextCursor(upstream: number): number {
-    return Atomics.add(this.words, this.cursorAt + upstream * 16, 1) >>> 0;
+  // What all workers write together: atomically.
+
+  /** Where the epoch of an upstream stands: it moves whenever the state of one of its targets does. */
+  epochAt(upstream: number): number {
+    return this.upstreamAt + upstream * UPSTREAM_WORDS + UPSTREAM_EPOCH;
+  }
+
+  /** Where a word that all workers share for an upstream stands. */
+  upstreamWordAt(upstream: number, word: number): number {
+    return this.upstreamAt + upstream * UPSTREAM_WORDS + word;
+  }
+
+  /** Next number of an upstream's cursor, over all workers; wraps at 2^32. Each tier has its own. */
+  nextCursor(upstream: number, tier = 0): number {
+    return Atomics.add(this.words, this.upstreamAt + upstream * UPSTREAM_WORDS + tier, 1) >>> 0;
+  }
+
+  /** Where a target's open requests over all workers stand. */
+  openRequestsAt(target: number): number {
+    return this.openAt + target;
+  }
+
+  openRequests(target: number): number {
+    return Math.max(0, this.words[this.openAt + target]!);
+  }
+
+  openConnections(target: number): number {
+    return Math.max(0, this.words[this.connectionsAt + target]!);
+  }
+
+  /** Where a word that all workers share for a target stands. */
+  statWordAt(target: number, word: number): number {
+    return this.statAt + target * STAT_WORDS + word;
+  }
+
+  /** A target's latency in ms as of `latencyStamp`; 0: not known. */
+  latency(target: number): number {
+    return this.floats[this.statAt + target * STAT_WORDS + STAT_LATENCY]!;
+  }
+
+  /** When the latency was set, in ms since any moment, modulo 2^32. */
+  latencyStamp(target: number): number {
+    return this.words[this.statAt + target * STAT_WORDS + STAT_STAMP]!;
+  }
+
+  /** Two workers that set it at the same time lose one observation: an average does not mind. */
+  setLatency(target: number, milliseconds: number, stamp: number): void {
+    const at = this.statAt + target * STAT_WORDS;
+    this.floats[at + STAT_LATENCY] = milliseconds;
+    this.words[at + STAT_STAMP] = stamp;
+  }
+
+  // Sums over workers.
+
+  /** Sum of one word of an upstream's columns. */
+  upstreamSum(upstream: number, word: number): number {
+    let total = 0;
+    const first = this.upstreamColumnAt + upstream * this.size.workers * UPSTREAM_COLUMN_WORDS + word;
+    for (let worker = 0; worker < this.size.workers; worker++) total += this.words[first + worker * UPSTREAM_COLUMN_WORDS]!;
+    return total;
+  }
+
+  /** The same word in each worker's column of an upstream. */
+  upstreamWords(upstream: number, word: number): number[] {
+    const first = this.upstreamColumnAt + upstream * this.size.workers * UPSTREAM_COLUMN_WORDS + word;
+    return Array.from({ length: this.size.workers }, (_, worker) => this.words[first + worker * UPSTREAM_COLUMN_WORDS]!);
   }
 
   /** Sum of one counter of a target over all workers. */
@@ -204,21 +372,33 @@ export class Scoreboard {
 
   /**
    * Take back what a dead worker held: its open connections and requests; totals stay. Supervisor only.
-   * @param targets rows from here on were never used; looking at them would make them take memory
+   * @param used rows from here on were never used; looking at them would make them take memory
    */
-  reclaim(worker: number, targets = this.size.targets): void {
+  reclaim(worker: number, used: { readonly targets: number; readonly upstreams: number } = this.size): void {
     for (let word = 0; word < WORKER_WORDS; word++) this.setWorkerWord(worker, word, 0);
     for (let listener = 0; listener < MAX_LISTENERS; listener++) this.words[this.listenerAt + worker * MAX_LISTENERS + listener] = 0;
-    for (let target = 0; target < targets; target++) {
+    for (let target = 0; target < used.targets; target++) {
       const column = this.columnOf(worker, target);
-      if (this.words[column + OPEN_CONNECTIONS] !== 0) this.words[column + OPEN_CONNECTIONS] = 0;
-      if (this.words[column + OPEN_REQUESTS] !== 0) this.words[column + OPEN_REQUESTS] = 0;
+      this.giveBack(column + OPEN_CONNECTIONS, this.connectionsAt + target);
+      this.giveBack(column + OPEN_REQUESTS, this.openAt + target);
     }
+    for (let upstream = 0; upstream < used.upstreams; upstream++) {
+      const column = this.upstreamColumnOf(worker, upstream);
+      for (let word = 0; word < UPSTREAM_GAUGES; word++) if (this.words[column + word] !== 0) this.words[column + word] = 0;
+    }
+  }
+
+  private giveBack(own: number, shared: number): void {
+    const held = this.words[own]!;
+    if (held === 0) return;
+    this.words[own] = 0;
+    Atomics.sub(this.words, shared, held);
   }
 
   /** Forget everything about a target whose slot is given to another one. Supervisor only. */
   clearTarget(target: number): void {
-    this.words[this.healthAt + target] = HEALTH_UP;
+    for (const at of [this.flagsAt, this.shareAt, this.openAt, this.connectionsAt]) this.words[at + target] = 0;
+    this.words.fill(0, this.statAt + target * STAT_WORDS, this.statAt + (target + 1) * STAT_WORDS);
     const first = this.columnOf(0, target);
     this.words.fill(0, first, first + this.size.workers * COLUMN_WORDS);
     Atomics.add(this.words, H_EPOCH, 1);
@@ -228,16 +408,25 @@ export class Scoreboard {
     return this.columnAt + (target * this.size.workers + worker) * COLUMN_WORDS;
   }
 
+  private upstreamColumnOf(worker: number, upstream: number): number {
+    return this.upstreamColumnAt + (upstream * this.size.workers + worker) * UPSTREAM_COLUMN_WORDS;
+  }
+
   /** What one worker writes about one target. */
   column(worker: number, target: number): TargetColumn {
-    return new TargetColumn(this.words, this.columnOf(worker, target));
+    return new TargetColumn(this.words, this.columnOf(worker, target), this.openAt + target, this.connectionsAt + target);
+  }
+
+  /** What one worker writes about one upstream. */
+  upstreamColumn(worker: number, upstream: number): Column {
+    return new Column(this.words, this.upstreamColumnOf(worker, upstream));
   }
 }
 
-/** One worker's counters of one target; written by that worker alone, so plain adds are exact. */
-export class TargetColumn {
-  private readonly words: Int32Array;
-  private readonly at: number;
+/** Words that one worker alone writes, so plain adds are exact. */
+export class Column {
+  protected readonly words: Int32Array;
+  protected readonly at: number;
 
   constructor(words: Int32Array, at: number) {
     this.words = words;
@@ -248,8 +437,61 @@ export class TargetColumn {
     this.words[this.at + counter]! += change;
   }
 
+  set(counter: number, value: number): void {
+    this.words[this.at + counter] = value;
+  }
+
   get(counter: number): number {
     return this.words[this.at + counter]!;
+  }
+}
+
+/**
+ * One worker's counters of one target, and its part in what all workers count together.
+ *
+ * A worker that is killed between its own count and the common one leaves the common one too low, never too high: the one who finds it
+ * below zero, where it cannot be, sets it right.
+ */
+export class TargetColumn extends Column {
+  private readonly open: number;
+  private readonly connections: number;
+
+  constructor(words: Int32Array, at: number, open: number, connections: number) {
+    super(words, at);
+    this.open = open;
+    this.connections = connections;
+  }
+
+  requestBegins(): void {
+    this.words[this.at + OPEN_REQUESTS]! += 1;
+    this.words[this.at + TOTAL_REQUESTS]! += 1;
+    this.countIn(this.open);
+  }
+
+  /** It had begun, but must not. */
+  requestTurnedAway(): void {
+    this.requestEnds();
+    this.words[this.at + TOTAL_REQUESTS]! -= 1;
+  }
+
+  requestEnds(): void {
+    Atomics.sub(this.words, this.open, 1);
+    this.words[this.at + OPEN_REQUESTS]! -= 1;
+  }
+
+  connectionBegins(): void {
+    this.words[this.at + OPEN_CONNECTIONS]! += 1;
+    this.countIn(this.connections);
+  }
+
+  connectionEnds(): void {
+    Atomics.sub(this.words, this.connections, 1);
+    this.words[this.at + OPEN_CONNECTIONS]! -= 1;
+  }
+
+  private countIn(at: number): void {
+    const before = Atomics.add(this.words, at, 1);
+    if (before < 0) Atomics.sub(this.words, at, before);
   }
 
   /** Count one exchange that took this many milliseconds. */

@@ -11,7 +11,7 @@ export const CAPACITY = { targets: 65_536, upstreams: 4_096 };
 
 const NAME = /^fairlead-.+\.board$/;
 /** What a target's counters take for each worker slot, at most, in bytes. */
-const BYTES_PER_COLUMN = 64;
+const BYTES_PER_COLUMN = 128;
 /** For what is not counters of targets. */
 const OTHER_BYTES = 2 * 1024 * 1024;
 

@@ -3,7 +3,7 @@ import { SlotAllocator, type SlotPlan } from "../config/slots.ts";
 
 export class PendingSlots extends SlotAllocator {
   private pending: SlotPlan | undefined = undefined;
-  private highest = 0;
+  private readonly highest = { targets: 0, upstreams: 0 };
 
   override plan(groups: Parameters<SlotAllocator["plan"]>[0]): SlotPlan | undefined {
     const plan = super.plan(groups);
@@ -13,7 +13,8 @@ export class PendingSlots extends SlotAllocator {
       ...plan,
       commit: () => {
         this.pending = plan;
-        for (const slot of plan.freshTargets) this.highest = Math.max(this.highest, slot + 1);
+        for (const slot of plan.freshTargets) this.highest.targets = Math.max(this.highest.targets, slot + 1);
+        for (const { name } of groups) this.highest.upstreams = Math.max(this.highest.upstreams, plan.upstream(name) + 1);
       },
     };
   }
@@ -24,8 +25,8 @@ export class PendingSlots extends SlotAllocator {
     this.pending = undefined;
   }
 
-  /** Target rows from here on were never used. */
-  get used(): number {
+  /** Rows from here on were never used. */
+  get used(): { readonly targets: number; readonly upstreams: number } {
     return this.highest;
   }
 }

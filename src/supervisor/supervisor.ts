@@ -7,10 +7,12 @@ import { diagnosticLine } from "../config/load.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
 import { HealthChecker } from "../health/checker.ts";
+import { Ejection } from "../health/ejection.ts";
+import { Rotation } from "../health/rotation.ts";
 import { bunNetwork } from "../net/bun.ts";
 import type { Log, LogFormat } from "../observability/log.ts";
 import { AdminError, HealthEndpoint, type ReloadResult } from "../admin/health.ts";
-import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import { Flag, type Scoreboard } from "../scoreboard/scoreboard.ts";
 import { CAPACITY, createBoard } from "./board.ts";
 import { StartError } from "./errors.ts";
 import { handDown, inherit, type Inheritance, UPGRADE_VARIABLE } from "./inheritance.ts";
@@ -60,7 +62,9 @@ export class Supervisor {
   private readonly sockets: ListeningSockets;
   private readonly slots: PendingSlots;
   private readonly board: Scoreboard;
+  private readonly rotation: Rotation;
   private readonly checker: HealthChecker;
+  private readonly ejection: Ejection;
   private readonly workers: Workers;
   private readonly admin: HealthEndpoint;
   private snapshot: Snapshot;
@@ -118,8 +122,11 @@ export class Supervisor {
     this.sockets = sockets;
     this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
     this.board.generation = snapshot.generation;
-    this.checker = new HealthChecker({ network: bunNetwork(), scoreboard: this.board, log });
-    this.workers = new Workers({ self, logFormat, log, board: this.board, usedTargets: () => slots.used, sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
+    const network = bunNetwork();
+    this.rotation = new Rotation({ scoreboard: this.board, clock: network.clock, log });
+    this.ejection = new Ejection({ scoreboard: this.board, rotation: this.rotation, clock: network.clock, log });
+    this.checker = new HealthChecker({ network, scoreboard: this.board, rotation: this.rotation, log, passed: (slot, back) => this.ejection.passed(slot, back) });
+    this.workers = new Workers({ self, logFormat, log, board: this.board, used: () => slots.used, report: (outlier) => this.ejection.report(outlier), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
     this.admin = new HealthEndpoint(log, () => ({ generation: this.snapshot.generation, draining: this.board.draining, workers: this.workers.pids, targets: this.checker.status(), lastReload: this.lastReload }));
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
@@ -151,10 +158,23 @@ export class Supervisor {
 
   /** Who was down is down still, until checks say otherwise. */
   private adoptHealth(health: ReadonlyMap<string, boolean> | undefined): void {
-    for (const { name, targets } of this.snapshot.upstreams) {
-      for (const target of targets) if (health?.get(slotName(name, target.name)) === false) this.board.setUp(target.slot, false);
+    for (const { name, slot, targets } of this.snapshot.upstreams) {
+      for (const target of targets) if (health?.get(slotName(name, target.name)) === false) this.board.setFlags(slot, target.slot, Flag.DOWN);
     }
-    this.checker.apply(this.snapshot);
+    this.watch(this.snapshot);
+  }
+
+  /** Everything that decides who is in rotation goes by this snapshot from now on. */
+  private watch(snapshot: Snapshot): void {
+    this.rotation.apply(snapshot);
+    this.checker.apply(snapshot);
+    this.ejection.apply(snapshot);
+  }
+
+  private unwatch(): void {
+    this.checker.stop();
+    this.ejection.stop();
+    this.rotation.stop();
   }
 
   /** Each target was checked once, or 2 s went by. */
@@ -166,7 +186,7 @@ export class Supervisor {
 
   /** The start came to nothing: leave no process and no socket, and those before us as they were. */
   private abandon({ sockets }: Inheritance): void {
-    this.checker.stop();
+    this.unwatch();
     this.admin.stop();
     this.workers.kill();
     if (sockets.size > 0) this.sockets.letGo();
@@ -256,14 +276,14 @@ export class Supervisor {
       throw error;
     }
     this.snapshot = snapshot;
-    this.checker.apply(snapshot);
+    this.watch(snapshot);
     try {
       if (prepared === undefined) await this.workers.apply(snapshot, before);
       else await this.workers.roll(snapshot, prepared.sockets, () => prepared.commit());
     } catch (error) {
       prepared?.abandon();
       this.snapshot = before;
-      this.checker.apply(before);
+      this.watch(before);
       this.admin.openWhenFree(before.admin?.address);
       throw error;
     }
@@ -323,7 +343,7 @@ export class Supervisor {
   private async leave(succeeded: boolean): Promise<void> {
     this.stopping = true;
     this.log.info({ timeout: this.snapshot.drainTimeout, succeeded }, "Draining");
-    this.checker.stop();
+    this.unwatch();
     if (succeeded) this.sockets.letGo();
     else {
       // Who comes now is refused at once instead of waiting in a queue that nobody serves.

@@ -1,5 +1,6 @@
 /** One worker as its supervisor sees it: started, told things, heard from, gone. */
 import type { Snapshot } from "../config/snapshot.ts";
+import type { OutlierReport } from "../upstream/outliers.ts";
 import type { EncodedSnapshot, FromWorker, ToWorker } from "../worker/messages.ts";
 import type { ListeningSocket } from "./sockets.ts";
 
@@ -22,6 +23,8 @@ export interface WorkerStart {
   readonly controlSocket: string;
   /** What it does when its supervisor is gone. */
   readonly alone: "serve" | "end";
+  /** It has seen a target fail too much. */
+  readonly report: (outlier: OutlierReport) => void;
 }
 
 /** An answer that did not come because the worker has ended. */
@@ -71,7 +74,10 @@ export class WorkerProcess {
     this.child = Bun.spawn([...start.self, "__worker", "--log-format", start.logFormat], {
       stdio: ["ignore", "inherit", "inherit", ...start.sockets.map(({ fd }) => fd)],
       serialization: "advanced",
-      ipc: (message: FromWorker) => this.hear(message),
+      ipc: (message: FromWorker) => {
+        if (message.type === "outlier") start.report(message.outlier);
+        else this.hear(message);
+      },
     });
     this.pid = this.child.pid;
     this.ended = this.child.exited.then(() => this.child.signalCode ?? this.child.exitCode ?? 0);
@@ -91,7 +97,7 @@ export class WorkerProcess {
     }
   }
 
-  private hear(message: FromWorker): void {
+  private hear(message: Exclude<FromWorker, { type: "outlier" }>): void {
     for (const { type, generation, settle } of this.waiting) {
       if (generation !== message.generation || (message.type !== "failed" && message.type !== type)) continue;
       settle(message.type === "failed" ? new Error(message.reason) : undefined);

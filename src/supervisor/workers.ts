@@ -2,6 +2,7 @@
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Log, LogFormat } from "../observability/log.ts";
 import { type Scoreboard, WORKER_HEARTBEAT } from "../scoreboard/scoreboard.ts";
+import type { OutlierReport } from "../upstream/outliers.ts";
 import { CRASH_WINDOW, CrashLoop } from "./crash-loop.ts";
 import { StartError } from "./errors.ts";
 import type { RuntimeDirectory } from "./runtime-directory.ts";
@@ -18,8 +19,10 @@ export interface WorkersOptions {
   readonly logFormat: LogFormat;
   readonly log: Log;
   readonly board: Scoreboard;
-  /** Target rows of the scoreboard that were ever in use. */
-  readonly usedTargets: () => number;
+  /** Rows of the scoreboard that were ever in use. */
+  readonly used: () => { readonly targets: number; readonly upstreams: number };
+  /** A worker has seen a target fail too much. */
+  readonly report: (outlier: OutlierReport) => void;
   readonly sockets: ListeningSockets;
   readonly directory: RuntimeDirectory;
   readonly alone: "serve" | "end";
@@ -62,10 +65,10 @@ export class Workers {
 
   /** Resolves when the new worker serves. @throws StartError when it does not */
   private async spawn(snapshot: Snapshot, sockets: readonly ListeningSocket[]): Promise<WorkerProcess> {
-    const { self, logFormat, board, directory, alone } = this.options;
+    const { self, logFormat, board, directory, alone, report } = this.options;
     if (this.stopping) throw new StartError("stopping");
     const slot = this.freeSlot();
-    const worker = new WorkerProcess({ self, slot, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone });
+    const worker = new WorkerProcess({ self, slot, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone, report });
     this.running.add(worker);
     void worker.ended.then((how) => this.gone(worker, how));
     try {
@@ -85,9 +88,9 @@ export class Workers {
   }
 
   private gone(worker: WorkerProcess, how: number | string): void {
-    const { log, board, changed, usedTargets } = this.options;
+    const { log, board, changed, used } = this.options;
     this.running.delete(worker);
-    board.reclaim(worker.slot, usedTargets());
+    board.reclaim(worker.slot, used());
     changed();
     // Of one that never came up, whoever waits for it hears.
     if (this.stopping || worker.leaving || !worker.up) return;

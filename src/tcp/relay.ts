@@ -10,9 +10,11 @@ import type { AccessLog } from "../observability/access-log.ts";
 import { CAUSES, connectCause, type Cause } from "../observability/cause.ts";
 import type { LimitedLog } from "../observability/limited-log.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
+import { clientKey } from "../routing/key.ts";
 import type { Client, Listener } from "../routing/listener.ts";
-import { OPEN_CONNECTIONS, OPEN_REQUESTS, TOTAL_CONNECTS, TOTAL_FAILURES, TOTAL_REQUESTS, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
-import type { Target } from "../upstream/target.ts";
+import { TOTAL_CONNECTS, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
+import type { Waiter } from "../upstream/queue.ts";
+import type { Pooled, Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 
 /** What tcp connections of one worker share. */
@@ -30,13 +32,19 @@ const MAX_CONNECT_ATTEMPTS = 8;
 const LINGER = 2_000;
 
 /** The client's side: owns the pair. */
-export class TcpClient extends Connection implements Client {
+export class TcpClient extends Connection implements Client, Waiter {
   private readonly listener: Listener;
   private readonly services: TcpServices;
   private upstream: Upstream | undefined = undefined;
   private target: TcpTarget | undefined = undefined;
+  private request: RoutingRequest | undefined = undefined;
   private tried: Target[] = [];
   private attempts = 0;
+  /** It waits for a place at a target. */
+  private waits = false;
+  private picking = false;
+  /** How long it waited, in ms. */
+  private queued = 0;
   private address = "";
   private port = 0;
   private startedAt = 0;
@@ -64,47 +72,101 @@ export class TcpClient extends Connection implements Client {
       this.unavailable();
       return;
     }
-    const request: RoutingRequest = { protocol: "tcp", clientAddress: this.address, clientPort: this.port, method: "", host: "", path: "", header: () => undefined };
+    const request: RoutingRequest = { protocol: "tcp", clientAddress: this.address, clientPort: this.port, method: "", host: "", path: "", key: clientKey(this.address), header: () => undefined };
+    this.request = request;
     this.upstream = this.listener.router.route(request);
     if (this.upstream === undefined) {
       this.finish("no-route", "", undefined);
       this.unavailable();
       return;
     }
-    this.attempt(request);
+    if (!this.upstream.admits()) this.turnAway("circuit-open");
+    else if (this.upstream.isWaitedFor) this.wait();
+    else this.attempt();
   }
 
-  private attempt(request: RoutingRequest): void {
-    const picked = this.upstream!.pick(request, this.tried);
-    if (picked instanceof Promise) void picked.then((target) => this.isOpen && this.use(target, request));
-    else this.use(picked, request);
-  }
-
-  private use(target: Target | undefined, request: RoutingRequest): void {
-    if (target === undefined) {
-      this.finish("no-target", "", undefined);
-      this.unavailable();
+  private attempt(): void {
+    const picked = this.upstream!.pick(this.request!, this.tried);
+    if (!(picked instanceof Promise)) {
+      this.use(picked);
       return;
     }
-    this.attempts++;
-    this.target = new TcpTarget(target, this, this.services, (cause, detail) => this.connectFailed(target, cause, detail, request));
-    this.target.connect(this.upstream!.config.timeouts.connect);
+    this.picking = true;
+    void picked.then((target) => {
+      this.picking = false;
+      if (this.isOpen && !this.over) this.use(target);
+    });
   }
 
-  private connectFailed(target: Target, cause: Cause, detail: string, request: RoutingRequest): void {
+  private use(target: Target | undefined): void {
+    const upstream = this.upstream!;
+    if (target === undefined || !upstream.enter(target)) {
+      if (upstream.isFull(this.tried)) this.wait();
+      else this.turnAway("no-target");
+      return;
+    }
+    if (this.waits) this.endWait();
+    this.attempts++;
+    this.target = new TcpTarget(target, upstream, this, this.services, (cause, detail) => this.connectFailed(target, cause, detail));
+    this.target.connect(upstream.config.timeouts.connect);
+  }
+
+  private connectFailed(target: Target, cause: Cause, detail: string): void {
     this.target = undefined;
     if (!this.isOpen) return;
-    this.upstream!.ended(target, true, 0);
-    target.counters.add(TOTAL_FAILURES, 1);
     this.tried = [...this.tried, target];
     const left = this.upstream!.usable.some((other) => !this.tried.includes(other));
-    if (left && this.upstream!.config.retries > 0 && this.attempts < MAX_CONNECT_ATTEMPTS) {
+    const { retry } = this.upstream!.config;
+    if (left && retry.retries > 0 && retry.onConnectFailure && this.attempts < MAX_CONNECT_ATTEMPTS) {
       target.counters.add(TOTAL_RETRIES, 1);
-      this.attempt(request);
+      this.attempt();
       return;
     }
     this.finish(cause, detail, target);
     this.unavailable();
+  }
+
+  private wait(): void {
+    // It keeps its place.
+    if (this.waits) return;
+    if (!this.upstream!.queue.enter(this)) {
+      this.turnAway("queue-full");
+      return;
+    }
+    this.waits = true;
+    this.queued = this.services.network.clock.precise();
+  }
+
+  private endWait(): void {
+    this.upstream!.queue.leave(this);
+    this.waits = false;
+    this.queued = this.services.network.clock.precise() - this.queued;
+  }
+
+  /** There may be room. */
+  goOn(): boolean {
+    // Its policy is still thinking.
+    if (this.picking) return false;
+    this.attempt();
+    return !this.waits;
+  }
+
+  timedOut(): void {
+    this.endWait();
+    this.turnAway("queue-timeout");
+  }
+
+  private turnAway(cause: Cause): void {
+    if (this.waits) this.endWait();
+    this.finish(cause, "", undefined);
+    this.unavailable();
+  }
+
+  /** The target is put out of service. */
+  cut(): void {
+    this.finish("target-drained", "", this.target?.target);
+    this.target?.abort();
+    this.abort();
   }
 
   /** The target is there. */
@@ -156,6 +218,7 @@ export class TcpClient extends Connection implements Client {
 
   protected closed(error: Error | undefined): void {
     this.listener.remove(this);
+    if (this.waits) this.endWait();
     const { target } = this;
     this.target = undefined;
     this.finish(error === undefined ? "done" : "client-closed", "", target?.target);
@@ -214,6 +277,7 @@ export class TcpClient extends Connection implements Client {
       target: target?.name ?? "",
       attempts: this.attempts,
       milliseconds: network.clock.precise() - this.startedAt,
+      queued: this.queued,
       cause,
       requestId: "",
     });
@@ -225,35 +289,36 @@ export class TcpClient extends Connection implements Client {
 }
 
 /** The target's side of the pair. */
-class TcpTarget extends Connection {
+class TcpTarget extends Connection implements Pooled {
   readonly target: Target;
+  private readonly upstream: Upstream;
   private readonly client: TcpClient;
   private readonly services: TcpServices;
   private readonly failed: (cause: Cause, detail: string) => void;
   private startedAt = 0;
+  /** How long the connect took, in ms: a connection's own life says nothing about its target. */
+  private connectTime = 0;
   private gone = false;
   ready = false;
   /** This side has sent its last byte. */
   ended = false;
 
-  constructor(target: Target, client: TcpClient, services: TcpServices, failed: (cause: Cause, detail: string) => void) {
+  constructor(target: Target, upstream: Upstream, client: TcpClient, services: TcpServices, failed: (cause: Cause, detail: string) => void) {
     super(services.wheel);
     this.target = target;
+    this.upstream = upstream;
     this.client = client;
     this.services = services;
     this.failed = failed;
   }
 
   connect(timeout: number): void {
-    const { counters } = this.target;
-    counters.add(OPEN_CONNECTIONS, 1);
-    counters.add(OPEN_REQUESTS, 1);
-    counters.add(TOTAL_CONNECTS, 1);
-    counters.add(TOTAL_REQUESTS, 1);
+    this.target.opens(this);
+    this.target.counters.add(TOTAL_CONNECTS, 1);
     const { clock } = this.services.network;
     this.startedAt = clock.precise();
     if (this.target.isUnreachable) {
-      this.leave();
+      this.leave(true);
       this.failed("connect-timeout", "too many connects to it hang");
       return;
     }
@@ -261,13 +326,15 @@ class TcpTarget extends Connection {
     this.services.network.connect(this.target.address, this);
   }
 
-  private leave(): boolean {
+  /** @param failed the target could not be reached, or broke off */
+  private leave(failed: boolean): boolean {
     if (this.gone) return false;
     this.gone = true;
     this.wheel.remove(this);
-    const { counters } = this.target;
-    counters.add(OPEN_CONNECTIONS, -1);
-    counters.add(OPEN_REQUESTS, -1);
+    this.target.closes(this);
+    const elapsed = this.services.network.clock.precise() - this.startedAt;
+    if (this.ready || failed) this.upstream.leave(this.target, { failed, milliseconds: this.ready ? this.connectTime : elapsed, status: 0 });
+    else this.upstream.leaveEarly(this.target, elapsed);
     return true;
   }
 
@@ -278,17 +345,18 @@ class TcpTarget extends Connection {
       return;
     }
     this.ready = true;
+    this.connectTime = this.services.network.clock.precise() - this.startedAt;
     this.wheel.cancel(this);
     this.client.joined();
   }
 
   onConnectError(code: string): void {
-    if (this.leave()) this.failed(connectCause(code), code);
+    if (this.leave(true)) this.failed(connectCause(code), code);
     else this.target.countHanging(-1);
   }
 
   onDeadline(): void {
-    if (this.ready || !this.leave()) return;
+    if (this.ready || !this.leave(true)) return;
     this.target.countHanging(1);
     super.abort();
     this.failed("connect-timeout", "");
@@ -310,18 +378,26 @@ class TcpTarget extends Connection {
 
   override abort(): void {
     // While it connects there is no socket to close yet: opened() will.
-    if (this.leave() && !this.ready) this.target.countHanging(1);
+    if (this.leave(false) && !this.ready) this.target.countHanging(1);
     super.abort();
+  }
+
+  /** It is never idle: there is nothing to retire. */
+  retire(): void {
+    this.abort();
+  }
+
+  cut(): void {
+    this.client.cut();
   }
 
   protected closed(error: Error | undefined): void {
     const { ready } = this;
-    if (this.leave()) {
+    if (this.leave(!ready)) {
       if (!ready) {
         this.failed("connect-failed", error?.message ?? "closed");
         return;
       }
-      this.target.counters.latency(this.services.network.clock.precise() - this.startedAt);
       this.client.targetClosed(error);
     }
   }

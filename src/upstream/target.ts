@@ -1,12 +1,15 @@
-/** One backend address at work: its counters in the scoreboard and its pool of idle connections in this worker. */
+/** One backend address at work: its state and counters in the scoreboard, and its connections in this worker. */
 import type { Address, TargetConfig } from "../config/snapshot.ts";
-import type { RoutingTarget } from "../policies/policy.ts";
-import { OPEN_CONNECTIONS, OPEN_REQUESTS, type Scoreboard, type TargetColumn } from "../scoreboard/scoreboard.ts";
+import type { BalancedTarget } from "../policies/balanced.ts";
+import { Flag, type Scoreboard, type TargetColumn, UNHEALTHY, WITHDRAWN } from "../scoreboard/scoreboard.ts";
+import { decayed, type LatencyClock } from "./latency.ts";
 
 /** A connection that can wait in a pool. */
 export interface Pooled {
   /** Close it: nobody will use it again. */
   retire(): void;
+  /** End what goes on over it at once. */
+  cut(): void;
 }
 
 /**
@@ -15,39 +18,91 @@ export interface Pooled {
  */
 const MAX_HANGING_CONNECTS = 64;
 
-export class Target implements RoutingTarget {
+export class Target implements BalancedTarget {
   readonly name: string;
   readonly address: Address;
   readonly slot: number;
-  readonly weight: number;
+  readonly zone: string;
+  readonly tier: number;
+  readonly configuredWeight: number;
+  /** Requests (tcp: connections) that may be open over all workers; 0: any number. */
+  readonly limit: number;
   /** This worker's counters of it. */
   readonly counters: TargetColumn;
   /** False once a snapshot without it came: what is open ends, nothing is pooled. */
   current = true;
+  /** What follows is as the upstream last read it from the scoreboard. */
+  weight: number;
+  share = 1000;
+  flags = 0;
+  isUsable = false;
   private hanging = 0;
   private readonly board: Scoreboard;
+  private readonly clock: LatencyClock;
   /** Last in, first out: the warmest connection is used, the coldest times out. */
   private readonly idle: Pooled[] = [];
+  /** Those that are in use, or opening. */
+  private readonly busy = new Set<Pooled>();
 
-  constructor(config: TargetConfig, board: Scoreboard, workerSlot: number) {
+  constructor(config: TargetConfig, board: Scoreboard, workerSlot: number, clock: LatencyClock) {
     this.name = config.name;
     this.address = config.address;
     this.slot = config.slot;
+    this.zone = config.zone;
+    this.tier = config.tier;
+    this.configuredWeight = config.weight;
     this.weight = config.weight;
+    this.limit = least(config.maxRequests, config.maxConnections);
     this.board = board;
+    this.clock = clock;
     this.counters = board.column(workerSlot, config.slot);
   }
 
+  /** Read its state; what is idle or over is closed here when the state asks for it. */
+  refresh(): void {
+    this.flags = this.board.flags(this.slot);
+    this.share = this.board.share(this.slot);
+    this.weight = (this.configuredWeight * this.share) / 1000;
+    if ((this.flags & WITHDRAWN) !== 0) this.closeIdle();
+    if ((this.flags & Flag.CUT) !== 0) for (const connection of [...this.busy]) connection.cut();
+  }
+
+  /** New requests are wanted there, whether it can answer them or not. */
+  get isWanted(): boolean {
+    return this.weight > 0 && (this.flags & WITHDRAWN) === 0;
+  }
+
+  get isHealthy(): boolean {
+    return (this.flags & UNHEALTHY) === 0;
+  }
+
+  /** Clients that were there before may stay. */
+  get isDraining(): boolean {
+    return (this.flags & WITHDRAWN) === Flag.DRAINING;
+  }
+
   get openConnections(): number {
-    return this.board.sum(this.slot, OPEN_CONNECTIONS);
+    return this.board.openConnections(this.slot);
   }
 
   get openRequests(): number {
-    return this.board.sum(this.slot, OPEN_REQUESTS);
+    return this.board.openRequests(this.slot);
   }
 
-  get isUp(): boolean {
-    return this.board.isUp(this.slot);
+  get latency(): number {
+    return decayed(this.board, this.slot, this.clock.stamp);
+  }
+
+  get isFull(): boolean {
+    return this.limit > 0 && this.openRequests >= this.limit;
+  }
+
+  /** Count a request in. False when it has as many as it may: exact, however many workers ask at a time. */
+  begin(): boolean {
+    this.counters.requestBegins();
+    if (this.limit === 0 || this.openRequests <= this.limit) return true;
+    this.counters.requestTurnedAway();
+    return false;
   }
 
   /** Packets to it vanish: another connect would only hold another descriptor. */
@@ -60,13 +115,28 @@ export class Target implements RoutingTarget {
     this.hanging += change;
   }
 
+  /** A connection is opened. */
+  opens(connection: Pooled): void {
+    this.counters.connectionBegins();
+    this.busy.add(connection);
+  }
+
+  /** A connection, idle or not, is gone. */
+  closes(connection: Pooled): void {
+    this.counters.connectionEnds();
+    this.busy.delete(connection);
+  }
+
   takeIdle(): Pooled | undefined {
-    return this.idle.pop();
+    const connection = this.idle.pop();
+    if (connection !== undefined) this.busy.add(connection);
+    return connection;
   }
 
   /** Keep for the next exchange. False when the pool is full or the target is gone: then it is the caller's to close. */
   keepIdle(connection: Pooled, limit: number): boolean {
-    if (!this.current || this.idle.length >= limit) return false;
+    if (!this.current || this.idle.length >= limit || (this.flags & WITHDRAWN) !== 0) return false;
+    this.busy.delete(connection);
     this.idle.push(connection);
     return true;
   }
@@ -85,4 +155,9 @@ export class Target implements RoutingTarget {
   closeIdle(): void {
     for (const connection of this.idle.splice(0)) connection.retire();
   }
+}
+
+/** The smaller of two limits, of which 0 is none. */
+function least(a: number, b: number): number {
+  return a === 0 || b === 0 ? a + b : Math.min(a, b);
 }

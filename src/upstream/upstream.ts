@@ -1,102 +1,277 @@
-/** A group of targets at work: which of them are usable, and the policy's pick among those. */
+/** A group of targets at work: which of them are usable, the pick among those, and what holds for all of them together. */
 import type { UpstreamConfig } from "../config/snapshot.ts";
 import type { Clock } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
-import type { RoutingPolicy, RoutingRequest } from "../policies/policy.ts";
-import { RoundRobinPolicy } from "../policies/round-robin.ts";
-import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import type { BalancerContext } from "../policies/balanced.ts";
+import type { RoutingOutcome, RoutingPolicy, RoutingRequest } from "../policies/policy.ts";
+import { type Column, OPEN_EXCHANGES, OPEN_RETRIES, type Scoreboard, TOTAL_5XX, TOTAL_BREAKER_REFUSED, TOTAL_BUDGET_REFUSED, TOTAL_FAILURES } from "../scoreboard/scoreboard.ts";
+import { CircuitBreaker } from "./circuit-breaker.ts";
+import { GuardedPolicy } from "./guarded-policy.ts";
+import { type LatencyClock, observe } from "./latency.ts";
+import { Outliers, type OutlierReport } from "./outliers.ts";
+import { RecentQuantile } from "./quantile.ts";
+import { Queue } from "./queue.ts";
+import { Sticky } from "./sticky.ts";
 import type { Target } from "./target.ts";
+import { tierShares } from "./tiers.ts";
+
+/** Makes the policy of one tier. */
+export type PolicyOfTier = (tier: number, context: BalancerContext) => RoutingPolicy;
+
+/** What an upstream shares with the rest of its worker. */
+export interface UpstreamHost {
+  readonly board: Scoreboard;
+  /** This worker's column of the scoreboard. */
+  readonly slot: number;
+  readonly clock: Clock;
+  readonly latencyClock: LatencyClock;
+  readonly log: Log;
+  random(): number;
+  /** A target fails too much. */
+  report(outlier: OutlierReport): void;
+}
+
+/** Targets of one priority and zone preference. */
+interface Tier {
+  readonly all: readonly Target[];
+  readonly policy: RoutingPolicy<Target>;
+  /** The same array until some target's state changes. */
+  usable: readonly Target[];
+  load: number;
+}
+
+const NONE: readonly Target[] = [];
 
 export class Upstream {
   readonly name: string;
   readonly config: UpstreamConfig;
   readonly targets: readonly Target[];
-  readonly policy: RoutingPolicy<Target>;
-  private readonly fallback: RoundRobinPolicy;
-  private readonly board: Scoreboard;
-  private readonly clock: Clock;
-  private readonly log: Log;
-  private usableNow: readonly Target[] = [];
+  readonly column: Column;
+  readonly sticky: Sticky | undefined;
+  readonly breaker: CircuitBreaker | undefined;
+  readonly queue: Queue;
+  /** Durations of its requests, while hedging wants to know them. */
+  readonly durations: RecentQuantile | undefined;
+  private readonly host: UpstreamHost;
+  private readonly tiers: readonly Tier[];
+  /** Some target takes only so many requests at a time. */
+  private readonly isLimited: boolean;
+  private readonly outliers: Outliers | undefined;
+  private readonly epochAt: number;
   private epoch: number;
+  /** The one tier that gets everything; undefined: several share. */
+  private only: Tier | undefined;
+  private usableNow: readonly Target[] = NONE;
+  private serving = false;
 
-  constructor(config: UpstreamConfig, targets: readonly Target[], policy: RoutingPolicy, board: Scoreboard, clock: Clock, log: Log) {
+  /**
+   * @param policyOf makes a tier's policy, or gives the one that served it before
+   * @param before the same upstream under the configuration before: who waits there waits on here
+   */
+  constructor(config: UpstreamConfig, targets: readonly Target[], policyOf: PolicyOfTier, host: UpstreamHost, before?: Upstream) {
+    const { board, slot, clock, latencyClock, log } = host;
     this.name = config.name;
     this.config = config;
     this.targets = targets;
-    this.policy = policy as RoutingPolicy<Target>;
-    this.fallback = new RoundRobinPolicy({ cursor: () => board.nextCursor(config.slot) });
-    this.board = board;
-    this.clock = clock;
-    this.log = log;
-    this.epoch = board.epoch - 1;
+    this.host = host;
+    this.column = board.upstreamColumn(slot, config.slot);
+    this.tiers = this.buildTiers(policyOf);
+    this.only = this.tiers[0];
+    this.isLimited = targets.some(({ limit }) => limit > 0);
+    this.sticky = config.sticky === undefined ? undefined : new Sticky(config.sticky, config.name, targets);
+    this.queue = before?.queue ?? new Queue(board, config.slot, this.column, clock);
+    this.queue.apply(config.queue, () => this.hasRoom(NONE));
+    this.durations = config.hedge === undefined ? undefined : new RecentQuantile();
+    this.breaker =
+      config.circuitBreaker === undefined
+        ? undefined
+        : new CircuitBreaker(config.circuitBreaker, board, config.slot, latencyClock, (state) => log[state === "closed" ? "info" : "error"]({ upstream: config.name, state }, "Circuit breaker"));
+    const { consecutive5xx, consecutiveGateway, consecutiveLocal } = config.outliers;
+    const names = new Map(targets.map((target) => [target.slot, target.name]));
+    this.outliers =
+      consecutive5xx + consecutiveGateway + consecutiveLocal === 0
+        ? undefined
+        : new Outliers(config.outliers, board, (target, detector) => host.report({ upstream: config.name, target: names.get(target)!, detector }));
+    this.epochAt = board.epochAt(config.slot);
+    this.epoch = board.words[this.epochAt]! - 1;
   }
 
-  /** Targets that may be given work; the same array until some target's state changes. */
+  private buildTiers(policyOf: PolicyOfTier): Tier[] {
+    const { board } = this.host;
+    const { slot, hash, policy: policyConfig } = this.config;
+    const count = this.targets.reduce((most, { tier }) => Math.max(most, tier), 0) + 1;
+    return Array.from({ length: count }, (_, tier) => {
+      const context: BalancerContext = {
+        cursor: () => board.nextCursor(slot, tier),
+        random: () => this.host.random(),
+        open: board,
+        openTotal: () => board.upstreamSum(slot, OPEN_EXCHANGES),
+        hash,
+      };
+      const all = count === 1 ? this.targets : this.targets.filter((target) => target.tier === tier);
+      const made = policyOf(tier, context) as RoutingPolicy<Target> & { prepare?(all: readonly Target[]): void };
+      made.prepare?.(all);
+      const policy = policyConfig.kind === "module" ? new GuardedPolicy(made, policyConfig, this.name, context, this.host) : made;
+      return { all, policy, usable: NONE, load: 0 };
+    });
+  }
+
+  /** The policy of a tier, to go on with under a new configuration. */
+  policyOf(tier: number): RoutingPolicy | undefined {
+    const policy = this.tiers[tier]?.policy;
+    return (policy instanceof GuardedPolicy ? policy.own : policy) as RoutingPolicy | undefined;
+  }
+
+  /** Targets that may be given work, of all tiers that get any. */
   get usable(): readonly Target[] {
-    const { epoch } = this.board;
-    if (epoch !== this.epoch) {
-      // Epoch first, list after: a change in between is seen the next time.
-      this.epoch = epoch;
-      this.usableNow = this.targets.filter((target) => target.isUp && target.weight > 0);
-    }
+    this.refresh();
     return this.usableNow;
   }
 
-  /** One usable target that is not among `tried`; undefined when none is left. A promise only if the policy gives one. */
+  /** Take over what changed in the scoreboard since the last look. */
+  refresh(): void {
+    const epoch = this.host.board.words[this.epochAt]!;
+    if (epoch === this.epoch) return;
+    // Epoch first, state after: a change in between is seen the next time.
+    this.epoch = epoch;
+    for (const target of this.targets) target.refresh();
+    const wanted = this.tiers.map(({ all }) => all.filter((target) => target.isWanted));
+    const healthy = wanted.map((targets) => targets.filter((target) => target.isHealthy));
+    const shares = tierShares(
+      wanted.map((targets, tier) => ({ wanted: targets.length, healthy: healthy[tier]!.length })),
+      this.config.overprovisioning,
+      this.config.panicThreshold,
+    );
+    for (const target of this.targets) target.isUsable = false;
+    for (const [index, tier] of this.tiers.entries()) {
+      const { load, panic } = shares[index]!;
+      tier.usable = panic ? wanted[index]! : healthy[index]!;
+      tier.load = load;
+      for (const target of tier.usable) target.isUsable = true;
+    }
+    const loaded = this.tiers.filter(({ load }) => load > 0);
+    this.only = loaded.length > 1 ? undefined : loaded[0];
+    this.usableNow = loaded.length === 1 ? loaded[0]!.usable : loaded.flatMap(({ usable }) => usable);
+  }
+
+  /** One usable target that is not among `tried` and has room; undefined when there is none. A promise only if the policy gives one. */
   pick(request: RoutingRequest, tried: readonly Target[]): Target | undefined | Promise<Target | undefined> {
-    const usable = this.usable;
-    const candidates = tried.length === 0 ? usable : usable.filter((target) => !tried.includes(target));
-    if (candidates.length === 0) return undefined;
-    if (this.config.policy.kind === "builtin") return this.policy.pick(request, candidates, tried.length > 0) as Target | undefined;
-    return this.guardedPick(request, candidates, tried.length > 0);
+    if (this.host.board.words[this.epochAt] !== this.epoch) this.refresh();
+    if (this.sticky !== undefined) {
+      const target = this.sticky.target(request);
+      if (target !== undefined && !tried.includes(target)) return target;
+    }
+    const { only } = this;
+    if (only !== undefined && tried.length === 0 && !this.isLimited) return only.usable.length === 0 ? undefined : only.policy.pick(request, only.usable, tried);
+    return this.pickElsewhere(request, tried);
   }
 
-  /** Tell the policy how an exchange ended. */
-  ended(target: Target, failed: boolean, milliseconds: number): void {
-    if (this.policy.ended === undefined) return;
-    try {
-      this.policy.ended(target, { failed, milliseconds });
-    } catch (error) {
-      this.log.warn({ upstream: this.name }, `Policy's ended threw ${String(error)}`);
+  /** With several tiers, targets that were tried, or targets that may be full. */
+  private pickElsewhere(request: RoutingRequest, tried: readonly Target[]): Target | undefined | Promise<Target | undefined> {
+    const first = this.only ?? this.drawTier();
+    const order = first === undefined ? [] : [first, ...this.tiers.filter((tier) => tier !== first && tier.load > 0)];
+    for (const tier of order) {
+      const avoid = this.isLimited ? [...tried, ...tier.usable.filter((target) => target.isFull && !tried.includes(target))] : tried;
+      const left = avoid.length === 0 ? tier.usable.length : tier.usable.filter((target) => !avoid.includes(target)).length;
+      if (left === 0) continue;
+      const picked = pickUntried(tier.policy, request, tier.usable, avoid);
+      if (picked !== undefined) return picked;
     }
+    return undefined;
   }
 
-  /** A user's policy may do anything: whatever it does, the request gets a target. */
-  private guardedPick(request: RoutingRequest, candidates: readonly Target[], again: boolean): Target | undefined | Promise<Target | undefined> {
-    const fallBack = (problem: string): Target | undefined => {
-      this.log.warn({ upstream: this.name, policy: this.config.policy.kind === "module" ? this.config.policy.path : "" }, `Policy ${problem}; round robin decides for this request`);
-      return this.fallback.pick(request, candidates, again);
-    };
-    const checked = (picked: unknown): Target | undefined => {
-      if (picked === undefined || candidates.includes(picked as Target)) return picked as Target | undefined;
-      return fallBack("returned something that is not one of the targets");
-    };
-    const failed = (error: unknown): Target | undefined => fallBack(`threw ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`);
-    let picked: unknown;
-    try {
-      picked = this.policy.pick(request, candidates, again);
-    } catch (error) {
-      return failed(error);
+  private drawTier(): Tier | undefined {
+    let left = this.host.random();
+    for (const tier of this.tiers) {
+      if (tier.load > left) return tier;
+      left -= tier.load;
     }
-    if (!isThenable(picked)) return checked(picked);
-    const timeout = this.config.policy.kind === "module" ? this.config.policy.timeout : 0;
-    return new Promise((resolve) => {
-      let settled = false;
-      const settle = (result: () => Target | undefined): void => {
-        if (settled) return;
-        settled = true;
-        cancel();
-        resolve(result());
-      };
-      const cancel = this.clock.after(timeout, () => settle(() => fallBack(`did not answer within ${timeout} ms`)));
-      picked.then(
-        (value: unknown) => settle(() => checked(value)),
-        (error: unknown) => settle(() => failed(error)),
-      );
+    return this.tiers.findLast(({ load }) => load > 0);
+  }
+
+  /** Some usable target that is not among `tried` takes another request. */
+  hasRoom(tried: readonly Target[]): boolean {
+    return this.usable.some((target) => !target.isFull && !tried.includes(target));
+  }
+
+  /** Some target could take it if it were not full. */
+  isFull(tried: readonly Target[]): boolean {
+    return this.isLimited && this.usable.some((target) => !tried.includes(target));
+  }
+
+  /** Others wait already. */
+  get isWaitedFor(): boolean {
+    return this.isLimited && this.queue.isWaitedIn;
+  }
+
+  /** Does the circuit breaker let a request through? */
+  admits(): boolean {
+    if (this.breaker === undefined || this.breaker.admits()) return true;
+    this.column.add(TOTAL_BREAKER_REFUSED, 1);
+    return false;
+  }
+
+  /** Take one of the budget's places for a retry or a hedge; give it back with `retryEnds`. */
+  retryBegins(): boolean {
+    const { board } = this.host;
+    const { budget, budgetMin } = this.config.retry;
+    const allowed = Math.max(budgetMin, (budget / 100) * board.upstreamSum(this.config.slot, OPEN_EXCHANGES));
+    if (board.upstreamSum(this.config.slot, OPEN_RETRIES) >= allowed) {
+      this.column.add(TOTAL_BUDGET_REFUSED, 1);
+      return false;
+    }
+    this.column.add(OPEN_RETRIES, 1);
+    return true;
+  }
+
+  retryEnds(): void {
+    this.column.add(OPEN_RETRIES, -1);
+  }
+
+  /** An exchange goes to this target. False: the target is full. */
+  enter(target: Target): boolean {
+    if (!target.begin()) return false;
+    this.column.add(OPEN_EXCHANGES, 1);
+    return true;
+  }
+
+  /** It is over. */
+  leave(target: Target, outcome: RoutingOutcome): void {
+    const { counters } = target;
+    counters.requestEnds();
+    this.column.add(OPEN_EXCHANGES, -1);
+    const error = outcome.failed || outcome.status >= 500;
+    if (outcome.failed) counters.add(TOTAL_FAILURES, 1);
+    else counters.latency(outcome.milliseconds);
+    if (outcome.status >= 500) counters.add(TOTAL_5XX, 1);
+    observe(this.host.board, target.slot, this.host.latencyClock.stamp, outcome.milliseconds, error);
+    if (!error) this.durations?.observe(outcome.milliseconds);
+    this.outliers?.ended(target.slot, outcome);
+    this.breaker?.ended(error);
+    if (this.isLimited) this.serveSoon();
+    const policy = this.tiers[target.tier]?.policy;
+    if (policy?.ended !== undefined) policy.ended(target, outcome);
+  }
+
+  /** It is over before the target answered: its client has gone, or another answer was quicker. That it took longer than so is known all the same. */
+  leaveEarly(target: Target, milliseconds: number): void {
+    target.counters.requestEnds();
+    this.column.add(OPEN_EXCHANGES, -1);
+    if (milliseconds > target.latency) observe(this.host.board, target.slot, this.host.latencyClock.stamp, milliseconds, false);
+    if (this.isLimited) this.serveSoon();
+  }
+
+  /** When what happens now is over: nothing of another exchange may be written in the middle of it. */
+  private serveSoon(): void {
+    if (this.serving) return;
+    this.serving = true;
+    queueMicrotask(() => {
+      this.serving = false;
+      this.queue.serve();
     });
   }
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+function pickUntried(policy: RoutingPolicy<Target>, request: RoutingRequest, usable: readonly Target[], tried: readonly Target[]): Target | undefined | Promise<Target | undefined> {
+  return policy.pick(request, policy.skipsTried === true || tried.length === 0 ? usable : usable.filter((target) => !tried.includes(target)), tried);
 }

@@ -15,14 +15,17 @@ import { AccessLog } from "../observability/access-log.ts";
 import { LimitedLog } from "../observability/limited-log.ts";
 import type { Log } from "../observability/log.ts";
 import { loadPolicyModule } from "../policies/module.ts";
-import type { PolicyFactory } from "../policies/policy.ts";
+import type { BalancerFactory } from "../policies/balanced.ts";
+import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
 import { builtinPolicy } from "../policies/registry.ts";
 import { Listener } from "../routing/listener.ts";
 import { Router } from "../routing/router.ts";
 import { MAX_LISTENERS, type Scoreboard } from "../scoreboard/scoreboard.ts";
 import { TcpClient } from "../tcp/relay.ts";
+import { LatencyClock } from "../upstream/latency.ts";
+import type { OutlierReport } from "../upstream/outliers.ts";
 import { Target } from "../upstream/target.ts";
-import { Upstream } from "../upstream/upstream.ts";
+import { Upstream, type UpstreamHost } from "../upstream/upstream.ts";
 
 export interface DataPlaneOptions {
   readonly network: Network;
@@ -34,7 +37,12 @@ export interface DataPlaneOptions {
   readonly jsonAccessLog?: boolean;
   /** Policies made in code, by the name that the config gives; for the library. */
   readonly policies?: ReadonlyMap<string, PolicyFactory>;
+  /** Hears of targets that fail too much; absent: nobody does. */
+  readonly report?: (outlier: OutlierReport) => void;
 }
+
+/** Makes a policy, ours or a user's: each takes of the context what it knows. */
+type AnyPolicyFactory = (context: Parameters<BalancerFactory>[0]) => RoutingPolicy;
 
 /** The most fields that any config may allow in a head. */
 const MAX_FIELDS = 1000;
@@ -42,6 +50,7 @@ const MAX_FIELDS = 1000;
 export class DataPlane {
   private readonly options: DataPlaneOptions;
   private readonly services: Services;
+  private readonly host: UpstreamHost;
   private readonly listeners = new Map<string, Listener>();
   private readonly sockets: NetListener[] = [];
   private targets = new Map<string, Target>();
@@ -49,6 +58,8 @@ export class DataPlane {
   private snapshot: Snapshot | undefined = undefined;
   private readonly stopTicks: () => void;
   private whenEmpty: (() => void) | undefined = undefined;
+  /** Of the scoreboard, when targets' states were last taken over. */
+  private epoch = 0;
 
   constructor(options: DataPlaneOptions) {
     const { network, scoreboard, slot, log } = options;
@@ -67,12 +78,22 @@ export class DataPlane {
       draining: false,
     };
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
+    this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log, random: () => network.random(), report: (outlier) => options.report?.(outlier) };
   }
 
   private tick(now: number): void {
     this.services.wheel.sweep(now);
     this.services.accessLog?.flush();
+    this.takeOverStates();
     if (this.whenEmpty !== undefined && this.openClients === 0) this.whenEmpty();
+  }
+
+  /** Connections of targets that drain or go are closed without waiting for a request. */
+  private takeOverStates(): void {
+    const { epoch } = this.services.board;
+    if (epoch === this.epoch) return;
+    this.epoch = epoch;
+    for (const upstream of this.upstreams.values()) upstream.refresh();
   }
 
   /**
@@ -80,7 +101,7 @@ export class DataPlane {
    * @throws when a policy does not load: then nothing has changed
    */
   async apply(snapshot: Snapshot): Promise<void> {
-    const factories = new Map<UpstreamConfig, PolicyFactory>();
+    const factories = new Map<UpstreamConfig, AnyPolicyFactory>();
     for (const upstream of snapshot.upstreams) factories.set(upstream, await this.policyFactory(upstream));
     this.snapshot = snapshot;
     this.services.accessLog = snapshot.log.access ? (this.services.accessLog ?? new AccessLog(this.options.jsonAccessLog === true, () => this.services.network.clock.wall())) : undefined;
@@ -88,36 +109,36 @@ export class DataPlane {
     for (const [index, config] of snapshot.listeners.entries()) {
       const router = this.router(config);
       const running = this.listeners.get(config.name);
-      if (running !== undefined) running.apply(config, router, snapshot.maxConnections);
+      if (running !== undefined) running.apply(config, router, snapshot.maxClients);
       else {
         const { board, slot } = this.services;
-        this.listeners.set(config.name, new Listener(index % MAX_LISTENERS, config, router, snapshot.maxConnections, board, slot));
+        this.listeners.set(config.name, new Listener(index % MAX_LISTENERS, config, router, snapshot.maxClients, board, slot));
       }
     }
   }
 
-  private async policyFactory(upstream: UpstreamConfig): Promise<PolicyFactory> {
+  private async policyFactory(upstream: UpstreamConfig): Promise<AnyPolicyFactory> {
     const { policy } = upstream;
     if (policy.kind === "module") return loadPolicyModule(policy.path, policy.version);
-    return this.options.policies?.get(policy.name) ?? builtinPolicy(policy.name);
+    return this.options.policies?.get(policy.name) ?? (builtinPolicy(policy.name) as unknown as AnyPolicyFactory);
   }
 
   /** Targets that stay keep their connections and counters; an upstream that did not change keeps its policy too. */
-  private buildUpstreams(snapshot: Snapshot, factories: ReadonlyMap<UpstreamConfig, PolicyFactory>): void {
-    const { network, board, slot } = this.services;
+  private buildUpstreams(snapshot: Snapshot, factories: ReadonlyMap<UpstreamConfig, AnyPolicyFactory>): void {
+    const { board, slot } = this.services;
     const targets = new Map<string, Target>();
     const upstreams = new Map<string, Upstream>();
     for (const config of snapshot.upstreams) {
       const members = config.targets.map((target) => {
-        const key = `${target.slot} ${target.name} ${target.weight}`;
-        const kept = this.targets.get(key) ?? new Target(target, board, slot);
+        const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests}`;
+        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock);
         targets.set(key, kept);
         return kept;
       });
       const before = this.upstreams.get(config.name);
-      const samePolicy = before !== undefined && JSON.stringify(before.config.policy) === JSON.stringify(config.policy);
-      const policy = samePolicy ? before.policy : factories.get(config)!({ cursor: () => board.nextCursor(config.slot), random: () => network.random() });
-      upstreams.set(config.name, new Upstream(config, members, policy, board, network.clock, this.options.log));
+      const samePolicy = before !== undefined && JSON.stringify([before.config.policy, before.config.hash]) === JSON.stringify([config.policy, config.hash]);
+      const make = factories.get(config)!;
+      upstreams.set(config.name, new Upstream(config, members, (tier, context) => (samePolicy ? before.policyOf(tier) : undefined) ?? make(context), this.host, before));
     }
     for (const [key, target] of this.targets) if (targets.get(key) !== target) target.retire();
     this.targets = targets;

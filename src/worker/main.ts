@@ -49,7 +49,7 @@ export function runWorker(logFormat: LogFormat): void {
     tryLock(openSync(message.scoreboard, "r"), "shared");
     scoreboard.setWorkerWord(slot, WORKER_PID, process.pid);
     setInterval(() => scoreboard.setWorkerWord(slot, WORKER_HEARTBEAT, scoreboard.workerWord(slot, WORKER_HEARTBEAT) + 1), HEARTBEAT_INTERVAL);
-    plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, log, jsonAccessLog: logFormat === "json" });
+    plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, log, jsonAccessLog: logFormat === "json", report: (outlier) => say({ type: "outlier", outlier }) });
     await apply(plane, JSON.parse(message.snapshot) as Snapshot);
     for (const [name, fd] of Object.entries(descriptors)) plane.open(name, fd);
     // In the order in which they were given; names that are numbers would come sorted.

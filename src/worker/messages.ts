@@ -1,5 +1,7 @@
 /** What supervisor and worker say to each other over IPC. Nothing else crosses. */
 
+import type { OutlierReport } from "../upstream/outliers.ts";
+
 /** A Snapshot as JSON: made once for all workers, and read in a fifth of the time that a structured clone of 10,000 targets takes. */
 export type EncodedSnapshot = string;
 
@@ -24,8 +26,10 @@ export type ToWorker =
   /** Stop accepting, let exchanges end, exit 0 when the last one has or the timeout (ms) is over. */
   | { readonly type: "drain"; readonly timeout: number };
 
-/** Each says which generation it answers for. */
+/** Answers say which generation they are for. */
 export type FromWorker =
+  /** A target fails too much. */
+  | { readonly type: "outlier"; readonly outlier: OutlierReport }
   | { readonly type: "ready"; readonly generation: number }
   | { readonly type: "applied"; readonly generation: number }
   | { readonly type: "failed"; readonly generation: number; readonly reason: string };

@@ -29,8 +29,8 @@ address = "127.0.0.1:9001"
 
 describe("a minimal config", () => {
   test("has every default of the limits table", () => {
-    const { listeners, upstreams, drainTimeout, maxConnections, log } = load(MINIMAL);
-    expect({ drainTimeout, maxConnections, log }).toEqual({ drainTimeout: 30_000, maxConnections: 50_000, log: { level: "info", access: false } });
+    const { listeners, upstreams, drainTimeout, maxClients, log } = load(MINIMAL);
+    expect({ drainTimeout, maxClients, log }).toEqual({ drainTimeout: 30_000, maxClients: 50_000, log: { level: "info", access: false } });
     expect(listeners).toEqual([
       {
         name: "listener-1",
@@ -38,7 +38,8 @@ describe("a minimal config", () => {
         protocol: "http",
         upstream: "api",
         tcpUnavailable: "close",
-        maxConnections: 10_000,
+        maxClients: 10_000,
+        maxClientsPerIp: 0,
         underscoreNames: "reject",
         timeouts: { clientHeader: 10_000, clientBody: 30_000, clientIdle: 60_000, request: 0, tunnelIdle: 3_600_000 },
         limits: { headerBytes: 32_768, headerCount: 100, requestLineBytes: 8_192, bodyBytes: 0 },
@@ -49,8 +50,12 @@ describe("a minimal config", () => {
       policy: { kind: "builtin", name: "round-robin" },
       hostHeader: { kind: "client" },
       poolSize: 256,
-      retries: 1,
-      timeouts: { connect: 5_000, response: 60_000, body: 30_000, idle: 30_000 },
+      retry: { retries: 1, onConnectFailure: true, onReset: true, onTimeout: true, statuses: [], backoff: 25, backoffMax: 250, buffer: 65_536, budget: 20, budgetMin: 3 },
+      queue: { size: 1024, timeout: 15_000 },
+      outliers: { consecutive5xx: 0, consecutiveGateway: 5, consecutiveLocal: 5, successRateFactor: 0, maxEjected: 10 },
+      panicThreshold: 0,
+      slowStart: 0,
+      timeouts: { connect: 5_000, response: 60_000, attempt: 0, body: 30_000, idle: 30_000 },
       targets: [{ name: "127.0.0.1:9001", weight: 1, address: { kind: "tcp", host: "127.0.0.1", port: 9001 } }],
     });
     expect(upstreams[0]!.healthCheck).toBeUndefined();

@@ -5,12 +5,12 @@ import { loadPolicyModule } from "../../src/policies/module.ts";
 import type { RoutingPolicy, RoutingRequest, RoutingTarget } from "../../src/policies/policy.ts";
 
 const FILE = resolve(import.meta.dir, "../../examples/policy.ts");
-const target = (name: string): RoutingTarget => ({ name, weight: 1, openConnections: 0, openRequests: 0 });
+const target = (name: string): RoutingTarget => ({ name, weight: 1, zone: "", openConnections: 0, openRequests: 0, latency: 0 });
 const targets = ["127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003"].map(target);
 
 function request(clientAddress: string, session?: string): RoutingRequest {
   const header = (name: string) => (name.toLowerCase() === "x-session" ? session : undefined);
-  return { protocol: "http", clientAddress, clientPort: 1, method: "GET", host: "localhost", path: "/", header };
+  return { protocol: "http", clientAddress, clientPort: 1, method: "GET", host: "localhost", path: "/", key: undefined, header };
 }
 
 async function load(): Promise<(request: RoutingRequest, among?: readonly RoutingTarget[]) => string> {

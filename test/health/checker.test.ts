@@ -1,15 +1,15 @@
 import { describe, expect, test } from "bun:test";
-import { HealthChecker, MAX_CHECKS_IN_FLIGHT } from "../../src/health/checker.ts";
+import { MAX_CHECKS_IN_FLIGHT } from "../../src/health/checker.ts";
 import { MAX_HANGING_CONNECTS } from "../../src/health/hanging.ts";
 import { silentLog } from "../../src/observability/log.ts";
-import { Scoreboard } from "../../src/scoreboard/scoreboard.ts";
-import { CHECK, FakeNetwork, memoryLog, snapshotOf, target, upstream } from "./support.ts";
+import { Flag, Scoreboard } from "../../src/scoreboard/scoreboard.ts";
+import { CHECK, FakeNetwork, memoryLog, snapshotOf, target, upstream, watching } from "./support.ts";
 
 function arrange(draw?: () => number) {
   const network = new FakeNetwork(draw);
   const scoreboard = Scoreboard.local({ workers: 2, targets: 12_000, upstreams: 8 });
   const { log, lines } = memoryLog();
-  return { network, scoreboard, lines, clock: network.clock, checker: new HealthChecker({ network, scoreboard, log }) };
+  return { network, scoreboard, lines, clock: network.clock, checker: watching(network, scoreboard, log) };
 }
 
 const UNHEALTHY = { reply: "HTTP/1.1 503 Sorry\r\nContent-Length: 0\r\n\r\n" };
@@ -81,7 +81,7 @@ describe("new targets", () => {
 
   test("without a check are always up", () => {
     const { network, scoreboard, clock, checker } = arrange();
-    scoreboard.setUp(0, false);
+    scoreboard.setFlags(0, 0, Flag.DOWN);
     checker.apply(snapshotOf({ ...upstream("plain", [target(0)]), healthCheck: undefined as never }));
     clock.advance(60_000);
     expect(scoreboard.isUp(0)).toBe(true);
@@ -227,7 +227,7 @@ describe("a reload", () => {
   test("costs little at 10,000 targets", () => {
     const network = new FakeNetwork(Math.random);
     const scoreboard = Scoreboard.local({ workers: 2, targets: 10_000, upstreams: 8 });
-    const checker = new HealthChecker({ network, scoreboard, log: silentLog() });
+    const checker = watching(network, scoreboard, silentLog());
     const build = () => snapshotOf(upstream("api", Array.from({ length: 10_000 }, (_, slot) => target(slot, 1000 + slot)), { ...CHECK, initial: "down" }));
     const times = [build(), build(), build(), build()].map((snapshot) => {
       const started = performance.now();
@@ -242,7 +242,7 @@ describe("a reload", () => {
 describe("a supervisor that takes over a scoreboard", () => {
   test("adopts what is down there, and needs `rise` checks to bring it back", () => {
     const { scoreboard, clock, checker, lines } = arrange();
-    scoreboard.setUp(1, false);
+    scoreboard.setFlags(0, 1, Flag.DOWN);
     checker.apply(snapshotOf(upstream("api", [target(0), target(1)])));
     expect([scoreboard.isUp(0), scoreboard.isUp(1)]).toEqual([true, false]);
     clock.advance(100);

@@ -6,13 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { HealthCheckConfig, TargetConfig } from "../../src/config/snapshot.ts";
 import type { Verdict } from "../../src/health/check.ts";
-import { HealthChecker } from "../../src/health/checker.ts";
 import { HangingConnects } from "../../src/health/hanging.ts";
 import { kindOf } from "../../src/health/kinds.ts";
 import { bunNetwork } from "../../src/net/bun.ts";
 import { silentLog } from "../../src/observability/log.ts";
 import { Scoreboard } from "../../src/scoreboard/scoreboard.ts";
-import { CHECK, PASSING, snapshotOf, target, upstream } from "./support.ts";
+import { CHECK, PASSING, snapshotOf, target, upstream, watching } from "./support.ts";
 
 const network = bunNetwork();
 const cleanups: (() => void)[] = [];
@@ -210,7 +209,7 @@ test("1,000 targets are checked over real sockets with few open at a time, and a
     });
   });
   const scoreboard = Scoreboard.local({ workers: 1, targets: 1000, upstreams: 1 });
-  const checker = new HealthChecker({ network, scoreboard, log: silentLog() });
+  const checker = watching(network, scoreboard, silentLog());
   cleanups.push(() => checker.stop());
   const targets = Array.from({ length: 1000 }, (_, slot) => target(slot, port, { healthPath: `/${slot}` }));
   const started = performance.now();

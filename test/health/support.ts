@@ -1,4 +1,8 @@
 /** A network and clock that tests turn by hand, snapshots in one line, and a log that remembers. */
+import { type ApplyOptions, HealthChecker } from "../../src/health/checker.ts";
+import { Rotation } from "../../src/health/rotation.ts";
+import type { Scoreboard } from "../../src/scoreboard/scoreboard.ts";
+import { snapshotOf as configured } from "../support/upstreams.ts";
 import type { Address, HealthCheckConfig, Snapshot, TargetConfig, UpstreamConfig } from "../../src/config/snapshot.ts";
 import type { Clock, NetListener, NetSocket, Network, SocketOwner } from "../../src/net/network.ts";
 import { formatText, type Log } from "../../src/observability/log.ts";
@@ -123,29 +127,35 @@ export const CHECK: HealthCheckConfig = {
   method: "GET",
   headers: [],
   statuses: [],
+  service: "",
+  command: [],
 };
 
+const DEFAULTS = configured({ upstreams: [{ name: "main", targets: [{ address: "127.0.0.1:1" }] }] }).upstreams[0]!;
+
 export function target(slot: number, port = 9000 + slot, more: Partial<TargetConfig> = {}): TargetConfig {
-  return { address: { kind: "tcp", host: "127.0.0.1", port }, name: `127.0.0.1:${port}`, weight: 1, slot, ...more };
+  return { ...DEFAULTS.targets[0]!, address: { kind: "tcp", host: "127.0.0.1", port }, name: `127.0.0.1:${port}`, slot, ...more };
 }
 
 export function upstream(name: string, targets: readonly TargetConfig[], healthCheck: HealthCheckConfig | undefined = CHECK, slot = 0): UpstreamConfig {
-  return {
-    name,
-    slot,
-    policy: { kind: "builtin", name: "round-robin" },
-    hostHeader: { kind: "client" },
-    timeouts: { connect: 1000, response: 1000, body: 1000, idle: 1000 },
-    poolSize: 1,
-    retries: 0,
-    limits: { headerBytes: 1, headerCount: 1 },
-    targets,
-    ...(healthCheck === undefined ? {} : { healthCheck }),
-  };
+  return { ...DEFAULTS, name, slot, targets, ...(healthCheck === undefined ? {} : { healthCheck }) };
 }
 
 export function snapshotOf(...upstreams: UpstreamConfig[]): Snapshot {
-  return { generation: 1, workers: 1, drainTimeout: 0, maxConnections: 1, log: { level: "info", access: false }, listeners: [], routes: [], upstreams };
+  return { generation: 1, workers: 1, drainTimeout: 0, maxClients: 1, log: { level: "info", access: false }, listeners: [], routes: [], upstreams };
+}
+
+/** A checker and the rotation that it reports to. */
+export function watching(network: Network, scoreboard: Scoreboard, log: Log): HealthChecker {
+  const rotation = new Rotation({ scoreboard, clock: network.clock, log });
+  const checker = new HealthChecker({ network, scoreboard, rotation, log });
+  const apply = checker.apply.bind(checker);
+  return Object.assign(checker, {
+    apply: (snapshot: Snapshot, options?: ApplyOptions) => {
+      rotation.apply(snapshot);
+      apply(snapshot, options);
+    },
+  });
 }
 
 /** A log and the lines, as text, that were written to it at info or above. */

@@ -6,7 +6,7 @@ import { normalizePath } from "../../src/routing/path.ts";
 import { Router } from "../../src/routing/router.ts";
 
 function request(host: string, path: string, method = "GET", headers: Record<string, string> = {}): RoutingRequest {
-  return { protocol: "http", clientAddress: "127.0.0.1", clientPort: 1, method, host, path, header: (name) => headers[name.toLowerCase()] };
+  return { protocol: "http", clientAddress: "127.0.0.1", clientPort: 1, method, host, path, key: undefined, header: (name) => headers[name.toLowerCase()] };
 }
 
 function router(...routes: readonly (Partial<RouteConfig> & { upstream: string })[]): Router<string> {

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { OPEN_CONNECTIONS, OPEN_REQUESTS, Scoreboard, TOTAL_REQUESTS } from "../../src/scoreboard/scoreboard.ts";
+import { Flag, OPEN_CONNECTIONS, OPEN_EXCHANGES, OPEN_REQUESTS, Scoreboard, TOTAL_REQUESTS } from "../../src/scoreboard/scoreboard.ts";
 
 const directories: string[] = [];
 afterEach(() => {
@@ -32,7 +32,7 @@ describe("the scoreboard", () => {
     const file = path();
     const board = Scoreboard.create(file, { workers: 2, targets: 10, upstreams: 1 });
     expect(statSync(file).mode & 0o777).toBe(0o600);
-    board.setUp(7, false);
+    board.setFlags(0, 7, Flag.DOWN);
     const other = Scoreboard.open(file);
     expect(other.size).toEqual({ workers: 2, targets: 10, upstreams: 1 });
     expect([other.isUp(6), other.isUp(7)]).toEqual([true, false]);
@@ -45,26 +45,41 @@ describe("the scoreboard", () => {
     const board = Scoreboard.local({ workers: 2, targets: 3, upstreams: 1 });
     for (const worker of [0, 1]) {
       const column = board.column(worker, 2);
-      column.add(OPEN_CONNECTIONS, 3);
-      column.add(OPEN_REQUESTS, 2);
-      column.add(TOTAL_REQUESTS, 10);
+      for (let i = 0; i < 3; i++) column.connectionBegins();
+      for (let i = 0; i < 10; i++) column.requestBegins();
+      for (let i = 0; i < 8; i++) column.requestEnds();
+      board.upstreamColumn(worker, 0).add(OPEN_EXCHANGES, 2);
       board.addClient(worker, 1, 1);
     }
     expect([board.sum(2, OPEN_CONNECTIONS), board.clients, board.clientsOf(1)]).toEqual([6, 2, 2]);
     board.reclaim(0);
     expect([board.sum(2, OPEN_CONNECTIONS), board.sum(2, OPEN_REQUESTS), board.sum(2, TOTAL_REQUESTS), board.clients, board.clientsOf(1)]).toEqual([3, 2, 20, 1, 1]);
+    expect([board.openConnections(2), board.openRequests(2), board.upstreamSum(0, OPEN_EXCHANGES)]).toEqual([3, 2, 2]);
+  });
+
+  test("a common count that a worker's death left too low is set right as soon as it shows", () => {
+    const board = Scoreboard.local({ workers: 2, targets: 1, upstreams: 1 });
+    board.column(0, 0).requestBegins();
+    // Killed between the two counts of its end: the common one is lower than its own.
+    Atomics.sub(board.words, board.openRequestsAt(0), 1);
+    board.reclaim(0);
+    expect(board.openRequests(0)).toBe(0);
+    board.column(1, 0).requestBegins();
+    expect(board.openRequests(0)).toBe(1);
+    board.column(1, 0).requestEnds();
+    expect(board.openRequests(0)).toBe(0);
   });
 
   test("each change of health moves the epoch", () => {
     const board = Scoreboard.local({ workers: 1, targets: 1, upstreams: 1 });
     const before = board.epoch;
-    board.setUp(0, false);
+    board.setFlags(0, 0, Flag.DOWN);
     expect(board.epoch).not.toBe(before);
   });
 
   test("latencies fall into buckets that double", () => {
     const board = Scoreboard.local({ workers: 1, targets: 1, upstreams: 1 });
     for (const ms of [0, 0.2, 0.25, 0.4, 0.5, 1, 64, 1e9]) board.column(0, 0).latency(ms);
-    expect(board.latencies(0)).toEqual([2, 2, 1, 1, 0, 0, 0, 0, 0, 2]);
+    expect(board.latencies(0)).toEqual([2, 2, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
   });
 });

@@ -10,17 +10,17 @@ function snapshot(top: string) {
 }
 
 test("enough files are no news", () => {
-  expect(checkOpenFiles(snapshot("max_connections = 1000\nworkers = 2"), 1_128)).toBeUndefined();
-  expect(checkOpenFiles(snapshot("max_connections = 1000"), undefined)).toBeUndefined();
+  expect(checkOpenFiles(snapshot("max_clients = 1000\nworkers = 2"), 1_128)).toBeUndefined();
+  expect(checkOpenFiles(snapshot("max_clients = 1000"), undefined)).toBeUndefined();
 });
 
 test("fewer than the configuration asks for are, with what to do", () => {
-  expect(checkOpenFiles(snapshot("max_connections = 1000\nworkers = 2"), 628)).toBe(
-    "max_connections = 1000 needs about 1128 open files in each of 2 workers, and the limit is 628: clients beyond about 500 will be refused; raise the limit (ulimit -n) or lower max_connections",
+  expect(checkOpenFiles(snapshot("max_clients = 1000\nworkers = 2"), 628)).toBe(
+    "max_clients = 1000 needs about 1128 open files in each of 2 workers, and the limit is 628: clients beyond about 500 will be refused; raise the limit (ulimit -n) or lower max_clients",
   );
 });
 
-test("the default of max_connections is news only where few clients fit", () => {
+test("the default of max_clients is news only where few clients fit", () => {
   expect(checkOpenFiles(snapshot("workers = 1"), 20_000)).toBeUndefined();
   expect(checkOpenFiles(snapshot("workers = 1"), 1_024)).toContain("clients beyond about 448 will be refused");
 });

@@ -32,11 +32,11 @@ test("rows of a configuration that runs are kept, and given again once they are 
   expect(slotsOf(load(slots, 3))).toEqual([2]);
   slots.take();
   expect(slotsOf(load(slots, 3, 4))).toEqual([2, 0]);
-  expect(slots.used).toBe(3);
+  expect(slots.used).toEqual({ targets: 3, upstreams: 1 });
 });
 
 test("used counts what was read too: its rows were cleared", () => {
   const slots = new PendingSlots(capacity);
   load(slots, 1, 2, 3, 4);
-  expect(slots.used).toBe(4);
+  expect(slots.used).toEqual({ targets: 4, upstreams: 1 });
 });

@@ -1,26 +1,29 @@
 /** Usable targets and picks: health moves them, a user's policy cannot break them. */
 import { describe, expect, test } from "bun:test";
-import type { PolicyConfig, UpstreamConfig } from "../../src/config/snapshot.ts";
 import { bunNetwork } from "../../src/net/bun.ts";
 import type { Log } from "../../src/observability/log.ts";
-import type { RoutingPolicy, RoutingRequest } from "../../src/policies/policy.ts";
+import type { RoutingPolicy } from "../../src/policies/policy.ts";
 import { RandomPolicy } from "../../src/policies/random.ts";
 import { RoundRobinPolicy } from "../../src/policies/round-robin.ts";
 import { SinglePolicy } from "../../src/policies/single.ts";
-import { Scoreboard } from "../../src/scoreboard/scoreboard.ts";
+import { Flag, Scoreboard } from "../../src/scoreboard/scoreboard.ts";
+import { LatencyClock } from "../../src/upstream/latency.ts";
 import { Target } from "../../src/upstream/target.ts";
 import { Upstream } from "../../src/upstream/upstream.ts";
+import { ANYBODY as request, manyTargets, snapshotOf } from "../support/upstreams.ts";
 
-const request: RoutingRequest = { protocol: "tcp", clientAddress: "", clientPort: 0, method: "", host: "", path: "", header: () => undefined };
-const MODULE: PolicyConfig = { kind: "module", path: "./mine.ts", version: "1", timeout: 50 };
+const MODULE = { kind: "module", path: "./mine.ts", version: "1", timeout: 50 } as const;
 
-function arrange(policy: RoutingPolicy, config: PolicyConfig = { kind: "builtin", name: "x" }): { upstream: Upstream; board: Scoreboard; targets: Target[]; warnings: string[] } {
+function arrange(policy: RoutingPolicy, config?: typeof MODULE): { upstream: Upstream; board: Scoreboard; targets: Target[]; warnings: string[] } {
   const board = Scoreboard.local({ workers: 1, targets: 8, upstreams: 1 });
-  const configs = [0, 1, 2].map((slot) => ({ address: { kind: "tcp" as const, host: "127.0.0.1", port: slot }, name: `t${slot}`, weight: 1, slot }));
-  const targets = configs.map((target) => new Target(target, board, 0));
+  const compiled = snapshotOf({ upstreams: [{ name: "main", targets: manyTargets(3) }] }).upstreams[0]!;
+  const { clock } = bunNetwork();
+  const latencyClock = new LatencyClock(clock);
+  const targets = compiled.targets.map((target, index) => new Target({ ...target, name: `t${index}` }, board, 0, latencyClock));
   const warnings: string[] = [];
   const log = { warn: (_fields: object, message: string) => warnings.push(message) } as unknown as Log;
-  const upstream = new Upstream({ name: "api", slot: 0, policy: config, targets: configs } as unknown as UpstreamConfig, targets, policy, board, bunNetwork().clock, log);
+  const host = { board, slot: 0, clock, latencyClock, log, random: Math.random, report: () => {} };
+  const upstream = new Upstream(config === undefined ? compiled : { ...compiled, policy: config }, targets, () => policy, host);
   return { upstream, board, targets, warnings };
 }
 
@@ -35,16 +38,16 @@ describe("usable targets", () => {
     const { upstream, board } = arrange(new SinglePolicy());
     const before = upstream.usable;
     expect(upstream.usable).toBe(before);
-    board.setUp(0, false);
+    board.setFlags(0, 0, Flag.DOWN);
     expect(upstream.usable.map((target) => target.name)).toEqual(["t1", "t2"]);
-    board.setUp(0, true);
+    board.setFlags(0, 0, 0);
     expect(upstream.usable).toHaveLength(3);
   });
 
   test("none usable, or all tried: no target", () => {
     const { upstream, board, targets } = arrange(new SinglePolicy());
     expect(upstream.pick(request, targets)).toBeUndefined();
-    for (const slot of [0, 1, 2]) board.setUp(slot, false);
+    for (const slot of [0, 1, 2]) board.setFlags(0, slot, Flag.DOWN);
     expect(upstream.pick(request, [])).toBeUndefined();
   });
 });
@@ -53,7 +56,7 @@ describe("built-in policies", () => {
   test("round robin goes round, over the healthy ones only", async () => {
     const { upstream, board } = arrange(new RoundRobinPolicy());
     expect(await names(upstream, 6)).toEqual(["t0", "t1", "t2", "t0", "t1", "t2"]);
-    board.setUp(1, false);
+    board.setFlags(0, 1, Flag.DOWN);
     expect(new Set(await names(upstream, 4))).toEqual(new Set(["t0", "t2"]));
   });
 
@@ -102,7 +105,8 @@ describe("a user's policy", () => {
 
   test("that throws from ended is reported only", () => {
     const { upstream, targets, warnings } = arrange({ pick: (_request, all) => all[0], ended: () => { throw new Error("no"); } }, MODULE);
-    upstream.ended(targets[0]!, false, 1);
+    upstream.enter(targets[0]!);
+    upstream.leave(targets[0]!, { failed: false, milliseconds: 1, status: 200 });
     expect(warnings[0]).toContain("Error: no");
   });
 });

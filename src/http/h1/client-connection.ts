@@ -14,6 +14,7 @@ import type { Services } from "../services.ts";
 import type { Downstream, UpstreamStream } from "../sides.ts";
 import { ClientRequest, Sent, type SentKind } from "./client-request.ts";
 import { answerHere, asksUpgrade, expectsContinue, isIdempotent } from "./admission.ts";
+import { deadlineOf, shortest } from "./deadline.ts";
 import { forwardedLines, writeChunk, writeLastChunk, writeReplyHead, writeRequestHead, type ForwardedBy } from "./forward.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -161,7 +162,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.keepAlive = head.keepAlive;
     this.requestId = undefined;
     this.view.show(buffer, head.parsedAt, buffer.length, config.limits);
-    const whole = config.timeouts.request;
+    const whole = shortest(config.timeouts.request, deadlineOf(head));
     this.requestEndsAt = whole > 0 ? this.services.network.clock.now + whole : 0;
     this.within(0);
 
@@ -184,6 +185,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     }
     const id = config.forwarding.requestId;
     if (id !== "off" && (id === "always" || !head.has(Name.X_REQUEST_ID) || !this.forwardedBy().trusted)) this.requestId = this.makeRequestId();
+    this.view.keySource = upstream.config.hash.key;
     exchange.dispatch(upstream, upstream.config.policy.kind === "builtin" ? this.view : this.view.copy());
   }
 
@@ -206,6 +208,14 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   get canReplay(): boolean {
     return this.request.canReplay;
+  }
+
+  get requestDone(): boolean {
+    return this.request.done;
+  }
+
+  flush(): void {
+    this.services.output.flush();
   }
 
   sendRequest(connection: UpstreamStream): void {
@@ -235,10 +245,10 @@ export class ClientConnection extends Connection implements Client, Downstream {
       return;
     }
     this.services.output.begin(connection);
-    const sent = this.request.sendMore(connection, chunk, this.listener.config.limits);
+    const sent = this.request.sendMore(connection, chunk, this.listener.config.limits, this.exchange.keepsBody);
     this.services.output.flush();
     // What came behind the body waits, and is another part of the same memory.
-    if (!this.request.hasWaiting) release(chunk);
+    if (this.request.givesUp) release(chunk);
     this.afterSending(connection, sent);
   }
 
@@ -298,10 +308,10 @@ export class ClientConnection extends Connection implements Client, Downstream {
     if (head.status === 100) this.expects = false;
     const { output } = this.services;
     output.begin(this);
-    writeReplyHead(output, head, { framing: Framing.NONE, minor: this.minor, keepAlive: true, upgrade: false });
+    writeReplyHead(output, head, { framing: Framing.NONE, minor: this.minor, keepAlive: true, upgrade: false, lines: "" });
   }
 
-  replyHead(head: ReplyHead, framing: FramingKind): void {
+  replyHead(head: ReplyHead, framing: FramingKind, lines: string): void {
     // A client of 1.0 reads to the close; one of 1.1 gets chunks where the target gave no length.
     const mine = framing === Framing.CHUNKED || framing === Framing.UNTIL_CLOSE ? (this.minor === 0 ? Framing.UNTIL_CLOSE : Framing.CHUNKED) : framing;
     if (mine === Framing.UNTIL_CLOSE || this.services.draining || this.expects) this.keepAlive = false;
@@ -309,7 +319,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.request.letGo(this.view);
     const { output } = this.services;
     output.begin(this);
-    writeReplyHead(output, head, { framing: mine, minor: this.minor, keepAlive: this.keepAlive, upgrade: false });
+    writeReplyHead(output, head, { framing: mine, minor: this.minor, keepAlive: this.keepAlive, upgrade: false, lines });
   }
 
   replyData(buffer: Buffer, start: number, end: number): void {
@@ -405,9 +415,9 @@ export class ClientConnection extends Connection implements Client, Downstream {
     return true;
   }
 
-  replyError(cause: Cause): void {
+  replyError(cause: Cause, retryAfter: number): void {
     if (this.expects || !this.request.done || this.services.draining) this.keepAlive = false;
-    this.writeLocal(CAUSES[cause].status, "");
+    this.writeLocal(CAUSES[cause].status, "", retryAfter);
     this.exchange.finish(cause);
     this.nextRequest();
   }
@@ -420,10 +430,10 @@ export class ClientConnection extends Connection implements Client, Downstream {
     else this.leave();
   }
 
-  private writeLocal(status: number, text: string): void {
+  private writeLocal(status: number, text: string, retryAfter = 0): void {
     const { output, network } = this.services;
     output.begin(this);
-    output.text(localReply(status, text, { keepAlive: this.keepAlive, minor: this.minor, withBody: !this.exchange.toHead, wall: network.clock.wall() }));
+    output.text(localReply(status, text, { keepAlive: this.keepAlive, minor: this.minor, withBody: !this.exchange.toHead, wall: network.clock.wall(), retryAfter }));
     output.flush();
   }
 
@@ -480,10 +490,10 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   // Tunnels.
 
-  switchProtocols(head: ReplyHead, connection: UpstreamStream): void {
+  switchProtocols(head: ReplyHead, connection: UpstreamStream, lines: string): void {
     const { output } = this.services;
     output.begin(this);
-    writeReplyHead(output, head, { framing: Framing.NONE, minor: this.minor, keepAlive: true, upgrade: true });
+    writeReplyHead(output, head, { framing: Framing.NONE, minor: this.minor, keepAlive: true, upgrade: true, lines });
     this.phase = "tunnel";
     connection.joinTunnel(this);
     const waiting = this.request.take();

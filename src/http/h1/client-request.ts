@@ -36,7 +36,10 @@ export class ClientRequest {
   private head: Buffer | undefined = undefined;
   /** Where its body begins in them. */
   private bodyAt = 0;
-  /** Bytes of other chunks went to the target: it cannot be written once more. */
+  /** Later parts of the body that went to the target, kept so that they can go once more. */
+  private kept: Buffer[] = [];
+  private keptBytes = 0;
+  /** More went than is kept: it cannot be written once more. */
   private moved = false;
   private body: BodyReader | undefined = undefined;
 
@@ -45,6 +48,7 @@ export class ClientRequest {
     this.done = this.framing === Framing.NONE;
     this.sent = false;
     this.moved = false;
+    this.forget();
     this.head = buffer;
     this.bodyAt = head.end;
     // Only behind a request without a body another one can begin already.
@@ -52,7 +56,13 @@ export class ClientRequest {
   }
 
   get canReplay(): boolean {
-    return this.head !== undefined && !this.moved && (this.done || !this.sent);
+    return this.head !== undefined && !this.moved;
+  }
+
+  private forget(): void {
+    if (this.keptBytes === 0) return;
+    this.kept = [];
+    this.keptBytes = 0;
   }
 
   get problem(): string {
@@ -82,7 +92,7 @@ export class ClientRequest {
 
   /** Send what of the body came with the head. The request's head is written already, for the first time or once more. */
   sendFirst(connection: UpstreamStream, head: RequestHead, limits: BodyLimits): SentKind {
-    const again = this.sent && this.done;
+    const again = this.sent;
     const { waiting } = this;
     this.sent = true;
     connection.requestBody(this.framing);
@@ -92,16 +102,31 @@ export class ClientRequest {
     }
     this.body ??= new BodyReader();
     this.body.begin(this.framing, head.contentLength, limits);
-    const sent = this.pump(connection, this.head!, this.bodyAt, limits);
+    let sent = this.pump(connection, this.head!, this.bodyAt, limits);
+    for (let i = 0; i < this.kept.length && sent === Sent.MORE; i++) sent = this.pump(connection, this.kept[i]!, 0, limits);
     // What lay behind the body the first time waits already.
     if (again) this.waiting = waiting;
     return sent;
   }
 
-  /** Send a later part of the body; the chunk is given up. */
-  sendMore(connection: UpstreamStream, chunk: Buffer, limits: BodyLimits): SentKind {
-    this.moved = true;
+  /**
+   * Send a later part of the body.
+   * @param keep so many bytes of such parts are kept to be sent once more
+   */
+  sendMore(connection: UpstreamStream, chunk: Buffer, limits: BodyLimits, keep: number): SentKind {
+    if (!this.moved && this.keptBytes + chunk.length <= keep) {
+      this.kept.push(chunk);
+      this.keptBytes += chunk.length;
+    } else {
+      this.moved = true;
+      this.forget();
+    }
     return this.pump(connection, chunk, 0, limits);
+  }
+
+  /** Is the last chunk given up? */
+  get givesUp(): boolean {
+    return this.moved && this.waiting === undefined;
   }
 
   private pump(connection: UpstreamStream, buffer: Buffer, from: number, limits: BodyLimits): SentKind {
@@ -135,6 +160,7 @@ export class ClientRequest {
   letGo(view: RequestView): void {
     const { head } = this;
     this.head = undefined;
+    this.forget();
     // What waits may be another part of the same memory.
     if (head === undefined || this.bodyAt === head.length || this.waiting !== undefined) return;
     view.keepOnly(this.bodyAt);
@@ -142,6 +168,7 @@ export class ClientRequest {
   }
 
   clear(): void {
+    this.forget();
     this.head = undefined;
     this.waiting = undefined;
   }

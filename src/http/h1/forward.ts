@@ -139,6 +139,8 @@ export interface ReplyForward {
   readonly keepAlive: boolean;
   /** A 101: `Upgrade` is passed on. */
   readonly upgrade: boolean;
+  /** Field lines of our own, each with its CRLF. */
+  readonly lines: string;
 }
 
 export function writeReplyHead(out: Output, head: ReplyHead, forward: ReplyForward): void {
@@ -153,6 +155,7 @@ export function writeReplyHead(out: Output, head: ReplyHead, forward: ReplyForwa
   }
   copyFields(out, head, drop, false);
   if (forward.framing === Framing.CHUNKED) out.text("Transfer-Encoding: chunked\r\n");
+  if (forward.lines !== "") out.text(forward.lines);
   if (forward.upgrade) out.text(`Connection: upgrade\r\nUpgrade: ${joined(head, Name.UPGRADE)}\r\n`);
   else if (head.status >= 200) {
     if (!forward.keepAlive) out.text("Connection: close\r\n");

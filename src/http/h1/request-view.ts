@@ -1,6 +1,8 @@
 /** An HTTP/1 request as router and policies see it: strings are made when somebody asks, from the bytes that came. */
 import type { NetSocket } from "../../net/network.ts";
+import type { HashKey } from "../../config/snapshot.ts";
 import type { RoutingRequest } from "../../policies/policy.ts";
+import { keyOf } from "../../routing/key.ts";
 import type { HeadLimits } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 
@@ -8,6 +10,8 @@ export class RequestView implements RoutingRequest {
   readonly protocol = "http";
   /** Whose addresses are asked for once, when somebody wants them: each costs a system call. */
   peer: NetSocket | undefined = undefined;
+  /** What `key` is made of: the upstream says. */
+  keySource: HashKey | undefined = undefined;
   private address: string | undefined = undefined;
   private port: number | undefined = undefined;
   private scratch: RequestHead;
@@ -50,6 +54,7 @@ export class RequestView implements RoutingRequest {
   copy(): RequestView {
     const copy = new RequestView(this.scratch);
     copy.peer = this.peer;
+    copy.keySource = this.keySource;
     copy.address = this.address;
     copy.port = this.port;
     copy.buffer = this.buffer;
@@ -86,6 +91,10 @@ export class RequestView implements RoutingRequest {
 
   get path(): string {
     return this.head.target;
+  }
+
+  get key(): string | undefined {
+    return this.keySource === undefined ? undefined : keyOf(this, this.keySource);
   }
 
   header(name: string): string | undefined {

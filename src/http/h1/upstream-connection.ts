@@ -7,13 +7,14 @@ import type { NetSocket } from "../../net/network.ts";
 import { relayData, relayEnd } from "../../net/relay.ts";
 import { release } from "../../net/release.ts";
 import { connectCause, type Cause } from "../../observability/cause.ts";
-import { OPEN_CONNECTIONS, TOTAL_CONNECTS } from "../../scoreboard/scoreboard.ts";
+import { TOTAL_CONNECTS } from "../../scoreboard/scoreboard.ts";
 import type { Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
 import { Name } from "../fields.ts";
 import type { Services } from "../services.ts";
 import type { StreamOwner, UpstreamStream } from "../sides.ts";
 import { BodyReader, Event } from "./body.ts";
+import { shortest } from "./deadline.ts";
 import { writeChunk, writeLastChunk } from "./forward.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head } from "./head.ts";
 
@@ -45,7 +46,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
     this.target = target;
     this.upstream = upstream;
     this.services = services;
-    target.counters.add(OPEN_CONNECTIONS, 1);
+    target.opens(this);
   }
 
   connect(): void {
@@ -67,6 +68,10 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
       this.reused = true;
       this.phase = "head";
     }
+  }
+
+  reassign(exchange: StreamOwner): void {
+    this.exchange = exchange;
   }
 
   private after(milliseconds: number): void {
@@ -114,7 +119,10 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
       this.exchange = undefined;
       if (this.congested) this.retire();
       else this.keep();
-    } else if (this.phase === "head") this.after(this.upstream.config.timeouts.response);
+    } else if (this.phase === "head") {
+      const { response, attempt } = this.upstream.config.timeouts;
+      this.after(shortest(response, attempt));
+    }
   }
 
   /** Called when what was given last did not go out whole. */
@@ -184,16 +192,23 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
         this.spoil("bad-reply", refusals[result]?.[1] ?? "malformed reply");
         return;
       }
-      const exchange = this.exchange!;
-      if (head.status === 101) {
-        this.switchProtocols(buffer, head.end);
-        return;
-      }
-      if (head.status < 200) {
-        exchange.interim(head);
+      if (head.status < 200 && head.status !== 101) {
+        this.exchange!.interim(head);
         at = head.end;
         if (at === buffer.length) return;
         continue;
+      }
+      const exchange = this.exchange!.claim(head, this);
+      if (exchange === undefined) {
+        this.exchange = undefined;
+        this.gone();
+        this.abort();
+        return;
+      }
+      this.exchange = exchange;
+      if (head.status === 101) {
+        this.switchProtocols(buffer, head.end);
+        return;
       }
       const framing = head.framing(exchange.toHead);
       this.keepAlive = head.keepAlive && framing !== Framing.UNTIL_CLOSE;
@@ -360,7 +375,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
     if (this.phase === "closed") return;
     this.phase = "closed";
     this.wheel.remove(this);
-    this.target.counters.add(OPEN_CONNECTIONS, -1);
+    this.target.closes(this);
   }
 
   /** It is gone or of no use: the exchange decides what follows. */
@@ -390,7 +405,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
         this.spoil("connect-timeout", `no connection within ${this.upstream.config.timeouts.connect} ms`);
         break;
       case "head":
-        if (this.requestDone) this.spoil("response-timeout", `no reply within ${this.upstream.config.timeouts.response} ms`);
+        if (this.requestDone) this.spoil("response-timeout", `no reply within ${shortest(this.upstream.config.timeouts.response, this.upstream.config.timeouts.attempt)} ms`);
         else this.spoil("target-write-timeout", `request not read for ${this.upstream.config.timeouts.body} ms`);
         break;
       case "sending":
@@ -422,6 +437,21 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
     if (this.phase === "connecting") this.target.countHanging(1);
     this.gone();
     this.abort();
+  }
+
+  /** The target is put out of service: what goes on over this ends now. */
+  cut(): void {
+    if (this.phase === "tunnel") {
+      const { exchange } = this;
+      this.exchange = undefined;
+      this.gone();
+      this.abort();
+      exchange?.tunnelClosed(true);
+      return;
+    }
+    if (this.phase === "connecting") this.target.countHanging(1);
+    this.spoil("target-drained", "the target's drain is over");
+    this.services.output.flush();
   }
 
   /** Close in good order. */

@@ -102,9 +102,9 @@ describe("underscore_names", () => {
   });
 });
 
-describe("max_connections of a listener", () => {
+describe("max_clients of a listener", () => {
   test("tells one client too many 503 or closes it, and serves the next when one has gone", async () => {
-    const front = await limited({}, { max_connections: 3 });
+    const front = await limited({}, { max_clients: 3 });
     const clients = await Promise.all(Array.from({ length: 3 }, () => stage.client(front)));
     for (const client of clients) expect((await client.ask("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")).status).toBe(200);
     const extra = await stage.client(front);

@@ -1,0 +1,194 @@
+/**
+ * Outlier detection: takes targets out of rotation that fail real requests, for a while that grows, and never too many of them.
+ *
+ * As in Envoy (arch overview, outlier detection): failures in a row are reported by the workers as they happen; success rates are compared
+ * each interval, against mean − factor × standard deviation. The n-th ejection lasts n times the base; each interval without one
+ * takes one back. The last target in rotation is never ejected. A health check that passes ends an ejection where it knows better.
+ */
+import type { OutlierConfig, Snapshot, UpstreamConfig } from "../config/snapshot.ts";
+import type { Clock } from "../net/network.ts";
+import type { Log } from "../observability/log.ts";
+import { Flag, type Scoreboard, TOTAL_5XX, TOTAL_FAILURES, TOTAL_REQUESTS } from "../scoreboard/scoreboard.ts";
+import type { Detector, OutlierReport } from "../upstream/outliers.ts";
+import type { Rotation } from "./rotation.ts";
+
+export interface EjectionOptions {
+  readonly scoreboard: Scoreboard;
+  readonly rotation: Rotation;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** For inspection. */
+export interface EjectionStatus {
+  readonly slot: number;
+  readonly detector: Detector;
+  /** Wall-clock milliseconds since 1970. */
+  readonly until: number;
+  readonly times: number;
+}
+
+export class Ejection {
+  private readonly options: EjectionOptions;
+  private groups = new Map<string, Group>();
+
+  constructor(options: EjectionOptions) {
+    this.options = options;
+  }
+
+  /** These are the upstreams from now on; who is ejected stays so. */
+  apply(snapshot: Snapshot): void {
+    const before = this.groups;
+    this.groups = new Map();
+    for (const upstream of snapshot.upstreams) {
+      const known = before.get(upstream.name);
+      before.delete(upstream.name);
+      const group = known ?? new Group();
+      this.groups.set(upstream.name, group);
+      this.watch(group, upstream);
+    }
+    for (const group of before.values()) group.stop();
+  }
+
+  stop(): void {
+    for (const group of this.groups.values()) group.stop();
+  }
+
+  /** Who is out now. */
+  status(): EjectionStatus[] {
+    return [...this.groups.values()].flatMap(({ records }) => [...records].flatMap(([slot, { until, times, detector }]) => (until === undefined ? [] : [{ slot, detector, until, times }])));
+  }
+
+  /** A worker has seen too many failures in a row. */
+  report({ upstream, target, detector }: OutlierReport): void {
+    const group = this.groups.get(upstream);
+    const config = group?.upstream?.targets.find(({ name }) => name === target);
+    if (group !== undefined && config !== undefined) this.eject(group, config.slot, target, detector);
+  }
+
+  /**
+   * A health check of it passed: whoever was out because it could not be reached can be reached again, and one that was down and comes back has
+   * been mended or started anew, so what it did before counts no more.
+   */
+  passed(slot: number, back: boolean): void {
+    for (const group of this.groups.values()) {
+      const record = group.records.get(slot);
+      if (record?.until === undefined || (!back && record.detector !== "consecutive-local")) continue;
+      record.cancel?.();
+      this.release(group, slot, record);
+    }
+  }
+
+  private release(group: Group, slot: number, record: Record): void {
+    record.cancel = undefined;
+    record.until = undefined;
+    this.options.rotation.setUnhealthy(slot, Flag.EJECTED, false);
+    const { name, targets } = group.upstream!;
+    this.options.log.info({ upstream: name, target: targets.find((target) => target.slot === slot)?.name ?? "" }, "Target is back after its ejection");
+  }
+
+  private watch(group: Group, upstream: UpstreamConfig): void {
+    const interval = upstream.outliers.interval;
+    const sameInterval = group.upstream?.outliers.interval === interval;
+    group.upstream = upstream;
+    const slots = new Set(upstream.targets.map(({ slot }) => slot));
+    for (const [slot, record] of group.records) {
+      if (slots.has(slot)) continue;
+      record.cancel?.();
+      group.records.delete(slot);
+    }
+    if (sameInterval && group.cancelInterval !== undefined) return;
+    group.cancelInterval?.();
+    const again = (): void => {
+      group.cancelInterval = this.options.clock.after(group.upstream!.outliers.interval, () => {
+        this.look(group);
+        again();
+      });
+    };
+    group.cancelInterval = undefined;
+    if (isOn(upstream.outliers)) again();
+  }
+
+  /** Once an interval: compare success rates, and forget an ejection of those that behaved. */
+  private look(group: Group): void {
+    const { targets, outliers } = group.upstream!;
+    for (const record of group.records.values()) if (record.until === undefined && record.times > 0) record.times--;
+    const rates = this.rates(group);
+    if (outliers.successRateFactor === 0 || rates.length < outliers.successRateMinTargets) return;
+    const mean = rates.reduce((sum, { rate }) => sum + rate, 0) / rates.length;
+    const deviation = Math.sqrt(rates.reduce((sum, { rate }) => sum + (rate - mean) ** 2, 0) / rates.length);
+    const threshold = mean - outliers.successRateFactor * deviation;
+    for (const { slot, rate } of rates) if (rate < threshold) this.eject(group, slot, targets.find((target) => target.slot === slot)!.name, "success-rate");
+  }
+
+  /** Success rates of the last interval, of those that had enough requests. */
+  private rates(group: Group): { readonly slot: number; readonly rate: number }[] {
+    const { scoreboard } = this.options;
+    const { targets, outliers } = group.upstream!;
+    if (outliers.successRateFactor === 0) return [];
+    const rates: { slot: number; rate: number }[] = [];
+    for (const { slot } of targets) {
+      const requests = scoreboard.sum(slot, TOTAL_REQUESTS);
+      const errors = scoreboard.sum(slot, TOTAL_FAILURES) + scoreboard.sum(slot, TOTAL_5XX);
+      const before = group.counts.get(slot);
+      group.counts.set(slot, { requests, errors });
+      const seen = before === undefined ? 0 : requests - before.requests;
+      if (before !== undefined && seen >= outliers.successRateMinRequests) rates.push({ slot, rate: 1 - (errors - before.errors) / seen });
+    }
+    return rates;
+  }
+
+  private eject(group: Group, slot: number, name: string, detector: Detector): void {
+    const { rotation, clock, log } = this.options;
+    const { targets, outliers, name: upstream } = group.upstream!;
+    const record = group.recordOf(slot);
+    if (record.until !== undefined || !rotation.isIn(slot)) return;
+    const out = targets.filter((target) => group.records.get(target.slot)?.until !== undefined).length;
+    const allowed = Math.max(1, Math.floor((targets.length * outliers.maxEjected) / 100));
+    const others = targets.filter((target) => target.slot !== slot && target.weight > 0 && rotation.isIn(target.slot)).length;
+    if (out >= allowed || others === 0) {
+      const why = others === 0 ? "it is the last one" : `${out} of ${targets.length} are ejected already`;
+      log.warn({ upstream, target: name, detector }, `Target fails and is kept: ${why}`);
+      return;
+    }
+    record.times++;
+    record.detector = detector;
+    const time = Math.min(outliers.maxEjection, outliers.baseEjection * record.times);
+    record.until = clock.wall() + time;
+    rotation.setUnhealthy(slot, Flag.EJECTED, true);
+    log.warn({ upstream, target: name, detector, milliseconds: time, times: record.times }, "Target ejected");
+    record.cancel = clock.after(time, () => this.release(group, slot, record));
+  }
+}
+
+function isOn(config: OutlierConfig): boolean {
+  return config.consecutive5xx + config.consecutiveGateway + config.consecutiveLocal + config.successRateFactor > 0;
+}
+
+interface Record {
+  times: number;
+  detector: Detector;
+  /** Undefined: it is not ejected now. */
+  until: number | undefined;
+  cancel: (() => void) | undefined;
+}
+
+/** One upstream's ejections. */
+class Group {
+  upstream: UpstreamConfig | undefined = undefined;
+  readonly records = new Map<number, Record>();
+  /** Totals at the last look, by slot. */
+  readonly counts = new Map<number, { readonly requests: number; readonly errors: number }>();
+  cancelInterval: (() => void) | undefined = undefined;
+
+  recordOf(slot: number): Record {
+    let record = this.records.get(slot);
+    if (record === undefined) this.records.set(slot, (record = { times: 0, detector: "consecutive-local", until: undefined, cancel: undefined }));
+    return record;
+  }
+
+  stop(): void {
+    this.cancelInterval?.();
+    for (const { cancel } of this.records.values()) cancel?.();
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * `hash` and `ip-hash`: the same key goes to the same target, as long as that is there. Which one is up to a consistent method
+ * (consistent/); `bounded_load` sends the keys of a target that has too much to their next one.
+ *
+ * Bounded loads: V. Mirrokni, M. Thorup and M. Zadimoghaddam, "Consistent Hashing with Bounded Loads" (SODA 2018): with a bound of
+ * c no target has more than ⌈c × its share of the open requests⌉.
+ */
+import type { HashConfig } from "../config/snapshot.ts";
+import { type BalancedTarget, type Balancer, type BalancerContext, firstUntried, none } from "./balanced.ts";
+import { type Accepts, type ConsistentTable, hashText, mix } from "./consistent/consistent.ts";
+import { KetamaTable } from "./consistent/ketama.ts";
+import { MaglevTable } from "./consistent/maglev.ts";
+import { RendezvousTable } from "./consistent/rendezvous.ts";
+import type { RoutingRequest } from "./policy.ts";
+
+const TABLES: Readonly<Record<HashConfig["method"], new (targets: readonly BalancedTarget[]) => ConsistentTable>> = {
+  ketama: KetamaTable,
+  maglev: MaglevTable,
+  rendezvous: RendezvousTable,
+};
+
+export class HashPolicy implements Balancer, Accepts {
+  readonly skipsTried = true;
+  private readonly context: BalancerContext;
+  private all: readonly BalancedTarget[] = none();
+  private table: ConsistentTable | undefined = undefined;
+  private targets: readonly BalancedTarget[] = none();
+  private tried: readonly BalancedTarget[] = none();
+  /** Weights of all usable targets together. */
+  private weights = 0;
+  /** Open requests that a unit of weight may have; 0: no bound. */
+  private bound = 0;
+
+  constructor(context: BalancerContext) {
+    this.context = context;
+  }
+
+  prepare(all: readonly BalancedTarget[]): void {
+    // A table takes up to 0.1 s for ten thousand targets: it is kept where nothing that it rests on has changed.
+    const same = all.length === this.all.length && all.every(({ name, configuredWeight }, index) => name === this.all[index]!.name && configuredWeight === this.all[index]!.configuredWeight);
+    this.all = all;
+    if (!same || this.table === undefined) this.table = new TABLES[this.context.hash.method](all);
+  }
+
+  pick<Target extends BalancedTarget>(request: RoutingRequest, targets: readonly Target[], tried: readonly Target[] = none()): Target | undefined {
+    if (this.table === undefined) this.prepare(targets);
+    const { key } = request;
+    // Without a key there is nothing to be faithful to.
+    if (key === undefined) return firstUntried(targets, tried, this.context.cursor() % targets.length);
+    const hash = hashText(key);
+    this.tried = tried;
+    this.begin(targets);
+    const found = this.table!.find(hash, this);
+    if (found >= 0) return this.all[found] as Target;
+    // Nearly all are out, or starting, or at their bound.
+    return firstUntried(targets, tried, hash % targets.length);
+  }
+
+  private begin(targets: readonly BalancedTarget[]): void {
+    const { boundedLoad } = this.context.hash;
+    if (boundedLoad === 0) return;
+    if (targets !== this.targets) {
+      this.targets = targets;
+      this.weights = targets.reduce((sum, { weight }) => sum + weight, 0);
+    }
+    this.bound = (boundedLoad * (this.context.openTotal() + 1)) / this.weights;
+  }
+
+  accepts(index: number, key: number): boolean {
+    const target = this.all[index]!;
+    if (!target.isUsable || target.isFull) return false;
+    if (this.tried.length > 0 && this.tried.includes(target)) return false;
+    // A target that starts slowly gets a part of its keys, and always the same ones.
+    if (target.share < 1000 && mix(key ^ Math.imul(target.slot + 1, 0x9e_37_79_b9)) % 1000 >= target.share) return false;
+    return this.bound === 0 || target.openRequests < Math.ceil(this.bound * target.weight);
+  }
+}
