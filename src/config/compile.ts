@@ -313,7 +313,7 @@ function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig 
       ? {}
       : { circuitBreaker: { failureRate: breaker.failure_rate ?? 50, minRequests: breaker.min_requests ?? 20, window: breaker.window ?? 10_000, openFor: breaker.open_for ?? 5_000, probes: breaker.probes ?? 3 } }),
     limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count },
-    ...(raw.health_check === undefined ? {} : { healthCheck: healthCheckOf(raw.health_check, healthPaths !== undefined) }),
+    ...(raw.health_check === undefined ? {} : { healthCheck: healthCheckOf(raw.health_check, healthPaths !== undefined, context.directory) }),
     outliers: outliersOf(raw.outlier_detection),
     panicThreshold: raw.panic_threshold ?? (targets.length >= PANIC_MIN_TARGETS && healthPaths === undefined ? 50 : 0),
     overprovisioning: raw.overprovisioning ?? 1.4,
@@ -324,7 +324,7 @@ function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig 
       ? {}
       : {
           supervised: {
-            command: supervised.command,
+            command: commandOf(supervised.command, context.directory),
             instances: supervised.instances ?? 1,
             directory: resolve(context.directory, supervised.directory ?? "."),
             environment: supervised.environment ?? {},
@@ -398,7 +398,7 @@ function outliersOf(raw: RawUpstream["outlier_detection"]): OutlierConfig {
   };
 }
 
-function healthCheckOf(raw: NonNullable<RawUpstream["health_check"]>, short: boolean): HealthCheckConfig {
+function healthCheckOf(raw: NonNullable<RawUpstream["health_check"]>, short: boolean, directory: string): HealthCheckConfig {
   return {
     type: raw.type ?? "http",
     interval: raw.interval ?? 5_000,
@@ -415,7 +415,13 @@ function healthCheckOf(raw: NonNullable<RawUpstream["health_check"]>, short: boo
     ...(raw.body_contains === undefined ? {} : { bodyContains: raw.body_contains }),
     ...(raw.port === undefined ? {} : { port: raw.port }),
     service: raw.service ?? "",
-    command: raw.command ?? [],
+    command: commandOf(raw.command ?? [], directory),
     ...(raw.send === undefined ? {} : { send: raw.send }),
   };
+}
+
+/** A program that is named with ./ or ../ stands beside the config file; one without a slash is found in PATH. */
+function commandOf([program = "", ...args]: readonly string[], directory: string): string[] {
+  if (program === "") return [];
+  return [/^\.{1,2}\//.test(program) ? resolve(directory, program) : program, ...args];
 }

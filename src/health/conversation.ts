@@ -14,7 +14,8 @@ export interface Dialogue {
   readonly opening: Uint8Array;
   /** The connection stands. */
   opened(): Verdict | undefined;
-  read(chunk: Buffer): Verdict | undefined;
+  /** @param say sends something more */
+  read(chunk: Buffer, say: (bytes: Uint8Array) => void): Verdict | undefined;
   /** The target sends no more, and there is no verdict yet. */
   ended(): Verdict;
 }
@@ -44,12 +45,14 @@ class Conversation implements SocketOwner {
   private readonly hanging: HangingConnects;
   private readonly place: string;
   private socket: NetSocket | undefined = undefined;
-  private sent = 0;
+  /** What has not been sent yet. */
+  private unsent: Uint8Array;
   private connecting = true;
   private over = false;
 
   constructor(dialogue: Dialogue, done: (verdict: Verdict) => void, hanging: HangingConnects, place: string) {
     this.dialogue = dialogue;
+    this.unsent = dialogue.opening;
     this.done = done;
     this.hanging = hanging;
     this.place = place;
@@ -72,7 +75,7 @@ class Conversation implements SocketOwner {
   }
 
   onData(chunk: Buffer): void {
-    if (!this.over) this.judge(this.dialogue.read(chunk));
+    if (!this.over) this.judge(this.dialogue.read(chunk, this.say));
   }
 
   onDrain(): void {
@@ -100,12 +103,17 @@ class Conversation implements SocketOwner {
     if (this.over) this.hanging.remove(this.place);
   }
 
+  private readonly say = (bytes: Uint8Array): void => {
+    this.unsent = Buffer.concat([this.unsent, bytes]);
+    this.send();
+  };
+
   private send(): void {
-    const { opening } = this.dialogue;
-    if (this.sent === opening.length) return;
-    const taken = this.socket!.write(opening, this.sent, opening.length - this.sent);
+    const { unsent } = this;
+    if (unsent.length === 0) return;
+    const taken = this.socket!.write(unsent, 0, unsent.length);
     // A closed socket says so in onClose, with the reason.
-    if (taken > 0) this.sent += taken;
+    if (taken > 0) this.unsent = unsent.subarray(taken);
   }
 
   private judge(verdict: Verdict | undefined): void {

@@ -5,7 +5,7 @@ import { checkAddress, type CheckKind, failed, passed, type Verdict } from "./ch
 import { converse, type Dialogue } from "./conversation.ts";
 import { InvalidReply, ReplyReader } from "./reply.ts";
 
-const USER_AGENT = `fairlead-health/${manifest.version}`;
+export const USER_AGENT = `fairlead-health/${manifest.version}`;
 
 export const httpCheck: CheckKind = {
   name: "http",
@@ -39,7 +39,8 @@ export function writeRequest(target: TargetConfig, config: HealthCheckConfig): B
   return Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
 }
 
-function authority(address: Address): string {
+/** As in a Host field. */
+export function authority(address: Address): string {
   if (address.kind === "unix") return "localhost";
   const host = address.host.includes(":") ? `[${address.host}]` : address.host;
   return address.port === 80 ? host : `${host}:${address.port}`;

@@ -11,7 +11,9 @@ export interface BalancedTarget extends RoutingTarget {
   readonly share: number;
   /** It is among the targets that picks are made from now. */
   readonly isUsable: boolean;
-  /** It has as many open requests as it may. */
+  /** Open requests that it may have; 0: any number. */
+  readonly limit: number;
+  /** It has as many as it may. */
   readonly isFull: boolean;
 }
 

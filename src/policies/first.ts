@@ -1,12 +1,47 @@
 /** `first`: the first target in file order that has room (`max_requests`), so that one is filled before the next; HAProxy's `first`. */
-import { type BalancedTarget, type Balancer, none } from "./balanced.ts";
+import { type BalancedTarget, type Balancer, type BalancerContext, none } from "./balanced.ts";
 import type { RoutingRequest } from "./policy.ts";
+
+/** Targets that are looked at in one go, without branches in between. */
+const BLOCK = 8;
+const NO_LIMIT = 0x7f_ff_ff_ff;
 
 export class FirstPolicy implements Balancer {
   readonly skipsTried = true;
+  private readonly open: BalancerContext["open"];
+  private targets: readonly BalancedTarget[] = none();
+  /** Where the open requests of each stand, and how many they may be. */
+  private places = new Int32Array(0);
+  private limits = new Int32Array(0);
+
+  constructor(context: Pick<BalancerContext, "open">) {
+    this.open = context.open;
+  }
 
   pick<Target extends BalancedTarget>(_request: RoutingRequest, targets: readonly Target[], tried: readonly Target[] = none()): Target | undefined {
-    for (const target of targets) if (!target.isFull && !tried.includes(target)) return target;
-    return undefined;
+    if (tried.length > 0) return targets.find((target) => !target.isFull && !tried.includes(target));
+    if (targets !== this.targets) this.remember(targets);
+    return targets[this.firstWithRoom()];
+  }
+
+  private remember(targets: readonly BalancedTarget[]): void {
+    this.targets = targets;
+    this.places = Int32Array.from(targets, ({ slot }) => this.open.openRequestsAt(slot));
+    this.limits = Int32Array.from(targets, ({ limit }) => (limit === 0 ? NO_LIMIT : limit));
+  }
+
+  private firstWithRoom(): number {
+    const { places: p, limits: l } = this;
+    const { words: w } = this.open;
+    const { length } = p;
+    let i = 0;
+    // Below zero is what has room; the sign of all eight is below zero when that of one is.
+    for (; i + BLOCK <= length; i += BLOCK) {
+      const one = (w[p[i]!]! - l[i]!) | (w[p[i + 1]!]! - l[i + 1]!) | (w[p[i + 2]!]! - l[i + 2]!) | (w[p[i + 3]!]! - l[i + 3]!);
+      const other = (w[p[i + 4]!]! - l[i + 4]!) | (w[p[i + 5]!]! - l[i + 5]!) | (w[p[i + 6]!]! - l[i + 6]!) | (w[p[i + 7]!]! - l[i + 7]!);
+      if ((one | other) < 0) break;
+    }
+    for (; i < length; i++) if (w[p[i]!]! < l[i]!) return i;
+    return length;
   }
 }

@@ -1,6 +1,8 @@
 /**
  * `least-connections`: the target with the fewest open requests (tcp: connections) for its weight. Ties go round, so that an idle set
  * does not send everything to its first target.
+ *
+ * Every target is looked at: ten thousand numbers that stand one behind the other take a few µs, ten thousand objects would take a hundred.
  */
 import { type BalancedTarget, type Balancer, type BalancerContext, none } from "./balanced.ts";
 import type { RoutingRequest } from "./policy.ts";
@@ -8,114 +10,160 @@ import type { RoutingRequest } from "./policy.ts";
 /** Targets whose least is found in one go, without branches in between. */
 const BLOCK = 8;
 
+/** Half a million open requests of one target still fit into 31 bits. */
+const MOST_COST = 4096;
+
+/** Targets whose numbers stand one behind the other. */
+interface Run {
+  /** Index of the first of them. */
+  readonly begin: number;
+  /** Their open requests, as they are at any moment. */
+  readonly open: Int32Array;
+  /** What an open request counts with each; undefined: with all the same. */
+  readonly cost: Int32Array | undefined;
+}
+
 export class LeastConnectionsPolicy implements Balancer {
   readonly skipsTried = true;
   private readonly context: Pick<BalancerContext, "open" | "cursor">;
   private targets: readonly BalancedTarget[] = none();
-  /** Where the open requests of each stand. */
-  private places = new Int32Array(0);
-  /** They stand one behind the other, from places[0] on. */
-  private inRow = false;
-  /** 1 ÷ weight; undefined: all are equal. */
-  private perRequest: Float64Array | undefined = undefined;
+  private runs: readonly Run[] = [];
   private second = 0;
+  /** The best of a scan so far. */
+  private best = 0;
+  private least = 0;
 
   constructor(context: Pick<BalancerContext, "open" | "cursor">) {
     this.context = context;
   }
 
   pick<Target extends BalancedTarget>(_request: RoutingRequest, targets: readonly Target[], tried: readonly Target[] = none()): Target | undefined {
+    const { length } = targets;
+    if (tried.length > 0) return leastUntried(targets, tried, this.second++ % length);
     if (targets !== this.targets) this.remember(targets);
-    const start = (tried.length > 0 ? this.second++ : this.context.cursor()) % targets.length;
-    if (tried.length > 0) return this.leastUntried(targets, tried, start);
-    if (this.perRequest !== undefined) return targets[this.leastPerWeight(this.perRequest, start)];
-    return targets[this.inRow ? this.leastInRow(start) : this.least(start)];
+    const start = this.context.cursor() % length;
+    this.best = start;
+    this.least = Infinity;
+    // The first of the least from `start` on and round; one without requests ends the search.
+    this.scan(start, length);
+    if (this.least > 0) this.scan(0, start);
+    // Below zero: so many requests are open that whole numbers do not hold their cost.
+    return this.least < 0 ? leastUntried(targets, none(), start) : targets[this.best];
   }
 
   private remember(targets: readonly BalancedTarget[]): void {
-    const { open } = this.context;
+    const { words } = this.context.open;
+    const places = targets.map(({ slot }) => this.context.open.openRequestsAt(slot));
+    const cost = costs(targets.map(({ weight }) => weight));
+    const begins = [...places.keys()].filter((index) => index === 0 || places[index] !== places[index - 1]! + 1);
     this.targets = targets;
-    this.places = Int32Array.from(targets, ({ slot }) => open.openRequestsAt(slot));
-    this.inRow = targets.length > 0 && this.places.every((place, index) => place === this.places[0]! + index);
-    const first = targets[0]?.weight;
-    this.perRequest = targets.every(({ weight }) => weight === first) ? undefined : Float64Array.from(targets, ({ weight }) => 1 / weight);
+    this.runs = begins.map((begin, index) => {
+      const end = begins[index + 1] ?? targets.length;
+      return { begin, open: words.subarray(places[begin], places[begin]! + end - begin), cost: cost?.subarray(begin, end) };
+    });
   }
 
-  /** The first of the least from `start` on and round; a target without requests ends the search. */
-  private least(start: number): number {
-    const { places } = this;
-    const { words } = this.context.open;
-    const { length } = places;
-    let best = start;
-    let least = words[places[start]!]!;
-    for (let i = 1; i < length && least > 0; i++) {
-      const at = start + i < length ? start + i : start + i - length;
-      const open = words[places[at]!]!;
-      if (open >= least) continue;
-      least = open;
-      best = at;
+  private scan(from: number, to: number): void {
+    const { runs } = this;
+    for (let i = this.runOf(from); i < runs.length && this.least > 0; i++) {
+      const { begin, open, cost } = runs[i]!;
+      if (begin >= to) return;
+      const first = Math.max(0, from - begin);
+      const end = Math.min(open.length, to - begin);
+      if (cost === undefined) this.scanRun(begin, open, first, end);
+      else this.scanWeighted(begin, open, cost, first, end);
     }
-    return best;
   }
 
-  /** The same for ten thousand targets in a third of the time: find the block that has the least first, then its target. */
-  private leastInRow(start: number): number {
-    const { words } = this.context.open;
-    const first = this.places[0]!;
-    const { length } = this.places;
-    if (words[first + start]! <= 0) return start;
-    const [behind, behindAt] = leastOf(words, first + start, first + length);
-    const [before, beforeAt] = behind <= 0 ? [behind, behindAt] : leastOf(words, first, first + start);
-    const [least, block] = before < behind ? [before, beforeAt] : [behind, behindAt];
-    // What changed in between does not matter: it was the least a moment ago.
-    for (let at = block; at < block + BLOCK && at < first + length; at++) if (words[at] === least) return at - first;
-    return block - first;
-  }
-
-  private leastPerWeight(perRequest: Float64Array, start: number): number {
-    const { places } = this;
-    const { words } = this.context.open;
-    const { length } = places;
-    let best = start;
-    let least = words[places[start]!]! * perRequest[start]!;
-    for (let i = 1; i < length && least > 0; i++) {
-      const at = start + i < length ? start + i : start + i - length;
-      const load = words[places[at]!]! * perRequest[at]!;
-      if (load >= least) continue;
-      least = load;
-      best = at;
+  /** Index of the run that has this target. */
+  private runOf(target: number): number {
+    let low = 0;
+    for (let high = this.runs.length - 1; low < high; ) {
+      const middle = (low + high + 1) >> 1;
+      if (this.runs[middle]!.begin <= target) low = middle;
+      else high = middle - 1;
     }
-    return best;
+    return low;
   }
 
-  private leastUntried<Target extends BalancedTarget>(targets: readonly Target[], tried: readonly Target[], start: number): Target | undefined {
-    let best: Target | undefined;
-    for (let i = 0; i < targets.length; i++) {
-      const target = targets[(start + i) % targets.length]!;
-      if (tried.includes(target)) continue;
-      if (best === undefined || target.openRequests / target.weight < best.openRequests / best.weight) best = target;
+  private scanRun(begin: number, open: Int32Array, from: number, to: number): void {
+    // A set that is idle is the common case.
+    if (open[from]! === 0) return this.found(begin + from, 0);
+    let least = Math.min(this.least, 0x7f_ff_ff_ff);
+    let block = -1;
+    let i = from;
+    for (; i + BLOCK <= to; i += BLOCK) {
+      const one = Math.min(Math.min(open[i]!, open[i + 1]!), Math.min(open[i + 2]!, open[i + 3]!));
+      const other = Math.min(Math.min(open[i + 4]!, open[i + 5]!), Math.min(open[i + 6]!, open[i + 7]!));
+      const here = Math.min(one, other);
+      if (here >= least) continue;
+      least = here;
+      block = i;
     }
-    return best;
+    for (; i < to; i++) {
+      if (open[i]! >= least) continue;
+      least = open[i]!;
+      block = i;
+    }
+    if (block < 0) return;
+    this.found(begin + block, least);
+    // What has changed since does not matter: it was the least a moment ago.
+    for (i = block; i < block + BLOCK && i < to; i++) if (open[i] === least) return this.found(begin + i, least);
+  }
+
+  /** The same with what each open request counts. */
+  private scanWeighted(begin: number, open: Int32Array, cost: Int32Array, from: number, to: number): void {
+    let least = Math.min(this.least, 0x7f_ff_ff_ff);
+    let block = -1;
+    let i = from;
+    for (; i + BLOCK <= to; i += BLOCK) {
+      const one = Math.min(Math.imul(open[i]!, cost[i]!), Math.imul(open[i + 1]!, cost[i + 1]!));
+      const two = Math.min(Math.imul(open[i + 2]!, cost[i + 2]!), Math.imul(open[i + 3]!, cost[i + 3]!));
+      const three = Math.min(Math.imul(open[i + 4]!, cost[i + 4]!), Math.imul(open[i + 5]!, cost[i + 5]!));
+      const four = Math.min(Math.imul(open[i + 6]!, cost[i + 6]!), Math.imul(open[i + 7]!, cost[i + 7]!));
+      const here = Math.min(Math.min(one, two), Math.min(three, four));
+      if (here >= least) continue;
+      least = here;
+      block = i;
+    }
+    for (; i < to; i++) {
+      const here = Math.imul(open[i]!, cost[i]!);
+      if (here >= least) continue;
+      least = here;
+      block = i;
+    }
+    if (block < 0) return;
+    this.found(begin + block, least);
+    for (i = block; i < block + BLOCK && i < to; i++) if (Math.imul(open[i]!, cost[i]!) === least) return this.found(begin + i, least);
+  }
+
+  private found(best: number, least: number): void {
+    this.best = best;
+    this.least = least;
   }
 }
 
-/** The least of words[from, to) and where the first block that has it begins. */
-function leastOf(words: Int32Array, from: number, to: number): [number, number] {
-  let least = 0x7f_ff_ff_ff;
-  let block = from;
-  let at = from;
-  for (; at + BLOCK <= to; at += BLOCK) {
-    const one = Math.min(Math.min(words[at]!, words[at + 1]!), Math.min(words[at + 2]!, words[at + 3]!));
-    const other = Math.min(Math.min(words[at + 4]!, words[at + 5]!), Math.min(words[at + 6]!, words[at + 7]!));
-    const here = Math.min(one, other);
-    if (here >= least) continue;
-    least = here;
-    block = at;
+/** 1 ÷ weight in whole numbers: exact for small weights, within 1 ÷ 4096 of the largest for others. Undefined: all are equal. */
+function costs(weights: readonly number[]): Int32Array | undefined {
+  const distinct = [...new Set(weights)];
+  if (distinct.length < 2) return undefined;
+  const multiple = distinct.reduce((product, weight) => (Number.isInteger(weight) && product <= MOST_COST ? leastCommonMultiple(product, weight) : Infinity), 1);
+  const scale = multiple <= MOST_COST ? multiple : MOST_COST * distinct.reduce((a, b) => Math.min(a, b));
+  return Int32Array.from(weights, (weight) => Math.max(1, Math.round(scale / weight)));
+}
+
+function leastCommonMultiple(a: number, b: number): number {
+  let [x, y] = [a, b];
+  while (y !== 0) [x, y] = [y, x % y];
+  return (a / x) * b;
+}
+
+function leastUntried<Target extends BalancedTarget>(targets: readonly Target[], tried: readonly Target[], start: number): Target | undefined {
+  let best: Target | undefined;
+  for (let i = 0; i < targets.length; i++) {
+    const target = targets[(start + i) % targets.length]!;
+    if (tried.includes(target)) continue;
+    if (best === undefined || target.openRequests / target.weight < best.openRequests / best.weight) best = target;
   }
-  for (; at < to; at++) {
-    if (words[at]! >= least) continue;
-    least = words[at]!;
-    block = at;
-  }
-  return [least, block];
+  return best;
 }

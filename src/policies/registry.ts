@@ -20,7 +20,7 @@ const BUILTIN: Readonly<Record<string, BalancerFactory>> = {
   "peak-ewma": (context) => new PeakEwmaPolicy(context),
   hash: (context) => new HashPolicy(context),
   "ip-hash": (context) => new HashPolicy(context),
-  first: () => new FirstPolicy(),
+  first: (context) => new FirstPolicy(context),
   single: () => new SinglePolicy(),
 };
 

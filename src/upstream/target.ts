@@ -41,8 +41,8 @@ export class Target implements BalancedTarget {
   private readonly clock: LatencyClock;
   /** Last in, first out: the warmest connection is used, the coldest times out. */
   private readonly idle: Pooled[] = [];
-  /** Those that are in use, or opening. */
-  private readonly busy = new Set<Pooled>();
+  /** All of them, idle, in use or opening. */
+  private readonly connections = new Set<Pooled>();
 
   constructor(config: TargetConfig, board: Scoreboard, workerSlot: number, clock: LatencyClock) {
     this.name = config.name;
@@ -64,7 +64,7 @@ export class Target implements BalancedTarget {
     this.share = this.board.share(this.slot);
     this.weight = (this.configuredWeight * this.share) / 1000;
     if ((this.flags & WITHDRAWN) !== 0) this.closeIdle();
-    if ((this.flags & Flag.CUT) !== 0) for (const connection of [...this.busy]) connection.cut();
+    if ((this.flags & Flag.CUT) !== 0) for (const connection of [...this.connections]) connection.cut();
   }
 
   /** New requests are wanted there, whether it can answer them or not. */
@@ -118,25 +118,22 @@ export class Target implements BalancedTarget {
   /** A connection is opened. */
   opens(connection: Pooled): void {
     this.counters.connectionBegins();
-    this.busy.add(connection);
+    this.connections.add(connection);
   }
 
   /** A connection, idle or not, is gone. */
   closes(connection: Pooled): void {
     this.counters.connectionEnds();
-    this.busy.delete(connection);
+    this.connections.delete(connection);
   }
 
   takeIdle(): Pooled | undefined {
-    const connection = this.idle.pop();
-    if (connection !== undefined) this.busy.add(connection);
-    return connection;
+    return this.idle.pop();
   }
 
   /** Keep for the next exchange. False when the pool is full or the target is gone: then it is the caller's to close. */
   keepIdle(connection: Pooled, limit: number): boolean {
     if (!this.current || this.idle.length >= limit || (this.flags & WITHDRAWN) !== 0) return false;
-    this.busy.delete(connection);
     this.idle.push(connection);
     return true;
   }

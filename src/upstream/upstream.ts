@@ -162,11 +162,14 @@ export class Upstream {
       if (target !== undefined && !tried.includes(target)) return target;
     }
     const { only } = this;
-    if (only !== undefined && tried.length === 0 && !this.isLimited) return only.usable.length === 0 ? undefined : only.policy.pick(request, only.usable, tried);
+    if (only !== undefined && tried.length === 0) {
+      const picked = only.policy.pick(request, only.usable, tried);
+      if (!this.isLimited || (picked !== undefined && !(picked instanceof Promise) && !picked.isFull)) return picked;
+    }
     return this.pickElsewhere(request, tried);
   }
 
-  /** With several tiers, targets that were tried, or targets that may be full. */
+  /** With several tiers, targets that were tried, or one that is full. */
   private pickElsewhere(request: RoutingRequest, tried: readonly Target[]): Target | undefined | Promise<Target | undefined> {
     const first = this.only ?? this.drawTier();
     const order = first === undefined ? [] : [first, ...this.tiers.filter((tier) => tier !== first && tier.load > 0)];

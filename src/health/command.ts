@@ -1,0 +1,77 @@
+/**
+ * The command check: a program of the user's; exit code 0 passes. It runs without a shell, finds the target in FAIRLEAD_TARGET, FAIRLEAD_HOST
+ * and FAIRLEAD_PORT, and is killed with all that it started when its time is up.
+ */
+import { spawn } from "node:child_process";
+import type { HealthCheckConfig, TargetConfig } from "../config/snapshot.ts";
+import { checkAddress, type CheckContext, type CheckKind, failed, formatDuration, inconclusive, passed, type Verdict } from "./check.ts";
+
+/** Of what it prints, so much is kept to tell why it failed. */
+const MAX_OUTPUT = 1_024;
+const MAX_REASON = 120;
+/** Shortages on our side: they say nothing about the target. */
+const OUR_SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "EAGAIN", "ENOMEM"]);
+
+export const commandCheck: CheckKind = {
+  name: "command",
+  prepare(target, config) {
+    const environment = environmentOf(target, config);
+    return { run: (context, done) => run(config, environment, context, done) };
+  },
+};
+
+function environmentOf(target: TargetConfig, config: HealthCheckConfig): Readonly<Record<string, string>> {
+  const address = checkAddress(target, config);
+  const place = address.kind === "tcp" ? { FAIRLEAD_HOST: address.host, FAIRLEAD_PORT: String(address.port) } : { FAIRLEAD_HOST: address.path, FAIRLEAD_PORT: "" };
+  return { FAIRLEAD_TARGET: target.name, ...place };
+}
+
+function run({ command, timeout }: HealthCheckConfig, environment: Readonly<Record<string, string>>, { network }: CheckContext, done: (verdict: Verdict) => void): () => void {
+  const [program = "", ...args] = command;
+  // A group of its own, so that all of it can be ended.
+  const child = spawn(program, args, { detached: true, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...environment } });
+  let output = "";
+  let over = false;
+  const kill = (): void => {
+    if (child.pid === undefined) return;
+    try {
+      process.kill(-child.pid, "SIGKILL");
+    } catch {
+      // Gone already.
+    }
+  };
+  const settle = (verdict: Verdict): void => {
+    if (over) return;
+    over = true;
+    cancelTimer();
+    done(verdict);
+  };
+  const cancelTimer = network.clock.after(timeout, () => {
+    kill();
+    settle(failed(`timeout after ${formatDuration(timeout)}`));
+  });
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (chunk: Buffer) => {
+      if (output.length < MAX_OUTPUT) output += chunk.toString("utf8");
+    });
+  }
+  child.on("error", (error: NodeJS.ErrnoException) => {
+    const reason = `cannot run ${program}: ${error.code ?? error.message}`;
+    settle(OUR_SHORTAGES.has(error.code ?? "") ? inconclusive(reason) : failed(reason));
+  });
+  // "exit" and not "close": what it left running may hold its output open.
+  child.on("exit", (code, signal) => {
+    if (code === 0) return settle(passed("exit code 0"));
+    // What it printed last may still be on its way.
+    setImmediate(() => settle(failed([code === null ? `killed by ${signal}` : `exit code ${code}`, firstLine(output)].filter((part) => part !== "").join(": "))));
+  });
+  return () => {
+    over = true;
+    cancelTimer();
+    kill();
+  };
+}
+
+function firstLine(output: string): string {
+  return (output.trim().split("\n", 1)[0] ?? "").replace(/[^\P{Cc}\t]/gu, " ").slice(0, MAX_REASON);
+}
