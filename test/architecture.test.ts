@@ -14,6 +14,7 @@ const RANKS: readonly (readonly string[])[] = [
   ["supervisor"],
   ["worker"],
   ["admin"],
+  ["supervised"],
   ["health", "discovery"],
   ["config"],
   ["http", "tcp"],

@@ -1,17 +1,26 @@
-/** `GET /health` and `GET /v1/status` on the admin address: is this instance alive, and whom does it think healthy. */
+/** The admin address: `GET /health` and `GET /v1/status` say how this instance is and whom it thinks healthy; targets.ts changes things. */
 import { chmodSync, rmSync } from "node:fs";
 import type { Address } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
 import type { TargetStatus } from "../health/checker.ts";
+import type { EjectionStatus } from "../health/ejection.ts";
+import type { RotationStatus } from "../health/rotation.ts";
 import { removeStaleSocket } from "../net/stale-socket.ts";
 import type { Log } from "../observability/log.ts";
+import type { InstanceStatus as SupervisedStatus } from "../supervised/supervised.ts";
+import type { Traffic } from "./traffic.ts";
 
 export interface InstanceStatus {
   readonly generation: number;
   readonly draining: boolean;
   /** Process ids. */
   readonly workers: readonly number[];
-  readonly targets: readonly TargetStatus[];
+  readonly targets: readonly (TargetStatus & RotationStatus)[];
+  /** Upstreams of which too few targets are healthy, so that all are used. */
+  readonly panicking: readonly string[];
+  readonly ejections: readonly EjectionStatus[];
+  readonly supervised: readonly SupervisedStatus[];
+  readonly traffic: readonly Traffic[];
   /** Undefined: there was none. */
   readonly lastReload: ReloadResult | undefined;
 }
@@ -29,6 +38,9 @@ export interface ReloadResult {
 const RETRY_INTERVAL = 100;
 const PATIENCE = 60_000;
 
+/** Nothing that is told here is longer. */
+const MAX_BODY = 64 * 1024;
+
 export class AdminError extends Error {
   readonly code = "FAIRLEAD_ADMIN";
 }
@@ -36,6 +48,7 @@ export class AdminError extends Error {
 export class HealthEndpoint {
   private readonly log: Log;
   private readonly status: () => InstanceStatus;
+  private readonly change: (request: Request, path: string) => Promise<Response | undefined>;
   private server: Bun.Server<undefined> | undefined = undefined;
   /** Of what is open. */
   private address = JSON.stringify("");
@@ -43,9 +56,11 @@ export class HealthEndpoint {
   private path: string | undefined = undefined;
   private retry: Timer | undefined = undefined;
 
-  constructor(log: Log, status: () => InstanceStatus) {
+  /** @param change answers what changes something; undefined: it is nothing of that kind */
+  constructor(log: Log, status: () => InstanceStatus, change: (request: Request, path: string) => Promise<Response | undefined>) {
     this.log = log;
     this.status = status;
+    this.change = change;
   }
 
   /** Listen here from now on; undefined: nowhere. @throws AdminError that says why not; then all is as before */
@@ -61,11 +76,15 @@ export class HealthEndpoint {
   }
 
   private async listen(address: Address): Promise<Bun.Server<undefined>> {
-    const fetch = (request: Request): Response => this.answer(new URL(request.url).pathname, request.method);
+    const fetch = async (request: Request): Promise<Response> => {
+      const path = new URL(request.url).pathname;
+      return (await this.change(request, path)) ?? this.answer(path, request.method);
+    };
+    const maxRequestBodySize = MAX_BODY;
     const failed = (why: string): AdminError => new AdminError(`cannot open the admin address ${formatAddress(address)}: ${why}`);
     if (address.kind === "unix" && !(await removeStaleSocket(address.path))) throw failed("another program listens there");
     try {
-      const server = address.kind === "unix" ? Bun.serve({ unix: address.path, fetch }) : Bun.serve({ hostname: address.host, port: address.port, fetch });
+      const server = address.kind === "unix" ? Bun.serve({ unix: address.path, maxRequestBodySize, fetch }) : Bun.serve({ hostname: address.host, port: address.port, maxRequestBodySize, fetch });
       // Who may connect may look inside: the user and nobody else.
       if (address.kind === "unix") chmodSync(address.path, 0o600);
       this.log.info({ admin: formatAddress(address.kind === "unix" ? address : { ...address, port: server.port ?? address.port }) }, "Admin address open");
@@ -95,12 +114,22 @@ export class HealthEndpoint {
   private answer(path: string, method: string): Response {
     if (path !== "/health" && path !== "/v1/status") return Response.json({ error: "not found", known: ["/health", "/v1/status"] }, { status: 404 });
     if (method !== "GET" && method !== "HEAD") return Response.json({ error: "method not allowed" }, { status: 405, headers: { Allow: "GET, HEAD" } });
-    const { generation, draining, workers, targets, lastReload } = this.status();
+    const { generation, draining, workers, targets, panicking, ejections, supervised, traffic, lastReload } = this.status();
     const state = draining ? "draining" : "ok";
     const upstreams: Record<string, object[]> = {};
-    for (const { upstream, name, up, check, since, lastResult } of targets) {
-      (upstreams[upstream] ??= []).push({ target: name, up, check, since: new Date(since).toISOString(), ...(lastResult === undefined ? {} : { lastResult }) });
+    for (const { upstream, name, slot, up, state: rotation, share, check, since, lastResult } of targets) {
+      const ejected = ejections.find((ejection) => ejection.slot === slot);
+      (upstreams[upstream] ??= []).push({
+        target: name,
+        up,
+        state: rotation,
+        share,
+        check,
+        since: new Date(since).toISOString(),
+        ...(lastResult === undefined ? {} : { lastResult }),
+        ...(ejected === undefined ? {} : { ejected: { detector: ejected.detector, until: new Date(ejected.until).toISOString(), times: ejected.times } }),
+      });
     }
-    return Response.json({ status: state, generation, pid: process.pid, workers, lastReload, upstreams }, { status: path === "/health" && draining ? 503 : 200 });
+    return Response.json({ status: state, generation, pid: process.pid, workers, lastReload, panicking, upstreams, supervised, traffic }, { status: path === "/health" && draining ? 503 : 200 });
   }
 }

@@ -13,6 +13,15 @@ async function main(): Promise<void> {
       await runPolicyCheck(rest[0] ?? "[]");
       return;
     }
+    case "__keeper": {
+      const [{ runKeeper }, { selfCommand }] = await Promise.all([import("../supervised/keeper.ts"), import("./self.ts")]);
+      runKeeper({ self: selfCommand(), board: rest[0]!, logFormat: rest[1] === "json" ? "json" : "text" });
+      return;
+    }
+    case "__program": {
+      const { becomeProgram } = await import("../supervised/program.ts");
+      return becomeProgram(Number(rest[0]), rest.slice(1));
+    }
     case "__spells": {
       const { runBackend } = await import("./demo/backend-process.ts");
       runBackend(Number(rest[0]), rest[1] ?? "spells");

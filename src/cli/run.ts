@@ -92,8 +92,8 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
 
 function atLevel(loaded: Loaded, level: LogLevel | undefined): Loaded {
   if (!loaded.ok || level === undefined) return loaded;
-  const { snapshot } = loaded;
-  return { ...loaded, snapshot: { ...snapshot, log: { ...snapshot.log, level } } };
+  const { snapshot, again } = loaded;
+  return { ...loaded, snapshot: { ...snapshot, log: { ...snapshot.log, level } }, again: (how) => atLevel(again(how), level) };
 }
 
 function fail(message: string): never {

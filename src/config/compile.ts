@@ -26,8 +26,8 @@ export interface CompileOptions {
   readonly directory: string;
   /** Policies that exist beyond the built-in ones; for the library. */
   readonly policies?: readonly string[];
-  /** Signs sticky cookies where the config names no secret. */
-  readonly secret?: string;
+  /** Gives what signs sticky cookies where the config names no secret; called only then. */
+  readonly secret?: () => string;
   /** Targets beyond the file's, by upstream: what registered itself or was started. */
   readonly joined?: ReadonlyMap<string, readonly JoinedTarget[]>;
 }
@@ -274,7 +274,7 @@ interface UpstreamContext {
   readonly healthPaths: ReadonlyMap<string, string> | undefined;
   readonly zone: string | undefined;
   readonly directory: string;
-  readonly secret: string | undefined;
+  readonly secret: (() => string) | undefined;
 }
 
 /** With so few targets a share of them says little: one that is down and one that restarts would be panic. */
@@ -335,6 +335,8 @@ function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig 
             backoff: supervised.backoff ?? 100,
             backoffMax: supervised.backoff_max ?? 30_000,
             stopTimeout: supervised.stop_timeout ?? 10_000,
+            startTimeout: supervised.start_timeout ?? 30_000,
+            rollOnReload: supervised.roll_on_reload ?? true,
           },
         }),
     targets: targetsOf(raw, context),
@@ -365,7 +367,7 @@ function targetsOf(raw: RawUpstream, { plan, healthPaths, zone }: UpstreamContex
   });
 }
 
-function stickyOf(raw: NonNullable<RawUpstream["sticky"]>, secret: string | undefined): StickyConfig {
+function stickyOf(raw: NonNullable<RawUpstream["sticky"]>, secret: (() => string) | undefined): StickyConfig {
   return {
     cookie: raw.cookie ?? "fairlead",
     path: raw.path ?? "/",
@@ -374,7 +376,7 @@ function stickyOf(raw: NonNullable<RawUpstream["sticky"]>, secret: string | unde
     secure: raw.secure ?? false,
     httpOnly: raw.http_only ?? true,
     sameSite: raw.same_site ?? "lax",
-    secret: raw.secret ?? secret ?? "",
+    secret: raw.secret ?? secret?.() ?? "",
     whileDraining: raw.while_draining ?? "stay",
   };
 }

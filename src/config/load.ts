@@ -20,8 +20,8 @@ export interface LoadOptions {
   readonly generation: number;
   /** Policies that exist beyond the built-in ones; for the library. */
   readonly policies?: readonly string[];
-  /** Signs sticky cookies where the config names no secret. */
-  readonly secret?: string;
+  /** Gives what signs sticky cookies where the config names no secret; called only then. */
+  readonly secret?: () => string;
   /** Targets beyond the file's, by upstream. */
   readonly joined?: ReadonlyMap<string, readonly JoinedTarget[]>;
 }
@@ -33,6 +33,8 @@ export type Loaded =
       /** Target slots that were not in use before: clear their counters before workers see the snapshot. */
       readonly freshSlots: readonly number[];
       readonly warnings: readonly string[];
+      /** The same configuration once more, as it was read then, with other targets that joined. */
+      readonly again: (options: LoadOptions) => Loaded;
     }
   | { readonly ok: false; readonly diagnostics: readonly Diagnostic[] };
 
@@ -84,19 +86,18 @@ export function snapshotFromFlags(flags: Flags, options: LoadOptions): Loaded {
 /** @param text undefined: the value has no text to point into */
 export function loadConfigValue(value: unknown, text: string | undefined, file: string, options: LoadOptions): Loaded {
   const checked = configSchema.safeParse(value);
-  let problems: readonly Problem[];
-  if (checked.success) {
-    const compiled = compile(checked.data, { ...options, directory: text === undefined ? process.cwd() : dirname(resolve(file)) });
-    if (compiled.ok) {
-      compiled.plan.commit();
-      return { ok: true, snapshot: compiled.snapshot, freshSlots: compiled.plan.freshTargets, warnings: warningsOf(compiled.snapshot) };
-    }
-    ({ problems } = compiled);
-  } else {
+  if (!checked.success) {
     const own = checked.error.issues.flatMap((issue) => problemsOf(issue, value));
-    problems = [...own, ...furtherProblems(value, checked.error.issues, own, options)];
+    return { ok: false, diagnostics: locate([...own, ...furtherProblems(value, checked.error.issues, own, options)], text, file) };
   }
-  return { ok: false, diagnostics: locate(problems, text, file) };
+  const directory = text === undefined ? process.cwd() : dirname(resolve(file));
+  const build = (how: LoadOptions): Loaded => {
+    const compiled = compile(checked.data, { ...how, directory });
+    if (!compiled.ok) return { ok: false, diagnostics: locate(compiled.problems, text, file) };
+    compiled.plan.commit();
+    return { ok: true, snapshot: compiled.snapshot, freshSlots: compiled.plan.freshTargets, warnings: warningsOf(compiled.snapshot), again: build };
+  };
+  return build(options);
 }
 
 /** What would be wrong still if the values that are wrong by themselves were right: a person mends a file once, not twice. */

@@ -195,6 +195,8 @@ const supervised = z.strictObject({
   backoff: key(duration, "Before a restart; doubles each time.", "100ms"),
   backoff_max: key(duration, "The longest pause before a restart.", "30s"),
   stop_timeout: key(duration, "From SIGTERM to SIGKILL.", "10s"),
+  start_timeout: key(duration, "How long it may take until its health check passes.", "30s"),
+  roll_on_reload: key(z.boolean(), "A reload replaces them one at a time, also when nothing about them has changed.", true),
 });
 
 const upstreamLimits = z.strictObject({

@@ -266,6 +266,10 @@ export interface SupervisedConfig {
   readonly backoffMax: Milliseconds;
   /** Between SIGTERM and SIGKILL. */
   readonly stopTimeout: Milliseconds;
+  /** Until its health check passes. */
+  readonly startTimeout: Milliseconds;
+  /** A reload replaces them even if nothing about them has changed. */
+  readonly rollOnReload: boolean;
 }
 
 export type PolicyConfig =

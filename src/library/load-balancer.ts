@@ -109,7 +109,7 @@ export class LoadBalancer {
 
   private load(generation: number): Loaded {
     const { port = 0, host = "127.0.0.1", protocol = "http", targets = [], policy, healthCheck, config, configFile } = this.options;
-    const how: LoadOptions = { slots: this.slots, generation, policies: [...this.policies.keys()], secret: randomBytes(32).toString("hex") };
+    const how: LoadOptions = { slots: this.slots, generation, policies: [...this.policies.keys()], secret: () => randomBytes(32).toString("hex") };
     if (configFile !== undefined) return loadConfig(configFile, how);
     if (config !== undefined) return loadConfigText(config, "config", how);
     const value = {

@@ -1,5 +1,6 @@
 /** The few calls of the C library that Bun does not offer: keeping a listening socket without accepting on it, and passing it on. */
 import { dlopen } from "bun:ffi";
+import type { FFIFunction, Library } from "bun:ffi";
 
 const NAMES = process.platform === "darwin" ? ["/usr/lib/libSystem.B.dylib", "libSystem.dylib"] : ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`, "libc.so"];
 
@@ -18,10 +19,11 @@ const SYMBOLS = {
   poll: { args: ["ptr", "u64", "int"], returns: "int" },
 } as const;
 
-function load() {
+/** These functions of it. @throws when the system has no C library under a known name */
+export function loadLibrary<Symbols extends Record<string, FFIFunction>>(symbols: Symbols): Library<Symbols>["symbols"] {
   for (const name of NAMES) {
     try {
-      return dlopen(name, SYMBOLS).symbols;
+      return dlopen(name, symbols).symbols;
     } catch {
       // The next name is another system's.
     }
@@ -29,9 +31,11 @@ function load() {
   throw new Error(`no C library found (tried ${NAMES.join(", ")})`);
 }
 
-let loaded: ReturnType<typeof load> | undefined;
+type Common = Library<typeof SYMBOLS>["symbols"];
+
+let loaded: Common | undefined;
 
 /** @throws when the system has no C library under a known name */
-export function libc(): ReturnType<typeof load> {
-  return (loaded ??= load());
+export function libc(): Common {
+  return (loaded ??= loadLibrary(SYMBOLS));
 }

@@ -6,6 +6,7 @@ import { closeSync, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, read
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Address, Snapshot } from "../config/snapshot.ts";
+import type { SavedBeat } from "../health/heartbeats.ts";
 import { tryLock } from "../net/file-lock.ts";
 import { StartError } from "./errors.ts";
 
@@ -28,7 +29,7 @@ export function slotName(upstream: string, target: string): string {
 /** Longest path that a unix socket may have on every system. */
 const MAX_SOCKET_PATH = 103;
 /** Everything that this file ever makes in the directory; nothing else is ever taken away. */
-const OURS = /^(state\.json|slots\.json|\d+-\d+\.sock|\d+\.handover|(state|slots)\.json\.\d+)$/;
+const OURS = /^((state|slots|beats)\.json(\.\d+)?|\d+-\d+\.sock|\d+\.handover)$/;
 
 export class RuntimeDirectory {
   readonly path: string;
@@ -42,9 +43,8 @@ export class RuntimeDirectory {
    * @throws StartError when a living supervisor has the directory, or it cannot be ours
    */
   constructor(identity: string, path: string | undefined, handed: number | undefined) {
-    const own = join(tmpdir(), `fairlead-${process.getuid?.() ?? 0}`);
-    this.path = path ?? join(own, Bun.hash(identity).toString(36));
-    this.parent = path === undefined ? own : undefined;
+    this.path = path ?? join(parentDirectory(), Bun.hash(identity).toString(36));
+    this.parent = path === undefined ? parentDirectory() : undefined;
     if (Buffer.byteLength(this.controlSocket(999)) > MAX_SOCKET_PATH) throw new StartError(`the path of the runtime directory ${this.path} is too long for sockets in it; choose another one with --runtime-dir`);
     this.held = handed ?? this.acquire();
   }
@@ -99,6 +99,14 @@ export class RuntimeDirectory {
     this.writeJson("slots.json", slots);
   }
 
+  readBeats(): readonly SavedBeat[] {
+    return (this.readJson("beats.json") as readonly SavedBeat[] | undefined) ?? [];
+  }
+
+  writeBeats(beats: readonly SavedBeat[]): void {
+    this.writeJson("beats.json", beats);
+  }
+
   private readJson(name: string): unknown {
     try {
       return JSON.parse(readFileSync(join(this.path, name), "utf8"));
@@ -128,6 +136,17 @@ export class RuntimeDirectory {
       // Somebody else's files are in it, or it is gone: neither keeps us from ending.
     }
   }
+}
+
+function parentDirectory(): string {
+  return join(tmpdir(), `fairlead-${process.getuid?.() ?? 0}`);
+}
+
+/** The directory of all that this user runs; it is there then. @throws StartError when it cannot be ours */
+export function userDirectory(): string {
+  const path = parentDirectory();
+  privateDirectory(path);
+  return path;
 }
 
 /** Nobody else may have made it: what is in it is believed. */

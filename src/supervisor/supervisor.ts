@@ -6,16 +6,22 @@ import type { Diagnostic, Loaded, LoadOptions } from "../config/load.ts";
 import { diagnosticLine } from "../config/load.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
+import { changeTarget } from "../admin/targets.ts";
+import type { JoinedTarget } from "../config/load.ts";
 import { HealthChecker } from "../health/checker.ts";
 import { Ejection } from "../health/ejection.ts";
+import { Heartbeats } from "../health/heartbeats.ts";
 import { Rotation } from "../health/rotation.ts";
 import { bunNetwork } from "../net/bun.ts";
 import type { Log, LogFormat } from "../observability/log.ts";
-import { AdminError, HealthEndpoint, type ReloadResult } from "../admin/health.ts";
+import { AdminError, HealthEndpoint, type InstanceStatus, type ReloadResult } from "../admin/health.ts";
 import { Flag, type Scoreboard } from "../scoreboard/scoreboard.ts";
+import { Supervised } from "../supervised/supervised.ts";
+import { trafficOf } from "../admin/traffic.ts";
 import { CAPACITY, createBoard } from "./board.ts";
 import { StartError } from "./errors.ts";
 import { handDown, inherit, type Inheritance, UPGRADE_VARIABLE } from "./inheritance.ts";
+import { machineSecret } from "./machine-secret.ts";
 import { PendingSlots } from "./pending-slots.ts";
 import { checkOpenFiles } from "./limits.ts";
 import { policyProblem } from "./policy-check.ts";
@@ -41,6 +47,12 @@ export interface SupervisorOptions {
   readonly serving?: () => void;
 }
 
+type Applicable = Loaded & { readonly ok: true };
+
+/** Targets that join or leave within this time are one change, in ms. */
+const JOIN_PAUSE = 20;
+/** How long back ends that we start ourselves are waited for before clients are let in, in ms. */
+const FIRST_SERVING = 10_000;
 /** How long the new binary may take to serve, in ms. */
 const UPGRADE_TIMEOUT = 60_000;
 
@@ -65,9 +77,14 @@ export class Supervisor {
   private readonly rotation: Rotation;
   private readonly checker: HealthChecker;
   private readonly ejection: Ejection;
+  private readonly heartbeats: Heartbeats;
+  private readonly supervised: Supervised;
   private readonly workers: Workers;
   private readonly admin: HealthEndpoint;
-  private snapshot: Snapshot;
+  private loaded: Applicable;
+  private joinTimer: Timer | undefined = undefined;
+  /** Targets beyond the file's that `loaded` has. */
+  private joinedNow = "";
   /** Reloads, upgrades and stops happen one after another. */
   private queue: Promise<void> = Promise.resolve();
   /** A reload that has not begun yet. */
@@ -85,7 +102,7 @@ export class Supervisor {
   /** Up and serving, or not at all. @throws StartError that says why not */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
     const slots = new PendingSlots(CAPACITY);
-    const loaded = options.load({ slots, generation: 1 });
+    const loaded = options.load({ slots, generation: 1, secret: machineSecret });
     if (!loaded.ok) throw new ConfigError(loaded.diagnostics);
     options.log.level = loaded.snapshot.log.level;
     for (const warning of loaded.warnings) options.log.warn(warning);
@@ -99,7 +116,7 @@ export class Supervisor {
     const prepared = await sockets.prepare(loaded.snapshot.listeners);
     prepared.commit();
     slots.take();
-    const supervisor = new Supervisor(options, loaded.snapshot, slots, directory, sockets);
+    const supervisor = new Supervisor(options, loaded, slots, directory, sockets);
     try {
       await supervisor.serve(inheritance);
     } catch (error) {
@@ -112,11 +129,12 @@ export class Supervisor {
     return supervisor;
   }
 
-  private constructor(options: SupervisorOptions, snapshot: Snapshot, slots: PendingSlots, directory: RuntimeDirectory, sockets: ListeningSockets) {
+  private constructor(options: SupervisorOptions, loaded: Applicable, slots: PendingSlots, directory: RuntimeDirectory, sockets: ListeningSockets) {
     const { log, self, logFormat } = options;
+    const { snapshot } = loaded;
     this.options = options;
     this.log = log;
-    this.snapshot = snapshot;
+    this.loaded = loaded;
     this.slots = slots;
     this.directory = directory;
     this.sockets = sockets;
@@ -126,15 +144,44 @@ export class Supervisor {
     this.rotation = new Rotation({ scoreboard: this.board, clock: network.clock, log });
     this.ejection = new Ejection({ scoreboard: this.board, rotation: this.rotation, clock: network.clock, log });
     this.checker = new HealthChecker({ network, scoreboard: this.board, rotation: this.rotation, log, passed: (slot, back) => this.ejection.passed(slot, back) });
+    const changed = (): void => this.rejoinSoon();
+    this.heartbeats = new Heartbeats({ rotation: this.rotation, clock: network.clock, log, changed });
+    this.supervised = new Supervised({ self, logFormat, scoreboard: this.board, rotation: this.rotation, network, log, changed });
     this.workers = new Workers({ self, logFormat, log, board: this.board, used: () => slots.used, report: (outlier) => this.ejection.report(outlier), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
-    this.admin = new HealthEndpoint(log, () => ({ generation: this.snapshot.generation, draining: this.board.draining, workers: this.workers.pids, targets: this.checker.status(), lastReload: this.lastReload }));
+    this.admin = new HealthEndpoint(
+      log,
+      () => this.status(),
+      (request, path) => changeTarget(request, path, { snapshot: this.snapshot, heartbeats: this.heartbeats, rotation: this.rotation }),
+    );
     this.ended = new Promise((resolve) => (this.end = resolve));
+  }
+
+  private get snapshot(): Snapshot {
+    return this.loaded.snapshot;
+  }
+
+  private status(): InstanceStatus {
+    return {
+      generation: this.snapshot.generation,
+      draining: this.board.draining,
+      workers: this.workers.pids,
+      targets: this.checker.status().map((target) => ({ ...target, ...this.rotation.status(target.slot) })),
+      panicking: this.rotation.panicking,
+      ejections: this.ejection.status(),
+      supervised: this.supervised.status(),
+      traffic: this.snapshot.upstreams.map(({ name, slot, targets }) => trafficOf(this.board, name, slot, targets)),
+      lastReload: this.lastReload,
+    };
   }
 
   private async serve(inheritance: Inheritance): Promise<void> {
     const { health, sockets } = inheritance;
     const heir = sockets.size > 0;
+    if (heir) this.heartbeats.restore(this.directory.readBeats());
     this.adoptHealth(health);
+    this.supervised.apply(this.snapshot);
+    if (!(await this.supervised.firstServing(FIRST_SERVING))) this.log.error("No supervised back end serves yet; clients are let in all the same");
+    this.join();
     // Others serve these sockets already, so there is time to find out who is healthy where that is not known.
     if (heir && (health === undefined || this.snapshot.upstreams.some(({ healthCheck }) => healthCheck?.initial === "down"))) await this.firstChecks();
     if (!heir) await this.openAdmin(this.snapshot);
@@ -167,11 +214,15 @@ export class Supervisor {
   /** Everything that decides who is in rotation goes by this snapshot from now on. */
   private watch(snapshot: Snapshot): void {
     this.rotation.apply(snapshot);
+    this.heartbeats.apply(snapshot);
     this.checker.apply(snapshot);
     this.ejection.apply(snapshot);
+    this.supervised.follow(snapshot);
   }
 
   private unwatch(): void {
+    clearTimeout(this.joinTimer);
+    this.heartbeats.stop();
     this.checker.stop();
     this.ejection.stop();
     this.rotation.stop();
@@ -189,6 +240,7 @@ export class Supervisor {
     this.unwatch();
     this.admin.stop();
     this.workers.kill();
+    this.supervised.kill();
     if (sockets.size > 0) this.sockets.letGo();
     else this.sockets.close();
     this.board.unlink();
@@ -236,37 +288,110 @@ export class Supervisor {
     return this.nextReload;
   }
 
+  /** What every configuration of ours is made with. */
+  private get how(): LoadOptions {
+    return { slots: this.slots, generation: this.snapshot.generation + 1, secret: machineSecret, joined: this.joined() };
+  }
+
+  /** Targets beyond the file's: those that registered, and those that we started. */
+  private joined(): Map<string, readonly JoinedTarget[]> {
+    const joined = new Map<string, readonly JoinedTarget[]>(this.heartbeats.joined());
+    for (const [upstream, targets] of this.supervised.joined()) joined.set(upstream, [...(joined.get(upstream) ?? []), ...targets]);
+    return joined;
+  }
+
   /** @returns why it was rejected; nothing: it is applied */
   private async reloadNow(): Promise<readonly string[]> {
     const began = performance.now();
-    const loaded = this.options.load({ slots: this.slots, generation: this.snapshot.generation + 1 });
+    const joined = this.joined();
+    const loaded = this.options.load({ ...this.how, joined });
     if (!loaded.ok) {
       for (const diagnostic of loaded.diagnostics) this.log.error({ ...diagnostic.place }, diagnosticLine(diagnostic));
       this.log.error({ errors: loaded.diagnostics.length, generation: this.snapshot.generation }, "Reload rejected; nothing has changed");
       return loaded.diagnostics.map(diagnosticLine);
     }
     for (const warning of loaded.warnings) this.log.warn(warning);
-    for (const slot of loaded.freshSlots) this.board.clearTarget(slot);
-    const before = this.snapshot;
     const { snapshot } = loaded;
-    try {
-      const problem = await policyProblem(this.options.self, snapshot, before);
-      if (problem !== undefined) throw new StartError(problem);
-      await this.switchTo(snapshot, before);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.log.error({ generation: before.generation, reason }, "Reload rejected; nothing has changed");
+    const reason = await this.adopt(loaded);
+    if (reason !== undefined) {
+      this.log.error({ generation: this.snapshot.generation, reason }, "Reload rejected; nothing has changed");
       return [reason];
     }
-    this.slots.take();
+    this.joinedNow = JSON.stringify([...joined]);
     this.log.level = snapshot.log.level;
     this.log.info({ generation: snapshot.generation, milliseconds: Math.round(performance.now() - began), workers: this.workers.pids }, "Reload applied");
-    this.writeState(snapshot);
+    this.supervised.apply(snapshot, true);
     return [];
   }
 
+  /** Run it from now on. @returns why that is not possible; undefined: it is run */
+  private async adopt(loaded: Applicable): Promise<string | undefined> {
+    const before = this.loaded;
+    for (const slot of loaded.freshSlots) this.board.clearTarget(slot);
+    try {
+      const problem = await policyProblem(this.options.self, loaded.snapshot, before.snapshot);
+      if (problem !== undefined) throw new StartError(problem);
+      await this.switchTo(loaded, before);
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+    this.slots.take();
+    this.writeState(loaded.snapshot);
+    return undefined;
+  }
+
+  /** Targets have joined or left. */
+  private rejoinSoon(): void {
+    this.joinTimer ??= setTimeout(() => {
+      this.joinTimer = undefined;
+      void this.enqueue(() => this.rejoin());
+    }, JOIN_PAUSE);
+  }
+
+  private async rejoin(): Promise<void> {
+    if (this.stopping) return;
+    this.writeBeats();
+    const loaded = this.withJoined();
+    if (loaded === undefined) return;
+    const reason = await this.adopt(loaded);
+    if (reason === undefined) this.log.debug({ generation: this.snapshot.generation }, "Targets have joined or left");
+    else this.log.error({ reason }, "Targets that joined or left cannot be applied");
+  }
+
+  /** The same before workers run. */
+  private join(): void {
+    const loaded = this.withJoined();
+    if (loaded === undefined) return;
+    this.slots.take();
+    this.loaded = loaded;
+    this.watch(loaded.snapshot);
+  }
+
+  /** The configuration with those that have joined by now; undefined: it would be the same, or cannot be. */
+  private withJoined(): Applicable | undefined {
+    const joined = this.joined();
+    const key = JSON.stringify([...joined]);
+    if (key === this.joinedNow || (joined.size === 0 && this.joinedNow === "")) return undefined;
+    this.joinedNow = key;
+    const loaded = this.loaded.again({ ...this.how, joined });
+    if (loaded.ok) return loaded;
+    this.log.error({ reason: loaded.diagnostics.map(diagnosticLine).join("; ") }, "Targets that joined cannot be applied");
+    return undefined;
+  }
+
+  private writeBeats(): void {
+    try {
+      const beats = this.heartbeats.save();
+      if (beats.length > 0 || this.directory.readBeats().length > 0) this.directory.writeBeats(beats);
+    } catch (error) {
+      this.log.error({ reason: (error as Error).message }, "State for a takeover cannot be written");
+    }
+  }
+
   /** All workers run `snapshot`, or all run `before`. */
-  private async switchTo(snapshot: Snapshot, before: Snapshot): Promise<void> {
+  private async switchTo(loaded: Applicable, previous: Applicable): Promise<void> {
+    const { snapshot } = loaded;
+    const before = previous.snapshot;
     const inPlace = !this.sockets.differs(snapshot.listeners) && sameListeners(snapshot, before) && snapshot.workers === before.workers;
     const prepared = inPlace ? undefined : await this.sockets.prepare(snapshot.listeners);
     try {
@@ -275,14 +400,14 @@ export class Supervisor {
       prepared?.abandon();
       throw error;
     }
-    this.snapshot = snapshot;
+    this.loaded = loaded;
     this.watch(snapshot);
     try {
       if (prepared === undefined) await this.workers.apply(snapshot, before);
       else await this.workers.roll(snapshot, prepared.sockets, () => prepared.commit());
     } catch (error) {
       prepared?.abandon();
-      this.snapshot = before;
+      this.loaded = previous;
       this.watch(before);
       this.admin.openWhenFree(before.admin?.address);
       throw error;
@@ -332,6 +457,7 @@ export class Supervisor {
     if (this.stopping) {
       this.log.warn("Stopping at once");
       this.workers.kill();
+      this.supervised.kill();
       return;
     }
     // Who stops us while the new binary starts does not want the new one either.
@@ -351,6 +477,7 @@ export class Supervisor {
       this.board.draining = true;
     }
     await this.workers.drain(this.snapshot.drainTimeout);
+    await this.supervised.stop();
     this.admin.stop();
     this.board.unlink();
     this.directory.remove();

@@ -4,6 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HangingConnects } from "../../src/health/hanging.ts";
+import { isAlive } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 import { check, network, prepare } from "./real.ts";
 
@@ -11,16 +12,6 @@ const directory = mkdtempSync(join(tmpdir(), "fairlead-command-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
 const shell = (script: string, timeout = 5_000) => ({ type: "command", command: ["sh", "-c", script], timeout }) as const;
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    // A zombie that nobody has collected yet answers too.
-    return !readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z ");
-  } catch {
-    return false;
-  }
-};
-
 test("exit code 0 passes, any other fails with what the program said first", async () => {
   expect(await check(1, shell("exit 0"))).toEqual({ ok: true, reason: "exit code 0", conclusive: true });
   expect(await check(1, shell("exit 3"))).toEqual({ ok: false, reason: "exit code 3", conclusive: true });

@@ -23,7 +23,7 @@ export function keyed(key: string): RoutingRequest {
 
 /** @param value as in the file, listeners apart @throws when it is no configuration */
 export function snapshotOf(value: object): Snapshot {
-  const loaded = loadConfigValue({ listeners: [{ address: ":1", upstream: "main" }], ...value }, undefined, "test", { slots: new SlotAllocator({ targets: 65_536, upstreams: 64 }), generation: 1, secret: "a secret for tests" });
+  const loaded = loadConfigValue({ listeners: [{ address: ":1", upstream: "main" }], ...value }, undefined, "test", { slots: new SlotAllocator({ targets: 65_536, upstreams: 64 }), generation: 1, secret: () => "a secret for tests" });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.diagnostics));
   return loaded.snapshot;
 }

@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import { resolve } from "node:path";
 import { processesBelow } from "../../support/fairlead.ts";
 import { freePort } from "../../support/ports.ts";
+import { isAlive } from "../../support/processes.ts";
 import { until } from "../../support/until.ts";
 
 const BINARY = resolve(import.meta.dir, "../../../bin/fairlead");
@@ -109,15 +110,6 @@ function kill(pid: number): void {
     process.kill(pid, "SIGKILL");
   } catch {
     // It has ended.
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }
 

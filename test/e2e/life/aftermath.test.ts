@@ -1,31 +1,18 @@
 /** One misfortune after another: what is left by the first must do for the next. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fairlead, processesBelow } from "../../support/fairlead.ts";
 import { Load } from "../../support/load.ts";
 import { freePort } from "../../support/ports.ts";
 import { reply } from "../../support/raw-backend.ts";
+import { isAlive, workersOf } from "../../support/processes.ts";
 import { refuses } from "../../support/refuses.ts";
 import { configText, openStage } from "../../support/stage.ts";
 import { until } from "../../support/until.ts";
 
 const stage = openStage();
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    // A zombie has ended, though nobody has asked for its exit code.
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
-}
-
-function workersOf(fairlead: Fairlead): number[] {
-  return (fairlead.log.findLast(({ workers }) => Array.isArray(workers))?.["workers"] ?? []) as number[];
-}
 
 /** `run` on the same file once more. */
 async function again({ directory }: Fairlead): Promise<Fairlead> {

@@ -1,27 +1,16 @@
 /** Start, stop, upgrade, and the supervisor's own death. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Fairlead } from "../../support/fairlead.ts";
 import { Load } from "../../support/load.ts";
 import { freePort } from "../../support/ports.ts";
+import { isAlive, workersOf } from "../../support/processes.ts";
 import { reply } from "../../support/raw-backend.ts";
 import { configText, openStage } from "../../support/stage.ts";
 import { until } from "../../support/until.ts";
 
 const stage = openStage();
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    // A zombie has ended, though nobody has asked for its exit code.
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
-}
-
-const workersOf = (fairlead: Fairlead): number[] => (fairlead.log.findLast(({ workers }) => Array.isArray(workers))?.["workers"] ?? []) as number[];
 
 describe("a stop", () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {

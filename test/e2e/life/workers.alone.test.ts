@@ -1,17 +1,12 @@
 /** Workers die and are replaced; what they held is taken back; others do not notice. */
 import { describe, expect, test } from "bun:test";
-import type { LogLine } from "../../support/fairlead.ts";
 import { Load } from "../../support/load.ts";
+import { workersOf } from "../../support/processes.ts";
 import { reply } from "../../support/raw-backend.ts";
 import { openStage } from "../../support/stage.ts";
 import { until } from "../../support/until.ts";
 
 const stage = openStage();
-
-/** The workers' process ids, as logged last. */
-function workersOf(lines: readonly LogLine[]): number[] {
-  return (lines.findLast(({ workers }) => Array.isArray(workers))?.["workers"] ?? []) as number[];
-}
 
 describe("kill -9 of a worker", () => {
   test("replaces it in under 200 ms; only what it held fails, and the others go on", async () => {
@@ -19,7 +14,7 @@ describe("kill -9 of a worker", () => {
     const load = new Load(port, 12);
     await until("traffic", () => load.requests > 500);
     const times: number[] = [];
-    for (const victim of workersOf(fairlead.log)) {
+    for (const victim of workersOf(fairlead)) {
       const from = fairlead.log.length;
       process.kill(victim, "SIGKILL");
       times.push((await fairlead.line("worker replaced", ({ msg }) => msg === "Worker replaced", from))["milliseconds"] as number);
@@ -64,7 +59,7 @@ describe("kill -9 of a worker", () => {
     for (let i = 0; i < 3; i++) (await stage.client(port)).request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     await fairlead.line("three open", ({ msg, open }) => msg === "open" && open === 2);
     const from = fairlead.log.length;
-    process.kill(workersOf(fairlead.log)[0]!, "SIGKILL");
+    process.kill(workersOf(fairlead)[0]!, "SIGKILL");
     await fairlead.line("its replacement", ({ msg }) => msg === "Worker replaced", from);
     (await stage.client(port)).request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     expect((await fairlead.line("the count anew", ({ msg }) => msg === "open", from))["open"]).toBe(0);

@@ -1,0 +1,50 @@
+/** What an upstream's shared counters say, for inspection. */
+import type { TargetConfig } from "../config/snapshot.ts";
+import {
+  OPEN_EXCHANGES,
+  OPEN_RETRIES,
+  QUEUED,
+  type Scoreboard,
+  TOTAL_5XX,
+  TOTAL_BREAKER_REFUSED,
+  TOTAL_BUDGET_REFUSED,
+  TOTAL_FAILURES,
+  TOTAL_HEDGES,
+  TOTAL_HEDGES_WON,
+  TOTAL_QUEUED,
+  TOTAL_QUEUE_FULL,
+  TOTAL_QUEUE_MS,
+  TOTAL_QUEUE_TIMEOUTS,
+  TOTAL_REQUESTS,
+  TOTAL_RETRIES,
+} from "../scoreboard/scoreboard.ts";
+
+/** Open now, and in all since the start. */
+export interface Traffic {
+  readonly upstream: string;
+  readonly open: { readonly requests: number; readonly retries: number; readonly queued: number };
+  readonly requests: number;
+  /** Could not be reached, broke off, took too long. */
+  readonly failures: number;
+  readonly status5xx: number;
+  readonly retries: { readonly made: number; readonly refusedByBudget: number };
+  readonly hedges: { readonly sent: number; readonly won: number };
+  readonly queue: { readonly waited: number; readonly milliseconds: number; readonly full: number; readonly timeouts: number };
+  readonly circuitBreaker: { readonly refused: number };
+}
+
+export function trafficOf(board: Scoreboard, upstream: string, slot: number, targets: readonly TargetConfig[]): Traffic {
+  const of = (word: number): number => board.upstreamSum(slot, word);
+  const ofTargets = (word: number): number => targets.reduce((sum, target) => sum + board.sum(target.slot, word), 0);
+  return {
+    upstream,
+    open: { requests: of(OPEN_EXCHANGES), retries: of(OPEN_RETRIES), queued: of(QUEUED) },
+    requests: ofTargets(TOTAL_REQUESTS),
+    failures: ofTargets(TOTAL_FAILURES),
+    status5xx: ofTargets(TOTAL_5XX),
+    retries: { made: ofTargets(TOTAL_RETRIES), refusedByBudget: of(TOTAL_BUDGET_REFUSED) },
+    hedges: { sent: of(TOTAL_HEDGES), won: of(TOTAL_HEDGES_WON) },
+    queue: { waited: of(TOTAL_QUEUED), milliseconds: of(TOTAL_QUEUE_MS), full: of(TOTAL_QUEUE_FULL), timeouts: of(TOTAL_QUEUE_TIMEOUTS) },
+    circuitBreaker: { refused: of(TOTAL_BREAKER_REFUSED) },
+  };
+}
