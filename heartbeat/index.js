@@ -39,13 +39,12 @@ export function startHeartbeat(options) {
     clearTimeout(timer);
     // A third of the ttl, so that two may be lost; one that failed is sent again sooner.
     const pause = (failed === undefined ? ttl / 3 : Math.min(1, ttl / 6)) * (0.9 + 0.2 * Math.random());
-    timer = setTimeout(beat, pause * 1000);
+    timer = setTimeout(beatQuietly, pause * 1000);
     // It must not be what keeps a process alive.
     timer.unref?.();
     if (failed !== undefined) throw failed;
   };
   const beatQuietly = () => beat().catch(() => {});
-  timer = undefined;
   const ready = beat();
   ready.catch(() => {});
 
