@@ -12,6 +12,7 @@ import { KetamaTable } from "./consistent/ketama.ts";
 import { MaglevTable } from "./consistent/maglev.ts";
 import { RendezvousTable } from "./consistent/rendezvous.ts";
 import type { RoutingRequest } from "./policy.ts";
+import { RoundRobinPolicy } from "./round-robin.ts";
 
 const TABLES: Readonly<Record<HashConfig["method"], new (targets: readonly BalancedTarget[]) => ConsistentTable>> = {
   ketama: KetamaTable,
@@ -22,6 +23,7 @@ const TABLES: Readonly<Record<HashConfig["method"], new (targets: readonly Balan
 export class HashPolicy implements Balancer, Accepts {
   readonly skipsTried = true;
   private readonly context: BalancerContext;
+  private readonly keyless: RoundRobinPolicy;
   private all: readonly BalancedTarget[] = none();
   private table: ConsistentTable | undefined = undefined;
   private targets: readonly BalancedTarget[] = none();
@@ -33,6 +35,7 @@ export class HashPolicy implements Balancer, Accepts {
 
   constructor(context: BalancerContext) {
     this.context = context;
+    this.keyless = new RoundRobinPolicy(context);
   }
 
   prepare(all: readonly BalancedTarget[]): void {
@@ -46,7 +49,7 @@ export class HashPolicy implements Balancer, Accepts {
     if (this.table === undefined) this.prepare(targets);
     const { key } = request;
     // Without a key there is nothing to be faithful to.
-    if (key === undefined) return firstUntried(targets, tried, this.context.cursor() % targets.length);
+    if (key === undefined) return this.keyless.pick(request, targets, tried);
     const hash = hashText(key);
     this.tried = tried;
     this.begin(targets);

@@ -10,8 +10,8 @@ import type { RoutingRequest } from "./policy.ts";
 /** Targets whose least is found in one go, without branches in between. */
 const BLOCK = 8;
 
-/** Half a million open requests of one target still fit into 31 bits. */
-const MOST_COST = 4096;
+/** What an open request counts with the lightest target, at most: 32,767 of them still fit into 31 bits. */
+const MOST_COST = 65_536;
 
 /** Targets whose numbers stand one behind the other. */
 interface Run {
@@ -143,7 +143,7 @@ export class LeastConnectionsPolicy implements Balancer {
   }
 }
 
-/** 1 ÷ weight in whole numbers: exact for small weights, within 1 ÷ 4096 of the largest for others. Undefined: all are equal. */
+/** 1 ÷ weight in whole numbers: exact for small weights, within 1 % for others up to 1 : 1,000. Undefined: all are equal. */
 function costs(weights: readonly number[]): Int32Array | undefined {
   const distinct = [...new Set(weights)];
   if (distinct.length < 2) return undefined;

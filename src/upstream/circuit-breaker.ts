@@ -14,6 +14,9 @@ export const BREAKER_STATES = ["closed", "open", "half-open"] as const;
 /** A probe that was never answered for is given up after as many times `openFor`: its worker may have died. */
 const LOST_PROBES = 2;
 
+/** The clock is not more exact than this, in ms. Nothing begins so shortly before half-open: the circuit was open. */
+const COARSE = 50;
+
 export class CircuitBreaker {
   private readonly config: CircuitBreakerConfig;
   private readonly words: Int32Array;
@@ -49,11 +52,12 @@ export class CircuitBreaker {
     return this.words[this.at(BREAKER_STATE)] === BreakerState.OPEN ? Math.max(0, this.config.openFor - this.age(BREAKER_SINCE)) : this.config.openFor;
   }
 
-  /** A request that went through has ended. */
-  ended(failed: boolean): void {
+  /** A request that went through has ended. @param milliseconds that it took */
+  ended(failed: boolean, milliseconds: number): void {
     const { words, config } = this;
     switch (words[this.at(BREAKER_STATE)]) {
       case BreakerState.HALF_OPEN:
+        if (!this.isProbe(milliseconds)) return;
         if (failed) this.turn(BreakerState.HALF_OPEN, BreakerState.OPEN);
         else if (Atomics.add(words, this.at(BREAKER_REQUESTS), 1) + 1 >= config.probes) this.turn(BreakerState.HALF_OPEN, BreakerState.CLOSED);
         return;
@@ -67,6 +71,16 @@ export class CircuitBreaker {
       default:
         return;
     }
+  }
+
+  /** A request that went through has ended without a word of the target's: if it was a probe, another one may go. */
+  endedEarly(milliseconds: number): void {
+    if (this.words[this.at(BREAKER_STATE)] === BreakerState.HALF_OPEN && this.isProbe(milliseconds)) Atomics.add(this.words, this.at(BREAKER_PROBES), 1);
+  }
+
+  /** It began after the circuit was half open; what began before it opened says nothing about now. */
+  private isProbe(milliseconds: number): boolean {
+    return milliseconds <= this.age(BREAKER_SINCE) + COARSE;
   }
 
   /** Count in a new window when the last one is over. */

@@ -27,7 +27,8 @@ export function tierShares(tiers: readonly TierHealth[], overprovisioning: numbe
   let left = total === 0 ? 0 : 1;
   return tiers.map(({ wanted, healthy }, index) => {
     const load = total === 0 ? 0 : Math.min(left, capacities[index]! / total);
-    left -= load;
+    // What rounding leaves is nobody's.
+    left = left - load < 1e-9 ? 0 : left - load;
     // As long as other tiers can take what this one cannot, nobody needs its sick targets.
     const panic = total < 1 && healthy > 0 && (healthy / wanted) * 100 < panicThreshold;
     return { load, panic };

@@ -38,6 +38,8 @@ interface Tier {
   /** The same array until some target's state changes. */
   usable: readonly Target[];
   load: number;
+  /** Targets of the upstream that are not among the usable ones of this tier. */
+  others: readonly Target[];
 }
 
 const NONE: readonly Target[] = [];
@@ -105,15 +107,23 @@ export class Upstream {
         cursor: () => board.nextCursor(slot, tier),
         random: () => this.host.random(),
         open: board,
-        openTotal: () => board.upstreamSum(slot, OPEN_EXCHANGES),
+        openTotal: () => this.openOf(tier),
         hash,
       };
       const all = count === 1 ? this.targets : this.targets.filter((target) => target.tier === tier);
       const made = policyOf(tier, context) as RoutingPolicy<Target> & { prepare?(all: readonly Target[]): void };
       made.prepare?.(all);
       const policy = policyConfig.kind === "module" ? new GuardedPolicy(made, policyConfig, this.name, context, this.host) : made;
-      return { all, policy, usable: NONE, load: 0 };
+      return { all, policy, usable: NONE, load: 0, others: NONE };
     });
+  }
+
+  /** Open requests of a tier's usable targets; as few are added up as possible. */
+  private openOf(index: number): number {
+    const { usable, others } = this.tiers[index]!;
+    const add = (sum: number, { openRequests }: Target): number => sum + openRequests;
+    if (others.length > usable.length) return usable.reduce(add, 0);
+    return others.length === 0 ? this.host.board.upstreamSum(this.config.slot, OPEN_EXCHANGES) : Math.max(0, this.host.board.upstreamSum(this.config.slot, OPEN_EXCHANGES) - others.reduce(add, 0));
   }
 
   /** The policy of a tier, to go on with under a new configuration. */
@@ -149,6 +159,7 @@ export class Upstream {
       tier.load = load;
       for (const target of tier.usable) target.isUsable = true;
     }
+    for (const [index, tier] of this.tiers.entries()) tier.others = tier.usable.length === this.targets.length ? NONE : this.targets.filter((target) => target.tier !== index || !target.isUsable);
     const loaded = this.tiers.filter(({ load }) => load > 0);
     this.only = loaded.length > 1 ? undefined : loaded[0];
     this.usableNow = loaded.length === 1 ? loaded[0]!.usable : loaded.flatMap(({ usable }) => usable);
@@ -218,7 +229,7 @@ export class Upstream {
   retryBegins(): boolean {
     const { board } = this.host;
     const { budget, budgetMin } = this.config.retry;
-    const allowed = Math.max(budgetMin, (budget / 100) * board.upstreamSum(this.config.slot, OPEN_EXCHANGES));
+    const allowed = Math.max(budgetMin, Math.floor((budget / 100) * board.upstreamSum(this.config.slot, OPEN_EXCHANGES)));
     if (board.upstreamSum(this.config.slot, OPEN_RETRIES) >= allowed) {
       this.column.add(TOTAL_BUDGET_REFUSED, 1);
       return false;
@@ -250,7 +261,7 @@ export class Upstream {
     observe(this.host.board, target.slot, this.host.latencyClock.stamp, outcome.milliseconds, error);
     if (!error) this.durations?.observe(outcome.milliseconds);
     this.outliers?.ended(target.slot, outcome);
-    this.breaker?.ended(error);
+    this.breaker?.ended(error, outcome.milliseconds);
     if (this.isLimited) this.serveSoon();
     const policy = this.tiers[target.tier]?.policy;
     if (policy?.ended !== undefined) policy.ended(target, outcome);
@@ -261,6 +272,7 @@ export class Upstream {
     target.counters.requestEnds();
     this.column.add(OPEN_EXCHANGES, -1);
     if (milliseconds > target.latency) observe(this.host.board, target.slot, this.host.latencyClock.stamp, milliseconds, false);
+    this.breaker?.endedEarly(milliseconds);
     if (this.isLimited) this.serveSoon();
   }
 

@@ -32,7 +32,7 @@ function exchanges(upstream: Upstream, times: number, status: number): void {
 /** How many of so many requests are let through, workers taking turns. */
 const admitted = ({ workers }: AtWork, times: number): number => Array.from({ length: times }, (_, i) => workers[i % workers.length]!.admits()).filter(Boolean).length;
 
-/** Half-open, no probe taken yet but by whom `admits` is asked next. */
+/** Open, after ten failures. */
 function opened(more: object = {}): Arranged {
   const work = arrange(more);
   exchanges(work.upstream, 10, 503);

@@ -1,7 +1,6 @@
 /** Sticky sessions: a cookie brings a client back, nobody else can make one, and it tells nothing. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { StickyConfig } from "../../src/config/snapshot.ts";
 import type { RoutingRequest } from "../../src/policies/policy.ts";
 import { Flag } from "../../src/scoreboard/scoreboard.ts";
 import { cookieOf } from "../../src/upstream/cookie.ts";
@@ -97,7 +96,7 @@ describe("a token", () => {
   test("of another upstream or another secret is ignored", () => {
     const { config, upstream } = sticking();
     const { targets } = upstream;
-    const others = [new Sticky(config.sticky!, "other", targets), new Sticky({ ...config.sticky!, secret: "another secret, as long" } as StickyConfig, "main", targets)];
+    const others = [new Sticky(config.sticky!, "other", targets), new Sticky({ ...config.sticky!, secret: "another secret, as long" }, "main", targets)];
     for (const other of others) {
       const cookie = cookieFor(other, targets[0]!);
       expect(cookie).not.toBe(cookieFor(upstream.sticky!, targets[0]!));
@@ -144,7 +143,7 @@ describe("a target", () => {
     for (let i = 0; i < 8; i++) expect(indexOf(upstream, request)).not.toBe(2);
   });
 
-  test("that drains is left when all others are down only if its client is none of its own", () => {
+  test("that drains serves its own clients and nobody else, also when all others are down", () => {
     const { board, upstream } = sticking();
     board.setFlags(0, 2, Flag.DRAINING);
     for (const slot of [0, 1, 3]) board.setFlags(0, slot, Flag.DOWN);

@@ -5,10 +5,10 @@
  * Of n targets one that goes moves its own keys only, about 1/n of all.
  */
 import type { BalancedTarget } from "../balanced.ts";
-import { type Accepts, type ConsistentTable, hashText, mix, plainWeights } from "./consistent.ts";
+import { type Accepts, type ConsistentTable, hashText, mix } from "./consistent.ts";
 
 const POINTS = 160;
-/** All points together; with more, each target gets fewer. */
+/** All points together; with more, each target gets half as many, or a quarter, … */
 const MAX_POINTS = 1 << 22;
 /** Points that are asked before the search is given up. */
 const MAX_STEPS = 4096;
@@ -21,9 +21,10 @@ export class KetamaTable implements ConsistentTable {
   private readonly shift: number;
 
   constructor(targets: readonly BalancedTarget[]) {
-    const weights = plainWeights(targets);
+    const weights = targets.map(({ configuredWeight }) => configuredWeight);
     const wanted = POINTS * weights.reduce((sum, weight) => sum + weight, 0);
-    const scale = Math.min(1, MAX_POINTS / Math.max(1, wanted)) * POINTS;
+    // By halves: one target more or less must not change how many points all the others have.
+    const scale = POINTS / 2 ** Math.max(0, Math.ceil(Math.log2(wanted / MAX_POINTS)));
     const counts = weights.map((weight) => (weight === 0 ? 0 : Math.max(1, Math.round(weight * scale))));
     const total = counts.reduce((sum, count) => sum + count, 0);
     const points = new Uint32Array(total);
