@@ -11,7 +11,7 @@ const SNAPSHOT = "config/snapshot.ts";
 /** From the top down; a folder may import from itself and from lower ranks. */
 const RANKS: readonly (readonly string[])[] = [
   ["cli", "library"],
-  ["supervisor"],
+  ["supervisor", "simulate"],
   ["worker"],
   ["admin"],
   ["supervised"],
@@ -26,7 +26,7 @@ const RANKS: readonly (readonly string[])[] = [
 ];
 
 /** Where sockets, time and chance come through the seam only. */
-const BEHIND_THE_SEAM = new Set(["http", "tcp", "policies", "routing", "upstream", "health"]);
+const BEHIND_THE_SEAM = new Set(["http", "tcp", "policies", "routing", "upstream", "health", "simulate"]);
 const FORBIDDEN: Readonly<Record<string, RegExp>> = {
   "Bun's modules": /\bfrom "bun(?::[^"]*)?"|\bimport\("bun/,
   "the Bun global": /(?<![\w.$/"'`])Bun\s*\./,

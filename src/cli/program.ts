@@ -3,8 +3,11 @@ import { existsSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { closest, distance } from "fastest-levenshtein";
 import packageJson from "../../package.json";
+import { DISTRIBUTIONS } from "../simulate/chance.ts";
+import { SCENARIOS } from "../simulate/scenarios.ts";
 import { check } from "./check.ts";
 import { run, runFlags, type RunOptions, USAGE_ERROR } from "./run.ts";
+import type { SimulateOptions } from "./simulate.ts";
 
 const COMMANDS = ["run", "check", "demo", "help"];
 const EXAMPLES = `
@@ -87,6 +90,28 @@ export function program(): Command {
     .description("check a configuration and say everything that is wrong with it")
     .argument("[file]", "the configuration", "fairlead.toml")
     .action(check);
+  root
+    .command("simulate")
+    .description("balancing policies beside each other in a scenario, in virtual time")
+    .requiredOption("--scenario <name>", `what happens: ${Object.keys(SCENARIOS).join(", ")}`)
+    .option("--config <file>", "the targets, weights and policy of its first upstream (without it: equal targets)")
+    .option("--upstream <name>", "another upstream of it")
+    .option("--targets <number>", "without a configuration: so many", "10")
+    .option("--policy <name>", 'only this policy, as "p2c" or "hash:maglev:1.25"; may be repeated (default: the configuration\'s, and all others)', collect)
+    .option("--requests <number>", "so many for each policy", "100000")
+    .option("--load <percent>", "of what the targets could serve (default: the scenario's)")
+    .option("--service <distribution>", `of service times: ${Object.keys(DISTRIBUTIONS).join(", ")}`, "exponential")
+    .option("--mean <duration>", "mean service time", "20ms")
+    .option("--places <number>", "requests that a target works on at a time", "8")
+    .option("--arrivals <file>", "requests of an access log (JSON lines) instead of a Poisson process")
+    .option("--speed <factor>", "play that log so many times as fast", "1")
+    .option("--seed <number>", "the same seed gives the same run", "1")
+    .option("--html <file>", "draw it")
+    .option("--json", "print JSON instead of a table")
+    .action(async (options: SimulateOptions) => {
+      const { simulateCommand } = await import("./simulate.ts");
+      await simulateCommand(options);
+    });
   root
     .command("demo")
     .description("a balancer in front of three back ends, to try and to break")

@@ -10,7 +10,7 @@ import { configSchema, knownKeys } from "./schema.ts";
 import type { SlotAllocator } from "./slots.ts";
 import type { Snapshot } from "./snapshot.ts";
 
-export type { JoinedTarget } from "./compile.ts";
+export { type JoinedTarget, nearest as nearestName } from "./compile.ts";
 export { diagnosticLine, formatDiagnostics, type Diagnostic } from "./diagnostics.ts";
 export { SlotAllocator } from "./slots.ts";
 

@@ -5,6 +5,10 @@ import type { RoutingRequest } from "./policy.ts";
 /** Targets that are looked at in one go, without branches in between. */
 const BLOCK = 8;
 const NO_LIMIT = 0x7f_ff_ff_ff;
+/** With so many full ones before it, the target that had room last is asked first, … */
+const MANY = 512;
+/** … and all of them with each eighth pick only. */
+const FULL_SCAN_EVERY = 8;
 
 export class FirstPolicy implements Balancer {
   readonly skipsTried = true;
@@ -13,6 +17,8 @@ export class FirstPolicy implements Balancer {
   /** Where the open requests of each stand, and how many they may be. */
   private places = new Int32Array(0);
   private limits = new Int32Array(0);
+  private last = 0;
+  private picks = 0;
 
   constructor(context: Pick<BalancerContext, "open">) {
     this.open = context.open;
@@ -21,20 +27,23 @@ export class FirstPolicy implements Balancer {
   pick<Target extends BalancedTarget>(_request: RoutingRequest, targets: readonly Target[], tried: readonly Target[] = none()): Target | undefined {
     if (tried.length > 0) return targets.find((target) => !target.isFull && !tried.includes(target));
     if (targets !== this.targets) this.remember(targets);
-    return targets[this.firstWithRoom()];
+    const from = this.last < MANY || this.picks++ % FULL_SCAN_EVERY === 0 ? 0 : this.last;
+    this.last = this.firstWithRoom(from);
+    return targets[this.last];
   }
 
   private remember(targets: readonly BalancedTarget[]): void {
     this.targets = targets;
+    this.last = 0;
     this.places = Int32Array.from(targets, ({ slot }) => this.open.openRequestsAt(slot));
     this.limits = Int32Array.from(targets, ({ limit }) => (limit === 0 ? NO_LIMIT : limit));
   }
 
-  private firstWithRoom(): number {
+  private firstWithRoom(from: number): number {
     const { places: p, limits: l } = this;
     const { words: w } = this.open;
     const { length } = p;
-    let i = 0;
+    let i = from;
     // Below zero is what has room; the sign of all eight is below zero when that of one is.
     for (; i + BLOCK <= length; i += BLOCK) {
       const one = (w[p[i]!]! - l[i]!) | (w[p[i + 1]!]! - l[i + 1]!) | (w[p[i + 2]!]! - l[i + 2]!) | (w[p[i + 3]!]! - l[i + 3]!);
@@ -42,6 +51,7 @@ export class FirstPolicy implements Balancer {
       if ((one | other) < 0) break;
     }
     for (; i < length; i++) if (w[p[i]!]! < l[i]!) return i;
-    return length;
+    // Those before may have room by now.
+    return from === 0 ? length : this.firstWithRoom(0);
   }
 }

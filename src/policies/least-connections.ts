@@ -3,6 +3,7 @@
  * does not send everything to its first target.
  *
  * Every target is looked at: ten thousand numbers that stand one behind the other take a few µs, ten thousand objects would take a hundred.
+ * Of very many targets, one that has no more than the least had a few picks ago will do.
  */
 import { type BalancedTarget, type Balancer, type BalancerContext, none } from "./balanced.ts";
 import type { RoutingRequest } from "./policy.ts";
@@ -12,6 +13,11 @@ const BLOCK = 8;
 
 /** What an open request counts with the lightest target, at most: 32,767 of them still fit into 31 bits. */
 const MOST_COST = 65_536;
+
+/** So many targets are very many, … */
+const MANY = 4_096;
+/** … and all of them are looked at with each eighth pick only. */
+const FULL_SCAN_EVERY = 8;
 
 /** Targets whose numbers stand one behind the other. */
 interface Run {
@@ -32,6 +38,10 @@ export class LeastConnectionsPolicy implements Balancer {
   /** The best of a scan so far. */
   private best = 0;
   private least = 0;
+  /** A target that has no more ends a scan. */
+  private enough = 0;
+  private leastOfAll = 0;
+  private picks = 0;
 
   constructor(context: Pick<BalancerContext, "open" | "cursor">) {
     this.context = context;
@@ -44,9 +54,11 @@ export class LeastConnectionsPolicy implements Balancer {
     const start = this.context.cursor() % length;
     this.best = start;
     this.least = Infinity;
-    // The first of the least from `start` on and round; one without requests ends the search.
+    this.enough = length < MANY || this.picks++ % FULL_SCAN_EVERY === 0 ? 0 : this.leastOfAll;
+    // The first of the least from `start` on and round.
     this.scan(start, length);
-    if (this.least > 0) this.scan(0, start);
+    if (this.least > this.enough) this.scan(0, start);
+    if (this.enough === 0 || this.least > this.enough) this.leastOfAll = this.least;
     // Below zero: so many requests are open that whole numbers do not hold their cost.
     return this.least < 0 ? leastUntried(targets, none(), start) : targets[this.best];
   }
@@ -57,6 +69,7 @@ export class LeastConnectionsPolicy implements Balancer {
     const cost = costs(targets.map(({ weight }) => weight));
     const begins = [...places.keys()].filter((index) => index === 0 || places[index] !== places[index - 1]! + 1);
     this.targets = targets;
+    this.leastOfAll = 0;
     this.runs = begins.map((begin, index) => {
       const end = begins[index + 1] ?? targets.length;
       return { begin, open: words.subarray(places[begin], places[begin]! + end - begin), cost: cost?.subarray(begin, end) };
@@ -65,7 +78,7 @@ export class LeastConnectionsPolicy implements Balancer {
 
   private scan(from: number, to: number): void {
     const { runs } = this;
-    for (let i = this.runOf(from); i < runs.length && this.least > 0; i++) {
+    for (let i = this.runOf(from); i < runs.length && this.least > this.enough; i++) {
       const { begin, open, cost } = runs[i]!;
       if (begin >= to) return;
       const first = Math.max(0, from - begin);
@@ -99,8 +112,9 @@ export class LeastConnectionsPolicy implements Balancer {
       if (here >= least) continue;
       least = here;
       block = i;
+      if (least <= this.enough) break;
     }
-    for (; i < to; i++) {
+    for (; i < to && least > this.enough; i++) {
       if (open[i]! >= least) continue;
       least = open[i]!;
       block = i;
@@ -125,8 +139,9 @@ export class LeastConnectionsPolicy implements Balancer {
       if (here >= least) continue;
       least = here;
       block = i;
+      if (least <= this.enough) break;
     }
-    for (; i < to; i++) {
+    for (; i < to && least > this.enough; i++) {
       const here = Math.imul(open[i]!, cost[i]!);
       if (here >= least) continue;
       least = here;

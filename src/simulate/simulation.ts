@@ -56,7 +56,7 @@ export interface SimulationResult {
   readonly fairness: number;
   /** Share of the requests that went elsewhere than the same client's last one. */
   readonly moved: number;
-  /** The most that one target had open, less one, over the mean at that moment: the c of "at most c × the mean + 1". */
+  /** The most that one target had open, less one, over the mean of the usable ones at that moment: the c of "at most c × the mean + 1". */
   readonly hottest: number;
   /** p99 of each window of time, in ms. */
   readonly p99Over: readonly number[];
@@ -250,13 +250,14 @@ class Simulation {
     else server.wait(id);
   }
 
-  private count(index: number, { key, attempts }: Exchange): void {
+  private count(index: number, { key, attempts, worker }: Exchange): void {
     this.open++;
     const open = ++this.openBy[index]!;
     this.byTarget[index]!++;
-    const mean = this.open / this.openBy.length;
+    const usable = worker.usable.length;
+    const mean = this.open / usable;
     // With next to nothing open, one request is all of it.
-    if (this.open >= this.openBy.length) this.hottest = Math.max(this.hottest, (open - 1) / mean);
+    if (this.open >= usable) this.hottest = Math.max(this.hottest, (open - 1) / mean);
     if (attempts > 1) return;
     const last = this.lastTarget[key]!;
     if (last >= 0) {
@@ -264,6 +265,12 @@ class Simulation {
       if (last !== index) this.moves++;
     }
     this.lastTarget[key] = index;
+  }
+
+  /** Nobody waits for an answer any longer than the upstream's timeout. */
+  private isLate({ picked }: Exchange): boolean {
+    const { response } = this.config.timeouts;
+    return response > 0 && this.timeline.now - picked > response;
   }
 
   private serve(server: Server, id: number): void {
@@ -287,13 +294,21 @@ class Simulation {
     const server = this.servers[this.indexes.get(exchange.target!.slot)!]!;
     if (!server.held.delete(id)) return this.failed(id, "connect-refused");
     server.busy--;
-    const next = server.nextWaiting();
-    if (next !== undefined) this.serve(server, next);
+    this.serveNext(server);
+    if (this.isLate(exchange)) return this.failed(id, "response-timeout");
     this.leave(exchange, false);
     this.finish(id, true);
   }
 
-  private failed(id: number, cause: "connect-refused" | "target-reset"): void {
+  private serveNext(server: Server): void {
+    for (let next = server.nextWaiting(); next !== undefined; next = server.nextWaiting()) {
+      if (!this.isLate(this.exchanges[next]!)) return this.serve(server, next);
+      server.held.delete(next);
+      this.failed(next, "response-timeout");
+    }
+  }
+
+  private failed(id: number, cause: "connect-refused" | "target-reset" | "response-timeout"): void {
     const exchange = this.exchanges[id]!;
     const { worker, target, attempts } = exchange;
     this.leave(exchange, true);
