@@ -4,14 +4,12 @@
  */
 import { spawn } from "node:child_process";
 import type { HealthCheckConfig, TargetConfig } from "../config/snapshot.ts";
+import { OUR_SHORTAGES } from "../observability/cause.ts";
 import { checkAddress, type CheckContext, type CheckKind, failed, formatDuration, inconclusive, passed, type Verdict } from "./check.ts";
 
 /** Of what it prints, so much is kept to tell why it failed. */
 const MAX_OUTPUT = 1_024;
 const MAX_REASON = 120;
-/** Shortages on our side: they say nothing about the target. */
-const OUR_SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "EAGAIN", "ENOMEM"]);
-
 export const commandCheck: CheckKind = {
   name: "command",
   prepare(target, config) {

@@ -5,6 +5,7 @@
  */
 import type { Address, Milliseconds } from "../config/snapshot.ts";
 import type { NetSocket, SocketOwner } from "../net/network.ts";
+import { OUR_SHORTAGES } from "../observability/cause.ts";
 import { type CheckContext, failed, formatDuration, inconclusive, type Verdict } from "./check.ts";
 import type { HangingConnects } from "./hanging.ts";
 
@@ -134,9 +135,6 @@ class Conversation implements SocketOwner {
     else this.socket?.terminate();
   }
 }
-
-/** Out of descriptors, memory or local ports: never the target's fault. */
-const OUR_SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL"]);
 
 const CONNECT_ERRORS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connect refused",

@@ -127,6 +127,10 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
         return;
       }
     }
+    if (this.services.openFiles.isExhausted) {
+      this.attemptFailed("overloaded", "no descriptor is left", false);
+      return;
+    }
     const connection = this.services.openStream(target, upstream);
     this.connection = connection;
     connection.attach(this);
@@ -265,6 +269,12 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     if (!this.open || target === undefined) return;
     if (this.replyDone) {
       this.client.requestUnwanted();
+      return;
+    }
+    if (cause === "overloaded") {
+      // That says nothing about the target.
+      this.leaveTargetEarly();
+      this.fail(cause, detail, target, RETRY_AFTER);
       return;
     }
     this.leaveTarget(true, this.status);

@@ -1,5 +1,6 @@
 /** What every connection of one worker shares: made once, handed down, never global. */
 import type { Network } from "../net/network.ts";
+import type { OpenFiles } from "../net/open-files.ts";
 import type { Output } from "../net/output.ts";
 import type { TimerWheel } from "../net/timers.ts";
 import type { AccessLog } from "../observability/access-log.ts";
@@ -13,6 +14,7 @@ import type { UpstreamStream } from "./sides.ts";
 
 export interface Services {
   readonly network: Network;
+  readonly openFiles: OpenFiles;
   readonly wheel: TimerWheel;
   readonly output: Output;
   readonly board: Scoreboard;
@@ -28,4 +30,6 @@ export interface Services {
   readonly openStream: (target: Target, upstream: Upstream) => UpstreamStream;
   /** The worker is going: replies say `Connection: close`. */
   draining: boolean;
+  /** Files run low: who is idle is let go soon. */
+  short: boolean;
 }

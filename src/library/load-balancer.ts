@@ -6,6 +6,7 @@ import { HealthChecker, type TargetStatus } from "../health/checker.ts";
 import { Ejection } from "../health/ejection.ts";
 import { Rotation } from "../health/rotation.ts";
 import { bunNetwork } from "../net/bun.ts";
+import { openFilesLimit } from "../net/open-files.ts";
 import type { NetListener } from "../net/network.ts";
 import { silentLog, type Log } from "../observability/log.ts";
 import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
@@ -81,7 +82,7 @@ export class LoadBalancer {
     const log = this.options.log ?? silentLog();
     const rotation = new Rotation({ scoreboard: this.board, clock: network.clock, log });
     const ejection = new Ejection({ scoreboard: this.board, rotation, clock: network.clock, log });
-    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, log, policies: this.policies, report: (outlier) => ejection.report(outlier) });
+    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, log, policies: this.policies, openFiles: openFilesLimit(), report: (outlier) => ejection.report(outlier) });
     try {
       await plane.apply(snapshot);
       for (const { name } of snapshot.listeners) this.listeners.set(name, plane.open(name));

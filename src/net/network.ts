@@ -48,10 +48,15 @@ export interface NetListener {
   readonly port: number;
   /** Stop accepting; connections that were accepted go on. */
   close(): void;
+  /** Accept nobody for a while: who comes waits in the system's queue. Only on an inherited descriptor; elsewhere it does nothing. */
+  pause(): void;
+  resume(): void;
 }
 
 export interface Network {
   readonly clock: Clock;
+  /** Accepted and connected sockets that are not closed yet, and connects under way. */
+  readonly openSockets: number;
   /** Accept on `address`, or on the inherited descriptor `fd`. `accept` makes the owner of each new connection. */
   listen(address: Address, fd: number | undefined, accept: () => SocketOwner): NetListener;
   /** Connect; the owner hears onOpen or onConnectError. Never throws. */

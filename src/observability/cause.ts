@@ -15,7 +15,9 @@ export const CAUSES = {
   "client-closed": { side: "client", phase: "any", status: 499 },
   "client-write-timeout": { side: "client", phase: "reply", status: 499 },
   "too-many-connections": { side: "balancer", phase: "accept", status: 503 },
-  /** Nearly all file descriptors of the worker are in use. */
+  /** One client address has as many connections as it may. */
+  "too-many-connections-of-client": { side: "balancer", phase: "accept", status: 429 },
+  /** This side has no descriptor, memory or local port left for another connection. */
   "overloaded": { side: "balancer", phase: "accept", status: 503 },
   "no-route": { side: "balancer", phase: "route", status: 404 },
   "no-target": { side: "balancer", phase: "pick", status: 503 },
@@ -45,7 +47,11 @@ export const CAUSES = {
 
 export type Cause = keyof typeof CAUSES;
 
+/** Out of descriptors, memory or local ports: never the target's fault. */
+export const OUR_SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EAGAIN", "EADDRNOTAVAIL"]);
+
 /** The cause of a connect that failed with this errno name. */
 export function connectCause(code: string): Cause {
+  if (OUR_SHORTAGES.has(code)) return "overloaded";
   return code === "ECONNREFUSED" || code === "ENOENT" ? "connect-refused" : code === "ETIMEDOUT" ? "connect-timeout" : "connect-failed";
 }

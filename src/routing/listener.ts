@@ -1,12 +1,18 @@
 /** A listener at work: its configuration of the moment, its router, its open connections. */
 import type { ListenerConfig } from "../config/snapshot.ts";
+import type { OpenFiles } from "../net/open-files.ts";
 import { trustedMatcher } from "../net/trusted.ts";
+import type { Cause } from "../observability/cause.ts";
+import { hashText, mix } from "../policies/consistent/consistent.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { clientKey } from "./key.ts";
 import type { Router } from "./router.ts";
 
 /** A client connection as its listener sees it. */
 export interface Client {
+  /** Textual IP address; "" on unix sockets. */
+  readonly clientAddress: string;
   /** End what is idle; let go on what is open, but nothing new after it. */
   drain(): void;
   /** End at once. */
@@ -23,9 +29,12 @@ export class Listener {
   private maxClients: number;
   private readonly board: Scoreboard;
   private readonly slot: number;
+  private readonly openFiles: OpenFiles;
+  /** Hashes of those whose addresses are counted. */
+  private readonly byAddress = new Map<Client, number>();
 
   /** @param maxClients over all listeners */
-  constructor(index: number, config: ListenerConfig, router: Router<Upstream>, maxClients: number, board: Scoreboard, slot: number) {
+  constructor(index: number, config: ListenerConfig, router: Router<Upstream>, maxClients: number, board: Scoreboard, slot: number, openFiles: OpenFiles) {
     this.index = index;
     this.config = config;
     this.router = router;
@@ -33,6 +42,7 @@ export class Listener {
     this.isTrusted = trustedMatcher(config.forwarding.trustedProxies);
     this.board = board;
     this.slot = slot;
+    this.openFiles = openFiles;
   }
 
   /** In force from the next request on; a request in flight keeps what it began with. */
@@ -43,14 +53,32 @@ export class Listener {
     this.isTrusted = trustedMatcher(config.forwarding.trustedProxies);
   }
 
-  /** Count one more. False when a limit is passed by it: the client is to be removed, told and closed. */
-  add(client: Client): boolean {
+  /** Count one more. Not undefined when a limit is passed by it: the client is to be removed, told and closed. */
+  add(client: Client): Cause | undefined {
+    const { board, slot, index } = this;
+    const { maxClients, maxClientsPerIp } = this.config;
     this.clients.add(client);
-    this.board.addClient(this.slot, this.index, 1);
-    return this.board.clientsOf(this.index) <= this.config.maxClients && this.board.clients <= this.maxClients;
+    board.addClient(slot, index, 1);
+    if (board.clientsOf(index) > maxClients || board.clients > this.maxClients) return "too-many-connections";
+    if (this.openFiles.isExhausted) return "overloaded";
+    if (maxClientsPerIp === 0 || client.clientAddress === "") return undefined;
+    const hash = this.hashOf(client.clientAddress);
+    board.addAddress(slot, hash, 1);
+    this.byAddress.set(client, hash);
+    return board.connectionsOfAddress(hash) <= maxClientsPerIp ? undefined : "too-many-connections-of-client";
   }
 
   remove(client: Client): void {
-    if (this.clients.delete(client)) this.board.addClient(this.slot, this.index, -1);
+    if (!this.clients.delete(client)) return;
+    this.board.addClient(this.slot, this.index, -1);
+    const hash = this.byAddress.get(client);
+    if (hash === undefined) return;
+    this.byAddress.delete(client);
+    this.board.addAddress(this.slot, hash, -1);
+  }
+
+  /** Of one client on one listener; an IPv4 address on an IPv6 socket is the IPv4 address. */
+  private hashOf(address: string): number {
+    return mix(hashText(clientKey(address)!) + this.index);
   }
 }

@@ -29,6 +29,14 @@ const WORKER_WORDS = 16;
 /** Client connections a listener, in the worker's row. */
 export const MAX_LISTENERS = 64;
 
+/**
+ * Connections of each client address and listener, in two rows of counters for each worker, at two places that the address's hash gives: an
+ * address has at most as many as the smaller of its two sums says (G. Cormode and S. Muthukrishnan, "An Improved Data Stream Summary: The
+ * Count-Min Sketch", 2005). Two addresses that meet in both rows are taken for one; of ten thousand that happens to one in a thousand.
+ */
+const ADDRESS_COUNTERS = 1 << 14;
+const ADDRESS_WORDS = 2 * ADDRESS_COUNTERS;
+
 /** Words that all workers share for an upstream: a cursor for each tier, … */
 export const MAX_TIERS = 12;
 /** … the next number in its queue, … */
@@ -111,6 +119,14 @@ export interface ScoreboardSize {
   readonly upstreams: number;
 }
 
+function firstPlace(hash: number): number {
+  return hash & (ADDRESS_COUNTERS - 1);
+}
+
+function secondPlace(hash: number): number {
+  return ADDRESS_COUNTERS + ((hash >>> 16) & (ADDRESS_COUNTERS - 1));
+}
+
 export class Scoreboard {
   /** Path of the mapped file; undefined for a private one (library mode). */
   readonly path: string | undefined;
@@ -128,6 +144,7 @@ export class Scoreboard {
   private readonly statAt: number;
   private readonly upstreamColumnAt: number;
   private readonly columnAt: number;
+  private readonly addressAt: number;
 
   private constructor(words: Int32Array, size: ScoreboardSize, path: string | undefined) {
     this.words = words;
@@ -151,6 +168,7 @@ export class Scoreboard {
     this.statAt = area(size.targets * STAT_WORDS);
     this.upstreamColumnAt = area(size.upstreams * size.workers * UPSTREAM_COLUMN_WORDS);
     this.columnAt = area(size.targets * size.workers * COLUMN_WORDS);
+    this.addressAt = area(size.workers * ADDRESS_WORDS);
   }
 
   private static wordsFor(size: ScoreboardSize): number {
@@ -158,7 +176,7 @@ export class Scoreboard {
       HEADER_WORDS +
       16 * 16 +
       size.upstreams * (UPSTREAM_WORDS + size.workers * UPSTREAM_COLUMN_WORDS) +
-      size.workers * (WORKER_WORDS + MAX_LISTENERS) +
+      size.workers * (WORKER_WORDS + MAX_LISTENERS + ADDRESS_WORDS) +
       size.targets * (4 + STAT_WORDS + size.workers * COLUMN_WORDS)
     );
   }
@@ -370,6 +388,25 @@ export class Scoreboard {
     this.words[this.listenerAt + worker * MAX_LISTENERS + listener]! += change;
   }
 
+  /** Count a connection of a client address in or out. @param hash of the address and its listener, 32 bits */
+  addAddress(worker: number, hash: number, change: 1 | -1): void {
+    const row = this.addressAt + worker * ADDRESS_WORDS;
+    this.words[row + firstPlace(hash)]! += change;
+    this.words[row + secondPlace(hash)]! += change;
+  }
+
+  /** Open connections of a client address over all workers; rarely more than there are, never fewer. */
+  connectionsOfAddress(hash: number): number {
+    let first = 0;
+    let second = 0;
+    for (let worker = 0; worker < this.size.workers; worker++) {
+      const row = this.addressAt + worker * ADDRESS_WORDS;
+      first += this.words[row + firstPlace(hash)]!;
+      second += this.words[row + secondPlace(hash)]!;
+    }
+    return Math.min(first, second);
+  }
+
   /**
    * Take back what a dead worker held: its open connections and requests; totals stay. Supervisor only.
    * @param used rows from here on were never used; looking at them would make them take memory
@@ -377,6 +414,7 @@ export class Scoreboard {
   reclaim(worker: number, used: { readonly targets: number; readonly upstreams: number } = this.size): void {
     for (let word = 0; word < WORKER_WORDS; word++) this.setWorkerWord(worker, word, 0);
     for (let listener = 0; listener < MAX_LISTENERS; listener++) this.words[this.listenerAt + worker * MAX_LISTENERS + listener] = 0;
+    this.words.fill(0, this.addressAt + worker * ADDRESS_WORDS, this.addressAt + (worker + 1) * ADDRESS_WORDS);
     for (let target = 0; target < used.targets; target++) {
       const column = this.columnOf(worker, target);
       this.giveBack(column + OPEN_CONNECTIONS, this.connectionsAt + target);

@@ -1,23 +1,11 @@
 /** Does the system let us open as many files as the configuration may need? Each connection is one, on either side. */
-import { readFileSync } from "node:fs";
 import type { Snapshot } from "../config/snapshot.ts";
+import { openFilesLimit, OTHER_FILES } from "../net/open-files.ts";
 import { StartError } from "./errors.ts";
 
-/** For listening sockets, the log, health checks and the runtime itself. */
-const OTHER_FILES = 128;
 /** The default of max_clients is a bound, not a wish: who did not set it is warned only below this many clients. */
 const DEFAULT_CONNECTIONS = 50_000;
 const FEW_CLIENTS = 4_096;
-
-/** Files that a process may open; undefined where the system does not say. Bun has raised it to what is allowed at most. */
-export function openFilesLimit(): number | undefined {
-  try {
-    const limit = process.platform === "linux" ? /^Max open files\s+(\S+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] : Bun.spawnSync(["/bin/sh", "-c", "ulimit -n"]).stdout.toString().trim();
-    return limit === undefined || !/^\d+$/.test(limit) ? undefined : Number(limit);
-  } catch {
-    return undefined;
-  }
-}
 
 /** @returns a warning, if there is reason for one @throws StartError when nothing would work */
 export function checkOpenFiles({ maxClients, workers }: Snapshot, limit = openFilesLimit()): string | undefined {

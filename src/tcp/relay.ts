@@ -45,7 +45,7 @@ export class TcpClient extends Connection implements Client, Waiter {
   private picking = false;
   /** How long it waited, in ms. */
   private queued = 0;
-  private address = "";
+  clientAddress = "";
   private port = 0;
   private startedAt = 0;
   private over = false;
@@ -62,17 +62,17 @@ export class TcpClient extends Connection implements Client, Waiter {
 
   protected opened(socket: NetSocket): void {
     this.startedAt = this.services.network.clock.precise();
-    const counted = this.listener.add(this);
-    this.address = socket.remoteAddress ?? "";
+    this.clientAddress = socket.remoteAddress ?? "";
     this.port = socket.remotePort ?? 0;
-    if (!counted) {
+    const refused = this.listener.add(this);
+    if (refused !== undefined) {
       // Who is turned away takes up no place while it listens to the reason.
       this.listener.remove(this);
-      this.finish("too-many-connections", "", undefined);
+      this.finish(refused, "", undefined);
       this.unavailable();
       return;
     }
-    const request: RoutingRequest = { protocol: "tcp", clientAddress: this.address, clientPort: this.port, method: "", host: "", path: "", key: clientKey(this.address), header: () => undefined };
+    const request: RoutingRequest = { protocol: "tcp", clientAddress: this.clientAddress, clientPort: this.port, method: "", host: "", path: "", key: clientKey(this.clientAddress), header: () => undefined };
     this.request = request;
     this.upstream = this.listener.router.route(request);
     if (this.upstream === undefined) {
@@ -117,7 +117,7 @@ export class TcpClient extends Connection implements Client, Waiter {
     this.tried = [...this.tried, target];
     const left = this.upstream!.usable.some((other) => !this.tried.includes(other));
     const { retry } = this.upstream!.config;
-    if (left && retry.retries > 0 && retry.onConnectFailure && this.attempts < MAX_CONNECT_ATTEMPTS) {
+    if (cause !== "overloaded" && left && retry.retries > 0 && retry.onConnectFailure && this.attempts < MAX_CONNECT_ATTEMPTS) {
       target.counters.add(TOTAL_RETRIES, 1);
       this.attempt();
       return;
@@ -262,7 +262,7 @@ export class TcpClient extends Connection implements Client, Waiter {
     if (this.over) return;
     this.over = true;
     const { log, accessLog, network } = this.services;
-    const client = `${this.address}:${this.port}`;
+    const client = `${this.clientAddress}:${this.port}`;
     if (CAUSES[cause].side !== "none" && log.allows(cause)) {
       const level = CAUSES[cause].side === "client" || cause === "idle-timeout" ? "info" : "warn";
       log.write(level, { cause, phase: CAUSES[cause].phase, upstream: this.upstream?.name ?? "", target: target?.name ?? "", detail, client, listener: this.listener.config.name }, "Connection failed");
@@ -351,7 +351,9 @@ class TcpTarget extends Connection implements Pooled {
   }
 
   onConnectError(code: string): void {
-    if (this.leave(true)) this.failed(connectCause(code), code);
+    const cause = connectCause(code);
+    // A shortage of ours says nothing about the target.
+    if (this.leave(cause !== "overloaded")) this.failed(cause, code);
     else this.target.countHanging(-1);
   }
 

@@ -8,6 +8,7 @@ import { ReplyHead } from "../http/h1/reply-head.ts";
 import { ClientConnection } from "../http/h1/client-connection.ts";
 import { UpstreamConnection } from "../http/h1/upstream-connection.ts";
 import type { Services } from "../http/services.ts";
+import { OpenFiles } from "../net/open-files.ts";
 import type { NetListener, Network, SocketOwner } from "../net/network.ts";
 import { Output } from "../net/output.ts";
 import { TimerWheel } from "../net/timers.ts";
@@ -37,6 +38,8 @@ export interface DataPlaneOptions {
   readonly jsonAccessLog?: boolean;
   /** Policies made in code, by the name that the config gives; for the library. */
   readonly policies?: ReadonlyMap<string, PolicyFactory>;
+  /** Files that this process may open; absent: as many as it likes. */
+  readonly openFiles?: number | undefined;
   /** Hears of targets that fail too much; absent: nobody does. */
   readonly report?: (outlier: OutlierReport) => void;
 }
@@ -44,6 +47,8 @@ export interface DataPlaneOptions {
 /** Makes a policy, ours or a user's: each takes of the context what it knows. */
 type AnyPolicyFactory = (context: Parameters<BalancerFactory>[0]) => RoutingPolicy;
 
+/** Between two complaints that files run low, in ms. */
+const COMPLAIN_EVERY = 10_000;
 /** The most fields that any config may allow in a head. */
 const MAX_FIELDS = 1000;
 
@@ -51,6 +56,10 @@ export class DataPlane {
   private readonly options: DataPlaneOptions;
   private readonly services: Services;
   private readonly host: UpstreamHost;
+  private readonly openFiles: OpenFiles;
+  /** Which shortages are told of. */
+  private saysShortage = false;
+  private nextComplaint = 0;
   private readonly listeners = new Map<string, Listener>();
   private readonly sockets: NetListener[] = [];
   private targets = new Map<string, Target>();
@@ -64,8 +73,10 @@ export class DataPlane {
   constructor(options: DataPlaneOptions) {
     const { network, scoreboard, slot, log } = options;
     this.options = options;
+    this.openFiles = new OpenFiles(network, options.openFiles);
     this.services = {
       network,
+      openFiles: this.openFiles,
       wheel: new TimerWheel(network.clock.now),
       output: new Output(),
       board: scoreboard,
@@ -76,6 +87,7 @@ export class DataPlane {
       replyHead: new ReplyHead(MAX_FIELDS),
       openStream: (target, upstream) => new UpstreamConnection(target, upstream, this.services),
       draining: false,
+      short: false,
     };
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
     this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log, random: () => network.random(), report: (outlier) => options.report?.(outlier) };
@@ -85,7 +97,35 @@ export class DataPlane {
     this.services.wheel.sweep(now);
     this.services.accessLog?.flush();
     this.takeOverStates();
+    if (this.services.short) this.goOnAccepting();
     if (this.whenEmpty !== undefined && this.openClients === 0) this.whenEmpty();
+  }
+
+  /** Files run low: who comes waits in the system's queue, and what is idle is closed. */
+  private pauseAccepting(): void {
+    this.services.short = true;
+    for (const socket of this.sockets) socket.pause();
+    const { now } = this.services.network.clock;
+    this.saysShortage = now >= this.nextComplaint;
+    if (this.saysShortage) {
+      this.nextComplaint = now + COMPLAIN_EVERY;
+      this.options.log.error({ clients: this.openClients }, "Open files run low: no further client is accepted for now (raise the limit: ulimit -n)");
+    }
+    this.closeIdle();
+  }
+
+  private goOnAccepting(): void {
+    if (this.openFiles.isAmple(this.openClients)) {
+      this.services.short = false;
+      if (this.saysShortage) this.options.log.info({ clients: this.openClients }, "Clients are accepted again");
+      for (const socket of this.sockets) socket.resume();
+    }
+  }
+
+  /** Pooled connections, and clients between two requests. */
+  private closeIdle(): void {
+    for (const target of this.targets.values()) target.closeIdle();
+    for (const { clients } of this.listeners.values()) for (const client of clients) client.drain();
   }
 
   /** Connections of targets that drain or go are closed without waiting for a request. */
@@ -112,7 +152,7 @@ export class DataPlane {
       if (running !== undefined) running.apply(config, router, snapshot.maxClients);
       else {
         const { board, slot } = this.services;
-        this.listeners.set(config.name, new Listener(index % MAX_LISTENERS, config, router, snapshot.maxClients, board, slot));
+        this.listeners.set(config.name, new Listener(index % MAX_LISTENERS, config, router, snapshot.maxClients, board, slot, this.openFiles));
       }
     }
   }
@@ -156,7 +196,12 @@ export class DataPlane {
     const listener = this.listeners.get(listenerName);
     if (listener === undefined) throw new Error(`no listener "${listenerName}" in the snapshot`);
     const { services } = this;
-    const accept = listener.config.protocol === "http" ? (): SocketOwner => new ClientConnection(listener, services) : (): SocketOwner => new TcpClient(listener, services);
+    const { openFiles } = this;
+    const make = listener.config.protocol === "http" ? (): SocketOwner => new ClientConnection(listener, services) : (): SocketOwner => new TcpClient(listener, services);
+    const accept = (): SocketOwner => {
+      if (!this.services.short && openFiles.isShort(this.openClients)) this.pauseAccepting();
+      return make();
+    };
     const socket = services.network.listen(listener.config.address, fd, accept);
     this.sockets.push(socket);
     return socket;

@@ -3,6 +3,7 @@ import { openSync } from "node:fs";
 import type { Snapshot } from "../config/snapshot.ts";
 import { bunNetwork } from "../net/bun.ts";
 import { tryLock } from "../net/file-lock.ts";
+import { openFilesLimit } from "../net/open-files.ts";
 import { createLog, type LogFormat } from "../observability/log.ts";
 import { Scoreboard, WORKER_HEARTBEAT, WORKER_PID } from "../scoreboard/scoreboard.ts";
 import { answerControl } from "./control.ts";
@@ -49,7 +50,7 @@ export function runWorker(logFormat: LogFormat): void {
     tryLock(openSync(message.scoreboard, "r"), "shared");
     scoreboard.setWorkerWord(slot, WORKER_PID, process.pid);
     setInterval(() => scoreboard.setWorkerWord(slot, WORKER_HEARTBEAT, scoreboard.workerWord(slot, WORKER_HEARTBEAT) + 1), HEARTBEAT_INTERVAL);
-    plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, log, jsonAccessLog: logFormat === "json", report: (outlier) => say({ type: "outlier", outlier }) });
+    plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, log, jsonAccessLog: logFormat === "json", openFiles: openFilesLimit(), report: (outlier) => say({ type: "outlier", outlier }) });
     await apply(plane, JSON.parse(message.snapshot) as Snapshot);
     for (const [name, fd] of Object.entries(descriptors)) plane.open(name, fd);
     // In the order in which they were given; names that are numbers would come sorted.

@@ -14,6 +14,7 @@ export type Behaviour = { readonly reply: string } | "refuse" | "swallow" | "sil
 
 export class FakeNetwork implements Network {
   readonly clock = new FakeClock();
+  readonly openSockets = 0;
   /** By port; what is not listed passes. */
   readonly behaviour = new Map<number, Behaviour>();
   /** One entry a connect: port and time. */

@@ -54,6 +54,8 @@ export interface StartOptions {
   readonly files?: Readonly<Record<string, string>>;
   /** Arguments instead of `run --config FILE --log-format json`. */
   readonly arguments?: readonly string[];
+  /** Files that each of its processes may open; default: as many as the tests themselves. */
+  readonly openFiles?: number;
   /** Do not wait until it is ready. */
   readonly patience?: number;
 }
@@ -65,12 +67,13 @@ export class Fairlead {
   ended: number | string | undefined;
   private readonly child: ChildProcess;
 
-  private constructor(directory: string, args: readonly string[]) {
+  private constructor(directory: string, args: readonly string[], openFiles: number | undefined) {
     this.directory = directory;
     // A group of its own, so that workers which outlive their supervisor can be ended too.
     // `bun test --no-orphans` tells every bun below it to end with its parent; here workers outlive theirs, and we end the group.
     const env = { ...process.env, BUN_FEATURE_FLAG_NO_ORPHANS: undefined, TMPDIR: RUNTIME };
-    this.child = spawn(BINARY, args, { cwd: directory, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    const [command, ...rest] = openFiles === undefined ? [BINARY, ...args] : ["/bin/sh", "-c", `ulimit -n ${openFiles}; exec "$0" "$@"`, BINARY, ...args];
+    this.child = spawn(command!, rest, { cwd: directory, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
     if (this.child.pid !== undefined) groups.add(this.child.pid);
     for (const stream of [this.child.stdout, this.child.stderr]) this.collect(stream);
     this.child.on("error", (error) => {
@@ -105,7 +108,7 @@ export class Fairlead {
     const file = join(directory, "fairlead.toml");
     writeFileSync(file, toml);
     for (const [name, text] of Object.entries(options.files ?? {})) writeFileSync(join(directory, name), text);
-    return new Fairlead(directory, options.arguments ?? ["run", "--config", file, "--log-format", "json"]);
+    return new Fairlead(directory, options.arguments ?? ["run", "--config", file, "--log-format", "json"], options.openFiles);
   }
 
   get pid(): number {

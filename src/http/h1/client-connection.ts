@@ -66,10 +66,11 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   protected opened(socket: NetSocket): void {
     this.view.peer = socket;
-    if (!this.listener.add(this)) {
+    const refused = this.listener.add(this);
+    if (refused !== undefined) {
       // Who is turned away takes up no place while it listens to the reason.
       this.listener.remove(this);
-      this.refuse("too-many-connections", 503, "too many connections");
+      this.refuse(refused, CAUSES[refused].status, refused.replaceAll("-", " "));
       return;
     }
     this.awaitRequest();
@@ -91,7 +92,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private awaitRequest(): void {
     this.phase = "idle";
     const idle = this.listener.config.timeouts.clientIdle;
-    this.after(this.services.draining && (idle === 0 || idle > DRAIN_IDLE) ? DRAIN_IDLE : idle);
+    this.after((this.services.draining || this.services.short) && (idle === 0 || idle > DRAIN_IDLE) ? DRAIN_IDLE : idle);
   }
 
   // Reading requests.
@@ -607,6 +608,10 @@ export class ClientConnection extends Connection implements Client, Downstream {
         this.abort();
       } else this.refuse("client-body-timeout", 408, "request body took too long");
     }
+  }
+
+  get clientAddress(): string {
+    return this.view.clientAddress;
   }
 
   drain(): void {

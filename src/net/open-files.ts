@@ -1,0 +1,50 @@
+/**
+ * How near a process is to its limit of open files. Each connection is one, on either side; sockets are counted by the network seam,
+ * because asking the system takes too long.
+ */
+import { readFileSync } from "node:fs";
+
+/** For listening sockets, the log, the scoreboard and the runtime itself. */
+export const OTHER_FILES = 128;
+/** Parts of all places: when clients and a connection to a target for each take so many, nobody is let in, … */
+const SHORT = 0.9;
+/** … and from here on again. */
+const AMPLE = 0.75;
+/** With fewer left, no connection is opened. */
+const LAST = 4;
+
+/** Files that this process may open; undefined where the system does not say. Bun has raised it to what is allowed at most. */
+export function openFilesLimit(): number | undefined {
+  try {
+    const limit = process.platform === "linux" ? /^Max open files\s+(\S+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] : Bun.spawnSync(["/bin/sh", "-c", "ulimit -n"]).stdout.toString().trim();
+    return limit === undefined || !/^\d+$/.test(limit) ? undefined : Number(limit);
+  } catch {
+    return undefined;
+  }
+}
+
+export class OpenFiles {
+  private readonly network: { readonly openSockets: number };
+  private readonly forSockets: number;
+
+  /** @param limit of the process; undefined: not known, then nothing is ever short */
+  constructor(network: { readonly openSockets: number }, limit: number | undefined) {
+    this.network = network;
+    this.forSockets = limit === undefined ? Infinity : Math.max(LAST, limit - OTHER_FILES);
+  }
+
+  /** No further client should be let in: each may need a connection to a target too. */
+  isShort(clients: number): boolean {
+    return 2 * clients >= this.forSockets * SHORT || this.isExhausted;
+  }
+
+  /** There is room again, and not for one only. */
+  isAmple(clients: number): boolean {
+    return 2 * clients <= this.forSockets * AMPLE && !this.isExhausted;
+  }
+
+  /** Not even a connection to a target should be opened. */
+  get isExhausted(): boolean {
+    return this.forSockets - this.network.openSockets < LAST;
+  }
+}
