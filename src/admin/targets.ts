@@ -14,6 +14,17 @@ export interface Changeable {
   readonly snapshot: Snapshot;
   readonly heartbeats: Heartbeats;
   readonly rotation: Rotation;
+  /** A person has changed a target's state. */
+  readonly changed: () => void;
+}
+
+/** What people do is known to the rotation by this name. */
+export const ADMIN = "admin";
+
+/** Take a target out, or bring it back. @param state ready, drain or maint */
+export function withdraw(rotation: Rotation, slot: number, state: string): void {
+  rotation.setWithdrawn(slot, Flag.DRAINING, ADMIN, state === "drain");
+  rotation.setWithdrawn(slot, Flag.MAINTENANCE, ADMIN, state === "maint");
 }
 
 const PATH = /^\/v1\/upstreams\/([^/]+)\/targets\/([^/]+)\/(heartbeat|state)$/;
@@ -107,14 +118,14 @@ function ttlOf(value: unknown): number {
   return milliseconds;
 }
 
-async function setState(request: Request, upstream: string, address: string, { snapshot, rotation }: Changeable): Promise<Response> {
+async function setState(request: Request, upstream: string, address: string, { snapshot, rotation, changed }: Changeable): Promise<Response> {
   const { state } = await bodyOf(request);
   if (typeof state !== "string" || !STATES.has(state)) throw new Refused(400, 'the body is {"state": "ready"}, "drain" or "maint"');
   const group = snapshot.upstreams.find(({ name }) => name === upstream);
   if (group === undefined) throw new Refused(404, `there is no upstream "${upstream}"`);
   const target = group.targets.find(({ name }) => name === address);
   if (target === undefined) throw new Refused(404, `${address} is no target of upstream "${upstream}"`);
-  rotation.setWithdrawn(target.slot, Flag.DRAINING, "admin", state === "drain");
-  rotation.setWithdrawn(target.slot, Flag.MAINTENANCE, "admin", state === "maint");
+  withdraw(rotation, target.slot, state);
+  changed();
   return Response.json({ target: address, ...rotation.status(target.slot) });
 }

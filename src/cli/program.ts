@@ -97,7 +97,7 @@ export function program(): Command {
     .option("--config <file>", "the targets, weights and policy of its first upstream (without it: equal targets)")
     .option("--upstream <name>", "another upstream of it")
     .option("--targets <number>", "without a configuration: so many", "10")
-    .option("--policy <name>", 'only this policy, as "p2c" or "hash:maglev:1.25"; may be repeated (default: the configuration\'s, and all others)', collect)
+    .option("--policy <name>", 'only this policy, as "p2c", "hash:maglev:1.25" or "./mine.ts"; may be repeated (default: the configuration\'s, and all others)', collect)
     .option("--requests <number>", "so many for each policy", "100000")
     .option("--load <percent>", "of what the targets could serve (default: the scenario's)")
     .option("--service <distribution>", `of service times: ${Object.keys(DISTRIBUTIONS).join(", ")}`, "exponential")

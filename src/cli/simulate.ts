@@ -1,11 +1,12 @@
 /** `fairlead simulate`: policies beside each other in a scenario, before production finds out. */
 import { readFileSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { loadConfig, loadConfigValue, formatDiagnostics, type Loaded, nearestName, SlotAllocator } from "../config/load.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { parseDuration, parsePercent } from "../config/values.ts";
 import { type Arrivals, fromLog, LogError, poisson } from "../simulate/arrivals.ts";
 import { DISTRIBUTIONS } from "../simulate/chance.ts";
-import { CANDIDATES, type Candidate, candidateOf, compare, type Compared, ownCandidate } from "../simulate/comparison.ts";
+import { CANDIDATES, type Candidate, candidateOf, compare, type Compared, fileCandidate, ownCandidate } from "../simulate/comparison.ts";
 import { page } from "../simulate/page.ts";
 import { LEGEND, table } from "../simulate/report.ts";
 import { SCENARIOS } from "../simulate/scenarios.ts";
@@ -66,7 +67,7 @@ export async function simulateCommand(options: SimulateOptions): Promise<void> {
     if (options.json !== true) process.stdout.write(`\nCharts: ${options.html}\n`);
   } catch (error) {
     if (error instanceof LogError) refuse(`${options.arrivals}: ${error.message}`, "");
-    if (error instanceof AsynchronousPolicy) refuse(error.message, "");
+    if (error instanceof AsynchronousPolicy || (error instanceof Error && error.message.startsWith("policy "))) refuse(error.message, "");
     throw error;
   }
 }
@@ -98,7 +99,7 @@ function snapshotOf({ config, upstream, targets }: SimulateOptions): Snapshot {
 
 /** The upstream's own first. */
 function candidatesOf(labels: readonly string[] | undefined, own: Candidate): Candidate[] {
-  const named = (labels ?? CANDIDATES).flatMap((label) => label.split(",")).map((label) => candidateOf(label) ?? refuse(`there is no policy "${label}"`, nearestName(label, CANDIDATES) ?? `as ${CANDIDATES.join(", ")}`));
+  const named = (labels ?? CANDIDATES).flatMap((label) => label.split(",")).map((label) => (/\.[cm]?[jt]s$/.test(label) ? fileCandidate(label, resolve(label)) : candidateOf(label)) ?? refuse(`there is no policy "${label}"`, nearestName(label, CANDIDATES) ?? `as ${CANDIDATES.join(", ")}`));
   if (labels !== undefined) return named;
   return [own, ...named.filter(({ label }) => label !== own.label)];
 }

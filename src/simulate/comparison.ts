@@ -55,6 +55,11 @@ export function candidateOf(label: string): Candidate | undefined {
   return { label, policy: { kind: "builtin", name }, hash: { boundedLoad: boundedLoad ?? 0, ...(method === undefined ? {} : { method }) } };
 }
 
+/** A policy file. @param path absolute */
+export function fileCandidate(label: string, path: string): Candidate {
+  return { label, policy: { kind: "module", path, version: "simulated", timeout: 0 }, hash: {} };
+}
+
 /** The policy that an upstream has. */
 export function ownCandidate({ policy, hash }: UpstreamConfig): Candidate {
   if (policy.kind === "module") return { label: policy.path.split("/").at(-1)!, policy, hash };

@@ -19,6 +19,12 @@ export interface InstanceState {
   readonly sockets: readonly { readonly name: string; readonly key: string; readonly address: Address }[];
 }
 
+/** What is in no configuration: heartbeats, and targets that a person has taken out. */
+export interface Said {
+  readonly beats: readonly SavedBeat[];
+  readonly states: readonly { readonly upstream: string; readonly target: string; readonly state: string }[];
+}
+
 /** Rows of the scoreboard by upstream and target. */
 export type SlotNames = Readonly<Record<string, number>>;
 
@@ -29,7 +35,7 @@ export function slotName(upstream: string, target: string): string {
 /** Longest path that a unix socket may have on every system. */
 const MAX_SOCKET_PATH = 103;
 /** Everything that this file ever makes in the directory; nothing else is ever taken away. */
-const OURS = /^((state|slots|beats)\.json(\.\d+)?|\d+-\d+\.sock|\d+\.handover)$/;
+const OURS = /^((state|slots|said)\.json(\.\d+)?|\d+-\d+\.sock|\d+\.handover)$/;
 
 export class RuntimeDirectory {
   readonly path: string;
@@ -99,12 +105,13 @@ export class RuntimeDirectory {
     this.writeJson("slots.json", slots);
   }
 
-  readBeats(): readonly SavedBeat[] {
-    return (this.readJson("beats.json") as readonly SavedBeat[] | undefined) ?? [];
+  /** What targets and people have said. */
+  readSaid(): Said {
+    return (this.readJson("said.json") as Said | undefined) ?? { beats: [], states: [] };
   }
 
-  writeBeats(beats: readonly SavedBeat[]): void {
-    this.writeJson("beats.json", beats);
+  writeSaid(said: Said): void {
+    this.writeJson("said.json", said);
   }
 
   private readJson(name: string): unknown {

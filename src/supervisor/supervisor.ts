@@ -6,7 +6,7 @@ import type { Diagnostic, Loaded, LoadOptions } from "../config/load.ts";
 import { diagnosticLine } from "../config/load.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
-import { changeTarget } from "../admin/targets.ts";
+import { ADMIN, changeTarget, withdraw } from "../admin/targets.ts";
 import type { JoinedTarget } from "../config/load.ts";
 import { HealthChecker } from "../health/checker.ts";
 import { Ejection } from "../health/ejection.ts";
@@ -151,7 +151,7 @@ export class Supervisor {
     this.admin = new HealthEndpoint(
       log,
       () => this.status(),
-      (request, path) => changeTarget(request, path, { snapshot: this.snapshot, heartbeats: this.heartbeats, rotation: this.rotation }),
+      (request, path) => changeTarget(request, path, { snapshot: this.snapshot, heartbeats: this.heartbeats, rotation: this.rotation, changed }),
     );
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
@@ -177,8 +177,14 @@ export class Supervisor {
   private async serve(inheritance: Inheritance): Promise<void> {
     const { health, sockets } = inheritance;
     const heir = sockets.size > 0;
-    if (heir) this.heartbeats.restore(this.directory.readBeats());
+    const said = heir ? this.directory.readSaid() : { beats: [], states: [] };
+    this.heartbeats.restore(said.beats);
     this.adoptHealth(health);
+    this.join();
+    for (const { upstream, target, state } of said.states) {
+      const slot = this.snapshot.upstreams.find(({ name }) => name === upstream)?.targets.find(({ name }) => name === target)?.slot;
+      if (slot !== undefined) withdraw(this.rotation, slot, state);
+    }
     this.supervised.apply(this.snapshot);
     if (!(await this.supervised.firstServing(FIRST_SERVING))) this.log.error("No supervised back end serves yet; clients are let in all the same");
     this.join();
@@ -350,7 +356,7 @@ export class Supervisor {
 
   private async rejoin(): Promise<void> {
     if (this.stopping) return;
-    this.writeBeats();
+    this.writeSaid();
     const loaded = this.withJoined();
     if (loaded === undefined) return;
     const reason = await this.adopt(loaded);
@@ -379,10 +385,12 @@ export class Supervisor {
     return undefined;
   }
 
-  private writeBeats(): void {
+  private writeSaid(): void {
+    const said = { beats: this.heartbeats.save(), states: this.rotation.withdrawnBy(ADMIN) };
+    const before = this.directory.readSaid();
+    if (said.beats.length + said.states.length + before.beats.length + before.states.length === 0) return;
     try {
-      const beats = this.heartbeats.save();
-      if (beats.length > 0 || this.directory.readBeats().length > 0) this.directory.writeBeats(beats);
+      this.directory.writeSaid(said);
     } catch (error) {
       this.log.error({ reason: (error as Error).message }, "State for a takeover cannot be written");
     }

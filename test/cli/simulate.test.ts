@@ -50,6 +50,16 @@ describe("fairlead simulate", () => {
     expect(policies.find(({ policy }) => policy === "round-robin")!.byTarget).toEqual([500, 1000, 500]);
   });
 
+  test("takes policy files by their names, and says what is wrong with one", async () => {
+    const path = directory();
+    const { code, stdout } = await ran(["simulate", "--scenario", "hot-key", "--policy", "./last.ts,p2c", ...QUICK], path);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^\.\/last\.ts .*\np2c /m);
+    writeFileSync(join(path, "later.ts"), "export default { pick: async (_request: unknown, targets: readonly object[]) => targets[0] };\n");
+    expect(await ran(["simulate", "--scenario", "hot-key", "--policy", "./later.ts", ...QUICK], path)).toMatchObject({ code: 2, stderr: "fairlead: a policy that answers with a promise cannot be simulated\n" });
+    expect((await ran(["simulate", "--scenario", "hot-key", "--policy", "./gone.ts", ...QUICK], path)).stderr).toContain("gone.ts does not load");
+  });
+
   test("draws a page with --html", async () => {
     const path = stage.directory();
     const { code, stdout } = await ran(["simulate", "--scenario", "flapping", "--policy", "p2c,round-robin", "--html", "out.html", ...QUICK], path);

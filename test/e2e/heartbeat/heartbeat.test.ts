@@ -1,13 +1,14 @@
 /** Back ends that report themselves: with curl, and with the client under Node and Bun. */
 import { describe, expect, test } from "bun:test";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { Fairlead } from "../../support/fairlead.ts";
 import { Load } from "../../support/load.ts";
 import { alwaysName } from "../../support/names.ts";
 import { freePort } from "../../support/ports.ts";
-import { workersOf } from "../../support/processes.ts";
+import { isAlive, workersOf } from "../../support/processes.ts";
 import { type Balanced, openStage } from "../../support/stage.ts";
 import type { TomlTable } from "../../support/toml.ts";
 import { until } from "../../support/until.ts";
@@ -162,6 +163,17 @@ describe("a person", () => {
       expect(await beat(front, a.address, { state }, { what: "state" })).toMatchObject({ status: 200, body: { state: shown } });
       await only(front, names);
     }
+    // It stays so when another supervisor takes over.
+    await beat(front, a.address, { state: "drain" }, { what: "state" });
+    await until("the state on disk", () => Bun.spawnSync(["grep", "-rq", "--include=said.json", `"${a.address}","state":"drain"`, join(tmpdir(), "fairlead-tests")]).exitCode === 0);
+    process.kill(front.fairlead.pid, "SIGKILL");
+    await until("its end", () => front.fairlead.ended !== undefined);
+    const next = await Fairlead.start("", { arguments: ["run", "--config", join(front.fairlead.directory, "fairlead.toml"), "--log-format", "json"] });
+    stage.atEnd(() => next.kill());
+    await until("the old worker's end", () => workersOf(front.fairlead).every((pid) => !isAlive(pid)));
+    await only(front, "b");
+    await beat(front, a.address, { state: "ready" }, { what: "state" });
+    await only(front, "ab");
     expect((await beat(front, a.address, { state: "gone" }, { what: "state" })).status).toBe(400);
     expect((await beat(front, "127.0.0.1:1", { state: "drain" }, { what: "state" })).status).toBe(404);
     expect((await beat(front, a.address, { state: "drain" }, { what: "state", token: "no" })).status).toBe(401);
