@@ -159,6 +159,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   goOn(): boolean {
     // Its policy is still thinking.
     if (this.picking) return false;
+    // A reload may have brought other targets, or other limits.
+    this.upstream = this.upstream!.current;
     this.attempt();
     this.client.flush();
     return this.queuedAt === 0;

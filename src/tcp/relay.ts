@@ -147,6 +147,8 @@ export class TcpClient extends Connection implements Client, Waiter {
   goOn(): boolean {
     // Its policy is still thinking.
     if (this.picking) return false;
+    // A reload may have brought other targets, or other limits.
+    this.upstream = this.upstream!.current;
     this.attempt();
     return !this.waits;
   }

@@ -94,7 +94,8 @@ export class CircuitBreaker {
   }
 
   private age(word: number): number {
-    return (this.clock.stamp - this.words[this.at(word)]!) | 0;
+    // Another worker's clock may be a little ahead.
+    return Math.max(0, (this.clock.stamp - this.words[this.at(word)]!) | 0);
   }
 
   /** @returns true in the one worker that made the change */

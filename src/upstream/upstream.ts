@@ -65,6 +65,7 @@ export class Upstream {
   private only: Tier | undefined;
   private usableNow: readonly Target[] = NONE;
   private serving = false;
+  private successor: Upstream | undefined = undefined;
 
   /**
    * @param policyOf makes a tier's policy, or gives the one that served it before
@@ -81,6 +82,7 @@ export class Upstream {
     this.only = this.tiers[0];
     this.isLimited = targets.some(({ limit }) => limit > 0);
     this.sticky = config.sticky === undefined ? undefined : new Sticky(config.sticky, config.name, targets);
+    if (before !== undefined) before.successor = this;
     this.queue = before?.queue ?? new Queue(board, config.slot, this.column, clock);
     this.queue.apply(config.queue, () => this.hasRoom(NONE));
     this.durations = config.hedge === undefined ? undefined : new RecentQuantile();
@@ -96,6 +98,11 @@ export class Upstream {
         : new Outliers(config.outliers, board, (target, detector) => host.report({ upstream: config.name, target: names.get(target)!, detector }));
     this.epochAt = board.epochAt(config.slot);
     this.epoch = board.words[this.epochAt]! - 1;
+  }
+
+  /** This upstream as the configuration of now has it: for whoever has waited. */
+  get current(): Upstream {
+    return this.successor === undefined ? this : this.successor.current;
   }
 
   private buildTiers(policyOf: PolicyOfTier): Tier[] {
