@@ -1,6 +1,7 @@
 /** What an upstream's shared counters say, for inspection. */
 import type { TargetConfig } from "../config/snapshot.ts";
 import {
+  BREAKER_STATE,
   OPEN_EXCHANGES,
   OPEN_RETRIES,
   QUEUED,
@@ -18,6 +19,7 @@ import {
   TOTAL_REQUESTS,
   TOTAL_RETRIES,
 } from "../scoreboard/scoreboard.ts";
+import { BREAKER_STATES } from "../upstream/circuit-breaker.ts";
 
 /** Open now, and in all since the start. */
 export interface Traffic {
@@ -30,7 +32,7 @@ export interface Traffic {
   readonly retries: { readonly made: number; readonly refusedByBudget: number };
   readonly hedges: { readonly sent: number; readonly won: number };
   readonly queue: { readonly waited: number; readonly milliseconds: number; readonly full: number; readonly timeouts: number };
-  readonly circuitBreaker: { readonly refused: number };
+  readonly circuitBreaker: { readonly state: string; readonly refused: number };
 }
 
 export function trafficOf(board: Scoreboard, upstream: string, slot: number, targets: readonly TargetConfig[]): Traffic {
@@ -45,6 +47,6 @@ export function trafficOf(board: Scoreboard, upstream: string, slot: number, tar
     retries: { made: ofTargets(TOTAL_RETRIES), refusedByBudget: of(TOTAL_BUDGET_REFUSED) },
     hedges: { sent: of(TOTAL_HEDGES), won: of(TOTAL_HEDGES_WON) },
     queue: { waited: of(TOTAL_QUEUED), milliseconds: of(TOTAL_QUEUE_MS), full: of(TOTAL_QUEUE_FULL), timeouts: of(TOTAL_QUEUE_TIMEOUTS) },
-    circuitBreaker: { refused: of(TOTAL_BREAKER_REFUSED) },
+    circuitBreaker: { state: BREAKER_STATES[board.words[board.upstreamWordAt(slot, BREAKER_STATE)]! as 0 | 1 | 2], refused: of(TOTAL_BREAKER_REFUSED) },
   };
 }
