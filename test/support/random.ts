@@ -1,15 +1,8 @@
 /** Seeded chance: a failure can be played again from its seed. */
 
-/** Uniform in [0, 1) from a 32-bit seed (mulberry32). */
-export function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
-  };
-}
+import { randomFrom } from "../../src/simulate/chance.ts";
+
+export { randomFrom };
 
 export class Dice {
   readonly random: () => number;
