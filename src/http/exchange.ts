@@ -306,7 +306,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     target.counters.add(TOTAL_RETRIES, 1);
     if (this.services.log.allows(cause)) this.log("debug", cause, detail, target, "Attempt failed, trying again");
     this.tried = [...this.tried, target];
-    const elsewhere = this.upstream!.usable.some((other) => !this.tried.includes(other));
+    const elsewhere = this.upstream!.hasOther(this.tried);
     if (how === "at once" && elsewhere) this.attempt();
     else if (elsewhere || this.attempts <= this.upstream!.config.retry.retries) this.pauseThenRetry(target);
     // Nobody else is there: say what went wrong with the one that is, not that none is usable.
@@ -325,7 +325,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   private pauseThenRetry(failed: Target): void {
     const { network } = this.services;
     if (!this.tried.includes(failed)) this.tried = [...this.tried, failed];
-    if (!this.upstream!.usable.some((other) => !this.tried.includes(other))) this.tried = NONE;
+    if (!this.upstream!.hasOther(this.tried)) this.tried = NONE;
     const pause = backoff(this.upstream!.config.retry, this.attempts, network.random());
     if (pause === 0) {
       this.attempt();

@@ -1,6 +1,6 @@
 /**
- * `least-connections`: the target with the fewest open requests (tcp: connections) for its weight. Ties go round, so that an idle set
- * does not send everything to its first target.
+ * `least-connections`: the target with the fewest open requests (tcp: connections) for its weight. Those that have equally few take turns,
+ * so that an idle set does not send everything to its first target.
  *
  * Every target is looked at: ten thousand numbers that stand one behind the other take a few µs, ten thousand objects would take a hundred.
  * Of very many targets, one that has no more than the least had a few picks ago will do.
@@ -15,7 +15,7 @@ const BLOCK = 8;
 const MOST_COST = 65_536;
 
 /** So many targets are very many, … */
-const MANY = 4_096;
+const MANY = 1_024;
 /** … and all of them are looked at with each eighth pick only. */
 const FULL_SCAN_EVERY = 8;
 
@@ -51,16 +51,42 @@ export class LeastConnectionsPolicy implements Balancer {
     const { length } = targets;
     if (tried.length > 0) return leastUntried(targets, tried, this.second++ % length);
     if (targets !== this.targets) this.remember(targets);
-    const start = this.context.cursor() % length;
-    this.best = start;
+    const turn = this.context.cursor();
     this.least = Infinity;
-    this.enough = length < MANY || this.picks++ % FULL_SCAN_EVERY === 0 ? 0 : this.leastOfAll;
-    // The first of the least from `start` on and round.
+    if (length < MANY) {
+      this.enough = 0;
+      this.scan(0, length);
+      // Whoever begins a search somewhere gives the one behind a busy target that one's turns too: count them, and take turns among them.
+      if (this.least >= 0) this.takeTurn(turn);
+    } else this.scanMany(turn % length, length);
+    // Below zero: so many requests are open that whole numbers do not hold their cost.
+    return this.least < 0 ? leastUntried(targets, none(), turn % length) : targets[this.best];
+  }
+
+  /** Of very many: the first from `start` on and round that has no more than the least had a few picks ago. */
+  private scanMany(start: number, length: number): void {
+    this.best = start;
+    this.enough = this.picks++ % FULL_SCAN_EVERY === 0 ? 0 : this.leastOfAll;
     this.scan(start, length);
     if (this.least > this.enough) this.scan(0, start);
     if (this.enough === 0 || this.least > this.enough) this.leastOfAll = this.least;
-    // Below zero: so many requests are open that whole numbers do not hold their cost.
-    return this.least < 0 ? leastUntried(targets, none(), start) : targets[this.best];
+  }
+
+  /** Among those that have the least. */
+  private takeTurn(turn: number): void {
+    const { least } = this;
+    let ties = 0;
+    for (const { open, cost } of this.runs) for (let i = 0; i < open.length; i++) if ((cost === undefined ? open[i]! : Math.imul(open[i]!, cost[i]!)) === least) ties++;
+    // What has changed since then is as good as it was.
+    if (ties < 2) return;
+    let left = turn % ties;
+    for (const { begin, open, cost } of this.runs) {
+      for (let i = 0; i < open.length; i++) {
+        if ((cost === undefined ? open[i]! : Math.imul(open[i]!, cost[i]!)) !== least || left-- > 0) continue;
+        this.best = begin + i;
+        return;
+      }
+    }
   }
 
   private remember(targets: readonly BalancedTarget[]): void {
@@ -100,8 +126,6 @@ export class LeastConnectionsPolicy implements Balancer {
   }
 
   private scanRun(begin: number, open: Int32Array, from: number, to: number): void {
-    // A set that is idle is the common case.
-    if (open[from]! === 0) return this.found(begin + from, 0);
     let least = Math.min(this.least, 0x7f_ff_ff_ff);
     let block = -1;
     let i = from;

@@ -115,7 +115,7 @@ export class TcpClient extends Connection implements Client, Waiter {
     this.target = undefined;
     if (!this.isOpen) return;
     this.tried = [...this.tried, target];
-    const left = this.upstream!.usable.some((other) => !this.tried.includes(other));
+    const left = this.upstream!.hasOther(this.tried);
     const { retry } = this.upstream!.config;
     if (cause !== "overloaded" && left && retry.retries > 0 && retry.onConnectFailure && this.attempts < MAX_CONNECT_ATTEMPTS) {
       target.counters.add(TOTAL_RETRIES, 1);

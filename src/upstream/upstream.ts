@@ -190,7 +190,8 @@ export class Upstream {
   /** With several tiers, targets that were tried, or one that is full. */
   private pickElsewhere(request: RoutingRequest, tried: readonly Target[]): Target | undefined | Promise<Target | undefined> {
     const first = this.only ?? this.drawTier();
-    const order = first === undefined ? [] : [first, ...this.tiers.filter((tier) => tier !== first && tier.load > 0)];
+    // Whoever failed elsewhere may go to a backup that is not needed otherwise.
+    const order = first === undefined ? [] : [first, ...this.tiers.filter((tier) => tier !== first && (tier.load > 0 || tried.length > 0))];
     for (const tier of order) {
       const avoid = this.isLimited ? [...tried, ...tier.usable.filter((target) => target.isFull && !tried.includes(target))] : tried;
       const left = avoid.length === 0 ? tier.usable.length : tier.usable.filter((target) => !avoid.includes(target)).length;
@@ -213,6 +214,11 @@ export class Upstream {
   /** Some usable target that is not among `tried` takes another request. */
   hasRoom(tried: readonly Target[]): boolean {
     return this.usable.some((target) => !target.isFull && !tried.includes(target));
+  }
+
+  /** Some target is left to try, a backup too. */
+  hasOther(tried: readonly Target[]): boolean {
+    return this.usable.some((target) => !tried.includes(target)) || this.tiers.some(({ usable }) => usable.some((target) => !tried.includes(target)));
   }
 
   /** Some target could take it if it were not full. */

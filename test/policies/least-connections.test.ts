@@ -67,6 +67,14 @@ describe("ties", () => {
     expect(Object.values(counts(pick(1000)))).toEqual(Array.from({ length: 10 }, () => 100));
   });
 
+  test("are even beside a busy target too: the one behind it gets no more than the others", () => {
+    const work = atWork({ policy: "least-connections", targets: manyTargets(5) });
+    work.upstream.enter(work.upstream.targets[1]!);
+    const picked = counts(work.pick(400));
+    const others = work.config.targets.filter((_, index) => index !== 1);
+    expect(picked).toEqual(Object.fromEntries(others.map(({ name }) => [name, 100])));
+  });
+
   test("go round an idle set with one of many down", () => {
     const { board, pick } = even(20);
     board.setFlags(0, 9, Flag.DOWN);

@@ -161,14 +161,15 @@ describe("an upstream", () => {
     expect(share(100)).toEqual({ "10.1": 100 });
   });
 
-  test("an attempt that failed in one tier goes on in another that has a share, and to no other", () => {
+  test("an attempt that failed in one tier goes on in another that has a share, and only then in one that has none", () => {
     const { upstream, down } = tiered([2, 1, 1]);
     down(0);
     const [, b, c, d] = upstream.targets;
     for (let i = 0; i < 50; i++) {
       expect(upstream.pick(ANYBODY, [b!])).toBe(c!);
       expect(upstream.pick(ANYBODY, [c!])).toBe(b!);
-      expect(upstream.pick(ANYBODY, [b!, c!])).toBeUndefined();
+      expect(upstream.pick(ANYBODY, [b!, c!])).toBe(d!);
+      expect(upstream.pick(ANYBODY, [b!, c!, d!])).toBeUndefined();
     }
     expect(upstream.usable).not.toContain(d!);
   });
