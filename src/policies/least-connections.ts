@@ -15,7 +15,7 @@ const BLOCK = 8;
 const MOST_COST = 65_536;
 
 /** So many targets are very many, … */
-const MANY = 1_024;
+const MANY = 256;
 /** … and all of them are looked at with each eighth pick only. */
 const FULL_SCAN_EVERY = 8;
 
