@@ -1,10 +1,25 @@
 /** Free ports below the range from which the system takes ports of its own accord, so that no outgoing connection sits on one. */
+import { mkdirSync, openSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { tryLock } from "../../src/net/file-lock.ts";
 
 const FIRST = 12_000;
-const COUNT = 20_000;
-/** Processes that run side by side start at different places. */
-let next = (process.pid * 211) % COUNT;
+/** Processes that run side by side take their ports from lanes of their own: between a look at a port and its use nobody else may come. */
+const LANES = 20;
+const WIDTH = 1_000;
+
+const first = FIRST + takeLane() * WIDTH;
+let next = 0;
+
+/** The lane is ours until this process ends, however it ends. */
+function takeLane(): number {
+  const directory = join(tmpdir(), "fairlead-tests");
+  mkdirSync(directory, { recursive: true });
+  for (let lane = 0; lane < LANES; lane++) if (tryLock(openSync(join(directory, `ports-${lane}.lock`), "w"), "exclusive")) return lane;
+  throw new Error(`more than ${LANES} test processes run at a time`);
+}
 
 function canListen(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -14,11 +29,11 @@ function canListen(port: number): Promise<boolean> {
   });
 }
 
-/** A port where nothing listens now and that nobody else of this process was given. */
+/** A port where nothing listens now and that nobody else was given. */
 export async function freePort(): Promise<number> {
-  for (let tries = 0; tries < COUNT; tries++) {
-    const port = FIRST + next;
-    next = (next + 1) % COUNT;
+  for (let tries = 0; tries < WIDTH; tries++) {
+    const port = first + next;
+    next = (next + 1) % WIDTH;
     if (await canListen(port)) return port;
   }
   throw new Error("no free port");
