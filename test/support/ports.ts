@@ -1,5 +1,5 @@
 /** Free ports below the range from which the system takes ports of its own accord, so that no outgoing connection sits on one. */
-import { mkdirSync, openSync } from "node:fs";
+import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,13 +11,23 @@ const LANES = 20;
 const WIDTH = 1_000;
 
 const first = FIRST + takeLane() * WIDTH;
-let next = 0;
+let next = Math.floor(performance.now() * 1000) % WIDTH;
 
-/** The lane is ours until this process ends, however it ends. */
+/**
+ * The lane is ours until this process ends, however it ends. One process runs many test files, each with modules of its own: what an earlier one
+ * took is known by our number in it.
+ */
 function takeLane(): number {
   const directory = join(tmpdir(), "fairlead-tests");
   mkdirSync(directory, { recursive: true });
-  for (let lane = 0; lane < LANES; lane++) if (tryLock(openSync(join(directory, `ports-${lane}.lock`), "w"), "exclusive")) return lane;
+  const paths = Array.from({ length: LANES }, (_, lane) => join(directory, `ports-${lane}.lock`));
+  const own = paths.findIndex((path) => existsSync(path) && readFileSync(path, "utf8") === String(process.pid));
+  if (own >= 0) return own;
+  for (const [lane, path] of paths.entries()) {
+    if (!tryLock(openSync(path, "a"), "exclusive")) continue;
+    writeFileSync(path, String(process.pid));
+    return lane;
+  }
   throw new Error(`more than ${LANES} test processes run at a time`);
 }
 
