@@ -114,7 +114,8 @@ export class Upstream {
         cursor: () => board.nextCursor(slot, tier),
         random: () => this.host.random(),
         open: board,
-        openTotal: () => this.openOf(tier),
+        // A policy may serve on under later configurations.
+        openTotal: () => this.current.openOf(tier),
         hash,
       };
       const all = count === 1 ? this.targets : this.targets.filter((target) => target.tier === tier);
@@ -127,7 +128,7 @@ export class Upstream {
 
   /** Open requests of a tier's usable targets; as few are added up as possible. */
   private openOf(index: number): number {
-    const { usable, others } = this.tiers[index]!;
+    const { usable, others } = this.tiers[index] ?? { usable: this.usable, others: NONE };
     const add = (sum: number, { openRequests }: Target): number => sum + openRequests;
     if (others.length > usable.length) return usable.reduce(add, 0);
     return others.length === 0 ? this.host.board.upstreamSum(this.config.slot, OPEN_EXCHANGES) : Math.max(0, this.host.board.upstreamSum(this.config.slot, OPEN_EXCHANGES) - others.reduce(add, 0));

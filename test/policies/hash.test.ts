@@ -1,8 +1,10 @@
 /** hash: a key's target is the same everywhere, few keys move when targets come and go, and bounded loads hold. */
 import { describe, expect, test } from "bun:test";
+import { silentLog } from "../../src/observability/log.ts";
 import { Flag } from "../../src/scoreboard/scoreboard.ts";
+import { LatencyClock } from "../../src/upstream/latency.ts";
 import type { Target } from "../../src/upstream/target.ts";
-import type { Upstream } from "../../src/upstream/upstream.ts";
+import { Upstream } from "../../src/upstream/upstream.ts";
 import { ANYBODY, type AtWork, atWork, counts, keyed, manyTargets } from "../support/upstreams.ts";
 
 const METHODS = ["ketama", "maglev", "rendezvous"] as const;
@@ -231,4 +233,19 @@ describe("bounded_load", () => {
     expect(ofTier).toBeWithin(650, 750);
     expect(Math.max(...open)).toBeLessThanOrEqual(Math.ceil((1.25 * ofTier) / 2) + 1);
   });
+});
+
+test("after a reload the bound goes by the targets of now, though the policy is the same one", () => {
+  const before = atWork({ policy: "hash", bounded_load: 1.25, panic_threshold: "off", targets: manyTargets(4) });
+  const { config, board, clock, upstream: old } = before;
+  const latencyClock = new LatencyClock(clock);
+  const host = { board, slot: 0, clock, latencyClock, log: silentLog(), random: () => 0, report: () => {} };
+  const upstream = new Upstream(config, old.targets, (tier) => old.policyOf(tier)!, host, old);
+  // Two go out after the reload, with many requests still open.
+  for (const slot of [0, 1]) for (let i = 0; i < 100; i++) upstream.enter(upstream.targets[slot]!);
+  for (const slot of [0, 1]) board.setFlags(0, slot, Flag.DOWN);
+  for (let i = 0; i < 40; i++) upstream.enter(upstream.pick(keyed("hot"), []) as Target);
+  const open = upstream.targets.slice(2).map(({ openRequests }) => openRequests);
+  expect(open.reduce((a, b) => a + b)).toBe(40);
+  expect(Math.max(...open)).toBeLessThanOrEqual(Math.ceil(1.25 * 20));
 });
