@@ -61,7 +61,12 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
   };
   // Signals that come while it starts count too.
   let early = 0;
-  const stop = (): void => void (supervisor === undefined ? early++ : supervisor.stop());
+  const unwanted = new AbortController();
+  const stop = (): void => {
+    if (supervisor !== undefined) return void supervisor.stop();
+    early++;
+    unwanted.abort();
+  };
   process.on("SIGTERM", stop);
   let interrupted = Number.NEGATIVE_INFINITY;
   process.on("SIGINT", () => {
@@ -74,12 +79,14 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
   process.on("SIGQUIT", () => void supervisor?.succeeded());
   try {
     const serving = pidFile === undefined ? undefined : () => writePidFile(pidFile);
-    supervisor = await Supervisor.start({ ...source, load, self: selfCommand(), args: process.argv.slice(2), log, logFormat, runtimeDirectory: runtimeDir, ...(serving === undefined ? {} : { serving }) });
+    supervisor = await Supervisor.start({ ...source, load, self: selfCommand(), args: process.argv.slice(2), log, logFormat, runtimeDirectory: runtimeDir, stopped: unwanted.signal, ...(serving === undefined ? {} : { serving }) });
   } catch (error) {
     if (error instanceof ConfigError) {
       process.stderr.write(formatDiagnostics(error.diagnostics, { color: process.stderr.isTTY === true && process.env["NO_COLOR"] === undefined }));
       process.exit(badConfig);
     }
+    // Who stopped it knows why it does not run.
+    if (error instanceof StartError && unwanted.signal.aborted) process.exit(0);
     if (error instanceof StartError) fail(error.message);
     throw error;
   }

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { loadConfig, loadConfigValue, formatDiagnostics, type Loaded, nearestName, SlotAllocator } from "../config/load.ts";
-import type { Snapshot } from "../config/snapshot.ts";
+import type { Snapshot, TargetConfig, UpstreamConfig } from "../config/snapshot.ts";
 import { parseDuration, parsePercent } from "../config/values.ts";
 import { type Arrivals, fromLog, LogError, poisson } from "../simulate/arrivals.ts";
 import { DISTRIBUTIONS } from "../simulate/chance.ts";
@@ -43,11 +43,11 @@ export async function simulateCommand(options: SimulateOptions): Promise<void> {
   const upstream = snapshot.upstreams[0]!;
   const count = upstream.targets.length;
   if (count < 2) refuse(`upstream "${upstream.name}" has ${count} target${count === 1 ? "" : "s"}: there is nothing to choose`, "name another one with --upstream, or leave --config out");
-  const mean = parseDuration(options.mean) || refuse(`--mean ${options.mean} is not a duration`, 'write it as "20ms"');
+  const mean = parseDuration(options.mean) || refuse(`--mean ${options.mean} is not a duration from 1ms to 24 days`, 'write it as "20ms"');
   const places = whole("--places", options.places, 1, 10_000);
   const requests = whole("--requests", options.requests, 100, MAX_REQUESTS);
   const seed = whole("--seed", options.seed, 0, 2 ** 31);
-  const load = options.load === undefined ? scenario.load : (parsePercent(options.load) || refuse(`--load ${options.load} is not a percentage above 0`, 'write it as "60%"')) / 100;
+  const load = options.load === undefined ? scenario.load : (parsePercent(options.load) || refuse(`--load ${options.load} is not a percentage above 0 and up to 100`, 'write it as "60%"')) / 100;
   const candidates = candidatesOf(options.policy, ownCandidate(upstream));
   // Requests a ms that all targets together could serve.
   const rate = ((count * places) / mean) * load;
@@ -94,7 +94,16 @@ function snapshotOf({ config, upstream, targets }: SimulateOptions): Snapshot {
   const { upstreams } = loaded.snapshot;
   const names = upstreams.map(({ name }) => name);
   const chosen = upstream === undefined ? upstreams[0]! : (upstreams.find(({ name }) => name === upstream) ?? refuse(`there is no upstream "${upstream}"`, nearestName(upstream, names) ?? `known: ${names.join(", ")}`));
-  return { ...loaded.snapshot, upstreams: [chosen] };
+  return { ...loaded.snapshot, upstreams: [{ ...chosen, targets: [...chosen.targets, ...instancesOf(chosen)] }] };
+}
+
+/** Back ends that would be started: they get their addresses then. */
+function instancesOf({ supervised, targets }: UpstreamConfig): TargetConfig[] {
+  const first = targets.reduce((most, { slot }) => Math.max(most, slot), -1) + 1;
+  return Array.from({ length: supervised?.instances ?? 0 }, (_, n) => {
+    const name = `127.0.0.1:${n + 1}`;
+    return { address: { kind: "tcp", host: "127.0.0.1", port: n + 1 }, name, weight: 1, slot: first + n, zone: "", tier: 0, maxConnections: 0, maxRequests: 0, drain: false };
+  });
 }
 
 /** The upstream's own first. */

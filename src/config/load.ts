@@ -32,6 +32,8 @@ export type Loaded =
       readonly snapshot: Snapshot;
       /** Target slots that were not in use before: clear their counters before workers see the snapshot. */
       readonly freshSlots: readonly number[];
+      /** The same for upstreams. */
+      readonly freshUpstreams: readonly number[];
       readonly warnings: readonly string[];
       /** The same configuration once more, as it was read then, with other targets that joined. */
       readonly again: (options: LoadOptions) => Loaded;
@@ -95,7 +97,7 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
     const compiled = compile(checked.data, { ...how, directory });
     if (!compiled.ok) return { ok: false, diagnostics: locate(compiled.problems, text, file) };
     compiled.plan.commit();
-    return { ok: true, snapshot: compiled.snapshot, freshSlots: compiled.plan.freshTargets, warnings: warningsOf(compiled.snapshot), again: build };
+    return { ok: true, snapshot: compiled.snapshot, freshSlots: compiled.plan.freshTargets, freshUpstreams: compiled.plan.freshUpstreams, warnings: warningsOf(compiled.snapshot), again: build };
   };
   return build(options);
 }
@@ -178,7 +180,7 @@ function problemsOf(issue: z.core.$ZodIssue, root: unknown): Problem[] {
     }
     case "too_small":
     case "too_big": {
-      if (issue.message !== "" && issue.origin === "array") return [{ path, about: "value", message: issue.message }];
+      if (issue.message !== "" && (issue.origin === "array" || !issue.message.startsWith("Too "))) return [{ path, about: "value", message: issue.message }];
       const bound = issue.code === "too_small" ? `at least ${String(issue.minimum)}` : `at most ${String(issue.maximum)}`;
       return [{ path, about: "value", message: `"${last}" must be ${bound}, not ${describe(valueAt(root, path))}` }];
     }
@@ -189,7 +191,7 @@ function problemsOf(issue: z.core.$ZodIssue, root: unknown): Problem[] {
       return [{ path, about: "value", message: `"${last}" must be a text or true, not ${describe(found)}` }];
     }
     case "invalid_key":
-      return [{ path, about: "key", message: `"${last}" is not a header name` }];
+      return [{ path, about: "key", message: `"${last}": ${issue.issues[0]?.message ?? issue.message}` }];
     default:
       return [{ path, about: "value", message: issue.code === "invalid_format" && typeof issue.message === "string" ? `"${last}": ${issue.message}` : issue.message }];
   }

@@ -43,6 +43,7 @@ const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, { error: "a name h
 const path = z.string().regex(/^\/[\x21-\x7e]*$/, { error: 'a path starts with "/" and has no spaces' });
 const whole = (from: number, to: number): z.ZodNumber => z.number().int().min(from).max(to);
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const headerName = z.string().regex(token, { error: "this is not a header name" });
 const fieldValue = z.string().regex(/^[\t\x20-\x7e]*$/, { error: "a header value has printable characters only" });
 
 /** In ms and bytes; the texts beside the keys below say the same to people, and a test holds them together. */
@@ -106,7 +107,7 @@ const route = z.strictObject({
   hosts: key(z.array(z.string().regex(/^(\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])$/, { error: 'a host is a name or "*.name", without scheme, port or path' })), "Any of these; absent: every host."),
   path_prefix: key(path, "Whole segments from the start of the path: /v1 matches /v1 and /v1/x, not /v10."),
   methods: key(z.array(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Z]+$/, { error: "methods are written in upper case" })), "Any of these; absent: every method."),
-  headers: key(z.record(z.string().regex(token), z.union([fieldValue, z.literal(true)])), "All of these: a value, or true for any value."),
+  headers: key(z.record(headerName, z.union([fieldValue, z.literal(true)])), "All of these: a value, or true for any value."),
   upstream: z.string().meta({ description: "Where to." }),
 });
 
@@ -120,7 +121,7 @@ const healthCheck = z.strictObject({
   path: key(path, "What is asked for.", "/"),
   method: key(z.enum(["GET", "HEAD", "OPTIONS"]), "How it is asked.", "GET"),
   host: key(fieldValue, "The Host header; absent: the target's address."),
-  headers: key(z.record(z.string().regex(token), fieldValue), "Further headers."),
+  headers: key(z.record(headerName, fieldValue), "Further headers."),
   statuses: key(z.array(whole(100, 599)), "Statuses that pass; absent: every 2xx and 3xx."),
   body_contains: key(z.string().min(1), "Text that the first 64 KiB of the body must contain."),
   port: key(whole(1, 65_535), "Another port to check than the one that is balanced to."),
@@ -184,10 +185,10 @@ const heartbeat = z.strictObject({
 });
 
 const supervised = z.strictObject({
-  command: z.array(z.string().min(1)).min(1, { error: "a command needs a program" }).meta({ description: "Program and arguments; its port is in PORT." }),
+  command: z.array(z.string().min(1, { error: "a command's words are not empty" })).min(1, { error: "a command needs a program" }).meta({ description: "Program and arguments; its port is in PORT." }),
   instances: key(whole(1, 256), "How many of it.", 1),
   directory: key(z.string().min(1), "Where it runs, relative to this file.", "."),
-  environment: key(z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()), "Added to its environment."),
+  environment: key(z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: "a variable's name has letters, digits and underscores" }), z.string()), "Added to its environment."),
   port: key(whole(0, 65_535), "First port that is handed out; 0: any free ones.", 0),
   replace_after: key(optionalDuration, "Replaced when unhealthy for this long.", "30s"),
   max_restarts: key(whole(1, 10_000), "Restarts of one instance within restart_window; then it is left alone.", 10),

@@ -5,6 +5,9 @@ export interface SlotCapacity {
   readonly upstreams: number;
 }
 
+/** So many numbers rest before one of them is given again: what was open under it shall have ended by then. */
+const QUARANTINE = 1_024;
+
 /** Names to numbers; freed numbers are given again. */
 class Slots {
   private readonly byName = new Map<string, number>();
@@ -31,7 +34,7 @@ class Slots {
         slots.set(name, kept);
         continue;
       }
-      const slot = available.shift() ?? (next < this.capacity ? next++ : undefined);
+      const slot = available.length > QUARANTINE || next === this.capacity ? available.shift() : next++;
       if (slot === undefined) return undefined;
       slots.set(name, slot);
       fresh.push(slot);
@@ -52,8 +55,9 @@ class Slots {
 export interface SlotPlan {
   readonly upstream: (name: string) => number;
   readonly target: (upstream: string, target: string) => number;
-  /** Target slots that were not in use before: their counters must be cleared. */
+  /** Slots that were not in use before: their counters must be cleared. */
   readonly freshTargets: readonly number[];
+  readonly freshUpstreams: readonly number[];
   /** Take them: call once the snapshot is accepted. */
   commit(): void;
 }
@@ -78,6 +82,7 @@ export class SlotAllocator {
       upstream: (name) => upstreams.slots.get(name)!,
       target: (upstream, target) => targets.slots.get(`${upstream} ${target}`)!,
       freshTargets: targets.fresh,
+      freshUpstreams: upstreams.fresh,
       commit: () => {
         upstreams.commit();
         targets.commit();

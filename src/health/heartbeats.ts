@@ -15,6 +15,8 @@ import type { Rotation } from "./rotation.ts";
 /** A target that joined and has been silent for so many of its ttl, and at least this long, is forgotten. */
 const FORGET_TTLS = 10;
 const FORGET_AFTER = 60_000;
+/** Nobody's address or zone is longer. */
+const MAX_TEXT = 255;
 /** So many may join one upstream. */
 const MAX_JOINED = 10_000;
 
@@ -49,6 +51,8 @@ export class BeatRefused extends Error {
 export interface SavedBeat extends Beat {
   readonly upstream: string;
   readonly address: string;
+  /** It is not in the file. */
+  readonly joined: boolean;
   readonly ttl: Milliseconds;
 }
 
@@ -88,11 +92,17 @@ export class Heartbeats {
     const config = this.configOf(upstream);
     const key = keyOf(upstream, address);
     let member = this.members.get(key);
+    const known = this.slots.has(key);
+    // Taken out of the file while it beats, it may join like any other.
+    if (member !== undefined && !known && !member.joined) {
+      this.forget(key, member);
+      member = undefined;
+    }
     const fresh = member === undefined;
     if (member === undefined) {
-      const known = this.slots.has(key);
       if (!known && !config.register) throw new BeatRefused("unknown", `${address} is no target of upstream "${upstream}", and its targets cannot register`);
       if (!known && (parseAddress(address, false) === undefined || address.startsWith(":"))) throw new BeatRefused("not-allowed", `"${address}" is not an address, as "10.0.0.7:8080"`);
+      if (!known && (address.length > MAX_TEXT || (beat.zone ?? "").length > MAX_TEXT)) throw new BeatRefused("not-allowed", `an address and a zone have at most ${MAX_TEXT} characters`);
       if (!known && this.joinedTo(upstream).length >= MAX_JOINED) throw new BeatRefused("not-allowed", `upstream "${upstream}" has ${MAX_JOINED} registered targets already`);
       member = new Member(upstream, address, !known);
       this.members.set(key, member);
@@ -138,14 +148,14 @@ export class Heartbeats {
   }
 
   save(): SavedBeat[] {
-    return [...this.members.values()].filter(({ silent }) => !silent).map(({ upstream, address, beat }) => ({ upstream, address, ...beat }));
+    return [...this.members.values()].filter(({ silent }) => !silent).map(({ upstream, address, joined, beat }) => ({ upstream, address, joined, ...beat }));
   }
 
   /** Go on where another supervisor stopped: each has its whole time for the next beat. Before the first `apply`. */
   restore(saved: readonly SavedBeat[]): void {
-    for (const { upstream, address, ...beat } of saved) {
+    for (const { upstream, address, joined, ...beat } of saved) {
       const key = keyOf(upstream, address);
-      const member = new Member(upstream, address, true);
+      const member = new Member(upstream, address, joined);
       member.beat = beat;
       this.members.set(key, member);
       this.expectAnother(key, member);
@@ -187,7 +197,7 @@ export class Heartbeats {
     member.cancel();
     this.members.delete(key);
     const slot = this.slots.get(key);
-    if (slot === undefined || member.joined) return;
+    if (slot === undefined) return;
     const { rotation } = this.options;
     rotation.setUnhealthy(slot, Flag.SILENT, false);
     rotation.setCapacity(slot, undefined);

@@ -56,7 +56,7 @@ export class Rotation {
       const members = upstream.targets.map((target) => {
         const known = before.get(target.slot);
         const stays = known !== undefined && known.upstream.name === upstream.name && known.target.name === target.name;
-        const member = stays ? known : new Member(this.board.flags(target.slot));
+        const member = stays ? known : this.memberOf(upstream, target);
         member.upstream = upstream;
         member.target = target;
         this.members.set(target.slot, member);
@@ -73,6 +73,13 @@ export class Rotation {
     for (const [slot, member] of before) if (this.members.get(slot) !== member) member.cancelCut?.();
     this.started = true;
     this.stepSoon();
+  }
+
+  /** Of what the board has, only what checks found stands: whoever said the rest says it anew. */
+  private memberOf(upstream: UpstreamConfig, target: TargetConfig): Member {
+    const flags = this.board.flags(target.slot) & Flag.DOWN;
+    this.board.setFlags(upstream.slot, target.slot, flags);
+    return new Member(flags);
   }
 
   stop(): void {
@@ -243,7 +250,6 @@ class Member {
   cancelCut: (() => void) | undefined = undefined;
 
   constructor(flags: number) {
-    // Who withdrew it says so anew; what is wrong with it stays.
     this.flags = flags;
   }
 }

@@ -46,6 +46,10 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   private queued = 0;
   /** It holds a place of the retry budget. */
   private retrying = false;
+  /** The circuit breaker let it through to try, and no target has had a say yet. */
+  private probe = false;
+  /** When the reply began. */
+  private answeredAt = 0;
   /** A policy's answer is awaited. */
   private picking = false;
   /** Calls off the pause before the next attempt. */
@@ -74,6 +78,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.replyStarted = false;
     this.replyDone = false;
     this.queued = 0;
+    this.probe = false;
     this.picking = false;
     this.serial++;
     this.startedAt = this.services.network.clock.precise();
@@ -83,7 +88,9 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   dispatch(upstream: Upstream, request: RoutingRequest): void {
     this.upstream = upstream;
     this.request = request;
-    if (!upstream.admits()) this.fail("circuit-open", "", undefined, upstream.breaker!.retryAfter);
+    const admission = upstream.admits();
+    this.probe = admission === "probe";
+    if (admission === "no") this.fail("circuit-open", "", undefined, upstream.breaker!.retryAfter);
     // Who came before goes before.
     else if (upstream.isWaitedFor) this.wait();
     else this.attempt();
@@ -116,6 +123,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     if (this.queuedAt !== 0) this.endWait();
     this.target = target;
     this.attempts++;
+    this.answeredAt = 0;
     this.attemptAt = this.attempts === 1 && this.queued === 0 ? this.startedAt : this.services.network.clock.precise();
     if (upstream.durations !== undefined) this.planHedge(upstream);
     if (!this.stale) {
@@ -161,6 +169,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     if (this.picking) return false;
     // A reload may have brought other targets, or other limits.
     this.upstream = this.upstream!.current;
+    // Better one that failed than none, and than to hold up who waits behind.
+    if (this.tried.length > 0 && !this.upstream.hasRoom(this.tried)) this.tried = NONE;
     this.attempt();
     this.client.flush();
     return this.queuedAt === 0;
@@ -212,6 +222,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
 
   replyHead(head: ReplyHead, framing: FramingKind): void {
     this.replyStarted = true;
+    this.answeredAt = this.services.network.clock.precise();
     this.status = head.status;
     this.client.replyHead(head, framing, this.stickyLine());
   }
@@ -227,6 +238,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
 
   switchProtocols(head: ReplyHead, connection: UpstreamStream): void {
     this.replyStarted = true;
+    this.answeredAt = this.services.network.clock.precise();
     this.status = head.status;
     this.client.switchProtocols(head, connection, this.stickyLine());
   }
@@ -273,13 +285,14 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
       this.client.requestUnwanted();
       return;
     }
+    // A pooled connection that the target had closed, and what this side lacks or does, say nothing about the target.
+    const stale = reused && !this.stale && !this.replyStarted && (cause === "target-closed" || cause === "target-reset") && this.idempotent && this.client.canReplay;
+    if (stale || CAUSES[cause].side === "balancer") this.leaveTargetEarly(0);
+    else this.leaveTarget(true, this.status);
     if (cause === "overloaded") {
-      // That says nothing about the target.
-      this.leaveTargetEarly();
       this.fail(cause, detail, target, RETRY_AFTER);
       return;
     }
-    this.leaveTarget(true, this.status);
     if (this.replyStarted) {
       this.report(cause, detail, target);
       this.finish(cause);
@@ -291,8 +304,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
       return;
     }
     this.endHedge();
-    // A pooled connection that the target had closed says nothing about the target.
-    if (reused && !this.stale && (cause === "target-closed" || cause === "target-reset") && this.idempotent && this.client.canReplay) {
+    if (stale) {
       this.stale = true;
       this.attempts--;
       this.retry(cause, detail, target);
@@ -365,6 +377,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     const { upstream, target } = this;
     if (!this.open || this.replyStarted || target === undefined || !this.client.requestDone || !this.client.canReplay) return undefined;
     if (!upstream!.usable.some((other) => other !== target && !this.tried.includes(other))) return undefined;
+    if (this.services.openFiles.isExhausted) return undefined;
     const picked = upstream!.pick(this.request!, [...this.tried, target]);
     if (picked === undefined || picked instanceof Promise || picked === target || !this.takeBudget()) return undefined;
     return upstream!.enter(picked) ? picked : undefined;
@@ -431,6 +444,10 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
       this.retrying = false;
       this.upstream!.retryEnds();
     }
+    if (this.probe) {
+      this.probe = false;
+      this.upstream!.probeUnused();
+    }
     const { accessLog } = this.services;
     if (accessLog !== undefined) {
       accessLog.write({
@@ -452,14 +469,17 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     if (target === undefined) return;
     this.target = undefined;
     this.lastTarget = target;
-    this.upstream!.leave(target, { failed, milliseconds: this.services.network.clock.precise() - this.attemptAt, status });
+    const milliseconds = this.services.network.clock.precise() - this.attemptAt;
+    this.upstream!.leave(target, { failed, milliseconds, status }, this.answeredAt === 0 ? milliseconds : this.answeredAt - this.attemptAt, this.probe);
+    this.probe = false;
   }
 
-  private leaveTargetEarly(): void {
+  /** @param waited ms without an answer; 0: that says nothing */
+  private leaveTargetEarly(waited = this.answeredAt === 0 ? this.services.network.clock.precise() - this.attemptAt : 0): void {
     const target = this.target!;
     this.target = undefined;
     this.lastTarget = target;
-    this.upstream!.leaveEarly(target, this.services.network.clock.precise() - this.attemptAt);
+    this.upstream!.leaveEarly(target, waited);
   }
 
   private report(cause: Cause, detail: string, target: Target | undefined): void {

@@ -4,7 +4,7 @@
  * J. Dean and L. Barroso, "The Tail at Scale" (CACM 56(2), 2013): waiting for the 95th percentile bounds the extra load to about 5 %;
  * here the retry budget bounds it too.
  */
-import type { Cause } from "../observability/cause.ts";
+import { CAUSES, type Cause } from "../observability/cause.ts";
 import { TOTAL_HEDGES, TOTAL_HEDGES_WON } from "../scoreboard/scoreboard.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
@@ -114,8 +114,16 @@ export class Hedge implements StreamOwner {
     return this.exchange.hedgeWins(this);
   }
 
-  attemptFailed(_cause: Cause, _detail: string, _reused: boolean): void {
-    this.fails({ failed: true, status: 0 });
+  attemptFailed(cause: Cause, _detail: string, reused: boolean): void {
+    // What this side lacks, or a pooled connection that had been closed, says nothing about the target.
+    if (CAUSES[cause].side !== "balancer" && !(reused && (cause === "target-closed" || cause === "target-reset"))) {
+      this.fails({ failed: true, status: 0 });
+      return;
+    }
+    const { target } = this;
+    this.target = undefined;
+    this.stream = undefined;
+    if (target !== undefined) this.upstream.leaveEarly(target, 0);
   }
 
   private fails(how: { readonly failed: boolean; readonly status: number }): void {

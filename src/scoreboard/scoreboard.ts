@@ -430,7 +430,21 @@ export class Scoreboard {
     const held = this.words[own]!;
     if (held === 0) return;
     this.words[own] = 0;
-    Atomics.sub(this.words, shared, held);
+    // Below zero: what was open to the target that had the row before ended after it was given away.
+    Atomics.sub(this.words, shared, Math.max(0, held));
+  }
+
+  /** Forget everything about an upstream whose slot is given to another one. Supervisor only. */
+  clearUpstream(upstream: number): void {
+    const first = this.upstreamAt + upstream * UPSTREAM_WORDS;
+    const epoch = this.words[first + UPSTREAM_EPOCH]!;
+    this.words.fill(0, first, first + UPSTREAM_WORDS);
+    Atomics.store(this.words, first + UPSTREAM_EPOCH, epoch + 1);
+    // What is open goes down by itself.
+    for (let worker = 0; worker < this.size.workers; worker++) {
+      const column = this.upstreamColumnOf(worker, upstream);
+      this.words.fill(0, column + UPSTREAM_GAUGES, column + UPSTREAM_COLUMN_WORDS);
+    }
   }
 
   /** Forget everything about a target whose slot is given to another one. Supervisor only. */

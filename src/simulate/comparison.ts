@@ -47,8 +47,8 @@ export function candidateOf(label: string): Candidate | undefined {
   let boundedLoad: number | undefined;
   for (const part of rest) {
     const known = METHODS.find((each) => each === part);
-    if (known !== undefined) method = known;
-    else if (/^\d+(\.\d+)?$/.test(part) && Number(part) > 1) boundedLoad = Number(part);
+    if (known !== undefined && method === undefined) method = known;
+    else if (boundedLoad === undefined && /^\d+(\.\d+)?$/.test(part) && Number(part) > 1) boundedLoad = Number(part);
     else return undefined;
   }
   if (rest.length > 0 && name !== "hash" && name !== "ip-hash") return undefined;

@@ -78,6 +78,8 @@ interface Exchange {
   readonly tried: Target[];
   /** It holds a place in the retry budget. */
   retrying: boolean;
+  /** The circuit breaker let it through to try. */
+  probe: boolean;
 }
 
 export function simulate(options: SimulationOptions): SimulationResult {
@@ -208,7 +210,7 @@ class Simulation {
     if (this.arrived === arrivals.count) return;
     this.arrived++;
     const { gap, key } = arrivals.next(this.traffic);
-    const id = this.free.pop() ?? this.exchanges.push({ stamp: 0, key: 0, arrived: 0, service: 0, picked: 0, target: undefined, worker: this.workers[0]!, attempts: 0, tried: [], retrying: false }) - 1;
+    const id = this.free.pop() ?? this.exchanges.push({ stamp: 0, key: 0, arrived: 0, service: 0, picked: 0, target: undefined, worker: this.workers[0]!, attempts: 0, tried: [], retrying: false, probe: false }) - 1;
     const exchange = this.exchanges[id]!;
     exchange.key = key;
     exchange.arrived = this.timeline.now + gap;
@@ -222,8 +224,11 @@ class Simulation {
 
   private arrive(id: number): void {
     this.nextArrival();
-    if (this.exchanges[id]!.worker.admits()) this.pick(id);
-    else this.finish(id, false);
+    const exchange = this.exchanges[id]!;
+    const admission = exchange.worker.admits();
+    exchange.probe = admission === "probe";
+    if (admission === "no") this.finish(id, false);
+    else this.pick(id);
   }
 
   private pick(id: number): void {
@@ -328,7 +333,8 @@ class Simulation {
     const { worker, target, picked } = exchange;
     this.open--;
     this.openBy[this.indexes.get(target!.slot)!]!--;
-    worker.leave(target!, { failed, milliseconds: this.timeline.now - picked, status: failed ? 0 : 200 });
+    worker.leave(target!, { failed, milliseconds: this.timeline.now - picked, status: failed ? 0 : 200 }, this.timeline.now - picked, exchange.probe);
+    exchange.probe = false;
     if (exchange.retrying) worker.retryEnds();
     exchange.retrying = false;
     exchange.stamp++;
@@ -337,7 +343,9 @@ class Simulation {
   }
 
   private finish(id: number, answered: boolean): void {
-    const { arrived } = this.exchanges[id]!;
+    const { arrived, probe, worker } = this.exchanges[id]!;
+    if (probe) worker.probeUnused();
+    this.exchanges[id]!.probe = false;
     this.left--;
     this.free.push(id);
     if (!answered) {

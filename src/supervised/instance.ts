@@ -19,6 +19,8 @@ export class Instance {
   /** When it was restarted, in clock ms. */
   restarts: number[] = [];
   startedAt = 0;
+  /** The target that it is, or was last. */
+  target: { readonly slot: number; readonly drainTimeout: number } | undefined = undefined;
   /** Since when its checks fail, in clock ms; undefined: they do not. */
   unhealthySince: number | undefined = undefined;
   /** Calls off whatever it waits for. */

@@ -48,6 +48,7 @@ export function runKeeper({ self, board, logFormat }: KeeperOptions): void {
   };
 
   const start = ({ id, command, directory, environment, label, stopTimeout }: ToKeeper & { type: "start" }): void => {
+    if (leaving) return say({ type: "ended", id, how: "not started: its keeper is leaving" });
     const [program = "", ...args] = self;
     const child = spawn(program, [...args, "__program", String(process.pid), ...command], { cwd: directory, env: { ...process.env, ...environment }, detached: true, stdio: ["ignore", "pipe", "pipe"] });
     kept.set(id, { child, stopTimeout, late: undefined });

@@ -67,7 +67,7 @@ export class Supervised {
 
   /** Run what this snapshot asks for from now on. @param roll replace also what has not changed, where the config wants that */
   apply(snapshot: Snapshot, roll = false): void {
-    this.snapshot = snapshot;
+    this.follow(snapshot);
     const wanted = new Map(snapshot.upstreams.filter(({ supervised }) => supervised !== undefined).map((upstream) => [upstream.name, upstream]));
     for (const name of new Set([...wanted.keys(), ...[...this.instances].map(({ upstream }) => upstream)])) {
       this.inTurn(name, () => this.settle(name, wanted.get(name)?.supervised, roll));
@@ -78,15 +78,17 @@ export class Supervised {
   /** The configuration has changed in other ways: the instances are the same. */
   follow(snapshot: Snapshot): void {
     this.snapshot = snapshot;
+    for (const instance of this.instances) instance.target = this.targetOf(instance) ?? instance.target;
   }
 
-  /** Each upstream that wants instances has one that serves. False: that took too long, or will not happen. */
-  async firstServing(patience: number): Promise<boolean> {
+  /** Each upstream that wants instances has one that serves. False: that took too long, will not happen, or is not wanted any more. */
+  async firstServing(patience: number, stopped: AbortSignal): Promise<boolean> {
     const wanting = this.snapshot!.upstreams.filter(({ supervised }) => supervised !== undefined);
     const complete = (): boolean => wanting.every(({ name }) => this.of(name).some(({ state }) => state === "serving"));
     if (complete()) return true;
     return new Promise((resolve) => {
       const cancel = this.options.network.clock.after(patience, () => resolve(complete()));
+      stopped.addEventListener("abort", () => resolve(false));
       this.moved = () => {
         const hopeless = wanting.some(({ name }) => this.of(name).length === 0);
         if (!hopeless && !complete()) return;
@@ -109,22 +111,23 @@ export class Supervised {
     return [...this.instances].map(({ upstream, address, pid, state, restarts }) => ({ upstream, address, pid, state, restarts: restarts.length }));
   }
 
+  /** Start nothing any more; what runs goes on. */
+  rest(): void {
+    this.stopping = true;
+    this.cancelLook();
+    for (const { cancel } of this.instances) cancel();
+  }
+
   /** Ask all to end; resolves when they have. */
   async stop(): Promise<void> {
-    this.giveUp();
+    this.rest();
     await this.keeper?.stop();
   }
 
   /** End all at once. */
   kill(): void {
-    this.giveUp();
+    this.rest();
     this.keeper?.kill();
-  }
-
-  private giveUp(): void {
-    this.stopping = true;
-    this.cancelLook();
-    for (const { cancel } of this.instances) cancel();
   }
 
   private of(upstream: string): Instance[] {
@@ -179,10 +182,14 @@ export class Supervised {
     const { network } = this.options;
     const { config, upstream } = instance;
     const ports = new Set([...this.instances].filter((other) => other !== instance).map(({ port }) => port));
-    instance.port = await freePort(config.port, ports);
-    if (this.stopping) return;
     instance.state = "starting";
     instance.startedAt = network.clock.precise();
+    try {
+      instance.port = await freePort(config.port, ports);
+    } catch (error) {
+      return this.ended(instance, error instanceof Error ? error.message : String(error));
+    }
+    if (this.stopping) return;
     instance.unhealthySince = undefined;
     this.keeper ??= this.startKeeper();
     this.keeper.say({
@@ -252,6 +259,9 @@ export class Supervised {
   private serve(instance: Instance): void {
     const { log, network, changed } = this.options;
     instance.state = "serving";
+    // One that drained may have had the same port a moment ago.
+    const before = this.targetOf(instance);
+    if (before !== undefined) this.options.rotation.setWithdrawn(before.slot, Flag.DRAINING, "supervised", false);
     log.info({ upstream: instance.upstream, instance: instance.address, process: instance.pid, milliseconds: Math.round(network.clock.precise() - instance.startedAt) }, "Back end serves");
     changed();
     this.moved();
@@ -303,7 +313,8 @@ export class Supervised {
     if (instance.state === "waiting") return this.forget(instance);
     const wasServing = instance.state === "serving";
     instance.state = "leaving";
-    const found = this.targetOf(instance);
+    // Its upstream may be gone from the configuration, but not what is open to it.
+    const found = this.targetOf(instance) ?? instance.target;
     if (wasServing && found !== undefined) {
       const { slot, drainTimeout } = found;
       rotation.setWithdrawn(slot, Flag.DRAINING, "supervised", true);

@@ -43,6 +43,8 @@ export interface SupervisorOptions {
   readonly runtimeDirectory?: string | undefined;
   /** What workers do when this process dies: go on serving, or end with it. Default: serve. */
   readonly alone?: "serve" | "end";
+  /** Aborted when the start is not wanted any more. */
+  readonly stopped?: AbortSignal;
   /** Called when the workers serve, before others are told to go. */
   readonly serving?: () => void;
 }
@@ -51,6 +53,8 @@ type Applicable = Loaded & { readonly ok: true };
 
 /** Targets that join or leave within this time are one change, in ms. */
 const JOIN_PAUSE = 20;
+/** And when that did not work, it is tried again after this, in ms. */
+const JOIN_AGAIN = 1_000;
 /** How long back ends that we start ourselves are waited for before clients are let in, in ms. */
 const FIRST_SERVING = 10_000;
 /** How long the new binary may take to serve, in ms. */
@@ -68,6 +72,8 @@ export class ConfigError extends StartError {
 
 export class Supervisor {
   readonly ended: Promise<void>;
+  /** Clients are served: from now on targets may join by themselves. */
+  private serving = false;
   private readonly options: SupervisorOptions;
   private readonly log: Log;
   private readonly directory: RuntimeDirectory;
@@ -83,8 +89,8 @@ export class Supervisor {
   private readonly admin: HealthEndpoint;
   private loaded: Applicable;
   private joinTimer: Timer | undefined = undefined;
-  /** Targets beyond the file's that `loaded` has. */
-  private joinedNow = "";
+  /** Targets beyond the file's that `loaded` has; undefined: not those that it should have. */
+  private joinedNow: string | undefined = "[]";
   /** Reloads, upgrades and stops happen one after another. */
   private queue: Promise<void> = Promise.resolve();
   /** A reload that has not begun yet. */
@@ -120,12 +126,14 @@ export class Supervisor {
     try {
       await supervisor.serve(inheritance);
     } catch (error) {
-      supervisor.abandon(inheritance);
+      await supervisor.abandon(inheritance);
       throw error;
     }
     await inheritance.release();
     supervisor.orphans = [];
     supervisor.writeState();
+    supervisor.serving = true;
+    supervisor.rejoinSoon();
     return supervisor;
   }
 
@@ -186,7 +194,9 @@ export class Supervisor {
       if (slot !== undefined) withdraw(this.rotation, slot, state);
     }
     this.supervised.apply(this.snapshot);
-    if (!(await this.supervised.firstServing(FIRST_SERVING))) this.log.error("No supervised back end serves yet; clients are let in all the same");
+    const stopped = this.options.stopped ?? new AbortController().signal;
+    if (!(await this.supervised.firstServing(FIRST_SERVING, stopped)) && !stopped.aborted) this.log.error("Not every upstream with supervised back ends has one that serves yet; clients are let in all the same");
+    if (stopped.aborted) throw new StartError("stopped while it was starting");
     this.join();
     // Others serve these sockets already, so there is time to find out who is healthy where that is not known.
     if (heir && (health === undefined || this.snapshot.upstreams.some(({ healthCheck }) => healthCheck?.initial === "down"))) await this.firstChecks();
@@ -242,11 +252,11 @@ export class Supervisor {
   }
 
   /** The start came to nothing: leave no process and no socket, and those before us as they were. */
-  private abandon({ sockets }: Inheritance): void {
+  private async abandon({ sockets }: Inheritance): Promise<void> {
     this.unwatch();
     this.admin.stop();
     this.workers.kill();
-    this.supervised.kill();
+    await this.supervised.stop();
     if (sockets.size > 0) this.sockets.letGo();
     else this.sockets.close();
     this.board.unlink();
@@ -334,6 +344,7 @@ export class Supervisor {
   private async adopt(loaded: Applicable): Promise<string | undefined> {
     const before = this.loaded;
     for (const slot of loaded.freshSlots) this.board.clearTarget(slot);
+    for (const slot of loaded.freshUpstreams) this.board.clearUpstream(slot);
     try {
       const problem = await policyProblem(this.options.self, loaded.snapshot, before.snapshot);
       if (problem !== undefined) throw new StartError(problem);
@@ -347,11 +358,12 @@ export class Supervisor {
   }
 
   /** Targets have joined or left. */
-  private rejoinSoon(): void {
+  private rejoinSoon(pause = JOIN_PAUSE): void {
+    if (!this.serving) return;
     this.joinTimer ??= setTimeout(() => {
       this.joinTimer = undefined;
       void this.enqueue(() => this.rejoin());
-    }, JOIN_PAUSE);
+    }, pause);
   }
 
   private async rejoin(): Promise<void> {
@@ -360,8 +372,13 @@ export class Supervisor {
     const loaded = this.withJoined();
     if (loaded === undefined) return;
     const reason = await this.adopt(loaded);
-    if (reason === undefined) this.log.debug({ generation: this.snapshot.generation }, "Targets have joined or left");
-    else this.log.error({ reason }, "Targets that joined or left cannot be applied");
+    if (reason === undefined) {
+      this.log.debug({ generation: this.snapshot.generation }, "Targets have joined or left");
+      return;
+    }
+    this.log.error({ reason }, "Targets that joined or left cannot be applied; trying again");
+    this.joinedNow = undefined;
+    this.rejoinSoon(JOIN_AGAIN);
   }
 
   /** The same before workers run. */
@@ -377,7 +394,7 @@ export class Supervisor {
   private withJoined(): Applicable | undefined {
     const joined = this.joined();
     const key = JSON.stringify([...joined]);
-    if (key === this.joinedNow || (joined.size === 0 && this.joinedNow === "")) return undefined;
+    if (key === this.joinedNow) return undefined;
     this.joinedNow = key;
     const loaded = this.loaded.again({ ...this.how, joined });
     if (loaded.ok) return loaded;
@@ -403,7 +420,8 @@ export class Supervisor {
     const inPlace = !this.sockets.differs(snapshot.listeners) && sameListeners(snapshot, before) && snapshot.workers === before.workers;
     const prepared = inPlace ? undefined : await this.sockets.prepare(snapshot.listeners);
     try {
-      await this.openAdmin(snapshot);
+      // The same address may still be another's, whom we wait for.
+      if (JSON.stringify(snapshot.admin?.address) !== JSON.stringify(before.admin?.address)) await this.openAdmin(snapshot);
     } catch (error) {
       prepared?.abandon();
       throw error;
@@ -477,6 +495,7 @@ export class Supervisor {
   private async leave(succeeded: boolean): Promise<void> {
     this.stopping = true;
     this.log.info({ timeout: this.snapshot.drainTimeout, succeeded }, "Draining");
+    this.supervised.rest();
     this.unwatch();
     if (succeeded) this.sockets.letGo();
     else {

@@ -43,6 +43,8 @@ export class TcpClient extends Connection implements Client, Waiter {
   /** It waits for a place at a target. */
   private waits = false;
   private picking = false;
+  /** The circuit breaker let it through to try, and no target has had a say yet. */
+  private probe = false;
   /** How long it waited, in ms. */
   private queued = 0;
   clientAddress = "";
@@ -80,7 +82,9 @@ export class TcpClient extends Connection implements Client, Waiter {
       this.unavailable();
       return;
     }
-    if (!this.upstream.admits()) this.turnAway("circuit-open");
+    const admission = this.upstream.admits();
+    this.probe = admission === "probe";
+    if (admission === "no") this.turnAway("circuit-open");
     else if (this.upstream.isWaitedFor) this.wait();
     else this.attempt();
   }
@@ -149,6 +153,8 @@ export class TcpClient extends Connection implements Client, Waiter {
     if (this.picking) return false;
     // A reload may have brought other targets, or other limits.
     this.upstream = this.upstream!.current;
+    // Better one that failed than none, and than to hold up who waits behind.
+    if (this.tried.length > 0 && !this.upstream.hasRoom(this.tried)) this.tried = [];
     this.attempt();
     return !this.waits;
   }
@@ -263,6 +269,7 @@ export class TcpClient extends Connection implements Client, Waiter {
   private finish(cause: Cause, detail: string, target: Target | undefined): void {
     if (this.over) return;
     this.over = true;
+    if (this.takeProbe()) this.upstream!.probeUnused();
     const { log, accessLog, network } = this.services;
     const client = `${this.clientAddress}:${this.port}`;
     if (CAUSES[cause].side !== "none" && log.allows(cause)) {
@@ -285,6 +292,13 @@ export class TcpClient extends Connection implements Client, Waiter {
     });
   }
 
+  /** Whether it is a probe whose end nobody has told yet; from now on it is told. */
+  takeProbe(): boolean {
+    const { probe } = this;
+    this.probe = false;
+    return probe;
+  }
+
   drain(): void {
     // Bytes may be under way at any moment: the drain timeout ends what is left.
   }
@@ -298,8 +312,6 @@ class TcpTarget extends Connection implements Pooled {
   private readonly services: TcpServices;
   private readonly failed: (cause: Cause, detail: string) => void;
   private startedAt = 0;
-  /** How long the connect took, in ms: a connection's own life says nothing about its target. */
-  private connectTime = 0;
   private gone = false;
   ready = false;
   /** This side has sent its last byte. */
@@ -335,7 +347,11 @@ class TcpTarget extends Connection implements Pooled {
     this.wheel.remove(this);
     this.target.closes(this);
     const elapsed = this.services.network.clock.precise() - this.startedAt;
-    if (this.ready || failed) this.upstream.leave(this.target, { failed, milliseconds: this.ready ? this.connectTime : elapsed, status: 0 });
+    if (this.ready) {
+      // What was to be learnt of it was learnt when it stood.
+      this.upstream.release(this.target);
+      this.upstream.tell(this.target, { failed: false, milliseconds: elapsed, status: 0 });
+    } else if (failed) this.upstream.leave(this.target, { failed, milliseconds: elapsed, status: 0 }, elapsed, this.client.takeProbe());
     else this.upstream.leaveEarly(this.target, elapsed);
     return true;
   }
@@ -347,7 +363,8 @@ class TcpTarget extends Connection implements Pooled {
       return;
     }
     this.ready = true;
-    this.connectTime = this.services.network.clock.precise() - this.startedAt;
+    const connectTime = this.services.network.clock.precise() - this.startedAt;
+    this.upstream.learn(this.target, { failed: false, milliseconds: connectTime, status: 0 }, connectTime, this.client.takeProbe());
     this.wheel.cancel(this);
     this.client.joined();
   }

@@ -14,8 +14,8 @@ export const BREAKER_STATES = ["closed", "open", "half-open"] as const;
 /** A probe that was never answered for is given up after as many times `openFor`: its worker may have died. */
 const LOST_PROBES = 2;
 
-/** The clock is not more exact than this, in ms. Nothing begins so shortly before half-open: the circuit was open. */
-const COARSE = 50;
+/** May a request go through? As a probe: to try whether the upstream has recovered. */
+export type Admission = "no" | "yes" | "probe";
 
 export class CircuitBreaker {
   private readonly config: CircuitBreakerConfig;
@@ -33,18 +33,17 @@ export class CircuitBreaker {
     this.at = (word) => board.upstreamWordAt(upstream, word);
   }
 
-  /** May a request go through now? In half-open this takes one of the places for it. */
-  admits(): boolean {
+  admits(): Admission {
     const { words } = this;
     const state = words[this.at(BREAKER_STATE)]!;
-    if (state === BreakerState.CLOSED) return true;
+    if (state === BreakerState.CLOSED) return "yes";
     const age = this.age(BREAKER_SINCE);
     if (state === BreakerState.OPEN) {
-      if (age < this.config.openFor || !this.turn(BreakerState.OPEN, BreakerState.HALF_OPEN)) return false;
+      if (age < this.config.openFor || !this.turn(BreakerState.OPEN, BreakerState.HALF_OPEN)) return "no";
     } else if (age > this.config.openFor * LOST_PROBES) this.turn(BreakerState.HALF_OPEN, BreakerState.HALF_OPEN);
-    if (Atomics.sub(words, this.at(BREAKER_PROBES), 1) > 0) return true;
+    if (Atomics.sub(words, this.at(BREAKER_PROBES), 1) > 0) return "probe";
     Atomics.add(words, this.at(BREAKER_PROBES), 1);
-    return false;
+    return "no";
   }
 
   /** How long a client that is turned away should wait, in ms. */
@@ -52,12 +51,12 @@ export class CircuitBreaker {
     return this.words[this.at(BREAKER_STATE)] === BreakerState.OPEN ? Math.max(0, this.config.openFor - this.age(BREAKER_SINCE)) : this.config.openFor;
   }
 
-  /** A request that went through has ended. @param milliseconds that it took */
-  ended(failed: boolean, milliseconds: number): void {
+  /** A request that went through has ended. @param probe while the circuit is half open only these count: what began before says nothing about now */
+  ended(failed: boolean, probe: boolean): void {
     const { words, config } = this;
     switch (words[this.at(BREAKER_STATE)]) {
       case BreakerState.HALF_OPEN:
-        if (!this.isProbe(milliseconds)) return;
+        if (!probe) return;
         if (failed) this.turn(BreakerState.HALF_OPEN, BreakerState.OPEN);
         else if (Atomics.add(words, this.at(BREAKER_REQUESTS), 1) + 1 >= config.probes) this.turn(BreakerState.HALF_OPEN, BreakerState.CLOSED);
         return;
@@ -73,14 +72,9 @@ export class CircuitBreaker {
     }
   }
 
-  /** A request that went through has ended without a word of the target's: if it was a probe, another one may go. */
-  endedEarly(milliseconds: number): void {
-    if (this.words[this.at(BREAKER_STATE)] === BreakerState.HALF_OPEN && this.isProbe(milliseconds)) Atomics.add(this.words, this.at(BREAKER_PROBES), 1);
-  }
-
-  /** It began after the circuit was half open; what began before it opened says nothing about now. */
-  private isProbe(milliseconds: number): boolean {
-    return milliseconds <= this.age(BREAKER_SINCE) + COARSE;
+  /** A probe came to nothing: another one may go. */
+  probeUnused(): void {
+    if (this.words[this.at(BREAKER_STATE)] === BreakerState.HALF_OPEN) Atomics.add(this.words, this.at(BREAKER_PROBES), 1);
   }
 
   /** Count in a new window when the last one is over. */
@@ -103,6 +97,9 @@ export class CircuitBreaker {
     const { words } = this;
     const since = words[this.at(BREAKER_SINCE)]!;
     const { stamp } = this.clock;
+    // Before the state: who sees the new one must not take the old moment for its beginning, or find no probes.
+    if (from !== to) Atomics.store(words, this.at(BREAKER_SINCE), stamp);
+    if (from === BreakerState.OPEN) Atomics.store(words, this.at(BREAKER_PROBES), this.config.probes);
     // Who renews half-open changes nothing but the moment, and must win by that.
     const won = from === to ? Atomics.compareExchange(words, this.at(BREAKER_SINCE), since, stamp) === since : Atomics.compareExchange(words, this.at(BREAKER_STATE), from, to) === from;
     if (!won) return false;
@@ -110,7 +107,7 @@ export class CircuitBreaker {
     Atomics.store(words, this.at(BREAKER_REQUESTS), 0);
     Atomics.store(words, this.at(BREAKER_FAILURES), 0);
     Atomics.store(words, this.at(BREAKER_WINDOW), 0);
-    Atomics.store(words, this.at(BREAKER_PROBES), to === BreakerState.HALF_OPEN ? this.config.probes : 0);
+    if (from === to) Atomics.store(words, this.at(BREAKER_PROBES), this.config.probes);
     if (from !== to) this.changed(BREAKER_STATES[to as 0 | 1 | 2]);
     return true;
   }

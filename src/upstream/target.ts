@@ -127,6 +127,10 @@ export class Target implements BalancedTarget {
     this.connections.delete(connection);
   }
 
+  get hasConnections(): boolean {
+    return this.connections.size > 0;
+  }
+
   takeIdle(): Pooled | undefined {
     return this.idle.pop();
   }

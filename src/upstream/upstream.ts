@@ -5,7 +5,7 @@ import type { Log } from "../observability/log.ts";
 import type { BalancerContext } from "../policies/balanced.ts";
 import type { RoutingOutcome, RoutingPolicy, RoutingRequest } from "../policies/policy.ts";
 import { type Column, OPEN_EXCHANGES, OPEN_RETRIES, type Scoreboard, TOTAL_5XX, TOTAL_BREAKER_REFUSED, TOTAL_BUDGET_REFUSED, TOTAL_FAILURES } from "../scoreboard/scoreboard.ts";
-import { CircuitBreaker } from "./circuit-breaker.ts";
+import { type Admission, CircuitBreaker } from "./circuit-breaker.ts";
 import { GuardedPolicy } from "./guarded-policy.ts";
 import { type LatencyClock, observe } from "./latency.ts";
 import { Outliers, type OutlierReport } from "./outliers.ts";
@@ -65,7 +65,8 @@ export class Upstream {
   private only: Tier | undefined;
   private usableNow: readonly Target[] = NONE;
   private serving = false;
-  private successor: Upstream | undefined = undefined;
+  /** What this upstream is under the configuration of now; all that it was before share it. */
+  private readonly line: { now: Upstream };
 
   /**
    * @param policyOf makes a tier's policy, or gives the one that served it before
@@ -78,11 +79,12 @@ export class Upstream {
     this.targets = targets;
     this.host = host;
     this.column = board.upstreamColumn(slot, config.slot);
-    this.tiers = this.buildTiers(policyOf);
-    this.only = this.tiers[0];
     this.isLimited = targets.some(({ limit }) => limit > 0);
     this.sticky = config.sticky === undefined ? undefined : new Sticky(config.sticky, config.name, targets);
-    if (before !== undefined) before.successor = this;
+    this.line = before?.line ?? { now: this };
+    this.line.now = this;
+    this.tiers = this.buildTiers(policyOf, this.line);
+    this.only = this.tiers[0];
     this.queue = before?.queue ?? new Queue(board, config.slot, this.column, clock);
     this.queue.apply(config.queue, () => this.hasRoom(NONE));
     this.durations = config.hedge === undefined ? undefined : new RecentQuantile();
@@ -102,22 +104,15 @@ export class Upstream {
 
   /** This upstream as the configuration of now has it: for whoever has waited. */
   get current(): Upstream {
-    return this.successor === undefined ? this : this.successor.current;
+    return this.line.now;
   }
 
-  private buildTiers(policyOf: PolicyOfTier): Tier[] {
-    const { board } = this.host;
+  private buildTiers(policyOf: PolicyOfTier, line: { readonly now: Upstream }): Tier[] {
     const { slot, hash, policy: policyConfig } = this.config;
+    const { host } = this;
     const count = this.targets.reduce((most, { tier }) => Math.max(most, tier), 0) + 1;
     return Array.from({ length: count }, (_, tier) => {
-      const context: BalancerContext = {
-        cursor: () => board.nextCursor(slot, tier),
-        random: () => this.host.random(),
-        open: board,
-        // A policy may serve on under later configurations.
-        openTotal: () => this.current.openOf(tier),
-        hash,
-      };
+      const context = contextOf(host, slot, tier, hash, line);
       const all = count === 1 ? this.targets : this.targets.filter((target) => target.tier === tier);
       const made = policyOf(tier, context) as RoutingPolicy<Target> & { prepare?(all: readonly Target[]): void };
       made.prepare?.(all);
@@ -127,7 +122,7 @@ export class Upstream {
   }
 
   /** Open requests of a tier's usable targets; as few are added up as possible. */
-  private openOf(index: number): number {
+  openOf(index: number): number {
     const { usable, others } = this.tiers[index] ?? { usable: this.usable, others: NONE };
     const add = (sum: number, { openRequests }: Target): number => sum + openRequests;
     if (others.length > usable.length) return usable.reduce(add, 0);
@@ -232,11 +227,16 @@ export class Upstream {
     return this.isLimited && this.queue.isWaitedIn;
   }
 
-  /** Does the circuit breaker let a request through? */
-  admits(): boolean {
-    if (this.breaker === undefined || this.breaker.admits()) return true;
-    this.column.add(TOTAL_BREAKER_REFUSED, 1);
-    return false;
+  /** Does the circuit breaker let a request through? A probe's end is told by `leave`, or `probeUnused` if it comes to nothing. */
+  admits(): Admission {
+    const admission = this.breaker === undefined ? "yes" : this.breaker.admits();
+    if (admission === "no") this.column.add(TOTAL_BREAKER_REFUSED, 1);
+    return admission;
+  }
+
+  /** A request that was let through to try ended before any target had a say. */
+  probeUnused(): void {
+    this.breaker?.probeUnused();
   }
 
   /** Take one of the budget's places for a retry or a hedge; give it back with `retryEnds`. */
@@ -263,31 +263,50 @@ export class Upstream {
     return true;
   }
 
-  /** It is over. */
-  leave(target: Target, outcome: RoutingOutcome): void {
+  /**
+   * It is over, and the target had its say.
+   * @param answered ms until its answer began: how long it then goes on (a stream, a tunnel) says nothing about the target
+   * @param probe the circuit breaker let it through to try
+   */
+  leave(target: Target, outcome: RoutingOutcome, answered: number = outcome.milliseconds, probe = false): void {
+    this.release(target);
+    this.learn(target, outcome, answered, probe);
+    this.tell(target, outcome);
+  }
+
+  /** What an answer says about its target. */
+  learn(target: Target, outcome: RoutingOutcome, answered: number, probe: boolean): void {
     const { counters } = target;
-    counters.requestEnds();
-    this.column.add(OPEN_EXCHANGES, -1);
     const error = outcome.failed || outcome.status >= 500;
     if (outcome.failed) counters.add(TOTAL_FAILURES, 1);
     else counters.latency(outcome.milliseconds);
     if (outcome.status >= 500) counters.add(TOTAL_5XX, 1);
-    observe(this.host.board, target.slot, this.host.latencyClock.stamp, outcome.milliseconds, error);
-    if (!error) this.durations?.observe(outcome.milliseconds);
+    observe(this.host.board, target.slot, this.host.latencyClock.stamp, answered, error);
+    if (!error) this.durations?.observe(answered);
     this.outliers?.ended(target.slot, outcome);
-    this.breaker?.ended(error, outcome.milliseconds);
+    this.breaker?.ended(error, probe);
+  }
+
+  /** It takes up no place any more. */
+  release(target: Target): void {
+    target.counters.requestEnds();
+    this.column.add(OPEN_EXCHANGES, -1);
     if (this.isLimited) this.serveSoon();
+  }
+
+  /** The policy hears how it ended. */
+  tell(target: Target, outcome: RoutingOutcome): void {
     const policy = this.tiers[target.tier]?.policy;
     if (policy?.ended !== undefined) policy.ended(target, outcome);
   }
 
-  /** It is over before the target answered: its client has gone, or another answer was quicker. That it took longer than so is known all the same. */
-  leaveEarly(target: Target, milliseconds: number): void {
-    target.counters.requestEnds();
-    this.column.add(OPEN_EXCHANGES, -1);
-    if (milliseconds > target.latency) observe(this.host.board, target.slot, this.host.latencyClock.stamp, milliseconds, false);
-    this.breaker?.endedEarly(milliseconds);
-    if (this.isLimited) this.serveSoon();
+  /**
+   * It is over before the target had its say: its client has gone, another answer was quicker, or we could not ask.
+   * @param waited ms; that it takes longer than so is known all the same; 0: nothing is
+   */
+  leaveEarly(target: Target, waited: number): void {
+    this.release(target);
+    if (waited > target.latency) observe(this.host.board, target.slot, this.host.latencyClock.stamp, waited, false);
   }
 
   /** When what happens now is over: nothing of another exchange may be written in the middle of it. */
@@ -303,4 +322,9 @@ export class Upstream {
 
 function pickUntried(policy: RoutingPolicy<Target>, request: RoutingRequest, usable: readonly Target[], tried: readonly Target[]): Target | undefined | Promise<Target | undefined> {
   return policy.pick(request, policy.skipsTried === true || tried.length === 0 ? usable : usable.filter((target) => !tried.includes(target)), tried);
+}
+
+/** Of its own, for a policy may serve on under later configurations: nothing that it holds may lead to the upstream of an earlier one. */
+function contextOf({ board, random }: UpstreamHost, slot: number, tier: number, hash: UpstreamConfig["hash"], line: { readonly now: Upstream }): BalancerContext {
+  return { cursor: () => board.nextCursor(slot, tier), random, open: board, openTotal: () => line.now.openOf(tier), hash };
 }

@@ -64,6 +64,8 @@ export class DataPlane {
   private readonly sockets: NetListener[] = [];
   private targets = new Map<string, Target>();
   private upstreams = new Map<string, Upstream>();
+  /** Of earlier configurations, with connections that are still open. */
+  private readonly retired = new Set<Target>();
   private snapshot: Snapshot | undefined = undefined;
   private readonly stopTicks: () => void;
   private whenEmpty: (() => void) | undefined = undefined;
@@ -116,9 +118,9 @@ export class DataPlane {
 
   private goOnAccepting(): void {
     if (this.openFiles.isAmple(this.openClients)) {
+      for (const socket of this.sockets) socket.resume();
       this.services.short = false;
       if (this.saysShortage) this.options.log.info({ clients: this.openClients }, "Clients are accepted again");
-      for (const socket of this.sockets) socket.resume();
     }
   }
 
@@ -134,6 +136,11 @@ export class DataPlane {
     if (epoch === this.epoch) return;
     this.epoch = epoch;
     for (const upstream of this.upstreams.values()) upstream.refresh();
+    // What is open to them is cut with what is open to those that stand in their place.
+    for (const target of this.retired) {
+      if (target.hasConnections) target.refresh();
+      else this.retired.delete(target);
+    }
   }
 
   /**
@@ -180,7 +187,11 @@ export class DataPlane {
       const make = factories.get(config)!;
       upstreams.set(config.name, new Upstream(config, members, (tier, context) => (samePolicy ? before.policyOf(tier) : undefined) ?? make(context), this.host, before));
     }
-    for (const [key, target] of this.targets) if (targets.get(key) !== target) target.retire();
+    for (const [key, target] of this.targets) {
+      if (targets.get(key) === target) continue;
+      target.retire();
+      if (target.hasConnections) this.retired.add(target);
+    }
     this.targets = targets;
     this.upstreams = upstreams;
   }

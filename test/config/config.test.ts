@@ -106,13 +106,20 @@ describe("slots", () => {
   const slotsOf = (snapshot: Snapshot): Record<string, number> => Object.fromEntries(snapshot.upstreams[0]!.targets.map(({ name, slot }) => [name, slot]));
 
   test("stay with their target over reloads, and are given again only when free", () => {
-    const allocator = slots();
+    const allocator = new SlotAllocator({ targets: 4, upstreams: 1 });
     const first = slotsOf(load(config(1, 2, 3), allocator));
     const second = slotsOf(load(config(3, 4, 1), allocator));
     expect([second["h:1"], second["h:3"]]).toEqual([first["h:1"], first["h:3"]]);
     expect(Object.values(first)).not.toContain(second["h:4"]);
     const third = slotsOf(load(config(1, 5), allocator));
     expect(third["h:5"]).toBe(first["h:2"]);
+  });
+
+  test("rest while others are left: what was open under them shall have ended", () => {
+    const allocator = slots();
+    const first = slotsOf(load(config(1, 2), allocator));
+    load(config(1), allocator);
+    expect(Object.values(first)).not.toContain(slotsOf(load(config(1, 3), allocator))["h:3"]);
   });
 
   test("a config that does not fit is refused and takes nothing", () => {

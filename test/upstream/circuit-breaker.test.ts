@@ -22,15 +22,17 @@ function arrange(more: object = {}): Arranged {
   return { ...work, changes, state: () => BREAKER_STATES[work.board.words[work.board.upstreamWordAt(0, BREAKER_STATE)]! as 0 | 1 | 2] };
 }
 
-function exchanges(upstream: Upstream, times: number, status: number): void {
+function exchanges(upstream: Upstream, times: number, status: number, probe = false): void {
   for (let i = 0; i < times; i++) {
     upstream.enter(upstream.targets[0]!);
-    upstream.leave(upstream.targets[0]!, { failed: status === 0, milliseconds: 1, status });
+    upstream.leave(upstream.targets[0]!, { failed: status === 0, milliseconds: 1, status }, 1, probe);
   }
 }
 
+const probes = (upstream: Upstream, times: number, status: number): void => exchanges(upstream, times, status, true);
+
 /** How many of so many requests are let through, workers taking turns. */
-const admitted = ({ workers }: AtWork, times: number): number => Array.from({ length: times }, (_, i) => workers[i % workers.length]!.admits()).filter(Boolean).length;
+const admitted = ({ workers }: AtWork, times: number): number => Array.from({ length: times }, (_, i) => workers[i % workers.length]!.admits()).filter((admission) => admission !== "no").length;
 
 /** Open, after ten failures. */
 function opened(more: object = {}): Arranged {
@@ -127,9 +129,9 @@ describe("half-open", () => {
     const work = opened();
     work.clock.advance(5000);
     admitted(work, 3);
-    exchanges(work.workers[1]!, 2, 200);
+    probes(work.workers[1]!, 2, 200);
     expect(work.state()).toBe("half-open");
-    exchanges(work.workers[2]!, 1, 404);
+    probes(work.workers[2]!, 1, 404);
     expect(work.state()).toBe("closed");
     expect(admitted(work, 30)).toBe(30);
     expect(work.changes).toEqual(["open", "half-open", "closed"]);
@@ -139,10 +141,10 @@ describe("half-open", () => {
     const work = opened({ probes: 1 });
     work.clock.advance(5000);
     admitted(work, 1);
-    exchanges(work.upstream, 1, 200);
-    exchanges(work.upstream, 9, 503);
+    probes(work.upstream, 1, 200);
+    probes(work.upstream, 9, 503);
     expect(work.state()).toBe("closed");
-    exchanges(work.upstream, 1, 503);
+    probes(work.upstream, 1, 503);
     expect(work.state()).toBe("open");
   });
 
@@ -150,8 +152,8 @@ describe("half-open", () => {
     const work = opened();
     work.clock.advance(7000);
     admitted(work, 3);
-    exchanges(work.upstream, 2, 200);
-    exchanges(work.upstream, 1, 0);
+    probes(work.upstream, 2, 200);
+    probes(work.upstream, 1, 0);
     expect(work.state()).toBe("open");
     work.clock.advance(4999);
     expect(admitted(work, 3)).toBe(0);
@@ -159,18 +161,35 @@ describe("half-open", () => {
     expect(admitted(work, 30)).toBe(3);
   });
 
+  test("counts probes only: what began before it opened, and ends late, changes nothing", () => {
+    const work = opened();
+    work.clock.advance(5000);
+    expect(admitted(work, 3)).toBe(3);
+    exchanges(work.upstream, 5, 503);
+    exchanges(work.upstream, 5, 200);
+    expect(work.state()).toBe("half-open");
+  });
+
+  test("a probe that came to nothing lets another one go", () => {
+    const work = opened();
+    work.clock.advance(5000);
+    expect(admitted(work, 30)).toBe(3);
+    work.upstream.probeUnused();
+    expect(admitted(work, 30)).toBe(1);
+  });
+
   test("gives up those who never come back, and lets others try", () => {
     const work = opened();
     work.clock.advance(5000);
     expect(admitted(work, 30)).toBe(3);
-    exchanges(work.upstream, 2, 200);
+    probes(work.upstream, 2, 200);
     work.clock.advance(10_001);
     expect(admitted(work, 30)).toBe(3);
     // It is no change of state.
     expect(work.changes).toEqual(["open", "half-open"]);
-    exchanges(work.upstream, 2, 200);
+    probes(work.upstream, 2, 200);
     expect(work.state()).toBe("half-open");
-    exchanges(work.upstream, 1, 200);
+    probes(work.upstream, 1, 200);
     expect(work.state()).toBe("closed");
   });
 });
@@ -179,5 +198,5 @@ test("without the table there is no breaker: everything goes through", () => {
   const { upstream } = atWork({ targets: manyTargets(1) });
   exchanges(upstream, 100, 503);
   expect(upstream.breaker).toBeUndefined();
-  expect(upstream.admits()).toBeTrue();
+  expect(upstream.admits()).toBe("yes");
 });

@@ -108,6 +108,37 @@ describe("a beat", () => {
     await only(front, "b");
   });
 
+  test("of a target that is taken out of the file goes on as one that joined", async () => {
+    const a = await stage.backend(alwaysName("a"));
+    const b = await stage.backend(alwaysName("b"));
+    const front = await listening({}, [a, b]);
+    await beat(front, a.address);
+    const file = join(front.fairlead.directory, "fairlead.toml");
+    const text = await Bun.file(file).text();
+    const without = text.replace(new RegExp(`\\[\\[upstreams.targets\\]\\]\\s*address = "${a.address}"\\s*|\\{ ?address = "${a.address}" ?\\},? ?`), "");
+    expect(without).not.toBe(text);
+    await Bun.write(file, without);
+    front.fairlead.signal("SIGHUP");
+    await only(front, "b");
+    expect((await beat(front, a.address)).status).toBe(201);
+    await only(front, "ab");
+  });
+
+  test("of a target in the file means the same to the next supervisor: a good-bye is silence", async () => {
+    const a = await stage.backend(alwaysName("a"));
+    const b = await stage.backend(alwaysName("b"));
+    const front = await listening({}, [a, b]);
+    await beat(front, a.address, { ttl: "60s" });
+    await until("the beat on disk", () => Bun.spawnSync(["grep", "-rq", "--include=said.json", `"address":"${a.address}"`, join(tmpdir(), "fairlead-tests")]).exitCode === 0);
+    process.kill(front.fairlead.pid, "SIGKILL");
+    await until("its end", () => front.fairlead.ended !== undefined);
+    const next = await Fairlead.start("", { arguments: ["run", "--config", join(front.fairlead.directory, "fairlead.toml"), "--log-format", "json"] });
+    stage.atEnd(() => next.kill());
+    await only(front, "ab");
+    expect((await beat(front, a.address, {}, { method: "DELETE" })).status).toBe(204);
+    await only(front, "b");
+  });
+
   test("is refused with what is wrong", async () => {
     const inFile = await stage.backend();
     const front = await listening({ heartbeat: { register: false } }, [inFile]);

@@ -151,6 +151,68 @@ describe("supervised back ends", () => {
   });
 });
 
+describe("a change of the configuration", () => {
+  test("that removes them lets open requests end first", async () => {
+    const front = await supervised();
+    const [instance] = await instances(front, 1);
+    const other = await stage.backend();
+    const slow = ask(front, "/slow");
+    const file = join(front.fairlead.directory, "fairlead.toml");
+    const text = await Bun.file(file).text();
+    const [top] = text.split("[[upstreams]]");
+    await Bun.write(file, `${top!.replace('upstream = "main"', 'upstream = "other"')}[[upstreams]]\nname = "other"\ntargets = [{ address = "${other.address}" }]\n`);
+    front.fairlead.signal("SIGHUP");
+    await front.fairlead.line("reload", ({ msg }) => msg === "Reload applied");
+    expect((await slow).pid).toBe(instance!.pid);
+    await until("its end", () => !isAlive(instance!.pid));
+    expect((await fetch(front.url)).status).toBe(200);
+  });
+
+  test("by an upgrade in place with an admin address loses none of them", async () => {
+    const admin = await freePort();
+    const front = await supervised({ instances: 3, command: ["sh", "-c", "sleep 0.$((PORT % 3))5; exec node server.mjs"] }, {}, { admin: { address: `127.0.0.1:${admin}` } });
+    const before = await instances(front, 3);
+    const load = new Load(front.port, 2);
+    const runs = workersOf(front.fairlead).length;
+    process.kill(front.fairlead.pid, "SIGUSR2");
+    await until("the old ones' end", () => before.every(({ pid }) => !isAlive(pid)), 15_000);
+    await instances(front, 3);
+    await load.stop();
+    expect(load.failures).toEqual([]);
+    const status = (await (await fetch(`http://127.0.0.1:${admin}/v1/status`)).json()) as { upstreams: { main: unknown[] }; workers: unknown[] };
+    expect([status.upstreams.main.length, status.workers.length]).toEqual([3, runs]);
+  }, 30_000);
+});
+
+describe("the start", () => {
+  const slowly = ["sh", "-c", "sleep 0.7; exec node server.mjs"];
+
+  test("makes no more workers than it should when back ends come up at different times", async () => {
+    const directory = stage.directory();
+    await Bun.write(join(directory, "server.mjs"), SERVER);
+    const port = await freePort();
+    const toml = `workers = 2\n[[listeners]]\naddress = "127.0.0.1:${port}"\nupstream = "late"\n[[upstreams]]\nname = "quick"\n[upstreams.supervised]\ncommand = ["node", "server.mjs"]\ndirectory = "${directory}"\n[[upstreams]]\nname = "late"\n[upstreams.supervised]\ncommand = ${JSON.stringify(slowly)}\ndirectory = "${directory}"\n`;
+    const fairlead = await Fairlead.start(toml);
+    stage.atEnd(() => fairlead.kill());
+    await ask({ fairlead, port, url: `http://127.0.0.1:${port}` });
+    expect(workersOf(fairlead)).toHaveLength(2);
+    expect(fairlead.log.some(({ msg }) => msg === "Worker replaced")).toBe(false);
+  });
+
+  test("ends at once when it is stopped meanwhile, with all that it has started", async () => {
+    const port = await freePort();
+    const fairlead = Fairlead.launch(`[[listeners]]\naddress = "127.0.0.1:${port}"\nupstream = "late"\n[[upstreams]]\nname = "late"\n[upstreams.supervised]\ncommand = ["sh", "-c", "sleep 985 & echo child $!; wait"]\n`);
+    stage.atEnd(() => fairlead.kill());
+    const line = await until("its child", () => fairlead.lines.find((each) => each.includes("child ")));
+    const child = Number(/child (\d+)/.exec(line)![1]);
+    process.kill(-fairlead.pid, "SIGINT");
+    await until("its end", () => fairlead.ended !== undefined, 3_000);
+    expect(fairlead.ended).toBe(0);
+    await until("the child's end", () => !isAlive(child));
+    expect(fairlead.lines.some((each) => each.includes("is ready"))).toBe(false);
+  });
+});
+
 describe("no orphans:", () => {
   test("a stop ends them, and what they started", async () => {
     const front = await supervised({ command: ["sh", "-c", "sleep 1000 & exec node server.mjs"] });
