@@ -129,6 +129,20 @@ describe("a drain", () => {
     await rearrange(front, targets(false));
     expect((await fetch(front.url)).status).toBe(200);
   });
+
+  test("cuts what was opened before a reload changed the target's weight, too", async () => {
+    const held: unknown[] = [];
+    const a = await stage.backend(async (request, connection) => {
+      if (await request.ended) held.push(connection);
+    });
+    const targets = (more: object) => ({ targets: [{ address: a.address, ...more }], upstream: { drain_timeout: "300ms" } });
+    const front = await arrange(stage, targets({}));
+    const long = fetch(`${front.url}/long`);
+    await until("the request", () => held.length === 1);
+    await rearrange(front, targets({ weight: 7 }));
+    await rearrange(front, targets({ weight: 7, drain: true }));
+    expect((await long).status).toBe(503);
+  });
 });
 
 describe("prefer_zone", () => {

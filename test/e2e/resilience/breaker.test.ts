@@ -246,6 +246,18 @@ describe("after open_for", () => {
 });
 
 describe("a tcp listener", () => {
+  test("counts a connection as a success when it stands, not when it ends: one target that refuses opens nothing", async () => {
+    const gone = { address: `127.0.0.1:${await freePort()}` };
+    const servers = [await stage.server((socket) => socket.write("hello")), await stage.server((socket) => socket.write("hello"))];
+    const to = await arrange(stage, { targets: [gone, ...servers].map(({ address }) => ({ address })), listener: { protocol: "tcp" }, upstream: { outlier_detection: false, circuit_breaker: { min_requests: 8, failure_rate: "50%", open_for: "30s" } } });
+    // None of them ends.
+    for (let i = 0; i < 30; i++) {
+      const client = await stage.client(to);
+      await until("the greeting", () => client.receivedText === "hello");
+    }
+    expect(to.fairlead.log.some(({ msg }) => msg === "Circuit breaker")).toBe(false);
+  });
+
   test("closes its clients at once while the breaker is open", async () => {
     const gone = { address: `127.0.0.1:${await freePort()}` };
     const to = await arrange(stage, { targets: [gone], listener: { protocol: "tcp" }, upstream: { outlier_detection: false, circuit_breaker: { min_requests: 5, open_for: "30s" } } });

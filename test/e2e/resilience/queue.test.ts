@@ -1,6 +1,7 @@
 /** Waiting for a place while every target is full: first come, first served over all workers; what is too long or too late is told 503. */
 import { describe, expect, test } from "bun:test";
 import { connect } from "node:net";
+import { freePort } from "../../support/ports.ts";
 import { type RawBackend, reply } from "../../support/raw-backend.ts";
 import type { RawClient } from "../../support/raw-client.ts";
 import { openStage } from "../../support/stage.ts";
@@ -232,6 +233,26 @@ describe("a client that leaves the queue", () => {
 });
 
 describe("a place becomes free", () => {
+  test("at a target that refused the first one before: it goes there once more, and those behind it are not held up", async () => {
+    const holding = new Holding("done");
+    const busy = await stage.backend(holding.script);
+    const port = await freePort();
+    const arrangement = { targets: [{ address: `127.0.0.1:${port}` }, { address: busy.address }], top: { workers: 1 }, upstream: { policy: "first", max_requests: 1, retries: 1, outlier_detection: false } };
+    const front = await arrange(stage, arrangement);
+    const clients = await Promise.all(Array.from({ length: 3 }, () => stage.client(front)));
+    // Refused by the first target, held by the second.
+    clients[0]!.request(get("/0"));
+    await until("it at the second", () => busy.requests.length === 1);
+    // Refused by the first, and the second is full: it waits, or is told that nobody is there, but does not stand in the way.
+    clients[1]!.request(get("/1"));
+    clients[2]!.request(get("/2"));
+    const told = await Promise.all([clients[1]!.finalReply(SOON), clients[2]!.finalReply(SOON)]);
+    expect(told.map(({ status }) => status)).toEqual([502, 502]);
+    holding.release();
+    expect((await clients[0]!.finalReply()).status).toBe(200);
+    await queued(front, 0);
+  });
+
   test("when the target resets instead of answering", async () => {
     const { holding, backend, front } = await narrow({ retries: 0, outlier_detection: false });
     const clients = await clientsOnBoth(stage, front, 1);
