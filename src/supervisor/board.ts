@@ -9,6 +9,8 @@ import { StartError } from "./errors.ts";
 /** Rows that are never used cost address space only. */
 export const CAPACITY = { targets: 65_536, upstreams: 4_096 };
 
+/** Others that start at the same time may take our file for a dead one's so often. */
+const MAX_TRIES = 100;
 const NAME = /^fairlead-.+\.board$/;
 /** What a target's counters take for each worker slot, at most, in bytes. */
 const BYTES_PER_COLUMN = 128;
@@ -23,22 +25,22 @@ export function createBoard(workers: number, targets: number): Scoreboard {
   const slots = Math.max(8, workers * 2 + 2);
   const directory = chooseDirectory(2 * targets * slots * BYTES_PER_COLUMN + OTHER_BYTES);
   removeStale(directory);
-  for (;;) {
+  for (let tries = 1; ; tries++) {
     const path = join(directory, `fairlead-${process.pid}-${crypto.randomUUID().slice(0, 8)}.board`);
     try {
       const board = Scoreboard.create(path, { ...CAPACITY, workers: slots });
-      holdBoard(path);
-      // Another start may have seen it before we held it.
-      if (existsSync(path)) return board;
+      // Another start may have seen it before we held it: then it is gone, or about to be.
+      if (holdBoard(path) && existsSync(path)) return board;
     } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT" && tries < MAX_TRIES) continue;
       throw new StartError(`cannot make the shared memory ${path}: ${(error as Error).message}`);
     }
   }
 }
 
-/** As long as this process lives, nobody takes the file for a dead one's. Held by every process that maps it. */
-export function holdBoard(path: string): void {
-  tryLock(openSync(path, "r"), "shared");
+/** As long as this process lives, nobody takes the file for a dead one's. Held by every process that maps it. False: somebody is about to take it away. */
+export function holdBoard(path: string): boolean {
+  return tryLock(openSync(path, "r"), "shared");
 }
 
 /** Memory where there is enough: containers often have 64 MiB of it, and one that is full kills who writes to it. */

@@ -26,13 +26,13 @@ test("a configuration that was read and refused takes no rows from the one that 
 });
 
 test("rows of a configuration that runs are kept, and given again once they are free", () => {
-  const slots = new PendingSlots(capacity);
+  const slots = new PendingSlots({ targets: 4, upstreams: 4 });
   load(slots, 1, 2, 3);
   slots.take();
   expect(slotsOf(load(slots, 3))).toEqual([2]);
   slots.take();
-  expect(slotsOf(load(slots, 3, 4))).toEqual([2, 0]);
-  expect(slots.used).toEqual({ targets: 3, upstreams: 1 });
+  expect(slotsOf(load(slots, 3, 4, 5, 6))).toEqual([2, 3, 0, 1]);
+  expect(slots.used).toEqual({ targets: 4, upstreams: 1 });
 });
 
 test("used counts what was read too: its rows were cleared", () => {
