@@ -50,6 +50,8 @@ export const BREAKER_WINDOW = 19;
 export const BREAKER_REQUESTS = 20;
 export const BREAKER_FAILURES = 21;
 export const BREAKER_PROBES = 22;
+/** Places of the retry budget that all workers together hold. */
+export const RETRIES_HELD = 23;
 const UPSTREAM_WORDS = 32;
 
 /** Words of an upstream's column a worker: what is open now, cleared when the worker dies, … */
@@ -422,6 +424,7 @@ export class Scoreboard {
     }
     for (let upstream = 0; upstream < used.upstreams; upstream++) {
       const column = this.upstreamColumnOf(worker, upstream);
+      this.giveBack(column + OPEN_RETRIES, this.upstreamWordAt(upstream, RETRIES_HELD));
       for (let word = 0; word < UPSTREAM_GAUGES; word++) if (this.words[column + word] !== 0) this.words[column + word] = 0;
     }
   }
@@ -438,7 +441,9 @@ export class Scoreboard {
   clearUpstream(upstream: number): void {
     const first = this.upstreamAt + upstream * UPSTREAM_WORDS;
     const epoch = this.words[first + UPSTREAM_EPOCH]!;
+    const retries = this.words[first + RETRIES_HELD]!;
     this.words.fill(0, first, first + UPSTREAM_WORDS);
+    this.words[first + RETRIES_HELD] = retries;
     Atomics.store(this.words, first + UPSTREAM_EPOCH, epoch + 1);
     // What is open goes down by itself.
     for (let worker = 0; worker < this.size.workers; worker++) {

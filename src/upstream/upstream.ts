@@ -4,7 +4,7 @@ import type { Clock } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
 import type { BalancerContext } from "../policies/balanced.ts";
 import type { RoutingOutcome, RoutingPolicy, RoutingRequest } from "../policies/policy.ts";
-import { type Column, OPEN_EXCHANGES, OPEN_RETRIES, type Scoreboard, TOTAL_5XX, TOTAL_BREAKER_REFUSED, TOTAL_BUDGET_REFUSED, TOTAL_FAILURES } from "../scoreboard/scoreboard.ts";
+import { type Column, OPEN_EXCHANGES, OPEN_RETRIES, RETRIES_HELD, type Scoreboard, TOTAL_5XX, TOTAL_BREAKER_REFUSED, TOTAL_BUDGET_REFUSED, TOTAL_FAILURES } from "../scoreboard/scoreboard.ts";
 import { type Admission, CircuitBreaker } from "./circuit-breaker.ts";
 import { GuardedPolicy } from "./guarded-policy.ts";
 import { type LatencyClock, observe } from "./latency.ts";
@@ -60,6 +60,7 @@ export class Upstream {
   private readonly isLimited: boolean;
   private readonly outliers: Outliers | undefined;
   private readonly epochAt: number;
+  private readonly retriesAt: number;
   private epoch: number;
   /** The one tier that gets everything; undefined: several share. */
   private only: Tier | undefined;
@@ -99,6 +100,7 @@ export class Upstream {
         ? undefined
         : new Outliers(config.outliers, board, (target, detector) => host.report({ upstream: config.name, target: names.get(target)!, detector }));
     this.epochAt = board.epochAt(config.slot);
+    this.retriesAt = board.upstreamWordAt(config.slot, RETRIES_HELD);
     this.epoch = board.words[this.epochAt]! - 1;
   }
 
@@ -244,7 +246,9 @@ export class Upstream {
     const { board } = this.host;
     const { budget, budgetMin } = this.config.retry;
     const allowed = Math.max(budgetMin, Math.floor((budget / 100) * board.upstreamSum(this.config.slot, OPEN_EXCHANGES)));
-    if (board.upstreamSum(this.config.slot, OPEN_RETRIES) >= allowed) {
+    // Taken first, and counted then: exact, however many workers ask at a time.
+    if (Atomics.add(board.words, this.retriesAt, 1) >= allowed) {
+      Atomics.sub(board.words, this.retriesAt, 1);
       this.column.add(TOTAL_BUDGET_REFUSED, 1);
       return false;
     }
@@ -254,6 +258,7 @@ export class Upstream {
 
   retryEnds(): void {
     this.column.add(OPEN_RETRIES, -1);
+    Atomics.sub(this.host.board.words, this.retriesAt, 1);
   }
 
   /** An exchange goes to this target. False: the target is full. */

@@ -70,3 +70,10 @@ test("who has failed somewhere does not hold up those who wait behind", () => {
   clock.advance(10);
   expect(went).toEqual(["first"]);
 });
+
+test("a worker that dies gives its places in the retry budget back", () => {
+  const { workers, board } = atWork({ retry_budget: "off", retry_budget_min: 2, targets: manyTargets(1) }, { workers: 2 });
+  expect([workers[0]!.retryBegins(), workers[0]!.retryBegins(), workers[1]!.retryBegins()]).toEqual([true, true, false]);
+  board.reclaim(0);
+  expect([workers[1]!.retryBegins(), workers[1]!.retryBegins(), workers[1]!.retryBegins()]).toEqual([true, true, false]);
+});
