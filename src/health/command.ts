@@ -10,6 +10,8 @@ import { checkAddress, type CheckContext, type CheckKind, failed, formatDuration
 /** Of what it prints, so much is kept to tell why it failed. */
 const MAX_OUTPUT = 1_024;
 const MAX_REASON = 120;
+/** How long that is waited for after its end, in ms. */
+const OUTPUT_PATIENCE = 100;
 export const commandCheck: CheckKind = {
   name: "command",
   prepare(target, config) {
@@ -28,7 +30,7 @@ function run({ command, timeout }: HealthCheckConfig, environment: Readonly<Reco
   const [program = "", ...args] = command;
   // A group of its own, so that all of it can be ended.
   const child = spawn(program, args, { detached: true, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...environment } });
-  let output = "";
+  const output = { stdout: "", stderr: "" };
   let over = false;
   const kill = (): void => {
     if (child.pid === undefined) return;
@@ -48,20 +50,21 @@ function run({ command, timeout }: HealthCheckConfig, environment: Readonly<Reco
     kill();
     settle(failed(`timeout after ${formatDuration(timeout)}`));
   });
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (chunk: Buffer) => {
-      if (output.length < MAX_OUTPUT) output += chunk.toString("utf8");
+  for (const name of ["stdout", "stderr"] as const) {
+    child[name].on("data", (chunk: Buffer) => {
+      if (output[name].length < MAX_OUTPUT) output[name] += chunk.toString("utf8");
     });
   }
   child.on("error", (error: NodeJS.ErrnoException) => {
     const reason = `cannot run ${program}: ${error.code ?? error.message}`;
     settle(OUR_SHORTAGES.has(error.code ?? "") ? inconclusive(reason) : failed(reason));
   });
-  // "exit" and not "close": what it left running may hold its output open.
   child.on("exit", (code, signal) => {
     if (code === 0) return settle(passed("exit code 0"));
-    // What it printed last may still be on its way.
-    setImmediate(() => settle(failed([code === null ? `killed by ${signal}` : `exit code ${code}`, firstLine(output)].filter((part) => part !== "").join(": "))));
+    const tell = (): void => settle(failed([code === null ? `killed by ${signal}` : `exit code ${code}`, firstLine(output.stderr) || firstLine(output.stdout)].filter((part) => part !== "").join(": ")));
+    // What it printed last may still be on its way; what it left running may hold its output open for ever.
+    child.on("close", tell);
+    network.clock.after(OUTPUT_PATIENCE, tell);
   });
   return () => {
     over = true;

@@ -12,7 +12,7 @@ const SERVICE = 40;
 const CAPACITY = (PLACES / SERVICE) * 1000;
 /** An answer that comes later is of no use to anybody, in ms. */
 const PATIENCE = 1_000;
-const DURATION = 2_000;
+const DURATION = 1_500;
 
 interface Outcome {
   /** Useful answers a second. */

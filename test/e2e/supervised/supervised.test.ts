@@ -138,7 +138,7 @@ describe("supervised back ends", () => {
   });
 
   test("that do not come up in their new form leave the old ones as they are", async () => {
-    const front = await supervised({ instances: 1, start_timeout: "300ms", roll_on_reload: false });
+    const front = await supervised({ instances: 1, start_timeout: "2s", roll_on_reload: false });
     const [before] = await instances(front, 1);
     const file = join(front.fairlead.directory, "fairlead.toml");
     const text = await Bun.file(file).text();
