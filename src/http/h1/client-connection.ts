@@ -235,7 +235,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
       dropUnderscores: config.underscoreNames !== "allow",
     });
     this.afterSending(connection, this.request.sendFirst(connection, head, config.limits));
-    if (this.phase === "exchange" && !this.request.done && this.request.hasWaiting) this.requestWritable();
+    // What waits goes too; and a client that was stopped because an earlier connection took no more goes on.
+    if (this.phase === "exchange" && !this.request.done) this.requestWritable();
   }
 
   /** More of the body arrived. */
