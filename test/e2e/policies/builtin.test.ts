@@ -5,7 +5,7 @@ import type { RawBackend } from "../../support/raw-backend.ts";
 import type { RawServer } from "../../support/raw-server.ts";
 import { type Balanced, openStage } from "../../support/stage.ts";
 import type { TomlTable } from "../../support/toml.ts";
-import { answers, arrange, type Arranged, askAll, clientsOnBoth, flood, get, Holding, named, tally } from "../../support/traffic.ts";
+import { answers, arrange, type Arranged, askAll, clientsOnBoth, flood, get, Holding, named, tally, counters } from "../../support/traffic.ts";
 import { sleep, until } from "../../support/until.ts";
 
 const stage = openStage();
@@ -469,6 +469,8 @@ describe("a tcp listener", () => {
     expect(tally(open.map(({ name }) => name))).toEqual({ a: 4, b: 4, c: 4 });
     for (const { name, end } of open) if (name === "c") end();
     await until("the connections at c to end", () => servers[2]!.connections.every(({ closed }) => closed));
+    // Both workers have counted them out.
+    await until("eight to be open", async () => (await counters(to)).open.requests === 8);
     const more = [];
     for (let i = 0; i < 3; i++) more.push((await hail(to)).name);
     expect(more).toEqual(["c", "c", "c"]);
