@@ -2,7 +2,8 @@
 import { createInterface } from "node:readline";
 import { StartError } from "../supervisor/errors.ts";
 import { type Balancer, startBalancer } from "./demo/balancer.ts";
-import { type Backend, Backends, freePorts, isFree } from "./demo/backends.ts";
+import { tryPort } from "../net/free-port.ts";
+import { type Backend, Backends, freePorts } from "./demo/backends.ts";
 import { guide, type Input } from "./demo/guide.ts";
 import { canReadInput } from "./demo/terminal.ts";
 import { selfCommand } from "./self.ts";
@@ -21,7 +22,7 @@ export interface DemoOptions {
 /** Runs until it is told to quit. Resolves with the exit code. */
 export async function demo(options: DemoOptions = {}): Promise<number> {
   const port = options.port ?? DEFAULT_PORT;
-  if (!(await isFree(port))) {
+  if ((await tryPort(port)) === undefined) {
     process.stderr.write(`fairlead: port ${port} is taken by another program; choose another one: npm start -- --port ${port + 1}\n`);
     return 1;
   }

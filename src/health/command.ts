@@ -4,6 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import type { HealthCheckConfig, TargetConfig } from "../config/snapshot.ts";
+import { signalGroup } from "../net/process-group.ts";
 import { OUR_SHORTAGES } from "../observability/cause.ts";
 import { checkAddress, type CheckContext, type CheckKind, failed, formatDuration, inconclusive, passed, type Verdict } from "./check.ts";
 
@@ -32,14 +33,7 @@ function run({ command, timeout }: HealthCheckConfig, environment: Readonly<Reco
   const child = spawn(program, args, { detached: true, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...environment } });
   const output = { stdout: "", stderr: "" };
   let over = false;
-  const kill = (): void => {
-    if (child.pid === undefined) return;
-    try {
-      process.kill(-child.pid, "SIGKILL");
-    } catch {
-      // Gone already.
-    }
-  };
+  const kill = (): void => signalGroup(child.pid, "SIGKILL");
   const settle = (verdict: Verdict): void => {
     if (over) return;
     over = true;

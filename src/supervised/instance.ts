@@ -1,6 +1,6 @@
 /** One back end that Fairlead has started: its process, its port, and where it stands. */
-import { createServer } from "node:net";
 import type { SupervisedConfig } from "../config/snapshot.ts";
+import { tryPort } from "../net/free-port.ts";
 
 /**
  * starting: it runs, and its check has not passed yet; serving: it is a target; waiting: it has ended, and starts again after a pause;
@@ -57,20 +57,10 @@ export function nextPause({ maxRestarts, restartWindow, backoff, backoffMax }: S
  * @throws Error when there is none
  */
 export async function freePort(from: number, taken: ReadonlySet<number>): Promise<number> {
-  if (from === 0) return (await tryPort(0))!;
-  for (let port = from; port <= 65_535; port++) {
-    if (!taken.has(port) && (await tryPort(port)) !== undefined) return port;
-  }
-  throw new Error(`no free port from ${from} on`);
-}
-
-function tryPort(port: number): Promise<number | undefined> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.on("error", () => resolve(undefined));
-    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => {
-      const { port: bound } = server.address() as { port: number };
-      server.close(() => resolve(bound));
-    });
-  });
+  // Of any port the system's choice is good; nothing that we have is given twice.
+  if (from === 0) {
+    const any = await tryPort(0);
+    if (any !== undefined) return any;
+  } else for (let port = from; port <= 65_535; port++) if (!taken.has(port) && (await tryPort(port)) !== undefined) return port;
+  throw new Error(from === 0 ? "no free port" : `no free port from ${from} on`);
 }

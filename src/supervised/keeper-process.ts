@@ -1,4 +1,5 @@
 /** The keeper as the supervisor sees it: started when there is something to keep, told things, heard from. */
+import { signalGroup } from "../net/process-group.ts";
 import type { LogFormat } from "../observability/log.ts";
 import type { FromKeeper, ToKeeper } from "./messages.ts";
 
@@ -30,7 +31,7 @@ export class KeeperProcess {
     });
     this.ended = this.child.exited.then(() => {
       // The system has killed the programs; what those had started it has not.
-      for (const pid of this.groups.values()) killGroup(pid);
+      for (const pid of this.groups.values()) signalGroup(pid, "SIGKILL");
       died(this.child.signalCode ?? this.child.exitCode ?? 0);
     });
   }
@@ -56,13 +57,5 @@ export class KeeperProcess {
   /** At once, with all that it holds. */
   kill(): void {
     this.child.kill("SIGKILL");
-  }
-}
-
-function killGroup(pid: number): void {
-  try {
-    process.kill(-pid, "SIGKILL");
-  } catch {
-    // Nobody is left.
   }
 }

@@ -7,6 +7,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { openSync } from "node:fs";
 import { tryLock } from "../net/file-lock.ts";
+import { signalGroup } from "../net/process-group.ts";
 import type { LogFormat } from "../observability/log.ts";
 import { passOnLines } from "./lines.ts";
 import type { FromKeeper, ToKeeper } from "./messages.ts";
@@ -37,16 +38,6 @@ export function runKeeper({ self, board, logFormat }: KeeperOptions): void {
     if (process.connected) process.send!(message);
   };
 
-  /** The group, for a program may start others; what was left behind goes too. */
-  const signal = (child: ChildProcess, name: "SIGTERM" | "SIGKILL"): void => {
-    if (child.pid === undefined) return;
-    try {
-      process.kill(-child.pid, name);
-    } catch {
-      // Nobody is left.
-    }
-  };
-
   const start = ({ id, command, directory, environment, label, stopTimeout }: ToKeeper & { type: "start" }): void => {
     if (leaving) return say({ type: "ended", id, how: "not started: its keeper is leaving" });
     const [program = "", ...args] = self;
@@ -57,7 +48,8 @@ export function runKeeper({ self, board, logFormat }: KeeperOptions): void {
       if (known === undefined) return;
       clearTimeout(known.late);
       kept.delete(id);
-      signal(child, "SIGKILL");
+      // What it left behind goes too.
+      signalGroup(child.pid, "SIGKILL");
       say({ type: "ended", id, how });
       if (leaving && kept.size === 0) process.exit(0);
     };
@@ -70,8 +62,8 @@ export function runKeeper({ self, board, logFormat }: KeeperOptions): void {
 
   const stop = (entry: Kept): void => {
     if (entry.late !== undefined) return;
-    signal(entry.child, "SIGTERM");
-    entry.late = setTimeout(() => signal(entry.child, "SIGKILL"), entry.stopTimeout);
+    signalGroup(entry.child.pid, "SIGTERM");
+    entry.late = setTimeout(() => signalGroup(entry.child.pid, "SIGKILL"), entry.stopTimeout);
   };
 
   const leave = (): void => {
@@ -86,7 +78,7 @@ export function runKeeper({ self, board, logFormat }: KeeperOptions): void {
     if (message.type === "start") start(message);
     else if (entry === undefined) say({ type: "ended", id: message.id, how: "not running" });
     else if (message.type === "stop") stop(entry);
-    else signal(entry.child, "SIGKILL");
+    else signalGroup(entry.child.pid, "SIGKILL");
   });
   process.on("disconnect", () => {
     setInterval(() => {

@@ -1,5 +1,6 @@
 /** One backend address at work: its state and counters in the scoreboard, and its connections in this worker. */
 import type { Address, TargetConfig } from "../config/snapshot.ts";
+import { least } from "../net/least.ts";
 import type { BalancedTarget } from "../policies/balanced.ts";
 import { Flag, type Scoreboard, type TargetColumn, UNHEALTHY, WITHDRAWN } from "../scoreboard/scoreboard.ts";
 import { decayed, type LatencyClock } from "./latency.ts";
@@ -156,9 +157,4 @@ export class Target implements BalancedTarget {
   closeIdle(): void {
     for (const connection of this.idle.splice(0)) connection.retire();
   }
-}
-
-/** The smaller of two limits, of which 0 is none. */
-function least(a: number, b: number): number {
-  return a === 0 || b === 0 ? a + b : Math.min(a, b);
 }

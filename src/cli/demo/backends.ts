@@ -1,6 +1,6 @@
 /** The demo's back ends: child processes that are watched, and replaced when they die. */
-import { createServer } from "node:net";
 import { PORT_TAKEN, READY } from "./backend-process.ts";
+import { tryPort } from "../../net/free-port.ts";
 
 /** A back end that lives shorter than this is replaced after a pause, which doubles each time, in milliseconds. */
 const SHORT_LIFE = 1000;
@@ -124,16 +124,7 @@ export class Backend {
 /** The first `count` ports from `first` on where nobody listens on this machine. */
 export async function freePorts(first: number, count: number): Promise<number[]> {
   const free: number[] = [];
-  for (let port = first; free.length < count && port < first + 1000; port++) if (await isFree(port)) free.push(port);
+  for (let port = first; free.length < count && port < first + 1000; port++) if ((await tryPort(port)) !== undefined) free.push(port);
   if (free.length < count) throw new Error(`no ${count} free ports between ${first} and ${first + 999}`);
   return free;
-}
-
-/** Does nobody listen there? */
-export function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once("error", () => resolve(false));
-    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
-  });
 }

@@ -3,6 +3,7 @@
  * It knows the wire on the client's side; where a request goes is the exchange's business.
  */
 import { Connection } from "../../net/connection.ts";
+import { least } from "../../net/least.ts";
 import type { NetSocket } from "../../net/network.ts";
 import { relayData, relayEnd } from "../../net/relay.ts";
 import { release } from "../../net/release.ts";
@@ -14,7 +15,7 @@ import type { Services } from "../services.ts";
 import type { Downstream, UpstreamStream } from "../sides.ts";
 import { ClientRequest, Sent, type SentKind } from "./client-request.ts";
 import { answerHere, asksUpgrade, expectsContinue, isIdempotent } from "./admission.ts";
-import { deadlineOf, shortest } from "./deadline.ts";
+import { deadlineOf } from "./deadline.ts";
 import { forwardedLines, writeChunk, writeLastChunk, writeReplyHead, writeRequestHead, type ForwardedBy } from "./forward.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -163,7 +164,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.keepAlive = head.keepAlive;
     this.requestId = undefined;
     this.view.show(buffer, head.parsedAt, buffer.length, config.limits);
-    const whole = shortest(config.timeouts.request, deadlineOf(head));
+    const whole = least(config.timeouts.request, deadlineOf(head));
     this.requestEndsAt = whole > 0 ? this.services.network.clock.now + whole : 0;
     this.within(0);
 

@@ -1,4 +1,5 @@
 /** How long a client will wait for its answer, when it says so: it can only shorten what the listener allows. */
+import { least } from "../../net/least.ts";
 import { Name } from "../fields.ts";
 import type { RequestHead } from "./request-head.ts";
 
@@ -15,7 +16,7 @@ const MOST = 2 ** 31 - 1;
 export function deadlineOf(head: RequestHead): number {
   let deadline = 0;
   if (head.has(Name.GRPC_TIMEOUT)) deadline = read(/^(\d{1,8})([HMSmun])$/, UNITS, head.value(head.find(Name.GRPC_TIMEOUT)));
-  if (head.has(Name.X_REQUEST_TIMEOUT)) deadline = shortest(deadline, read(/^(\d{1,9}(?:\.\d{1,9})?)\s?(ms|s|m|)$/, SUFFIXES, head.value(head.find(Name.X_REQUEST_TIMEOUT))));
+  if (head.has(Name.X_REQUEST_TIMEOUT)) deadline = least(deadline, read(/^(\d{1,9}(?:\.\d{1,9})?)\s?(ms|s|m|)$/, SUFFIXES, head.value(head.find(Name.X_REQUEST_TIMEOUT))));
   return deadline;
 }
 
@@ -24,9 +25,4 @@ function read(pattern: RegExp, units: Readonly<Record<string, number>>, text: st
   if (match === null) return 0;
   const milliseconds = Math.max(1, Math.round(Number(match[1]) * units[match[2]!]!));
   return milliseconds > MOST ? 0 : milliseconds;
-}
-
-/** Of two times in ms of which 0 is none. */
-export function shortest(a: number, b: number): number {
-  return a === 0 || b === 0 ? a + b : Math.min(a, b);
 }

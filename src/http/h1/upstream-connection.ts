@@ -3,6 +3,7 @@
  * It knows the wire and nothing of balancing; what a failure means is the exchange's to say.
  */
 import { Connection } from "../../net/connection.ts";
+import { least } from "../../net/least.ts";
 import type { NetSocket } from "../../net/network.ts";
 import { relayData, relayEnd } from "../../net/relay.ts";
 import { release } from "../../net/release.ts";
@@ -14,7 +15,6 @@ import { Name } from "../fields.ts";
 import type { Services } from "../services.ts";
 import type { StreamOwner, UpstreamStream } from "../sides.ts";
 import { BodyReader, Event } from "./body.ts";
-import { shortest } from "./deadline.ts";
 import { writeChunk, writeLastChunk } from "./forward.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head } from "./head.ts";
 
@@ -121,7 +121,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
       else this.keep();
     } else if (this.phase === "head") {
       const { response, attempt } = this.upstream.config.timeouts;
-      this.after(shortest(response, attempt));
+      this.after(least(response, attempt));
     }
   }
 
@@ -405,7 +405,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
         this.spoil("connect-timeout", `no connection within ${this.upstream.config.timeouts.connect} ms`);
         break;
       case "head":
-        if (this.requestDone) this.spoil("response-timeout", `no reply within ${shortest(this.upstream.config.timeouts.response, this.upstream.config.timeouts.attempt)} ms`);
+        if (this.requestDone) this.spoil("response-timeout", `no reply within ${least(this.upstream.config.timeouts.response, this.upstream.config.timeouts.attempt)} ms`);
         else this.spoil("target-write-timeout", `request not read for ${this.upstream.config.timeouts.body} ms`);
         break;
       case "sending":
