@@ -1,0 +1,28 @@
+/**
+ * What is known of a client before it says anything in the protocol of its listener. Stages between accept and protocol (PROXY protocol header,
+ * TLS handshake) find it out and hand the socket on; without any of them there is no arrival: the socket says all.
+ */
+
+/** Both ends of a connection as the client sees them. */
+export interface Peer {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+}
+
+export interface Arrival {
+  /** From the socket, or from a PROXY protocol header that was believed. */
+  readonly peer: Peer;
+  /** Undefined: it speaks cleartext. */
+  readonly tls?: ArrivalTls;
+}
+
+export interface ArrivalTls {
+  /** Protocol chosen by ALPN (RFC 7301): "h2", "http/1.1"; "": none was. */
+  readonly alpn: string;
+  /** The name that the client asked for (SNI, RFC 6066 section 3), in lower case; "": none. */
+  readonly serverName: string;
+  /** Subject of the client's verified certificate (RFC 4514); "": it showed none. */
+  readonly clientSubject: string;
+}
