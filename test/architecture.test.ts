@@ -17,7 +17,8 @@ const RANKS: readonly (readonly string[])[] = [
   ["supervised"],
   ["health", "discovery"],
   ["config"],
-  ["accept", "http", "tcp"],
+  ["http", "tcp"],
+  ["accept"],
   ["routing"],
   // An upstream asks its policy, and a policy knows of no upstream.
   ["upstream"],
