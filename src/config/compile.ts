@@ -230,6 +230,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig): Listene
   const timeouts = inherit(DEFAULTS.timeouts, config.timeouts, raw.timeouts);
   const limits = inherit(DEFAULTS.limits, config.limits, raw.limits);
   const forwarding = inherit(DEFAULTS.forwarding, config.forwarding, raw.forwarding);
+  const http2 = inherit(DEFAULTS.http2, config.http2, typeof raw.http2 === "boolean" ? { enabled: raw.http2 } : raw.http2);
   return {
     name: raw.name ?? `listener-${index + 1}`,
     address: raw.address,
@@ -239,6 +240,17 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig): Listene
     tcpUnavailable: raw.tcp_unavailable ?? "close",
     maxClients: raw.max_clients ?? 10_000,
     maxClientsPerIp: raw.max_clients_per_ip ?? 0,
+    http2: {
+      enabled: http2.enabled,
+      maxStreams: http2.max_concurrent_streams,
+      streamWindow: http2.stream_window,
+      connectionWindow: http2.connection_window,
+      continuations: http2.continuations,
+      resets: http2.resets,
+      resetsPerSecond: http2.resets_per_second,
+      glitches: http2.glitches,
+      glitchesPerSecond: http2.glitches_per_second,
+    },
     underscoreNames: raw.underscore_names ?? "reject",
     timeouts: {
       clientHeader: timeouts.client_header,
@@ -293,6 +305,8 @@ function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig 
     hash: { key: raw.hash_key ?? { kind: "client-ip" }, method: raw.hash_method ?? "ketama", boundedLoad: raw.bounded_load ?? 0 },
     ...(raw.sticky === undefined ? {} : { sticky: stickyOf(raw.sticky, context.secret) }),
     hostHeader: host === "client" || host === "target" ? { kind: host } : { kind: "fixed", value: host },
+    protocol: raw.protocol ?? "h1",
+    maxStreams: raw.max_concurrent_streams ?? DEFAULTS.http2.max_concurrent_streams,
     timeouts,
     poolSize: raw.pool_size ?? 256,
     retry: {

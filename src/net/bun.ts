@@ -79,6 +79,10 @@ class BunNetwork implements Network {
     },
   };
 
+  soon(run: () => void): void {
+    setImmediate(run);
+  }
+
   random(): number {
     return Math.random();
   }

@@ -39,6 +39,15 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
     this.opened(socket);
   }
 
+  /** Give the socket to another owner: nothing else will happen here. */
+  protected leaveSocket(): NetSocket | undefined {
+    const { socket } = this;
+    this.finished = true;
+    this.socket = undefined;
+    this.wheel.remove(this);
+    return socket;
+  }
+
   onClose(error: Error | undefined): void {
     if (this.finished) return;
     this.finished = true;

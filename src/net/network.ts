@@ -61,6 +61,8 @@ export interface Network {
   listen(address: Address, fd: number | undefined, accept: () => SocketOwner): NetListener;
   /** Connect; the owner hears onOpen or onConnectError. Never throws. */
   connect(address: Address, owner: SocketOwner): void;
+  /** Once what has arrived by now is handled: gathers what many events produce. */
+  soon(run: () => void): void;
   /** Uniform in [0, 1). */
   random(): number;
 }

@@ -8,7 +8,12 @@ import { ReplyHead } from "../http/h1/reply-head.ts";
 import { ClientConnection } from "../http/h1/client-connection.ts";
 import { LineSink } from "../http/h1/writer.ts";
 import { UpstreamConnection } from "../http/h1/upstream-connection.ts";
+import { HeadArena } from "../http/h2/head-arena.ts";
+import { HeaderBlock } from "../http/h2/hpack/header-block.ts";
+import { UpstreamSession } from "../http/h2/upstream-session.ts";
 import type { Services } from "../http/services.ts";
+import type { UpstreamStream } from "../http/sides.ts";
+import { Cork } from "../net/cork.ts";
 import { OpenFiles } from "../net/open-files.ts";
 import type { NetListener, Network, SocketOwner } from "../net/network.ts";
 import { Output } from "../net/output.ts";
@@ -90,12 +95,24 @@ export class DataPlane {
       accessLog: undefined,
       requestHead: new RequestHead(MAX_FIELDS),
       replyHead: new ReplyHead(MAX_FIELDS),
-      openStream: (target, upstream) => new UpstreamConnection(target, upstream, this.services),
+      cork: new Cork(network),
+      block: new HeaderBlock(),
+      requestArena: new HeadArena(),
+      replyArena: new HeadArena(),
+      openStream: (target, upstream) => this.openStream(target, upstream),
       draining: false,
       short: false,
     };
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
     this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log, random: () => network.random(), report: (outlier) => options.report?.(outlier) };
+  }
+
+  private openStream(target: Target, upstream: Upstream): UpstreamStream | undefined {
+    const multiplexed = upstream.config.protocol !== "h1";
+    const shared = multiplexed ? (target.sharedWithRoom() as UpstreamSession | undefined) : undefined;
+    if (shared !== undefined) return shared.take();
+    if (this.openFiles.isExhausted) return undefined;
+    return multiplexed ? new UpstreamSession(target, upstream, this.services).take() : new UpstreamConnection(target, upstream, this.services);
   }
 
   private tick(now: number): void {
