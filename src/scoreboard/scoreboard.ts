@@ -279,7 +279,7 @@ export class Scoreboard {
   }
 
   private changed(upstream: number): void {
-    Atomics.add(this.words, this.upstreamAt + upstream * UPSTREAM_WORDS + UPSTREAM_EPOCH, 1);
+    Atomics.add(this.words, this.epochAt(upstream), 1);
     Atomics.add(this.words, H_EPOCH, 1);
   }
 
@@ -287,7 +287,7 @@ export class Scoreboard {
 
   /** Where the epoch of an upstream stands: it moves whenever the state of one of its targets does. */
   epochAt(upstream: number): number {
-    return this.upstreamAt + upstream * UPSTREAM_WORDS + UPSTREAM_EPOCH;
+    return this.upstreamWordAt(upstream, UPSTREAM_EPOCH);
   }
 
   /** Where a word that all workers share for an upstream stands. */
@@ -297,7 +297,7 @@ export class Scoreboard {
 
   /** Next number of an upstream's cursor, over all workers; wraps at 2^32. Each tier has its own. */
   nextCursor(upstream: number, tier = 0): number {
-    return Atomics.add(this.words, this.upstreamAt + upstream * UPSTREAM_WORDS + tier, 1) >>> 0;
+    return Atomics.add(this.words, this.upstreamWordAt(upstream, tier), 1) >>> 0;
   }
 
   /** Where a target's open requests over all workers stand. */
@@ -439,7 +439,7 @@ export class Scoreboard {
 
   /** Forget everything about an upstream whose slot is given to another one. Supervisor only. */
   clearUpstream(upstream: number): void {
-    const first = this.upstreamAt + upstream * UPSTREAM_WORDS;
+    const first = this.upstreamWordAt(upstream, 0);
     const epoch = this.words[first + UPSTREAM_EPOCH]!;
     const retries = this.words[first + RETRIES_HELD]!;
     this.words.fill(0, first, first + UPSTREAM_WORDS);
