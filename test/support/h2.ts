@@ -11,7 +11,7 @@ export interface Wish<T = unknown> {
   /** What came; undefined while it may still come. @throws Error when it can come no more, with the reason */
   readonly look: (client: H2Client) => T | undefined;
   /** What of the connection after it: it goes on, it must end (RFC 9113 section 5.4.1), or it may have ended. Absent: it goes on. */
-  readonly then?: "ends" | "may end";
+  readonly after?: "ends" | "may end";
 }
 
 export interface H2Options {
@@ -143,7 +143,7 @@ function ended({ conversation, gone }: H2Client, codes: readonly number[]): bool
 
 /** GOAWAY with one of these codes, or the connection's end. */
 export function connectionError(...codes: readonly number[]): Wish {
-  return { what: `a connection error ${names(codes)}`, look: (client) => ended(client, codes) || undefined, then: "ends" };
+  return { what: `a connection error ${names(codes)}`, look: (client) => ended(client, codes) || undefined, after: "ends" };
 }
 
 /** GOAWAY with one of these codes, nothing less. */
@@ -154,7 +154,7 @@ export function goawayWith(...codes: readonly number[]): Wish {
       if (ended(client, codes) && client.conversation.goaways.length === 0) throw new Error("the connection ended without GOAWAY");
       return client.conversation.goaways.some(({ code }) => codes.includes(code)) || undefined;
     },
-    then: "ends",
+    after: "ends",
   };
 }
 
@@ -162,7 +162,7 @@ export function goawayWith(...codes: readonly number[]): Wish {
 export function streamError(stream: number, ...codes: readonly number[]): Wish {
   return {
     what: `a stream error ${names(codes)} on ${stream}`,
-    then: "may end",
+    after: "may end",
     look: (client) => {
       const reset = client.conversation.resets.get(stream);
       if ((reset !== undefined && codes.includes(reset)) || ended(client, codes)) return true;
@@ -226,7 +226,7 @@ export function reply(id: number, status = 200): Wish<Stream> {
 export function refusal(id: number): Wish {
   return {
     what: `a refusal of ${id}`,
-    then: "may end",
+    after: "may end",
     look: (client) => {
       const { status, ended: whole } = client.stream(id);
       if (status > 0 && status < 400) throw new Error(`status ${status}`);
@@ -287,7 +287,7 @@ export function shutdown(count = 1): Wish {
 }
 
 /** The connection has ended, with or without a word. */
-export const closed: Wish = { what: "the end of the connection", look: ({ gone }) => gone || undefined, then: "ends" };
+export const closed: Wish = { what: "the end of the connection", look: ({ gone }) => gone || undefined, after: "ends" };
 
 /** Whichever comes first. */
 export function either(...wishes: readonly Wish[]): Wish {
@@ -306,7 +306,7 @@ export function either(...wishes: readonly Wish[]): Wish {
       if (errors.length === wishes.length) throw new Error(errors.map((error) => (error instanceof Error ? error.message : String(error))).join("; "));
       return undefined;
     },
-    ...(wishes.some(({ then }) => then !== undefined) ? { then: "may end" } : {}),
+    ...(wishes.some(({ after }) => after !== undefined) ? { after: "may end" } : {}),
   };
 }
 

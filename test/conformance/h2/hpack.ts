@@ -202,5 +202,5 @@ function pieces(bytes: Buffer, count: number): Buffer[] {
 
 /** A reply, or an error of the whole connection, but none of compression. */
 function anyOf(stream: number): ReturnType<typeof streamError> {
-  return { ...reply(stream), then: "may end", look: (client) => (client.gone || client.conversation.goaways.length > 0 ? client.conversation.goaways.every(({ code }) => code !== COMPRESSION_ERROR) || undefined : reply(stream).look(client)) };
+  return { ...reply(stream), after: "may end", look: (client) => (client.gone || client.conversation.goaways.length > 0 ? client.conversation.goaways.every(({ code }) => code !== COMPRESSION_ERROR) || undefined : reply(stream).look(client)) };
 }

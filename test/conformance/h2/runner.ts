@@ -34,8 +34,8 @@ export async function probe(lane: Lane): Promise<void> {
   }
 }
 
-async function act(client: H2Client, steps: readonly Step[], how: Delivery): Promise<Wish["then"]> {
-  let then: Wish["then"];
+async function act(client: H2Client, steps: readonly Step[], how: Delivery): Promise<Wish["after"]> {
+  let after: Wish["after"];
   let ready: Buffer[] = [];
   const flush = async (): Promise<void> => {
     if (how === "at once") client.send(...ready);
@@ -51,20 +51,20 @@ async function act(client: H2Client, steps: readonly Step[], how: Delivery): Pro
     if (typeof step === "function") await step(client);
     else {
       await client.expect(step, PATIENCE);
-      if (then !== "ends") then = step.then ?? then;
+      if (after !== "ends") after = step.after ?? after;
     }
   }
   if (ready.length > 0) await flush();
-  return then;
+  return after;
 }
 
-async function expectEnd(client: H2Client, then: Wish["then"]): Promise<void> {
+async function expectEnd(client: H2Client, after: Wish["after"]): Promise<void> {
   const failed = client.conversation.goaways.some(({ code }) => code !== ErrorCode.NO_ERROR);
-  if (then === "ends" || (then === "may end" && failed)) {
+  if (after === "ends" || (after === "may end" && failed)) {
     await until("the end of the connection", () => client.gone, PATIENCE).catch(() => demand(false, `the connection stays open after ${client.told()}`));
-  } else if (then === undefined || !client.gone) {
+  } else if (after === undefined || !client.gone) {
     await client.roundTrip(PATIENCE).catch((error: unknown) => {
-      if (then === undefined || !client.gone) throw error;
+      if (after === undefined || !client.gone) throw error;
     });
   }
 }
@@ -100,9 +100,9 @@ export async function play(lanes: Lanes, test: H2Case, how: Delivery): Promise<v
     lane.backend.clear(test.script ?? sayWhich);
     const client = await H2Client.connect(lane.port, test.client);
     try {
-      const then = await act(client, test.steps, how);
+      const after = await act(client, test.steps, how);
       if (test.foreign !== true) {
-        if ((test.client?.handshake ?? "full") === "full" || then === "ends") await expectEnd(client, test.mayEnd === true ? (then ?? "may end") : then);
+        if ((test.client?.handshake ?? "full") === "full" || after === "ends") await expectEnd(client, test.mayEnd === true ? (after ?? "may end") : after);
         demand(client.conversation.violation === undefined, `the server broke a rule: ${client.conversation.violation}; came: ${client.told()}`);
       }
       expectSeen(lane.backend, test.sees);
