@@ -91,7 +91,7 @@ export function demand(condition: boolean, what: string): asserts condition {
   if (!condition) throw new Wrong(what);
 }
 
-function matches(actual: string | undefined, wanted: string | RegExp): boolean {
+export function matches(actual: string | undefined, wanted: string | RegExp): boolean {
   return typeof wanted === "string" ? actual === wanted : actual !== undefined && wanted.test(actual);
 }
 
@@ -222,7 +222,7 @@ export async function playRequest(lanes: Lanes, test: RequestCase): Promise<void
   }
 }
 
-function answering(test: ResponseCase, parts: Buffer[]): Script {
+export function answering(test: ResponseCase, parts: Buffer[]): Script {
   return async (request, connection) => {
     if (request.target !== "/case") return sayWhich(request, connection);
     await request.ended;

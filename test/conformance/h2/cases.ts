@@ -14,10 +14,10 @@ import type { Expected } from "../cases.ts";
 export type Step = Buffer | Wish | ((client: H2Client) => Promise<unknown>);
 
 /**
- * What the back end may see: nothing; nothing whole (what was begun is broken off); these requests, whole, in any order;
+ * What the back end may see: nothing; nothing whole (what was begun is broken off); these requests, whole, in any order; this one or none;
  * or whatever well-formed requests the case makes, none of them left half-done.
  */
-export type Sees = "nothing" | "nothing whole" | "anything" | readonly Expected[];
+export type Sees = "nothing" | "nothing whole" | "anything" | readonly Expected[] | { readonly atMost: Expected };
 
 export interface H2Case {
   readonly id: string;

@@ -91,7 +91,9 @@ function expectRequests(backend: RawBackend, wanted: readonly Expected[]): void 
 function expectSeen(backend: RawBackend, sees: Sees): void {
   if (sees === "nothing") demand(backend.requests.length === 0, `nothing expected at the back end, got ${show(backend.requests)}`);
   else if (sees === "nothing whole") demand(backend.complete.length === 0, `no whole request expected at the back end, got ${show(backend.requests)}`);
-  else if (sees !== "anything") expectRequests(backend, sees);
+  else if (sees === "anything") return;
+  else if ("atMost" in sees) expectRequests(backend, backend.complete.length === 0 ? [] : [sees.atMost]);
+  else expectRequests(backend, sees);
 }
 
 /** Throws with a sentence that says what is wrong. */
