@@ -12,6 +12,8 @@ import { Session } from "./session.ts";
 
 /** Between the first GOAWAY, which promises nothing, and the one that names the last stream: longer than a round trip (section 6.8). */
 const DRAIN_NOTICE = 1_000;
+/** Gaps between ids that are remembered. */
+const MAX_SKIPPED = 16;
 
 export class ClientSession extends Session<ClientStream> implements Client {
   readonly listener: Listener;
@@ -21,6 +23,8 @@ export class ClientSession extends Session<ClientStream> implements Client {
   private readonly resets: Budget;
   private prefaceBytes = 0;
   private lastId = 0;
+  /** Ranges of ids that were never used, and cannot be any more (section 5.1.1). */
+  private readonly skipped: (readonly [from: number, to: number])[] = [];
   /** Streams above it are not served any more. */
   private lastServed = MAX_31;
   private announced = false;
@@ -81,10 +85,13 @@ export class ClientSession extends Session<ClientStream> implements Client {
       return;
     }
     if (id <= this.lastId) {
-      this.headOfClosed(id);
+      if (this.skipped.some(([from, to]) => id >= from && id <= to)) this.refuse(ErrorCode.PROTOCOL_ERROR, "a stream below the last one");
+      else this.headOfClosed(id);
       return;
     }
     if (id > this.lastServed) return;
+    if (id > this.lastId + 2) this.skipped.push([this.lastId + 1, id - 1]);
+    if (this.skipped.length > MAX_SKIPPED) this.skipped.shift();
     this.lastId = id;
     if (this.streams.size >= this.listener.config.http2.maxStreams) {
       this.writeReset(id, ErrorCode.REFUSED_STREAM);

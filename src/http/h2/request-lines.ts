@@ -64,10 +64,9 @@ export function requestLines(block: HeaderBlock, endsStream: boolean, out: HeadA
       hasLength = true;
     }
     if ((flag & FieldFlag.HOST) !== 0) {
-      // Several lines of Host are several hosts, unless they all agree with :authority.
+      if (special++ > 0) return "Host twice";
       if (host >= 0 && !sameValue(block, host, i)) return "Host is not :authority";
       if (host < 0) host = i;
-      special++;
     }
   }
   const pathAt = at[Pseudo.PATH]!;

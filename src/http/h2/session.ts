@@ -144,10 +144,10 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
     if (length === 0 && (type === Type.DATA || type === Type.HEADERS || type === Type.CONTINUATION) && (flags & (Flag.END_STREAM | Flag.END_HEADERS)) === 0) {
       if (++this.emptyInRow > MAX_EMPTY) return this.refuse(ErrorCode.ENHANCE_YOUR_CALM, "empty frames in a row");
     } else this.emptyInRow = 0;
-    return type !== Type.DATA || this.dataBegins(id, length, flags);
+    return type !== Type.DATA || this.dataBegins(id, length);
   }
 
-  private dataBegins(id: number, length: number, flags: number): boolean {
+  private dataBegins(id: number, length: number): boolean {
     if (id === 0) return this.refuse(ErrorCode.PROTOCOL_ERROR, "DATA on stream 0");
     this.receiveWindow -= length;
     if (this.receiveWindow < 0) return this.refuse(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the connection's window lets");
@@ -160,8 +160,6 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
       this.dataStream = undefined;
     } else if (stream.charge(length)) {
       this.dataStream = stream;
-      // What is not body is used up at once.
-      if ((flags & Flag.PADDED) !== 0) stream.credit(1);
     } else {
       this.resetFor(stream, ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window lets");
       this.dataStream = undefined;
@@ -181,10 +179,13 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
     if (stream !== undefined) this.dataReceived(stream, bytes, start, end);
   }
 
-  dataEnds(_id: number, flags: number): void {
+  dataEnds(_id: number, flags: number, padding: number): void {
     const stream = this.dataStream;
     this.dataStream = undefined;
-    if (stream === undefined || (flags & Flag.END_STREAM) === 0) return;
+    if (stream === undefined) return;
+    // What is no data is used up at once.
+    if (padding > 0) stream.credit(padding);
+    if ((flags & Flag.END_STREAM) === 0) return;
     stream.remoteClosed = true;
     this.endReceived(stream);
   }
@@ -303,11 +304,9 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
     else this.headReceived(id, this.blockEndsStream);
   }
 
-  /** Its header block arrived for a stream that is closed. @returns true when that is fine: it crossed our reset */
-  protected headOfClosed(id: number): boolean {
-    if (this.resetByUs.has(id)) return true;
-    this.refuse(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream");
-    return false;
+  /** A header block arrived for a stream that is closed: fine if it crossed our reset. */
+  protected headOfClosed(id: number): void {
+    if (!this.resetByUs.has(id)) this.refuse(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream");
   }
 
   private settingsFrame(flags: number, id: number, payload: Buffer, start: number, end: number): void {

@@ -52,7 +52,7 @@ export const connection: readonly H2Case[] = [
         async (client) => {
           const said = [Setting.MAX_CONCURRENT_STREAMS, Setting.INITIAL_WINDOW_SIZE, Setting.MAX_FRAME_SIZE, Setting.HEADER_TABLE_SIZE, Setting.MAX_HEADER_LIST_SIZE, Setting.ENABLE_CONNECT_PROTOCOL];
           const values = said.map((setting, i) => peerSetting(client, setting, [0, 65_535, LIMIT, 4096, 0, 0][i]!));
-          const wanted = [100, 65_535, LIMIT, 4096, 32_768, 1];
+          const wanted = [100, 65_536, LIMIT, 4096, 32_768, 1];
           if (JSON.stringify(values) !== JSON.stringify(wanted)) throw new Error(`settings ${JSON.stringify(wanted)} expected, got ${JSON.stringify(values)}`);
         },
       ],
