@@ -89,7 +89,10 @@ class BunNetwork implements Network {
   /** The same with TLS: the owner has its socket when the handshake is over. */
   private readonly securing: Bun.SocketHandler<SocketOwner> = {
     ...this.connected,
-    handshake: (socket, success, error) => (socket.data as Securing).secured(asNetSocket(socket), success, error),
+    handshake(socket, success, error) {
+      // Cutting a socket off in the middle of its handshake ends that too.
+      if (socket.data instanceof Securing) socket.data.secured(asNetSocket(socket), success, error);
+    },
   };
 
   random(): number {
@@ -124,7 +127,7 @@ class BunNetwork implements Network {
   }
 
   connect(address: Address, owner: ConnectOwner, tls?: TlsClient): void {
-    const options = { allowHalfOpen: true, ...(tls === undefined ? { socket: this.connected, data: owner } : { socket: this.securing, data: new Securing(owner), tls: clientOptions(tls) }) };
+    const options = { allowHalfOpen: true, ...(tls === undefined ? { socket: this.connected, data: owner } : { socket: this.securing, data: new Securing(owner, tls.verify), tls: clientOptions(tls) }) };
     this.openSockets++;
     const attempt = address.kind === "unix" ? Bun.connect({ ...options, unix: address.path }) : Bun.connect({ ...options, hostname: address.host, port: address.port });
     // connectError has told the owner already.
