@@ -4,7 +4,7 @@ import { isPemProblem, type PemFiles, type PemProblem } from "./certificates.ts"
 import type { Problem } from "./compile.ts";
 import type { Path } from "./positions.ts";
 import type { RawListener, RawUpstream } from "./schema.ts";
-import type { CertificateConfig, ListenerTls, TlsVersion, UpstreamTls } from "./snapshot.ts";
+import type { CertificateConfig, ListenerTls, Snapshot, TlsVersion, UpstreamTls } from "./snapshot.ts";
 
 /** Forward secrecy and authenticated encryption only; what is quickest on today's processors first. */
 const CIPHERS = [
@@ -23,6 +23,19 @@ export interface TlsSources {
   readonly files: PemFiles;
   /** Wall-clock ms. */
   readonly now: number;
+}
+
+/** From so many days before the end of a certificate on it is warned of. */
+const WARN_DAYS = 21;
+const DAY = 86_400_000;
+
+/** One line for each certificate that is about to expire. @param now wall-clock ms */
+export function expiryWarnings({ listeners }: Snapshot, now: number): string[] {
+  return listeners.flatMap(({ name, tls }) =>
+    (tls?.certificates ?? [])
+      .filter(({ notAfter }) => notAfter - now < WARN_DAYS * DAY)
+      .map(({ file, notAfter }) => `certificate ${file} of listener "${name}" ${notAfter > now ? `expires in ${Math.floor((notAfter - now) / DAY)} days` : "has expired"} (${new Date(notAfter).toISOString()})`),
+  );
 }
 
 /** @returns undefined when it is absent, or wrong: then that is among the problems */
