@@ -1,7 +1,7 @@
 /** What a proxy answers itself instead of passing it on: refusals of good syntax, TRACE, Max-Forwards, the health path. */
 import type { ListenerConfig } from "../../config/snapshot.ts";
 import { Name } from "../fields.ts";
-import { joined } from "./forward.ts";
+import { joined } from "../forward.ts";
 import { Parse, refusals } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 
