@@ -14,7 +14,7 @@ import { Reception } from "../reception.ts";
 import type { Services } from "../services.ts";
 import type { Downstream, UpstreamStream } from "../sides.ts";
 import { ClientRequest, Sent, type SentKind } from "./client-request.ts";
-import { asksUpgrade, expectsContinue } from "./admission.ts";
+import { type Answer, asksUpgrade, expectsContinue } from "./admission.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ReplyHead } from "./reply-head.ts";
@@ -171,7 +171,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.expects = expectsContinue(head);
     if (answer !== undefined) {
       if (answer.refusal) this.refuse("bad-request", answer.status, answer.text);
-      else this.answer(answer.status, answer.text);
+      else this.answer(answer);
       return;
     }
     this.reception.dispatch(exchange, head, this.view);
@@ -278,7 +278,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.replyFraming = mine;
     this.request.letGo(this.view);
     this.services.output.begin(this);
-    writeReplyHead(this.services.lines, head, { framing: mine, minor: this.minor, keepAlive: this.keepAlive, upgrade: false, lines });
+    writeReplyHead(this.services.lines, head, { framing: mine, minor: this.minor, keepAlive: this.keepAlive, upgrade: false, lines: this.reception.replyLines(head, lines) });
   }
 
   replyData(buffer: Buffer, start: number, end: number): void {
@@ -389,18 +389,18 @@ export class ClientConnection extends Connection implements Client, Downstream {
     else this.leave();
   }
 
-  private writeLocal(status: number, text: string, retryAfter = 0): void {
+  private writeLocal(status: number, text: string, retryAfter = 0, location?: string): void {
     const { output, network } = this.services;
     output.begin(this);
-    output.text(localReply(status, text, { keepAlive: this.keepAlive, minor: this.minor, withBody: !this.exchange.toHead, wall: network.clock.wall(), retryAfter }));
+    output.text(localReply(status, text, { keepAlive: this.keepAlive, minor: this.minor, withBody: !this.exchange.toHead, wall: network.clock.wall(), retryAfter, location }));
     output.flush();
   }
 
   /** An answer of our own to a good request. */
-  private answer(status: number, text: string): void {
+  private answer({ status, text, location }: Answer): void {
     if (!this.request.done || this.services.draining) this.keepAlive = false;
     this.exchange.status = status;
-    this.writeLocal(status, text);
+    this.writeLocal(status, text, 0, location);
     this.exchange.finish("local");
     this.nextRequest();
   }
