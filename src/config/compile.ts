@@ -7,7 +7,8 @@ import { POLICY_NAMES } from "../policies/registry.ts";
 import type { Path } from "./positions.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
-import type { HealthCheckConfig, ListenerConfig, OutlierConfig, PolicyConfig, RouteConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig } from "./snapshot.ts";
+import type { HealthCheckConfig, ListenerConfig, ListenerTls, OutlierConfig, PolicyConfig, RouteConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig, UpstreamTls } from "./snapshot.ts";
+import { listenerTls, type TlsSources, upstreamTls } from "./tls.ts";
 import { formatAddress, parseAddress } from "./values.ts";
 
 /** Something wrong at a path of the config; load.ts finds its place in the file. */
@@ -19,7 +20,7 @@ export interface Problem {
   readonly hint?: string;
 }
 
-export interface CompileOptions {
+export interface CompileOptions extends TlsSources {
   readonly slots: SlotAllocator;
   readonly generation: number;
   /** Relative policy files start here. */
@@ -75,6 +76,9 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     checkTargets(upstream, index, problems);
     checkUpstream(upstream, index, raw, problems);
   }
+  const hosts = (long.routes ?? []).flatMap((route) => (route.hosts ?? []).map((host) => host.toLowerCase()));
+  const tlsOfListeners = listeners.map((listener, index) => listenerTls(listener, hosts, http2Of(listener, raw).enabled, ["listeners", index], options, problems));
+  const tlsOfUpstreams = upstreams.map((upstream, index) => upstreamTls(upstream, ["upstreams", index], options, problems));
   if (problems.length > 0) return { ok: false, problems };
 
   const plan = options.slots.plan(upstreams.map(({ name, targets = [] }) => ({ name, targets: targets.map(({ address }) => ({ name: address })) })));
@@ -90,9 +94,9 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     maxClients: raw.max_clients ?? 50_000,
     ...(raw.admin === undefined ? {} : { admin: { address: raw.admin.address, ...(raw.admin.token === undefined ? {} : { token: raw.admin.token }) } }),
     log: { level: raw.log?.level ?? "info", access: raw.log?.access ?? false },
-    listeners: listeners.map((listener, index) => listenerOf(listener, index, raw)),
+    listeners: listeners.map((listener, index) => listenerOf(listener, index, raw, tlsOfListeners[index])),
     routes: (long.routes ?? []).map(routeOf),
-    upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
+    upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, tls: tlsOfUpstreams[index], plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
   };
   return { ok: true, snapshot, plan };
 }
@@ -152,6 +156,9 @@ function checkListeners(listeners: readonly RawListener[], long: LongForm, probl
     const other = addresses.get(address);
     if (other !== undefined && !address.endsWith(":0")) problems.push({ path: ["listeners", index, "address"], about: "value", message: `${address} is taken by listener ${other + 1}`, hint: "each listener has an address of its own" });
     addresses.set(address, index);
+    if (listener.redirect_https !== undefined && listener.redirect_https !== false && (listener.tls !== undefined || listener.protocol === "tcp")) {
+      problems.push({ path: ["listeners", index, "redirect_https"], about: "key", message: "only http in the clear can be sent to https", hint: "leave it out here, and set it on the listener of port 80" });
+    }
     if (listener.upstream !== undefined) continue;
     if (listener.protocol === "tcp") problems.push({ path: ["listeners", index], about: "key", message: "a tcp listener needs an upstream", hint: 'add upstream = "…"' });
     else if ((long.routes ?? []).length === 0) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
@@ -202,6 +209,10 @@ function checkUpstream(upstream: RawUpstream, index: number, raw: RawConfig, pro
   if (sticky?.same_site === "none" && sticky.secure !== true) problems.push({ path: [...at, "sticky", "same_site"], about: "key", message: 'browsers drop a cookie with SameSite=None that is not secure', hint: "add secure = true" });
   if (upstream.heartbeat !== undefined && raw.admin?.token === undefined) needs("heartbeat", "heartbeats come in on the admin address and need its token", 'add [admin] with address and token');
   if (check?.type === "command" && check.command === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "a command check needs its command", hint: 'add command = ["program", "argument"]' });
+  const secure = upstream.tls !== undefined && upstream.tls !== false;
+  if ((upstream.protocol === "h2" || upstream.protocol === "auto") && !secure) needs("protocol", `${upstream.protocol} is spoken over TLS`, 'add tls = true or [upstreams.tls], or set protocol = "h2c" for HTTP/2 in the clear');
+  if (upstream.protocol === "h2c" && secure) needs("protocol", "h2c is HTTP/2 in the clear", 'set protocol = "h2", or leave tls out');
+  if (check?.tls === true && (upstream.tls === undefined || upstream.tls === false)) problems.push({ path: [...at, "health_check", "tls"], about: "key", message: "checks over TLS need to know how", hint: "add tls = true or [upstreams.tls]" });
   if (check?.type === "agent" && check.port === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "an agent answers on a port of its own", hint: "add port = …" });
 }
 
@@ -226,11 +237,15 @@ function inherit<T extends object>(defaults: T, ...layers: readonly ({ readonly 
   return merged;
 }
 
-function listenerOf(raw: RawListener, index: number, config: RawConfig): ListenerConfig {
+function http2Of(raw: RawListener, config: RawConfig): typeof DEFAULTS.http2 {
+  return inherit(DEFAULTS.http2, config.http2, typeof raw.http2 === "boolean" ? { enabled: raw.http2 } : raw.http2);
+}
+
+function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: ListenerTls | undefined): ListenerConfig {
   const timeouts = inherit(DEFAULTS.timeouts, config.timeouts, raw.timeouts);
   const limits = inherit(DEFAULTS.limits, config.limits, raw.limits);
   const forwarding = inherit(DEFAULTS.forwarding, config.forwarding, raw.forwarding);
-  const http2 = inherit(DEFAULTS.http2, config.http2, typeof raw.http2 === "boolean" ? { enabled: raw.http2 } : raw.http2);
+  const http2 = http2Of(raw, config);
   return {
     name: raw.name ?? `listener-${index + 1}`,
     address: raw.address,
@@ -252,7 +267,10 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig): Listene
       glitchesPerSecond: http2.glitches_per_second,
     },
     underscoreNames: raw.underscore_names ?? "reject",
+    ...(tls === undefined ? {} : { tls }),
+    ...(raw.redirect_https === undefined || raw.redirect_https === false ? {} : { redirectHttps: raw.redirect_https === true ? 443 : raw.redirect_https }),
     timeouts: {
+      tlsHandshake: timeouts.tls_handshake,
       clientHeader: timeouts.client_header,
       clientBody: timeouts.client_body,
       clientIdle: timeouts.client_idle,
@@ -282,6 +300,7 @@ function routeOf(raw: NonNullable<RawConfig["routes"]>[number]): RouteConfig {
 
 interface UpstreamContext {
   readonly policy: PolicyConfig;
+  readonly tls: UpstreamTls | undefined;
   readonly plan: SlotPlan;
   readonly healthPaths: ReadonlyMap<string, string> | undefined;
   readonly zone: string | undefined;
@@ -293,7 +312,7 @@ interface UpstreamContext {
 const PANIC_MIN_TARGETS = 4;
 
 function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig {
-  const { policy, plan, healthPaths } = context;
+  const { policy, plan, healthPaths, tls } = context;
   const { targets = [] } = raw;
   const timeouts = inherit(DEFAULTS.upstreamTimeouts, raw.timeouts);
   const limits = inherit(DEFAULTS.upstreamLimits, raw.limits);
@@ -327,7 +346,8 @@ function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig 
       ? {}
       : { circuitBreaker: { failureRate: breaker.failure_rate ?? 50, minRequests: breaker.min_requests ?? 20, window: breaker.window ?? 10_000, openFor: breaker.open_for ?? 5_000, probes: breaker.probes ?? 3 } }),
     limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count },
-    ...(raw.health_check === undefined ? {} : { healthCheck: healthCheckOf(raw.health_check, healthPaths !== undefined, context.directory) }),
+    ...(tls === undefined ? {} : { tls }),
+    ...(raw.health_check === undefined ? {} : { healthCheck: healthCheckOf(raw.health_check, healthPaths !== undefined, context) }),
     outliers: outliersOf(raw.outlier_detection),
     panicThreshold: raw.panic_threshold ?? (targets.length >= PANIC_MIN_TARGETS && healthPaths === undefined ? 50 : 0),
     overprovisioning: raw.overprovisioning ?? 1.4,
@@ -414,7 +434,7 @@ function outliersOf(raw: RawUpstream["outlier_detection"]): OutlierConfig {
   };
 }
 
-function healthCheckOf(raw: NonNullable<RawUpstream["health_check"]>, short: boolean, directory: string): HealthCheckConfig {
+function healthCheckOf(raw: NonNullable<RawUpstream["health_check"]>, short: boolean, { directory, tls }: UpstreamContext): HealthCheckConfig {
   return {
     type: raw.type ?? "http",
     interval: raw.interval ?? 5_000,
@@ -430,6 +450,7 @@ function healthCheckOf(raw: NonNullable<RawUpstream["health_check"]>, short: boo
     statuses: raw.statuses ?? [],
     ...(raw.body_contains === undefined ? {} : { bodyContains: raw.body_contains }),
     ...(raw.port === undefined ? {} : { port: raw.port }),
+    tls: tls !== undefined && raw.tls !== false,
     service: raw.service ?? "",
     command: commandOf(raw.command ?? [], directory),
     ...(raw.send === undefined ? {} : { send: raw.send }),

@@ -3,7 +3,7 @@
  * and so are the defaults: what is not written here does not exist.
  */
 import { z } from "zod";
-import { isBlock, parseAddress, parseDuration, parseHashKey, parsePercent, parseSize } from "./values.ts";
+import { isBlock, parseAddress, parseDuration, parseHashKey, parseLongDuration, parsePercent, parseSize } from "./values.ts";
 
 /** Defaults as people write them, for the JSON Schema; kept apart from zod's own so that tables can inherit. */
 const written = new WeakMap<z.core.$ZodType, unknown>();
@@ -31,6 +31,7 @@ function parsed<T>(parse: (text: string) => T | undefined, expected: string, pat
 const DURATION = String.raw`^(off|0|(\d+(\.\d+)?(ms|s|m|h|d))+)$`;
 const SIZE = String.raw`^(off|\d+(\.\d+)?\s?(B|KiB|MiB|GiB|KB|MB|GB)?)$`;
 const optionalDuration = parsed(parseDuration, 'a duration, as "250ms", "5s", "1m" or "off"', DURATION);
+const lifetime = parsed((text) => parseLongDuration(text) || undefined, 'a duration above zero, as "12h" or "365d"', DURATION);
 const duration = parsed((text) => parseDuration(text) || undefined, 'a duration above zero, as "250ms", "5s" or "1m"', DURATION);
 const size = z.union([parsed(parseSize, 'a size, as "64KiB", "1MiB" or "off"', SIZE), z.number().int().min(0)]);
 const someSize = z.union([parsed((text) => parseSize(text) || undefined, 'a size above zero, as "64KiB" or "1MiB"', SIZE), z.number().int().min(1)]);
@@ -48,14 +49,14 @@ const fieldValue = z.string().regex(/^[\t\x20-\x7e]*$/, { error: "a header value
 
 /** In ms and bytes; the texts beside the keys below say the same to people, and a test holds them together. */
 export const DEFAULTS: {
-  readonly timeouts: Record<"client_header" | "client_body" | "client_idle" | "request" | "tunnel_idle", number>;
+  readonly timeouts: Record<"tls_handshake" | "client_header" | "client_body" | "client_idle" | "request" | "tunnel_idle", number>;
   readonly limits: Record<"header_bytes" | "header_count" | "request_line_bytes" | "body_bytes", number>;
   readonly forwarding: { x_forwarded: boolean; forwarded: boolean; via: boolean; request_id: "off" | "missing" | "always"; trusted_proxies: readonly string[] };
   readonly upstreamTimeouts: Record<"connect" | "response" | "attempt" | "body" | "idle", number>;
   readonly upstreamLimits: Record<"header_bytes" | "header_count", number>;
   readonly http2: { enabled: boolean } & Record<"max_concurrent_streams" | "stream_window" | "connection_window" | "continuations" | "resets" | "resets_per_second" | "glitches" | "glitches_per_second", number>;
 } = {
-  timeouts: { client_header: 10_000, client_body: 30_000, client_idle: 60_000, request: 0, tunnel_idle: 3_600_000 },
+  timeouts: { tls_handshake: 10_000, client_header: 10_000, client_body: 30_000, client_idle: 60_000, request: 0, tunnel_idle: 3_600_000 },
   limits: { header_bytes: 32 * 1024, header_count: 100, request_line_bytes: 8 * 1024, body_bytes: 0 },
   forwarding: { x_forwarded: true, forwarded: false, via: true, request_id: "off", trusted_proxies: [] },
   upstreamTimeouts: { connect: 5_000, response: 60_000, attempt: 0, body: 30_000, idle: 30_000 },
@@ -64,6 +65,7 @@ export const DEFAULTS: {
 };
 
 const timeouts = z.strictObject({
+  tls_handshake: key(duration, "From a connect to the end of the TLS handshake.", "10s"),
   client_header: key(duration, "From the first byte of a request head to its last; then 408.", "10s"),
   client_body: key(duration, "Between two reads of a request body, and between two writes of a reply that the client does not read.", "30s"),
   client_idle: key(optionalDuration, "A keep-alive connection without a request.", "60s"),
@@ -105,6 +107,42 @@ const forwarding = z.strictObject({
   ),
 });
 
+const tlsVersion = z.enum(["1.2", "1.3"]);
+const file = z.string().min(1, { error: "a file's path is not empty" });
+
+const certificate = z.strictObject({
+  certificate: file.meta({ description: "PEM file: the chain, the server's own certificate first; relative to this file." }),
+  key: file.meta({ description: "PEM file: its private key, not encrypted." }),
+});
+
+const hsts = z.strictObject({
+  max_age: key(lifetime, "How long browsers ask by https only.", "365d"),
+  include_subdomains: key(z.boolean(), "Names below the host too.", false),
+  preload: key(z.boolean(), "The host may be listed in browsers; needs include_subdomains and a year.", false),
+});
+
+const listenerTls = z.strictObject({
+  certificates: key(z.array(certificate), "Chosen by the name that a client asks for; the first one for any other name, and for clients that name nobody."),
+  min_version: key(tlsVersion, "The oldest version of TLS.", "1.2"),
+  max_version: key(tlsVersion, "The newest.", "1.3"),
+  ciphers: key(z.string().min(1), "OpenSSL's list of ciphers for TLS 1.2; those of 1.3 are fixed.", "ECDHE with AES-GCM or ChaCha20"),
+  alpn: key(z.array(z.string().regex(/^[\x21-\x7e]{1,255}$/, { error: "a protocol's name has 1 to 255 printable characters" })), "tcp listeners: protocols that are offered, by preference; http listeners offer what they speak."),
+  client_ca: key(file, "PEM file: authorities whose clients' certificates are accepted; relative to this file. Absent: clients are not asked for one."),
+  client_auth: key(z.enum(["required", "optional"]), "With client_ca: clients without a certificate are refused, or let in. One that is not good is refused in any case.", "required"),
+  client_subject_header: key(headerName, "http: targets are told the subject of the client's certificate in this header (RFC 4514). What a client sends under that name is taken away."),
+  hsts: key(z.union([hsts, lifetime, z.boolean()]), "http: Strict-Transport-Security on replies that have none, for this long; true: a year; absent: none."),
+});
+
+const upstreamTls = z.strictObject({
+  verify: key(z.boolean(), "The target's certificate must be valid, and for server_name.", true),
+  ca: key(file, "PEM file: authorities that are trusted instead of the system's; relative to this file."),
+  server_name: key(z.string().min(1), "The name that is asked for (SNI) and that the certificate must be for; absent: the host of the target's address."),
+  certificate: key(file, "PEM file: the chain that we show to targets that ask for one."),
+  key: key(file, "PEM file: its private key, not encrypted."),
+  min_version: key(tlsVersion, "The oldest version of TLS.", "1.2"),
+  max_version: key(tlsVersion, "The newest.", "1.3"),
+});
+
 const listener = z.strictObject({
   name: key(name, "How logs, metrics and the API call it.", "listener-1, listener-2, …"),
   address: listenAddress.meta({ description: "Where clients connect." }),
@@ -114,6 +152,8 @@ const listener = z.strictObject({
   tcp_unavailable: key(z.enum(["close", "http-503"]), "What a tcp client is told when no target is usable.", "close"),
   max_clients: key(whole(1, 10_000_000), "Client connections of this listener over all workers; more are told 503.", 10_000),
   max_clients_per_ip: key(whole(0, 10_000_000), "Client connections of one address on this listener over all workers; 0: no limit.", 0),
+  tls: key(z.union([listenerTls, z.literal("self-signed")]), 'Clients speak TLS, which ends here; absent: they do not. "self-signed": with a certificate for development, made once and kept.'),
+  redirect_https: key(z.union([z.boolean(), whole(1, 65_535)]), "http in the clear: answer with the same address under https, on port 443 or this one; /.well-known/acme-challenge/ is left alone.", false),
   underscore_names: key(z.enum(["allow", "drop", "reject"]), "Header names with an underscore: pass on, leave out, or answer 400.", "reject"),
   timeouts: key(timeouts, "Timeouts of this listener; what is absent is as in the top-level [timeouts]."),
   limits: key(limits, "Limits of this listener; what is absent is as in the top-level [limits]."),
@@ -145,6 +185,7 @@ const healthCheck = z.strictObject({
   port: key(whole(1, 65_535), "Another port to check than the one that is balanced to."),
   service: key(z.string(), "grpc: the service that is asked for; absent: the server as a whole."),
   command: key(z.array(z.string().min(1)).min(1), "command: program and arguments; exit code 0 passes. FAIRLEAD_HOST, FAIRLEAD_PORT and FAIRLEAD_TARGET are in its environment."),
+  tls: key(z.boolean(), "http, tcp and grpc: over TLS; absent: as the upstream."),
   send: key(z.string(), "agent: text to send before the line is read."),
 });
 
@@ -245,7 +286,7 @@ const upstream = z.strictObject({
   slow_start: key(optionalDuration, "How long a target that comes back takes from a tenth of its weight to all of it.", "off"),
   drain_timeout: key(duration, "How long a draining target may keep what is open, and its sticky clients.", "30s"),
   host_header: key(z.string().min(1), 'The Host that targets see: "client", "target" (its address) or a fixed text.', "client"),
-  protocol: key(z.enum(["h1", "h2c"]), "What targets speak: HTTP/1.1, or HTTP/2 in the clear by prior knowledge.", "h1"),
+  protocol: key(z.enum(["h1", "h2", "h2c", "auto"]), "What http requests are sent as: HTTP/1.1; HTTP/2 over TLS; HTTP/2 in the clear by prior knowledge; or, over TLS, whichever of the two the target chooses (ALPN).", "h1"),
   max_concurrent_streams: key(whole(1, 10_000), "With HTTP/2: requests on one connection at a time; the target may allow fewer. More open another connection.", 100),
   pool_size: key(whole(0, 100_000), "Idle connections kept for each target and worker.", 256),
   retries: key(whole(0, 10), "Further attempts after the first; 0: none. Requests that may have had an effect are never sent twice.", 1),
@@ -263,6 +304,7 @@ const upstream = z.strictObject({
   circuit_breaker: key(circuitBreaker, "Answers 503 while too many requests fail; absent: never."),
   timeouts: key(upstreamTimeouts, "Timeouts towards targets."),
   limits: key(upstreamLimits, "Limits on replies."),
+  tls: key(z.union([upstreamTls, z.boolean()]), "Targets are spoken to over TLS; true: with what is usual; absent: in the clear."),
   health_check: key(healthCheck, "How targets are watched; absent: they are not."),
   outlier_detection: key(z.union([outlierDetection, z.literal(false)]), "Takes targets out that fail real requests; absent: in a mild form; false: never."),
   heartbeat: key(heartbeat, "Back ends report themselves on the admin address; absent: they cannot."),
@@ -337,6 +379,9 @@ export function knownKeys(at: readonly PropertyKey[]): readonly string[] {
   return type instanceof z.ZodObject ? Object.keys(type.shape as object) : [];
 }
 
+/** Of a table that may also be one word, the table. */
 function unwrapped(type: z.core.$ZodType): z.core.$ZodType {
-  return type instanceof z.ZodOptional ? unwrapped(type.unwrap()) : type;
+  if (type instanceof z.ZodOptional) return unwrapped(type.unwrap());
+  if (type instanceof z.ZodUnion) return type.options.map(unwrapped).find((option) => option instanceof z.ZodObject) ?? type;
+  return type;
 }

@@ -58,6 +58,14 @@ export function forwardedLines(by: ForwardedBy): string {
   return `X-Forwarded-For: ${by.address}\r\nX-Forwarded-Proto: ${by.proto}\r\n`;
 }
 
+/** A field whose value is ours to say: what came under its name is taken away. */
+export interface OwnField {
+  /** In lower case. */
+  readonly name: Buffer;
+  /** With its CRLF; "": there is nothing to say. */
+  readonly line: string;
+}
+
 /** What the exchange knows beyond the head. */
 export interface RequestForward {
   readonly config: ForwardingConfig;
@@ -72,6 +80,8 @@ export interface RequestForward {
   readonly dropUnderscores: boolean;
   /** Our line of Via for a request that came as this one did. */
   readonly via: string;
+  /** Undefined: there is none on this listener. */
+  readonly own: OwnField | undefined;
 }
 
 /** The host that the target is told; undefined: the Host field goes on as it came. */
@@ -94,7 +104,7 @@ export function writeRequestFields(sink: FieldSink, head: RequestHead, forward: 
   if (forward.requestId !== undefined) drop |= 1 << Name.X_REQUEST_ID;
   if (head.has(Name.MAX_FORWARDS) && head.methodIs("OPTIONS")) drop |= 1 << Name.MAX_FORWARDS;
   if (!head.lengthIsPlain) drop |= 1 << Name.CONTENT_LENGTH;
-  copyFields(sink, head, drop, forward.dropUnderscores);
+  copyFields(sink, head, drop, forward.dropUnderscores, forward.own?.name);
 
   if (!head.lengthIsPlain) sink.text(`Content-Length: ${head.contentLength}\r\n`);
   if ((drop & (1 << Name.MAX_FORWARDS)) !== 0) sink.text(`Max-Forwards: ${Math.max(0, Number(head.value(head.find(Name.MAX_FORWARDS))) - 1)}\r\n`);
@@ -106,6 +116,7 @@ export function writeRequestFields(sink: FieldSink, head: RequestHead, forward: 
   }
   if (forward.requestId !== undefined) sink.text(`X-Request-ID: ${forward.requestId}\r\n`);
   if (config.via) sink.text(forward.via);
+  if (forward.own !== undefined && forward.own.line !== "") sink.text(forward.own.line);
 }
 
 function writeXForwarded(sink: FieldSink, head: RequestHead, forward: RequestForward): void {
@@ -144,10 +155,10 @@ export function writeTrailerFields(sink: FieldSink, trailers: Head): void {
 }
 
 /** Write all fields but the dropped ones, neighbours in one go. */
-function copyFields(sink: FieldSink, head: Head, drop: number, dropUnderscores: boolean): void {
+function copyFields(sink: FieldSink, head: Head, drop: number, dropUnderscores: boolean, dropName?: Buffer): void {
   const { count } = head;
   if (count === 0) return;
-  if ((head.seen & drop) === 0 && !head.connectionNames && !(dropUnderscores && head.hasUnderscore)) {
+  if ((head.seen & drop) === 0 && !head.connectionNames && !(dropUnderscores && head.hasUnderscore) && dropName === undefined) {
     sink.fields(head, 0, count);
     return;
   }
@@ -157,7 +168,8 @@ function copyFields(sink: FieldSink, head: Head, drop: number, dropUnderscores: 
     const dropped =
       ((drop & bit) !== 0 && head.id[i] !== Name.OTHER) ||
       (head.connectionNames && (PROTECTED & bit) === 0 && isNominated(head, i)) ||
-      (dropUnderscores && head.hasUnderscore && head.id[i] === Name.OTHER && hasUnderscore(head, i));
+      (dropUnderscores && head.hasUnderscore && head.id[i] === Name.OTHER && hasUnderscore(head, i)) ||
+      (dropName !== undefined && isNamed(head, i, dropName));
     if (!dropped) continue;
     if (i > run) sink.fields(head, run, i);
     run = i + 1;
@@ -188,6 +200,14 @@ function isNominated(head: Fields, index: number): boolean {
 
 function sameName(buffer: Uint8Array, a: number, b: number, length: number): boolean {
   for (let i = 0; i < length; i++) if (LOWER[buffer[a + i]!] !== LOWER[buffer[b + i]!]) return false;
+  return true;
+}
+
+/** @param name in lower case */
+function isNamed(head: Fields, index: number, name: Buffer): boolean {
+  const start = head.nameStart[index]!;
+  if (head.nameEnd[index]! - start !== name.length) return false;
+  for (let i = 0; i < name.length; i++) if (LOWER[head.buffer[start + i]!] !== name[i]) return false;
   return true;
 }
 

@@ -2,6 +2,7 @@
 
 const REASONS: Readonly<Record<number, string>> = {
   200: "OK",
+  308: "Permanent Redirect",
   400: "Bad Request",
   404: "Not Found",
   405: "Method Not Allowed",
@@ -29,12 +30,14 @@ export interface LocalReply {
  * @param detail goes behind the reason in the body of an error; for 200 it is the body
  * @param wall ms since 1970
  * @param retryAfter in ms; 0: not said
+ * @param location of a redirect
  */
-export function localReply(status: number, detail: string, wall: number, retryAfter: number): LocalReply {
+export function localReply(status: number, detail: string, wall: number, retryAfter: number, location?: string): LocalReply {
   const reason = REASONS[status] ?? "Error";
   const body = status === 200 ? detail : detail === "" ? reason : `${reason}: ${detail}`;
   const allow = status === 405 ? "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" : "";
   // In whole seconds: RFC 9110 section 10.2.3.
   const retry = retryAfter === 0 ? "" : `Retry-After: ${Math.ceil(retryAfter / 1000)}\r\n`;
-  return { reason, lines: `Date: ${new Date(wall).toUTCString()}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\n${allow}${retry}`, body };
+  const where = location === undefined ? "" : `Location: ${location}\r\n`;
+  return { reason, lines: `Date: ${new Date(wall).toUTCString()}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\n${allow}${retry}${where}`, body };
 }

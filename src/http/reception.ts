@@ -3,10 +3,11 @@ import type { Arrival } from "../accept/arrival.ts";
 import { least } from "../net/least.ts";
 import type { Listener } from "../routing/listener.ts";
 import { Name } from "./fields.ts";
-import { forwardedLines, type ForwardedBy, type RequestForward } from "./forward.ts";
+import { forwardedLines, type ForwardedBy, type OwnField, type RequestForward } from "./forward.ts";
 import type { Exchange } from "./exchange.ts";
 import { answerHere, isIdempotent, type Answer } from "./h1/admission.ts";
 import { deadlineOf } from "./h1/deadline.ts";
+import type { ReplyHead } from "./h1/reply-head.ts";
 import type { RequestHead } from "./h1/request-head.ts";
 import type { RequestView } from "./h1/request-view.ts";
 import type { Services } from "./services.ts";
@@ -16,6 +17,7 @@ export class Reception {
   readonly listener: Listener;
   readonly arrival: Arrival | undefined;
   private readonly services: Services;
+  private readonly subject: OwnField | undefined;
   private by: ForwardedBy | undefined = undefined;
   private lines = "";
 
@@ -23,6 +25,7 @@ export class Reception {
     this.listener = listener;
     this.services = services;
     this.arrival = arrival;
+    this.subject = subjectField(listener.config.tls?.clientSubjectHeader, arrival?.tls?.clientSubject ?? "");
   }
 
   /** When a request that begins now must be over, in clock ms; 0: no limit. */
@@ -65,7 +68,14 @@ export class Reception {
       requestId: exchange.requestId,
       dropUnderscores: config.underscoreNames !== "allow",
       via,
+      own: this.subject,
     };
+  }
+
+  /** @param lines field lines of our own @returns the same, with what this listener adds to every reply */
+  replyLines(head: ReplyHead, lines: string): string {
+    const hsts = this.arrival?.tls === undefined ? undefined : this.listener.config.tls?.hsts;
+    return hsts === undefined || head.get("strict-transport-security") !== undefined ? lines : `${lines}Strict-Transport-Security: ${hsts}\r\n`;
   }
 
   private forwardedBy(view: RequestView): ForwardedBy {
@@ -82,4 +92,10 @@ export class Reception {
     const part = (): string => Math.floor(network.random() * 2 ** 32).toString(16).padStart(8, "0");
     return part() + part() + part() + part();
   }
+}
+
+/** That there was no certificate is ours to say too: nothing stands under the name then. */
+function subjectField(name: string | undefined, subject: string): OwnField | undefined {
+  if (name === undefined) return undefined;
+  return { name: Buffer.from(name.toLowerCase()), line: subject === "" ? "" : `${name}: ${subject}\r\n` };
 }

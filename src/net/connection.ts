@@ -4,6 +4,7 @@
  */
 import type { Duplex } from "./duplex.ts";
 import type { NetSocket, SocketOwner } from "./network.ts";
+import { Leaving, NOBODY } from "./leaving.ts";
 import { release } from "./release.ts";
 import { Timed, type TimerWheel } from "./timers.ts";
 
@@ -30,7 +31,7 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
   abstract onEnd(): void;
   /** Gone for good; called exactly once, also after abort(). */
   protected abstract closed(error: Error | undefined): void;
-  abstract onConnectError(code: string): void;
+  abstract onConnectError(code: string, reason?: string): void;
   /** All that was queued is written: the source may go on. */
   protected abstract writable(): void;
 
@@ -39,13 +40,9 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
     this.opened(socket);
   }
 
-  /** Give the socket to another owner: nothing else will happen here. */
-  protected leaveSocket(): NetSocket | undefined {
-    const { socket } = this;
-    this.finished = true;
-    this.socket = undefined;
-    this.wheel.remove(this);
-    return socket;
+  /** Connected, and of no use before the handshake is over; abort() ends it. */
+  onSecuring(socket: NetSocket): void {
+    this.socket = socket;
   }
 
   onClose(error: Error | undefined): void {
@@ -75,7 +72,7 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
     }
     this.queue = undefined;
     if (this.ending === "shutdown") socket.shutdown();
-    else if (this.ending === "end") socket.end();
+    else if (this.ending === "end") this.close(socket);
     else this.writable();
   }
 
@@ -126,7 +123,15 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
   end(): void {
     if (this.ending === "end") return;
     this.ending = "end";
-    if (this.queue === undefined) this.socket?.end();
+    if (this.queue === undefined && this.socket !== undefined) this.close(this.socket);
+  }
+
+  private close(socket: NetSocket): void {
+    socket.end();
+    if (this.socket === undefined) return;
+    // With TLS it stays until the peer has said its goodbye too (close_notify); what comes until then is for nobody.
+    socket.data = new Leaving(socket, this.wheel);
+    this.onClose(undefined);
   }
 
   /** RST now. */
@@ -134,8 +139,20 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
     const { socket } = this;
     if (socket === undefined) return;
     this.ending = "end";
+    socket.data = NOBODY;
     socket.terminate();
     // Some paths report the close at once, others with the next turn of the loop, a failed connect not at all.
     this.onClose(undefined);
+  }
+
+  /** Another owner goes on with the socket; this one hears nothing more. */
+  protected handOver(next: SocketOwner): void {
+    const { socket } = this;
+    if (socket === undefined) return;
+    this.wheel.remove(this);
+    this.finished = true;
+    this.socket = undefined;
+    socket.data = next;
+    next.onOpen(socket);
   }
 }

@@ -3,6 +3,7 @@
  * What happens when: start, reload, a worker's death, upgrade, stop; each is one method here.
  */
 import { AdminError, HealthEndpoint, type InstanceStatus, type ReloadResult } from "../admin/health.ts";
+import { certificatesOf } from "../admin/certificates.ts";
 import { changeTarget } from "../admin/targets.ts";
 import { trafficOf } from "../admin/traffic.ts";
 import { diagnosticLine, type Loaded, type LoadOptions } from "../config/load.ts";
@@ -14,6 +15,7 @@ import type { Log, LogFormat } from "../observability/log.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import type { Supervised } from "../supervised/supervised.ts";
 import { CAPACITY, createBoard } from "./board.ts";
+import { CertificateWatch } from "./certificate-watch.ts";
 import { ConfigError, StartError } from "./errors.ts";
 import { adoptHealth, handDown, inherit, type Inheritance } from "./inheritance.ts";
 import { checkOpenFiles } from "./limits.ts";
@@ -22,6 +24,7 @@ import { type JoinedTargets, Membership } from "./membership.ts";
 import { PendingSlots } from "./pending-slots.ts";
 import { policyProblem } from "./policy-check.ts";
 import { type InstanceState, type RuntimeDirectory } from "./runtime-directory.ts";
+import { keptSelfSigned } from "./self-signed-file.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Successor } from "./successor.ts";
 import { Turns } from "./turns.ts";
@@ -67,6 +70,7 @@ export class Supervisor {
   private readonly supervised: Supervised;
   private readonly workers: Workers;
   private readonly admin: HealthEndpoint;
+  private readonly certificates: CertificateWatch;
   private loaded: Applicable;
   /** Reloads, upgrades and stops happen one after another. */
   private readonly turns = new Turns();
@@ -83,7 +87,7 @@ export class Supervisor {
   /** Up and serving, or not at all. @throws StartError that says why not */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
     const slots = new PendingSlots(CAPACITY);
-    const loaded = options.load({ slots, generation: 1, secret: machineSecret });
+    const loaded = options.load({ slots, generation: 1, secret: machineSecret, selfSigned: keptSelfSigned });
     if (!loaded.ok) throw new ConfigError(loaded.diagnostics);
     options.log.level = loaded.snapshot.log.level;
     for (const warning of loaded.warnings) options.log.warn(warning);
@@ -107,6 +111,7 @@ export class Supervisor {
     await inheritance.release();
     supervisor.orphans = [];
     supervisor.writeState();
+    supervisor.certificates.follow(supervisor.loaded);
     supervisor.membership.open();
     return supervisor;
   }
@@ -129,6 +134,7 @@ export class Supervisor {
     const { heartbeats, supervised } = this.membership;
     this.supervised = supervised;
     this.workers = new Workers({ self, logFormat, log, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
+    this.certificates = new CertificateWatch(log, () => void this.turns.take(() => this.renewCertificates()));
     this.admin = new HealthEndpoint(
       log,
       () => this.status(),
@@ -152,6 +158,7 @@ export class Supervisor {
       ejections: ejection.status(),
       supervised: this.supervised.status(),
       traffic: this.snapshot.upstreams.map(({ name, slot, targets }) => trafficOf(this.board, name, slot, targets)),
+      certificates: certificatesOf(this.snapshot, Date.now()),
       lastReload: this.lastReload,
     };
   }
@@ -200,6 +207,7 @@ export class Supervisor {
   private unwatch(): void {
     this.membership.close();
     this.health.stop();
+    this.certificates.stop();
   }
 
   /** The start came to nothing: leave no process and no socket, and those before us as they were. */
@@ -248,7 +256,7 @@ export class Supervisor {
 
   /** What every configuration of ours is made with. */
   private how(joined: JoinedTargets): LoadOptions {
-    return { slots: this.slots, generation: this.snapshot.generation + 1, secret: machineSecret, joined };
+    return { slots: this.slots, generation: this.snapshot.generation + 1, secret: machineSecret, selfSigned: keptSelfSigned, joined };
   }
 
   /** @returns why it was rejected; nothing: it is applied */
@@ -289,7 +297,26 @@ export class Supervisor {
     }
     this.slots.take();
     this.writeState(loaded.snapshot);
+    this.certificates.follow(loaded);
     return undefined;
+  }
+
+  /** The files of certificates have changed: workers get what is in them now, and their connections go on. */
+  private async renewCertificates(): Promise<void> {
+    if (this.stopping) return;
+    const joined = this.membership.joined();
+    const loaded = this.loaded.again({ ...this.how(joined), renewCertificates: true });
+    const reasons = loaded.ok ? loaded.unrenewed : loaded.diagnostics.map(diagnosticLine);
+    for (const reason of reasons) this.log.error({ reason }, "A certificate cannot be renewed; the one before serves on");
+    if (!loaded.ok || sameCertificates(loaded.snapshot, this.snapshot)) return;
+    const reason = await this.adopt(loaded);
+    if (reason !== undefined) {
+      this.log.error({ reason }, "Certificates cannot be renewed; those before serve on");
+      return;
+    }
+    this.membership.hasApplied(joined);
+    for (const warning of loaded.warnings) this.log.warn(warning);
+    this.log.info({ generation: this.snapshot.generation, certificates: certificatesOf(this.snapshot, Date.now()) }, "Certificates renewed");
   }
 
   /** Targets have joined or left, or something was said of one. */
@@ -417,4 +444,9 @@ export class Supervisor {
     this.log.info({ pid: process.pid }, "Stopped");
     this.end();
   }
+}
+
+function sameCertificates(a: Snapshot, b: Snapshot): boolean {
+  const shown = ({ listeners, upstreams }: Snapshot): string => JSON.stringify([listeners.map(({ tls }) => tls ?? null), upstreams.map(({ tls }) => tls ?? null)]);
+  return shown(a) === shown(b);
 }

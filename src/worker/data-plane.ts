@@ -2,6 +2,9 @@
  * The data plane of one worker, or of one process in library mode: takes snapshots, accepts clients, hands them to http or tcp.
  * It owns what its connections share; which listening sockets there are is its caller's business.
  */
+import type { Arrival } from "../accept/arrival.ts";
+import { TlsHandshake } from "../accept/tls-handshake.ts";
+import { TlsTermination } from "../accept/tls-termination.ts";
 import type { ListenerConfig, Snapshot, UpstreamConfig } from "../config/snapshot.ts";
 import { RequestHead } from "../http/h1/request-head.ts";
 import { ReplyHead } from "../http/h1/reply-head.ts";
@@ -10,6 +13,7 @@ import { LineSink } from "../http/h1/writer.ts";
 import { UpstreamConnection } from "../http/h1/upstream-connection.ts";
 import { HeadArena } from "../http/h2/head-arena.ts";
 import { HeaderBlock } from "../http/h2/hpack/header-block.ts";
+import { ClientSession } from "../http/h2/client-session.ts";
 import { UpstreamSession } from "../http/h2/upstream-session.ts";
 import type { Services } from "../http/services.ts";
 import type { UpstreamStream } from "../http/sides.ts";
@@ -32,6 +36,7 @@ import { TcpClient } from "../tcp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import { Target } from "../upstream/target.ts";
+import { UpstreamSecurity } from "../upstream/tls.ts";
 import { Upstream, type UpstreamHost } from "../upstream/upstream.ts";
 
 export interface DataPlaneOptions {
@@ -55,6 +60,8 @@ type AnyPolicyFactory = (context: Parameters<BalancerFactory>[0]) => RoutingPoli
 
 /** Between two complaints that files run low, in ms. */
 const COMPLAIN_EVERY = 10_000;
+/** What is offered to targets over TLS. */
+const OFFERED = { h1: ["http/1.1"], h2: ["h2"], h2c: [], auto: ["h2", "http/1.1"] } as const satisfies Record<UpstreamConfig["protocol"], readonly string[]>;
 /** The most fields that any config may allow in a head. */
 const MAX_FIELDS = 1000;
 
@@ -67,9 +74,13 @@ export class DataPlane {
   private saysShortage = false;
   private nextComplaint = 0;
   private readonly listeners = new Map<string, Listener>();
-  private readonly sockets: NetListener[] = [];
+  /** By the listener's name, like `terminations`: those of listeners with TLS. */
+  private readonly sockets = new Map<string, NetListener>();
+  private readonly terminations = new Map<string, TlsTermination>();
   private targets = new Map<string, Target>();
   private upstreams = new Map<string, Upstream>();
+  private securities = new Map<string, UpstreamSecurity>();
+  private lastSecurity = 0;
   /** Of earlier configurations, with connections that are still open. */
   private readonly retired = new Set<Target>();
   private snapshot: Snapshot | undefined = undefined;
@@ -108,7 +119,8 @@ export class DataPlane {
   }
 
   private openStream(target: Target, upstream: Upstream): UpstreamStream | undefined {
-    const multiplexed = upstream.config.protocol !== "h1";
+    const { protocol } = upstream.config;
+    const multiplexed = protocol === "h2" || protocol === "h2c" || (protocol === "auto" && target.speaks === "h2");
     const shared = multiplexed ? (target.sharedWithRoom() as UpstreamSession | undefined) : undefined;
     if (shared !== undefined) return shared.take();
     if (this.openFiles.isExhausted) return undefined;
@@ -126,7 +138,7 @@ export class DataPlane {
   /** Files run low: who comes waits in the system's queue, and what is idle is closed. */
   private pauseAccepting(): void {
     this.services.short = true;
-    for (const socket of this.sockets) socket.pause();
+    for (const socket of this.sockets.values()) socket.pause();
     const { now } = this.services.network.clock;
     this.saysShortage = now >= this.nextComplaint;
     if (this.saysShortage) {
@@ -138,7 +150,7 @@ export class DataPlane {
 
   private goOnAccepting(): void {
     if (this.openFiles.isAmple(this.openClients)) {
-      for (const socket of this.sockets) socket.resume();
+      for (const socket of this.sockets.values()) socket.resume();
       this.services.short = false;
       if (this.saysShortage) this.options.log.info({ clients: this.openClients }, "Clients are accepted again");
     }
@@ -181,7 +193,19 @@ export class DataPlane {
         const { board, slot } = this.services;
         this.listeners.set(config.name, new Listener(index % MAX_LISTENERS, config, router, snapshot.maxClients, board, slot, this.openFiles));
       }
+      this.applyTls(config);
     }
+  }
+
+  /** Handshakes that have begun end as they began. */
+  private applyTls({ name, tls }: ListenerConfig): void {
+    const { terminations } = this;
+    const before = terminations.get(name);
+    let anew = true;
+    if (tls === undefined) anew = terminations.delete(name);
+    else if (before !== undefined) anew = before.apply(tls);
+    else terminations.set(name, new TlsTermination(this.services.network, tls));
+    if (anew) this.sockets.get(name)?.secure(terminations.get(name));
   }
 
   private async policyFactory(upstream: UpstreamConfig): Promise<AnyPolicyFactory> {
@@ -195,10 +219,13 @@ export class DataPlane {
     const { board, slot } = this.services;
     const targets = new Map<string, Target>();
     const upstreams = new Map<string, Upstream>();
+    const securities = new Map<string, UpstreamSecurity>();
     for (const config of snapshot.upstreams) {
+      const security = this.securityOf(config);
+      if (security !== undefined) securities.set(config.name, security);
       const members = config.targets.map((target) => {
-        const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests}`;
-        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock);
+        const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests} ${config.protocol} ${security?.number ?? 0}`;
+        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, OFFERED[config.protocol]));
         targets.set(key, kept);
         return kept;
       });
@@ -214,6 +241,13 @@ export class DataPlane {
     }
     this.targets = targets;
     this.upstreams = upstreams;
+    this.securities = securities;
+  }
+
+  private securityOf({ name, tls }: UpstreamConfig): UpstreamSecurity | undefined {
+    if (tls === undefined) return undefined;
+    const before = this.securities.get(name);
+    return before?.isFor(tls) === true ? before : new UpstreamSecurity(this.services.network, tls, ++this.lastSecurity);
   }
 
   private router(listener: ListenerConfig): Router<Upstream> {
@@ -226,16 +260,21 @@ export class DataPlane {
   open(listenerName: string, fd?: number): NetListener {
     const listener = this.listeners.get(listenerName);
     if (listener === undefined) throw new Error(`no listener "${listenerName}" in the snapshot`);
-    const { services } = this;
-    const { openFiles } = this;
-    const make = listener.config.protocol === "http" ? (): SocketOwner => new ClientConnection(listener, services) : (): SocketOwner => new TcpClient(listener, services);
+    const { services, openFiles } = this;
+    const clientFor = (arrival?: Arrival): SocketOwner => this.clientFor(listener, arrival);
     const accept = (): SocketOwner => {
-      if (!this.services.short && openFiles.isShort(this.openClients)) this.pauseAccepting();
-      return make();
+      if (!services.short && openFiles.isShort(this.openClients)) this.pauseAccepting();
+      return listener.config.tls === undefined ? clientFor() : new TlsHandshake(listener, services, clientFor);
     };
-    const socket = services.network.listen(listener.config.address, fd, accept);
-    this.sockets.push(socket);
+    const socket = services.network.listen(listener.config.address, fd, accept, this.terminations.get(listenerName));
+    this.sockets.set(listenerName, socket);
     return socket;
+  }
+
+  /** Whoever speaks the client's protocol. */
+  private clientFor(listener: Listener, arrival: Arrival | undefined): SocketOwner {
+    if (arrival?.tls?.alpn === "h2" && listener.config.protocol === "http") return new ClientSession(listener, this.services, arrival);
+    return listener.config.protocol === "http" ? new ClientConnection(listener, this.services, arrival) : new TcpClient(listener, this.services);
   }
 
   /** Open client connections. */
@@ -270,6 +309,7 @@ export class DataPlane {
   }
 
   private closeSockets(): void {
-    for (const socket of this.sockets.splice(0)) socket.close();
+    for (const socket of this.sockets.values()) socket.close();
+    this.sockets.clear();
   }
 }

@@ -17,7 +17,7 @@ import { Reception } from "../reception.ts";
 import type { Services } from "../services.ts";
 import type { Downstream, UpstreamStream } from "../sides.ts";
 import { ClientRequest, Sent, type SentKind } from "./client-request.ts";
-import { asksUpgrade, expectsContinue } from "./admission.ts";
+import { type Answer, asksUpgrade, expectsContinue } from "./admission.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ReplyHead } from "./reply-head.ts";
@@ -158,7 +158,11 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const length = Math.min(buffer.length, PREFACE.length);
     if (buffer.compare(PREFACE, 0, length, 0, length) !== 0) return false;
     if (length === PREFACE.length) {
-      this.handOver(new ClientSession(this.listener, this.services, this.reception.arrival), buffer);
+      const session = new ClientSession(this.listener, this.services, this.reception.arrival);
+      this.phase = "closed";
+      this.listener.remove(this);
+      this.handOver(session);
+      session.onData(buffer);
       return true;
     }
     // "P" may yet be a POST, but whoever waits for the rest loses nothing.
@@ -166,18 +170,6 @@ export class ClientConnection extends Connection implements Client, Downstream {
     if (this.phase !== "head") this.after(this.listener.config.timeouts.clientHeader);
     this.phase = "head";
     return true;
-  }
-
-  /** Another speaks on this socket from now on. */
-  private handOver(next: Connection, received: Buffer): void {
-    this.phase = "closed";
-    this.listener.remove(this);
-    this.view.clear();
-    const socket = this.leaveSocket();
-    if (socket === undefined) return;
-    socket.data = next;
-    next.onOpen(socket);
-    next.onData(received);
   }
 
   private continueHead(chunk: Buffer): void {
@@ -205,7 +197,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.expects = expectsContinue(head);
     if (answer !== undefined) {
       if (answer.refusal) this.refuse("bad-request", answer.status, answer.text);
-      else this.answer(answer.status, answer.text);
+      else this.answer(answer);
       return;
     }
     this.reception.dispatch(exchange, head, this.view);
@@ -312,7 +304,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.replyFraming = mine;
     this.request.letGo(this.view);
     this.services.output.begin(this);
-    writeReplyHead(this.services.lines, head, { framing: mine, minor: this.minor, keepAlive: this.keepAlive, upgrade: false, lines });
+    writeReplyHead(this.services.lines, head, { framing: mine, minor: this.minor, keepAlive: this.keepAlive, upgrade: false, lines: this.reception.replyLines(head, lines) });
   }
 
   replyData(buffer: Buffer, start: number, end: number): void {
@@ -423,20 +415,20 @@ export class ClientConnection extends Connection implements Client, Downstream {
     else this.leave();
   }
 
-  private writeLocal(status: number, text: string, retryAfter = 0): void {
+  private writeLocal(status: number, text: string, retryAfter = 0, location?: string): void {
     const { output, network } = this.services;
     output.begin(this);
-    const { reason, lines, body } = localReply(status, text, network.clock.wall(), retryAfter);
+    const { reason, lines, body } = localReply(status, text, network.clock.wall(), retryAfter, location);
     const connection = !this.keepAlive ? "Connection: close\r\n" : this.minor === 0 ? "Connection: keep-alive\r\n" : "";
     output.text(`HTTP/1.1 ${status} ${reason}\r\n${lines}${connection}\r\n${this.exchange.toHead ? "" : body}`);
     output.flush();
   }
 
   /** An answer of our own to a good request. */
-  private answer(status: number, text: string): void {
+  private answer({ status, text, location }: Answer): void {
     if (!this.request.done || this.services.draining) this.keepAlive = false;
     this.exchange.status = status;
-    this.writeLocal(status, text);
+    this.writeLocal(status, text, 0, location);
     this.exchange.finish("local");
     this.nextRequest();
   }

@@ -13,6 +13,7 @@ import { TOTAL_CONNECTS } from "../../scoreboard/scoreboard.ts";
 import type { Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
 import { Name } from "../fields.ts";
+import { UpstreamSession } from "../h2/upstream-session.ts";
 import type { Services } from "../services.ts";
 import type { StreamOwner, UpstreamStream } from "../sides.ts";
 import { BodyReader, Event } from "./body.ts";
@@ -59,7 +60,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
       return;
     }
     this.after(this.upstream.config.timeouts.connect);
-    this.services.network.connect(this.target.address, this);
+    this.services.network.connect(this.target.address, this, this.target.tls);
   }
 
   /** Work for this exchange from now on. */
@@ -82,21 +83,50 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
     else this.wheel.cancel(this);
   }
 
-  protected opened(_socket: NetSocket): void {
+  override onSecuring(socket: NetSocket): void {
+    super.onSecuring(socket);
+    if (this.phase === "connecting") return;
+    this.target.countHanging(-1);
+    this.abort();
+  }
+
+  protected opened({ alpnProtocol }: NetSocket): void {
     if (this.phase !== "connecting") {
       // Given up while it connected.
       this.target.countHanging(-1);
       this.abort();
       return;
     }
+    if (this.upstream.config.protocol === "auto") {
+      this.target.speaks = alpnProtocol === "h2" ? "h2" : "h1";
+      if (alpnProtocol === "h2") {
+        this.becomeSession();
+        return;
+      }
+    }
     this.phase = "head";
     this.wheel.cancel(this);
     this.exchange!.connected(this);
   }
 
-  onConnectError(code: string): void {
+  /** The target chose HTTP/2: from now on that is spoken here. */
+  private becomeSession(): void {
+    const exchange = this.exchange!;
+    this.exchange = undefined;
+    const session = new UpstreamSession(this.target, this.upstream, this.services);
+    session.take().attach(exchange);
+    this.gone();
+    this.handOver(session);
+  }
+
+  onConnectError(code: string, reason?: string): void {
     if (this.phase === "closed") this.target.countHanging(-1);
-    else this.lost(connectCause(code), code);
+    else this.lost(connectCause(code), reason ?? code);
+  }
+
+  /** Given up before the system has connected: this cannot be called off. */
+  private hangs(): void {
+    if (!this.isOpen) this.target.countHanging(1);
   }
 
   // The request's way out.
@@ -411,7 +441,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
         this.retire();
         return;
       case "connecting":
-        this.target.countHanging(1);
+        this.hangs();
         this.spoil("connect-timeout", `no connection within ${this.upstream.config.timeouts.connect} ms`);
         break;
       case "head":
@@ -444,7 +474,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
   /** The exchange is over for the client: nobody reads the rest. */
   abandon(): void {
     this.exchange = undefined;
-    if (this.phase === "connecting") this.target.countHanging(1);
+    if (this.phase === "connecting") this.hangs();
     this.gone();
     this.abort();
   }

@@ -88,7 +88,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     exchange.asksUpgrade = asksUpgrade(head);
     if (answer !== undefined) {
       exchange.status = answer.status;
-      this.answer(answer.status, answer.text);
+      this.answer(answer.status, answer.text, 0, "bad-request", answer.location);
       this.conclude(answer.refusal ? "bad-request" : "local");
       return;
     }
@@ -256,7 +256,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
 
   replyHead(head: ReplyHead, framing: FramingKind, lines: string): void {
     this.forgetAfterReply();
-    this.session.writeReplyHead(this, head, lines, framing === Framing.NONE);
+    this.session.writeReplyHead(this, head, this.session.reception.replyLines(head, lines), framing === Framing.NONE);
   }
 
   /** Nothing is sent once more: what the log needs stays. */
@@ -359,13 +359,13 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   }
 
   /** Write a reply of our own. */
-  private answer(status: number, text: string, retryAfter = 0, cause: Cause = "bad-request"): void {
+  private answer(status: number, text: string, retryAfter = 0, cause: Cause = "bad-request", location?: string): void {
     const { session } = this;
     if (this.view.hasHead && isGrpc(this.view.head)) {
       session.writeLines(this, 200, grpcLines(cause, status, text), true);
       return;
     }
-    const { lines, body } = localReply(status, text, this.services.network.clock.wall(), retryAfter);
+    const { lines, body } = localReply(status, text, this.services.network.clock.wall(), retryAfter, location);
     const bodyless = this.exchange.toHead || body === "";
     session.writeLines(this, status, lines, bodyless);
     if (bodyless) return;

@@ -31,7 +31,7 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
     super(services, { streamWindow: STREAM_WINDOW, connectionWindow: CONNECTION_WINDOW, continuations: 32, glitches: 10_000, glitchesPerSecond: 330, headerBytes: limits.headerBytes, headerCount: limits.headerCount });
     this.target = target;
     this.upstream = upstream;
-    this.scheme = "http";
+    this.scheme = target.tls === undefined ? "http" : "https";
     target.opens(this);
     target.keepShared(this);
   }
@@ -61,7 +61,7 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
       return;
     }
     this.after(this.upstream.config.timeouts.connect);
-    this.services.network.connect(this.target.address, this);
+    this.services.network.connect(this.target.address, this, this.target.tls);
   }
 
   private after(milliseconds: number): void {
@@ -69,10 +69,25 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
     else this.wheel.cancel(this);
   }
 
-  protected opened(_socket: NetSocket): void {
+  override onSecuring(socket: NetSocket): void {
+    super.onSecuring(socket);
+    if (this.phase === "connecting") return;
+    this.target.countHanging(-1);
+    this.abort();
+  }
+
+  protected opened({ alpnProtocol }: NetSocket): void {
     if (this.phase !== "connecting") {
       // Given up while it connected.
       this.target.countHanging(-1);
+      this.abort();
+      return;
+    }
+    if (this.target.tls !== undefined && alpnProtocol !== "h2") {
+      // It chose otherwise the last time: who waits is sent again, as it wants it now.
+      this.target.speaks = "h1";
+      if (this.upstream.config.protocol === "auto") this.failed("stream-refused", "it does not speak HTTP/2 any more");
+      else this.failed("connect-failed", "it does not speak HTTP/2 (ALPN)");
       this.abort();
       return;
     }
@@ -88,9 +103,9 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
     this.check();
   }
 
-  onConnectError(code: string): void {
+  onConnectError(code: string, reason?: string): void {
     if (this.phase === "closed") this.target.countHanging(-1);
-    else this.failed(connectCause(code), code);
+    else this.failed(connectCause(code), reason ?? code);
   }
 
   private failed(cause: Cause, detail: string): void {
@@ -122,11 +137,11 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
 
   private check(): void {
     if (this.taken.size > 0 || this.phase !== "open") return;
-    if (this.retired) this.close();
+    if (this.retired) this.goAway();
     else this.after(this.upstream.config.timeouts.idle);
   }
 
-  private close(): void {
+  private goAway(): void {
     this.gone();
     this.goodbye(0, ErrorCode.NO_ERROR, "");
   }
@@ -257,11 +272,12 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
 
   onDeadline(): void {
     if (this.phase === "connecting") {
-      this.target.countHanging(1);
+      // Given up before the system has connected: this cannot be called off.
+      if (!this.isOpen) this.target.countHanging(1);
       const { connect } = this.upstream.config.timeouts;
       this.failed("connect-timeout", `no connection within ${connect} ms`);
       this.abort();
-    } else if (this.phase === "open") this.close();
+    } else if (this.phase === "open") this.goAway();
     else this.abort();
   }
 }
