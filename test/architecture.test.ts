@@ -15,7 +15,7 @@ const RANKS: readonly (readonly string[])[] = [
   ["worker"],
   ["admin"],
   ["supervised"],
-  ["health", "discovery"],
+  ["health", "discovery", "acme"],
   ["config"],
   ["accept", "http", "tcp"],
   ["routing"],

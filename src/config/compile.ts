@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import { distance } from "fastest-levenshtein";
 import { POLICY_NAMES } from "../policies/registry.ts";
 import type { Path } from "./positions.ts";
+import { acmeOf, checkAcme } from "./acme.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
 import type { HealthCheckConfig, ListenerConfig, OutlierConfig, PolicyConfig, RouteConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig } from "./snapshot.ts";
@@ -70,6 +71,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   checkListeners(listeners, long, problems);
   checkNames(upstreams, "upstream", problems);
   checkReferences(long, problems);
+  checkAcme(listeners, long.routes ?? [], options.directory, problems);
   const policies = upstreams.map((upstream, index) => policyOf(upstream, ["upstreams", index], options, problems));
   for (const [index, upstream] of upstreams.entries()) {
     checkTargets(upstream, index, problems);
@@ -90,7 +92,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     maxClients: raw.max_clients ?? 50_000,
     ...(raw.admin === undefined ? {} : { admin: { address: raw.admin.address, ...(raw.admin.token === undefined ? {} : { token: raw.admin.token }) } }),
     log: { level: raw.log?.level ?? "info", access: raw.log?.access ?? false },
-    listeners: listeners.map((listener, index) => listenerOf(listener, index, raw)),
+    listeners: listeners.map((listener, index) => listenerOf(listener, index, raw, listeners, options.directory)),
     routes: (long.routes ?? []).map(routeOf),
     upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
   };
@@ -226,7 +228,7 @@ function inherit<T extends object>(defaults: T, ...layers: readonly ({ readonly 
   return merged;
 }
 
-function listenerOf(raw: RawListener, index: number, config: RawConfig): ListenerConfig {
+function listenerOf(raw: RawListener, index: number, config: RawConfig, all: readonly RawListener[], directory: string): ListenerConfig {
   const timeouts = inherit(DEFAULTS.timeouts, config.timeouts, raw.timeouts);
   const limits = inherit(DEFAULTS.limits, config.limits, raw.limits);
   const forwarding = inherit(DEFAULTS.forwarding, config.forwarding, raw.forwarding);
@@ -239,6 +241,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig): Listene
     tcpUnavailable: raw.tcp_unavailable ?? "close",
     maxClients: raw.max_clients ?? 10_000,
     maxClientsPerIp: raw.max_clients_per_ip ?? 0,
+    ...(raw.tls === undefined ? {} : { tls: { ...(raw.tls.acme === undefined ? {} : { acme: acmeOf(raw.tls.acme, all, config.routes ?? [], directory) }) } }),
     underscoreNames: raw.underscore_names ?? "reject",
     timeouts: {
       clientHeader: timeouts.client_header,

@@ -3,7 +3,7 @@
  * and so are the defaults: what is not written here does not exist.
  */
 import { z } from "zod";
-import { isBlock, parseAddress, parseDuration, parseHashKey, parsePercent, parseSize } from "./values.ts";
+import { isBlock, MAX_LIFETIME, parseAddress, parseDuration, parseHashKey, parsePercent, parseSize } from "./values.ts";
 
 /** Defaults as people write them, for the JSON Schema; kept apart from zod's own so that tables can inherit. */
 const written = new WeakMap<z.core.$ZodType, unknown>();
@@ -32,6 +32,7 @@ const DURATION = String.raw`^(off|0|(\d+(\.\d+)?(ms|s|m|h|d))+)$`;
 const SIZE = String.raw`^(off|\d+(\.\d+)?\s?(B|KiB|MiB|GiB|KB|MB|GB)?)$`;
 const optionalDuration = parsed(parseDuration, 'a duration, as "250ms", "5s", "1m" or "off"', DURATION);
 const duration = parsed((text) => parseDuration(text) || undefined, 'a duration above zero, as "250ms", "5s" or "1m"', DURATION);
+const lifetime = parsed((text) => parseDuration(text, MAX_LIFETIME) || undefined, 'a duration above zero, as "12h" or "30d"', DURATION);
 const size = z.union([parsed(parseSize, 'a size, as "64KiB", "1MiB" or "off"', SIZE), z.number().int().min(0)]);
 const someSize = z.union([parsed((text) => parseSize(text) || undefined, 'a size above zero, as "64KiB" or "1MiB"', SIZE), z.number().int().min(1)]);
 const percent = z.union([parsed(parsePercent, 'a percentage, as "50%" or "off"', String.raw`^(off|\d+(\.\d+)?\s?%?)$`), z.number().min(0).max(100)]);
@@ -88,6 +89,27 @@ const forwarding = z.strictObject({
   ),
 });
 
+const domain = z.string().regex(/^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/, {
+  error: (issue) => (String(issue.input).startsWith("*.") ? `"${String(issue.input)}" needs the challenge dns-01, which is not offered: name each host, or get this certificate elsewhere` : `"${String(issue.input)}" is not a host name, as "www.example.org"`),
+});
+
+const acme = z.strictObject({
+  domains: key(z.array(domain).min(1, { error: "a certificate is for at least one domain" }).max(100, { error: "a certificate is for at most 100 domains" }), "Names of one certificate; absent: the hosts of all routes."),
+  email: key(z.string().regex(/^[^\s@,?]+@[^\s@,?]+$/, { error: "this is not a mail address" }), "Where the CA writes to when something is wrong."),
+  directory: key(z.url({ protocol: /^https$/, error: "a directory is an https:// URL" }), "The ACME server's directory. Using it is agreeing to its terms of service.", "https://acme-v02.api.letsencrypt.org/directory"),
+  challenge: key(z.enum(["auto", "http-01", "tls-alpn-01"]), "How it is shown that the domains are ours; auto: http-01 where a listener speaks http in the clear, else tls-alpn-01, and the other one after a failure.", "auto"),
+  key_type: key(z.enum(["ec256", "rsa2048"]), "The certificate's key: ECDSA P-256 or RSA.", "ec256"),
+  renew_before: key(lifetime, "So long before it ends a certificate is renewed; absent: after two thirds of its lifetime."),
+  ca: key(z.string().min(1), "PEM file: authorities that the directory's own certificate is checked against, instead of the system's; relative to this file."),
+  storage: key(z.string().min(1), "Directory where accounts, keys and certificates are kept, relative to this file.", "$XDG_STATE_HOME/fairlead/acme; for root /var/lib/fairlead/acme"),
+  eab_kid: key(z.string().min(1), "External account binding, for CAs that ask for it: the key's identifier."),
+  eab_hmac_key: key(z.string().regex(/^[A-Za-z0-9_-]{16,}={0,2}$/, { error: "this is not base64url" }), "External account binding: the key, in base64url."),
+});
+
+const listenerTls = z.strictObject({
+  acme: key(acme, "A certificate that Fairlead gets and renews by itself (RFC 8555)."),
+});
+
 const listener = z.strictObject({
   name: key(name, "How logs, metrics and the API call it.", "listener-1, listener-2, …"),
   address: listenAddress.meta({ description: "Where clients connect." }),
@@ -97,6 +119,7 @@ const listener = z.strictObject({
   tcp_unavailable: key(z.enum(["close", "http-503"]), "What a tcp client is told when no target is usable.", "close"),
   max_clients: key(whole(1, 10_000_000), "Client connections of this listener over all workers; more are told 503.", 10_000),
   max_clients_per_ip: key(whole(0, 10_000_000), "Client connections of one address on this listener over all workers; 0: no limit.", 0),
+  tls: key(listenerTls, "Clients speak TLS, which ends here; absent: they do not."),
   underscore_names: key(z.enum(["allow", "drop", "reject"]), "Header names with an underscore: pass on, leave out, or answer 400.", "reject"),
   timeouts: key(timeouts, "Timeouts of this listener; what is absent is as in the top-level [timeouts]."),
   limits: key(limits, "Limits of this listener; what is absent is as in the top-level [limits]."),

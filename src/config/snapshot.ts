@@ -58,11 +58,46 @@ export interface ListenerConfig {
   readonly maxClients: number;
   /** Client connections of one client address on this listener over all workers; 0: no limit. */
   readonly maxClientsPerIp: number;
+  /** Absent: cleartext. */
+  readonly tls?: ListenerTls;
   readonly timeouts: ListenerTimeouts;
   readonly limits: ListenerLimits;
   readonly forwarding: ForwardingConfig;
   /** Field names with `_`: pass on, leave out, or answer 400. */
   readonly underscoreNames: "allow" | "drop" | "reject";
+}
+
+export interface ListenerTls {
+  /** A certificate that we get by ourselves. */
+  readonly acme?: AcmeCertificateConfig;
+}
+
+export type AcmeChallenge = "http-01" | "tls-alpn-01";
+export type AcmeKeyType = "ec256" | "rsa2048";
+
+export interface AcmeCertificateConfig {
+  readonly account: AcmeAccountConfig;
+  /** Lower-case names, at least one. */
+  readonly domains: readonly string[];
+  /** What may be tried, by preference; at least one. */
+  readonly challenges: readonly AcmeChallenge[];
+  readonly keyType: AcmeKeyType;
+  /** Absent: a third of its lifetime. */
+  readonly renewBefore?: Milliseconds;
+  /** Where it is kept, with its key: one PEM file. */
+  readonly file: string;
+}
+
+export interface AcmeAccountConfig {
+  /** URL of the ACME server's directory (RFC 8555 section 7.1.1). */
+  readonly directory: string;
+  readonly email?: string;
+  /** PEM file of what the server's own certificate is checked against; absent: authorities of the system. */
+  readonly ca?: string;
+  /** RFC 8555 section 7.3.4; the key in base64url. */
+  readonly externalAccount?: { readonly kid: string; readonly hmacKey: string };
+  /** Where its key is kept. */
+  readonly file: string;
 }
 
 export interface ListenerTimeouts {

@@ -28,6 +28,8 @@ export interface Services {
   readonly replyHead: ReplyHead;
   /** A connection to a target, not yet opened. */
   readonly openStream: (target: Target, upstream: Upstream) => UpstreamStream;
+  /** http-01 challenges that are pending, a token to its key authorization; undefined: none. */
+  challenges: ReadonlyMap<string, string> | undefined;
   /** The worker is going: replies say `Connection: close`. */
   draining: boolean;
   /** Files run low: who is idle is let go soon. */

@@ -2,6 +2,7 @@
  * The supervisor: owns configuration, listening sockets, scoreboard, health checks and workers. It touches no traffic.
  * What happens when: start, reload, a worker's death, upgrade, stop; each is one method here.
  */
+import { Acme, makePlaceholders } from "../acme/acme.ts";
 import type { Diagnostic, Loaded, LoadOptions } from "../config/load.ts";
 import { diagnosticLine } from "../config/load.ts";
 import type { Snapshot } from "../config/snapshot.ts";
@@ -86,6 +87,7 @@ export class Supervisor {
   private readonly heartbeats: Heartbeats;
   private readonly supervised: Supervised;
   private readonly workers: Workers;
+  private readonly acme: Acme;
   private readonly admin: HealthEndpoint;
   private loaded: Applicable;
   private joinTimer: Timer | undefined = undefined;
@@ -116,6 +118,7 @@ export class Supervisor {
     if (warning !== undefined) options.log.warn(warning);
     const problem = await policyProblem(options.self, loaded.snapshot);
     if (problem !== undefined) throw new StartError(problem);
+    await prepareCertificates(loaded.snapshot);
     const inheritance = await inherit(options.identity, options.runtimeDirectory, options.log);
     const { directory } = inheritance;
     const sockets = new ListeningSockets(inheritance.sockets);
@@ -133,6 +136,7 @@ export class Supervisor {
     supervisor.orphans = [];
     supervisor.writeState();
     supervisor.serving = true;
+    supervisor.acme.apply(supervisor.snapshot, false);
     supervisor.rejoinSoon();
     return supervisor;
   }
@@ -156,6 +160,7 @@ export class Supervisor {
     this.heartbeats = new Heartbeats({ rotation: this.rotation, clock: network.clock, log, changed });
     this.supervised = new Supervised({ self, logFormat, scoreboard: this.board, rotation: this.rotation, network, log, changed });
     this.workers = new Workers({ self, logFormat, log, board: this.board, used: () => slots.used, report: (outlier) => this.ejection.report(outlier), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
+    this.acme = new Acme({ clock: network.clock, random: () => network.random(), log, show: (challenges) => this.workers.show(challenges) });
     this.admin = new HealthEndpoint(
       log,
       () => this.status(),
@@ -178,6 +183,7 @@ export class Supervisor {
       ejections: this.ejection.status(),
       supervised: this.supervised.status(),
       traffic: this.snapshot.upstreams.map(({ name, slot, targets }) => trafficOf(this.board, name, slot, targets)),
+      acme: this.acme.status(),
       lastReload: this.lastReload,
     };
   }
@@ -337,6 +343,7 @@ export class Supervisor {
     this.log.level = snapshot.log.level;
     this.log.info({ generation: snapshot.generation, milliseconds: Math.round(performance.now() - began), workers: this.workers.pids }, "Reload applied");
     this.supervised.apply(snapshot, true);
+    this.acme.apply(snapshot, true);
     return [];
   }
 
@@ -348,6 +355,7 @@ export class Supervisor {
     try {
       const problem = await policyProblem(this.options.self, loaded.snapshot, before.snapshot);
       if (problem !== undefined) throw new StartError(problem);
+      await prepareCertificates(loaded.snapshot);
       await this.switchTo(loaded, before);
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
@@ -497,6 +505,7 @@ export class Supervisor {
     this.log.info({ timeout: this.snapshot.drainTimeout, succeeded }, "Draining");
     this.supervised.rest();
     this.unwatch();
+    this.acme.stop();
     if (succeeded) this.sockets.letGo();
     else {
       // Who comes now is refused at once instead of waiting in a queue that nobody serves.
@@ -510,6 +519,15 @@ export class Supervisor {
     this.directory.remove();
     this.log.info({ pid: process.pid }, "Stopped");
     this.end();
+  }
+}
+
+/** @throws StartError when what listeners show cannot be kept */
+async function prepareCertificates(snapshot: Snapshot): Promise<void> {
+  try {
+    await makePlaceholders(snapshot, Date.now());
+  } catch (error) {
+    throw new StartError((error as Error).message);
   }
 }
 

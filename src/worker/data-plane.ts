@@ -2,6 +2,7 @@
  * The data plane of one worker, or of one process in library mode: takes snapshots, accepts clients, hands them to http or tcp.
  * It owns what its connections share; which listening sockets there are is its caller's business.
  */
+import type { Challenges } from "../acme/challenges.ts";
 import type { ListenerConfig, Snapshot, UpstreamConfig } from "../config/snapshot.ts";
 import { RequestHead } from "../http/h1/request-head.ts";
 import { ReplyHead } from "../http/h1/reply-head.ts";
@@ -88,6 +89,7 @@ export class DataPlane {
       requestHead: new RequestHead(MAX_FIELDS),
       replyHead: new ReplyHead(MAX_FIELDS),
       openStream: (target, upstream) => new UpstreamConnection(target, upstream, this.services),
+      challenges: undefined,
       draining: false,
       short: false,
     };
@@ -200,6 +202,12 @@ export class DataPlane {
     const routes = listener.protocol === "http" ? this.snapshot!.routes : [];
     const fallback = listener.upstream === undefined ? undefined : this.upstreams.get(listener.upstream);
     return new Router(routes, fallback, (name) => this.upstreams.get(name)!);
+  }
+
+  /** Answer these challenges, and no others. */
+  show({ http }: Challenges): void {
+    const answers = Object.entries(http);
+    this.services.challenges = answers.length === 0 ? undefined : new Map(answers);
   }
 
   /** Accept on a listener of the snapshot: on an inherited descriptor, or on its own address. */

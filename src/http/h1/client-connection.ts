@@ -174,7 +174,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     exchange.idempotent = isIdempotent(head);
     this.upgrade = exchange.asksUpgrade = asksUpgrade(head);
     this.expects = expectsContinue(head);
-    const answer = answerHere(head, config, this.services.draining || this.services.board.draining);
+    const answer = answerHere(head, config, this.services.draining || this.services.board.draining, this.services.challenges);
     if (answer !== undefined) {
       if (answer.refusal) this.refuse("bad-request", answer.status, answer.text);
       else this.answer(answer.status, answer.text);
