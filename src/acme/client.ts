@@ -121,8 +121,8 @@ export class AcmeClient {
   async logIn(account: Account): Promise<Account> {
     const { email = "" } = this.options.account;
     this.key = account.key;
+    this.accountUrl = account.url;
     if (account.url !== "") {
-      this.accountUrl = account.url;
       if (account.email === email) return account;
       try {
         await this.signed("change of the account's contact", account.url, { contact: contactOf(email) });

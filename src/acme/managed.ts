@@ -11,7 +11,7 @@ import { type Attempts, lock, readAccount, readAttempts, readCertificate, type S
 /** The longest sleep: clocks are set, machines are suspended, and another instance may have renewed the certificate. In ms. */
 const LOOK_AGAIN = 3_600_000;
 /** While another instance orders it, in ms. */
-const LOCKED = 5_000;
+const LOCKED = 1_000;
 
 const NO_ATTEMPTS: Attempts = { failures: 0, nextAttempt: 0, notBefore: 0, lastError: "" };
 
