@@ -6,16 +6,20 @@ const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60
 const SIZE_UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, KB: 1000, MB: 1000 ** 2, GB: 1000 ** 3 };
 /** setTimeout's own limit, about 24.8 days. */
 const MAX_DURATION = 2 ** 31 - 1;
-/** Of what no timer waits for in one piece, in ms. */
-export const MAX_LIFETIME = 3_650 * 86_400_000;
 
-/** `"250ms"`, `"5s"`, `"1m30s"`, `"1h"` in milliseconds; `"0"`, `"0s"` and `"off"` are 0. Undefined: not a duration, or more than `most` ms. */
-export function parseDuration(text: string, most = MAX_DURATION): number | undefined {
+/** `"250ms"`, `"5s"`, `"1m30s"`, `"1h"` in milliseconds; `"0"`, `"0s"` and `"off"` are 0. Undefined: not a duration. */
+export function parseDuration(text: string): number | undefined {
+  const total = parseLongDuration(text);
+  return total !== undefined && total <= MAX_DURATION ? total : undefined;
+}
+
+/** The same without setTimeout's limit, for what no timer waits for in one piece. */
+export function parseLongDuration(text: string): number | undefined {
   if (text === "off" || text === "0") return 0;
   if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) return undefined;
   let total = 0;
   for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) total += Number(amount) * DURATION_UNITS[unit!]!;
-  return total <= most ? Math.round(total) : undefined;
+  return Number.isSafeInteger(Math.round(total)) ? Math.round(total) : undefined;
 }
 
 /** `"64KiB"`, `"1MiB"`, `"512"` (bytes) in bytes; `"off"` is 0. Undefined: not a size. */
