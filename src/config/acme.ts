@@ -1,16 +1,19 @@
 /** `[listeners.tls.acme]`: what it means together with the other listeners and the routes, and where what comes of it is kept. */
-import { createHash } from "node:crypto";
-import { statSync } from "node:fs";
+import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
+import { readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { namesOf } from "./certificates.ts";
 import type { Problem } from "./compile.ts";
 import type { RawConfig, RawListener } from "./schema.ts";
-import type { AcmeAccountConfig, AcmeCertificateConfig, AcmeChallenge } from "./snapshot.ts";
+import type { AcmeAccountConfig, AcmeCertificateConfig, AcmeChallenge, CertificateConfig } from "./snapshot.ts";
 
 type RawAcme = NonNullable<NonNullable<RawListener["tls"]>["acme"]>;
 type RawRoutes = NonNullable<RawConfig["routes"]>;
 
 const LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory";
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+const KEY = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g;
 /** A certificate's names, by RFC 8555's most widespread server. */
 const MOST_DOMAINS = 100;
 
@@ -60,7 +63,10 @@ function hostsOf(routes: RawRoutes): string[] {
   return [...new Set(routes.flatMap(({ hosts = [] }) => hosts.map((host) => host.toLowerCase())))];
 }
 
-export function acmeOf(raw: RawAcme, listeners: readonly RawListener[], routes: RawRoutes, directory: string): AcmeCertificateConfig {
+/** @returns undefined when the listener has none */
+export function acmeOf(listener: RawListener, listeners: readonly RawListener[], routes: RawRoutes, directory: string): AcmeCertificateConfig | undefined {
+  const raw = listener.tls?.acme;
+  if (raw === undefined) return undefined;
   const domains = [...new Set((raw.domains ?? hostsOf(routes)).map((domain) => domain.toLowerCase()))];
   const { challenge = "auto", key_type: keyType = "ec256" } = raw;
   const all: readonly AcmeChallenge[] = listeners.some(answersHttp) ? ["http-01", "tls-alpn-01"] : ["tls-alpn-01"];
@@ -83,6 +89,19 @@ function accountOf(raw: RawAcme, directory: string): AcmeAccountConfig {
     ...(kid === undefined || hmacKey === undefined ? {} : { externalAccount: { kid, hmacKey } }),
     file: join(folderOf(raw, directory), "account.json"),
   };
+}
+
+/** What there is by now: none before the first placeholder. One that has expired is better than none, so its dates are not looked at. */
+export function acmeCertificate(file: string): CertificateConfig[] {
+  try {
+    const pem = readFileSync(file, "utf8");
+    const leaf = new X509Certificate(pem);
+    const [certificate, key] = [pem.match(CERTIFICATE) ?? [], pem.match(KEY) ?? []].map((blocks) => `${blocks.join("\n")}\n`) as [string, string];
+    if (!leaf.checkPrivateKey(createPrivateKey(key))) return [];
+    return [{ file, certificate, key, names: namesOf(leaf), notAfter: Date.parse(leaf.validTo) }];
+  } catch {
+    return [];
+  }
 }
 
 /** Of one ACME server. */

@@ -49,13 +49,13 @@ const fieldValue = z.string().regex(/^[\t\x20-\x7e]*$/, { error: "a header value
 
 /** In ms and bytes; the texts beside the keys below say the same to people, and a test holds them together. */
 export const DEFAULTS: {
-  readonly timeouts: Record<"client_header" | "client_body" | "client_idle" | "request" | "tunnel_idle", number>;
+  readonly timeouts: Record<"tls_handshake" | "client_header" | "client_body" | "client_idle" | "request" | "tunnel_idle", number>;
   readonly limits: Record<"header_bytes" | "header_count" | "request_line_bytes" | "body_bytes", number>;
   readonly forwarding: { x_forwarded: boolean; forwarded: boolean; via: boolean; request_id: "off" | "missing" | "always"; trusted_proxies: readonly string[] };
   readonly upstreamTimeouts: Record<"connect" | "response" | "attempt" | "body" | "idle", number>;
   readonly upstreamLimits: Record<"header_bytes" | "header_count", number>;
 } = {
-  timeouts: { client_header: 10_000, client_body: 30_000, client_idle: 60_000, request: 0, tunnel_idle: 3_600_000 },
+  timeouts: { tls_handshake: 10_000, client_header: 10_000, client_body: 30_000, client_idle: 60_000, request: 0, tunnel_idle: 3_600_000 },
   limits: { header_bytes: 32 * 1024, header_count: 100, request_line_bytes: 8 * 1024, body_bytes: 0 },
   forwarding: { x_forwarded: true, forwarded: false, via: true, request_id: "off", trusted_proxies: [] },
   upstreamTimeouts: { connect: 5_000, response: 60_000, attempt: 0, body: 30_000, idle: 30_000 },
@@ -63,6 +63,7 @@ export const DEFAULTS: {
 };
 
 const timeouts = z.strictObject({
+  tls_handshake: key(duration, "From a connect to the end of the TLS handshake.", "10s"),
   client_header: key(duration, "From the first byte of a request head to its last; then 408.", "10s"),
   client_body: key(duration, "Between two reads of a request body, and between two writes of a reply that the client does not read.", "30s"),
   client_idle: key(optionalDuration, "A keep-alive connection without a request.", "60s"),
@@ -106,8 +107,31 @@ const acme = z.strictObject({
   eab_hmac_key: key(z.string().regex(/^[A-Za-z0-9_-]{16,}={0,2}$/, { error: "this is not base64url" }), "External account binding: the key, in base64url."),
 });
 
+const tlsVersion = z.enum(["1.2", "1.3"]);
+const file = z.string().min(1, { error: "a file's path is not empty" });
+
+const certificate = z.strictObject({
+  certificate: file.meta({ description: "PEM file: the chain, the server's own certificate first; relative to this file." }),
+  key: file.meta({ description: "PEM file: its private key, not encrypted." }),
+});
+
 const listenerTls = z.strictObject({
-  acme: key(acme, "A certificate that Fairlead gets and renews by itself (RFC 8555)."),
+  certificates: key(z.array(certificate), "Chosen by the name that a client asks for; the first one for any other name, and for clients that name nobody."),
+  acme: key(acme, "A certificate that Fairlead gets and renews by itself (RFC 8555), after those of certificates."),
+  min_version: key(tlsVersion, "The oldest version of TLS.", "1.2"),
+  max_version: key(tlsVersion, "The newest.", "1.3"),
+  ciphers: key(z.string().min(1), "OpenSSL's list of ciphers for TLS 1.2; those of 1.3 are fixed.", "ECDHE with AES-GCM or ChaCha20"),
+  alpn: key(z.array(z.string().regex(/^[\x21-\x7e]{1,255}$/, { error: "a protocol's name has 1 to 255 printable characters" })), "tcp listeners: protocols that are offered, by preference; http listeners offer what they speak."),
+});
+
+const upstreamTls = z.strictObject({
+  verify: key(z.boolean(), "The target's certificate must be valid, and for server_name.", true),
+  ca: key(file, "PEM file: authorities that are trusted instead of the system's; relative to this file."),
+  server_name: key(z.string().min(1), "The name that is asked for (SNI) and that the certificate must be for; absent: the host of the target's address."),
+  certificate: key(file, "PEM file: the chain that we show to targets that ask for one."),
+  key: key(file, "PEM file: its private key, not encrypted."),
+  min_version: key(tlsVersion, "The oldest version of TLS.", "1.2"),
+  max_version: key(tlsVersion, "The newest.", "1.3"),
 });
 
 const listener = z.strictObject({
@@ -150,6 +174,7 @@ const healthCheck = z.strictObject({
   port: key(whole(1, 65_535), "Another port to check than the one that is balanced to."),
   service: key(z.string(), "grpc: the service that is asked for; absent: the server as a whole."),
   command: key(z.array(z.string().min(1)).min(1), "command: program and arguments; exit code 0 passes. FAIRLEAD_HOST, FAIRLEAD_PORT and FAIRLEAD_TARGET are in its environment."),
+  tls: key(z.boolean(), "http, tcp and grpc: over TLS; absent: as the upstream."),
   send: key(z.string(), "agent: text to send before the line is read."),
 });
 
@@ -266,6 +291,8 @@ const upstream = z.strictObject({
   circuit_breaker: key(circuitBreaker, "Answers 503 while too many requests fail; absent: never."),
   timeouts: key(upstreamTimeouts, "Timeouts towards targets."),
   limits: key(upstreamLimits, "Limits on replies."),
+  protocol: key(z.enum(["h1"]), "What http requests are sent as.", "h1"),
+  tls: key(z.union([upstreamTls, z.boolean()]), "Targets are spoken to over TLS; true: with what is usual; absent: in the clear."),
   health_check: key(healthCheck, "How targets are watched; absent: they are not."),
   outlier_detection: key(z.union([outlierDetection, z.literal(false)]), "Takes targets out that fail real requests; absent: in a mild form; false: never."),
   heartbeat: key(heartbeat, "Back ends report themselves on the admin address; absent: they cannot."),
@@ -339,6 +366,9 @@ export function knownKeys(at: readonly PropertyKey[]): readonly string[] {
   return type instanceof z.ZodObject ? Object.keys(type.shape as object) : [];
 }
 
+/** Of a table that may also be one word, the table. */
 function unwrapped(type: z.core.$ZodType): z.core.$ZodType {
-  return type instanceof z.ZodOptional ? unwrapped(type.unwrap()) : type;
+  if (type instanceof z.ZodOptional) return unwrapped(type.unwrap());
+  if (type instanceof z.ZodUnion) return type.options.map(unwrapped).find((option) => option instanceof z.ZodObject) ?? type;
+  return type;
 }

@@ -110,15 +110,16 @@ export class Supervisor {
   /** Up and serving, or not at all. @throws StartError that says why not */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
     const slots = new PendingSlots(CAPACITY);
-    const loaded = options.load({ slots, generation: 1, secret: machineSecret });
-    if (!loaded.ok) throw new ConfigError(loaded.diagnostics);
+    const how: LoadOptions = { slots, generation: 1, secret: machineSecret };
+    const read = options.load(how);
+    if (!read.ok) throw new ConfigError(read.diagnostics);
+    const loaded = await withPlaceholders(read, how);
     options.log.level = loaded.snapshot.log.level;
     for (const warning of loaded.warnings) options.log.warn(warning);
     const warning = checkOpenFiles(loaded.snapshot);
     if (warning !== undefined) options.log.warn(warning);
     const problem = await policyProblem(options.self, loaded.snapshot);
     if (problem !== undefined) throw new StartError(problem);
-    await prepareCertificates(loaded.snapshot);
     const inheritance = await inherit(options.identity, options.runtimeDirectory, options.log);
     const { directory } = inheritance;
     const sockets = new ListeningSockets(inheritance.sockets);
@@ -326,15 +327,19 @@ export class Supervisor {
   private async reloadNow(): Promise<readonly string[]> {
     const began = performance.now();
     const joined = this.joined();
-    const loaded = this.options.load({ ...this.how, joined });
-    if (!loaded.ok) {
-      for (const diagnostic of loaded.diagnostics) this.log.error({ ...diagnostic.place }, diagnosticLine(diagnostic));
-      this.log.error({ errors: loaded.diagnostics.length, generation: this.snapshot.generation }, "Reload rejected; nothing has changed");
-      return loaded.diagnostics.map(diagnosticLine);
+    const how = { ...this.how, joined };
+    const read = this.options.load(how);
+    if (!read.ok) {
+      for (const diagnostic of read.diagnostics) this.log.error({ ...diagnostic.place }, diagnosticLine(diagnostic));
+      this.log.error({ errors: read.diagnostics.length, generation: this.snapshot.generation }, "Reload rejected; nothing has changed");
+      return read.diagnostics.map(diagnosticLine);
     }
-    for (const warning of loaded.warnings) this.log.warn(warning);
-    const { snapshot } = loaded;
-    const reason = await this.adopt(loaded);
+    for (const warning of read.warnings) this.log.warn(warning);
+    const { snapshot } = read;
+    const reason = await withPlaceholders(read, how).then(
+      (loaded) => this.adopt(loaded),
+      (error: Error) => error.message,
+    );
     if (reason !== undefined) {
       this.log.error({ generation: this.snapshot.generation, reason }, "Reload rejected; nothing has changed");
       return [reason];
@@ -355,7 +360,6 @@ export class Supervisor {
     try {
       const problem = await policyProblem(this.options.self, loaded.snapshot, before.snapshot);
       if (problem !== undefined) throw new StartError(problem);
-      await prepareCertificates(loaded.snapshot);
       await this.switchTo(loaded, before);
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
@@ -522,13 +526,16 @@ export class Supervisor {
   }
 }
 
-/** @throws StartError when what listeners show cannot be kept */
-async function prepareCertificates(snapshot: Snapshot): Promise<void> {
+/** With something to show on every listener that gets its certificate by itself. @throws StartError when that cannot be kept */
+async function withPlaceholders(loaded: Applicable, how: LoadOptions): Promise<Applicable> {
   try {
-    await makePlaceholders(snapshot, Date.now());
+    if (!(await makePlaceholders(loaded.snapshot, Date.now()))) return loaded;
   } catch (error) {
     throw new StartError((error as Error).message);
   }
+  const again = loaded.again(how);
+  if (!again.ok) throw new ConfigError(again.diagnostics);
+  return again;
 }
 
 /** Same names, addresses and protocols: the workers' sockets serve on. */

@@ -4,6 +4,7 @@
  */
 import { Connection } from "../../net/connection.ts";
 import { least } from "../../net/least.ts";
+import type { Arrival } from "../../accept/arrival.ts";
 import type { NetSocket } from "../../net/network.ts";
 import { relayData, relayEnd } from "../../net/relay.ts";
 import { release } from "../../net/release.ts";
@@ -37,6 +38,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private readonly listener: Listener;
   private readonly exchange: Exchange;
   private readonly view: RequestView;
+  /** Undefined: the socket says all that is known of the client. */
+  private readonly arrival: Arrival | undefined;
   private phase: Phase = "idle";
   private by: ForwardedBy | undefined = undefined;
   private lines = "";
@@ -57,8 +60,9 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private targetEnded = false;
   private clientEnded = false;
 
-  constructor(listener: Listener, services: Services) {
+  constructor(listener: Listener, services: Services, arrival?: Arrival) {
     super(services.wheel);
+    this.arrival = arrival;
     this.listener = listener;
     this.services = services;
     this.exchange = new Exchange(this, services);
@@ -66,7 +70,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   }
 
   protected opened(socket: NetSocket): void {
-    this.view.peer = socket;
+    this.view.peer = this.arrival?.peer ?? socket;
     const refused = this.listener.add(this);
     if (refused !== undefined) {
       // Who is turned away takes up no place while it listens to the reason.
@@ -194,7 +198,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private forwardedBy(): ForwardedBy {
     if (this.by === undefined) {
       const address = this.view.clientAddress.startsWith("::ffff:") ? this.view.clientAddress.slice(7) : this.view.clientAddress;
-      this.by = { address: address === "" ? "unknown" : address, trusted: this.listener.isTrusted(address), proto: "http" };
+      this.by = { address: address === "" ? "unknown" : address, trusted: this.listener.isTrusted(address), proto: this.arrival?.tls === undefined ? "http" : "https" };
       this.lines = forwardedLines(this.by);
     }
     return this.by;
