@@ -32,7 +32,7 @@ export interface AcmeStatus {
   readonly ordering: boolean;
   /** ISO 8601; undefined: there is none yet. */
   readonly notAfter: string | undefined;
-  /** When the next one is ordered, ISO 8601. */
+  /** When the next one is ordered, ISO 8601; undefined: now. */
   readonly nextAttempt: string | undefined;
   /** In a row. */
   readonly failures: number;

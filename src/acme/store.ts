@@ -8,11 +8,9 @@ import { X509Certificate } from "node:crypto";
 import { closeSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { JWK } from "jose";
+import { PLACEHOLDER } from "../config/acme.ts";
 import { tryLock } from "../net/file-lock.ts";
 import type { Validity } from "./schedule.ts";
-
-/** Subject and issuer of what a listener shows before its first certificate is there. */
-export const PLACEHOLDER = "CN=Fairlead placeholder";
 
 export interface Account {
   /** Where it is an account. */

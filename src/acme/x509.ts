@@ -3,7 +3,7 @@ import "reflect-metadata";
 import { createHash, webcrypto } from "node:crypto";
 import { BasicConstraintsExtension, cryptoProvider, Extension, Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension, X509CertificateGenerator } from "@peculiar/x509";
 import type { AcmeKeyType } from "../config/snapshot.ts";
-import { PLACEHOLDER } from "./store.ts";
+import { PLACEHOLDER } from "../config/acme.ts";
 
 /** id-pe-acmeIdentifier: RFC 8737 section 6.1. */
 const ACME_IDENTIFIER = "1.3.6.1.5.5.7.1.31";

@@ -132,6 +132,6 @@ export class HealthEndpoint {
         ...(ejected === undefined ? {} : { ejected: { detector: ejected.detector, until: new Date(ejected.until).toISOString(), times: ejected.times } }),
       });
     }
-    return Response.json({ status: state, generation, pid: process.pid, workers, lastReload, panicking, upstreams, supervised, traffic, acme }, { status: path === "/health" && draining ? 503 : 200 });
+    return Response.json({ status: state, generation, pid: process.pid, workers, lastReload, panicking, upstreams, supervised, traffic, acme: acme.map(({ notAfter, nextAttempt, lastError, ...rest }) => ({ ...rest, not_after: notAfter, next_attempt: nextAttempt, last_error: lastError })) }, { status: path === "/health" && draining ? 503 : 200 });
   }
 }

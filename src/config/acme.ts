@@ -1,8 +1,8 @@
 /** `[listeners.tls.acme]`: what it means together with the other listeners and the routes, and where what comes of it is kept. */
 import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { namesOf } from "./certificates.ts";
 import type { Problem } from "./compile.ts";
 import type { RawConfig, RawListener } from "./schema.ts";
@@ -11,6 +11,8 @@ import type { AcmeAccountConfig, AcmeCertificateConfig, AcmeChallenge, Certifica
 type RawAcme = NonNullable<NonNullable<RawListener["tls"]>["acme"]>;
 type RawRoutes = NonNullable<RawConfig["routes"]>;
 
+/** Subject and issuer of what a listener shows before its first certificate is there. */
+export const PLACEHOLDER = "CN=Fairlead placeholder";
 const LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory";
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 const KEY = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g;
@@ -91,14 +93,40 @@ function accountOf(raw: RawAcme, directory: string): AcmeAccountConfig {
   };
 }
 
-/** What there is by now: none before the first placeholder. One that has expired is better than none, so its dates are not looked at. */
-export function acmeCertificate(file: string): CertificateConfig[] {
+/**
+ * What is shown by now. One that has expired is better than none, so dates are not looked at. As long as there is a placeholder only, certificates from before
+ * the domains were changed go first, for the names that they have.
+ */
+export function acmeCertificates({ file, domains }: AcmeCertificateConfig, now: number): CertificateConfig[] {
+  const own = readCertificate(file);
+  if (own?.isPlaceholder === false) return [own.certificate];
+  const before = neighbours(file).filter(({ isPlaceholder, certificate: { names, notAfter } }) => !isPlaceholder && notAfter > now && names.some((name) => domains.includes(name)));
+  const all = [...before.toSorted((a, b) => b.certificate.notAfter - a.certificate.notAfter), ...(own === undefined ? [] : [own])];
+  return all.map(({ certificate }) => certificate);
+}
+
+interface Read {
+  readonly certificate: CertificateConfig;
+  readonly isPlaceholder: boolean;
+}
+
+function readCertificate(file: string): Read | undefined {
   try {
     const pem = readFileSync(file, "utf8");
     const leaf = new X509Certificate(pem);
     const [certificate, key] = [pem.match(CERTIFICATE) ?? [], pem.match(KEY) ?? []].map((blocks) => `${blocks.join("\n")}\n`) as [string, string];
-    if (!leaf.checkPrivateKey(createPrivateKey(key))) return [];
-    return [{ file, certificate, key, names: namesOf(leaf), notAfter: Date.parse(leaf.validTo) }];
+    if (!leaf.checkPrivateKey(createPrivateKey(key))) return undefined;
+    return { certificate: { file, certificate, key, names: namesOf(leaf), notAfter: Date.parse(leaf.validTo) }, isPlaceholder: leaf.subject === PLACEHOLDER };
+  } catch {
+    // None yet, or somebody has written something else there: a new one will come.
+    return undefined;
+  }
+}
+
+function neighbours(file: string): Read[] {
+  const folder = dirname(file);
+  try {
+    return readdirSync(folder).flatMap((name) => (name.endsWith(".pem") && name !== basename(file) ? (readCertificate(join(folder, name)) ?? []) : []));
   } catch {
     return [];
   }

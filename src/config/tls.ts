@@ -1,6 +1,6 @@
 /** What the config says of TLS, on listeners and to targets: compiled, and tried out. */
 import { bunTlsContext } from "../net/bun-tls.ts";
-import { acmeCertificate } from "./acme.ts";
+import { acmeCertificates } from "./acme.ts";
 import { isPemProblem, type PemFiles, type PemProblem } from "./certificates.ts";
 import type { Problem } from "./compile.ts";
 import type { Path } from "./positions.ts";
@@ -39,7 +39,7 @@ export function listenerTls(raw: RawListener, at: Path, { files, now }: TlsSourc
   const read = certificates.flatMap(({ certificate, key }, index) => identity(files.identity(certificate, key, now), [...path, "certificates", index], problems) ?? []);
   if (problems.length > before) return undefined;
   for (const [index, each] of read.entries()) if (!tryOut(each, { minVersion, maxVersion, ciphers }, path, index, problems)) return undefined;
-  const own = acme === undefined ? [] : acmeCertificate(acme.file);
+  const own = acme === undefined ? [] : acmeCertificates(acme, now);
   return { minVersion, maxVersion, ciphers, alpn: alpn ?? (raw.protocol === "tcp" ? [] : HTTP_PROTOCOLS), certificates: [...read, ...own], ...(acme === undefined ? {} : { acme }) };
 }
 

@@ -19,8 +19,6 @@ export interface PebbleOptions {
   readonly externalAccounts?: Readonly<Record<string, string>>;
   /** Percent of nonces that it refuses; default: pebble's own 5. */
   readonly refusedNonces?: number;
-  /** Passed on to it. */
-  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export class Pebble {
@@ -64,7 +62,8 @@ export class Pebble {
     return `https://127.0.0.1:${this.port}/dir`;
   }
 
-  async run(): Promise<void> {
+  /** @param slow each validation begins after 0 to 3 s by chance */
+  async run(slow = false): Promise<void> {
     const { directory, options } = this;
     const config = {
       pebble: {
@@ -83,7 +82,7 @@ export class Pebble {
     writeFileSync(join(directory, "pebble.json"), JSON.stringify(config));
     const refused = options.refusedNonces === undefined ? {} : { PEBBLE_WFE_NONCEREJECT: String(options.refusedNonces) };
     // A reused authorization would leave nothing to validate.
-    const env = { ...process.env, PEBBLE_VA_NOSLEEP: "1", PEBBLE_AUTHZREUSE: "0", ...refused, ...options.environment };
+    const env = { ...process.env, ...(slow ? { PEBBLE_VA_SLEEPTIME: "4" } : { PEBBLE_VA_NOSLEEP: "1" }), PEBBLE_AUTHZREUSE: "0", ...refused };
     const names = `127.0.0.1:${this.dns}`;
     this.launch("pebble-challtestsrv", ["-dns01", names, "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", "", "-management", `127.0.0.1:${await freePort()}`], env);
     this.launch("pebble", ["-config", join(directory, "pebble.json"), "-dnsserver", names], env);
