@@ -10,6 +10,7 @@ import { Positions } from "./positions.ts";
 import { configSchema, knownKeys } from "./schema.ts";
 import type { SlotAllocator } from "./slots.ts";
 import type { Snapshot } from "./snapshot.ts";
+import { expiryWarnings } from "./tls.ts";
 
 export { type JoinedTarget, nearest as nearestName } from "./compile.ts";
 export { diagnosticLine, formatDiagnostics, type Diagnostic } from "./diagnostics.ts";
@@ -25,6 +26,8 @@ export interface LoadOptions {
   readonly secret?: () => string;
   /** Targets beyond the file's, by upstream. */
   readonly joined?: ReadonlyMap<string, readonly JoinedTarget[]>;
+  /** For `again`: read the files of certificates anew; where one is wrong now, what was read before stays. */
+  readonly renewCertificates?: boolean;
 }
 
 export type Loaded =
@@ -36,6 +39,10 @@ export type Loaded =
       /** The same for upstreams. */
       readonly freshUpstreams: readonly number[];
       readonly warnings: readonly string[];
+      /** Paths of the certificates, keys and authorities that it names. */
+      readonly certificateFiles: readonly string[];
+      /** What is wrong with those of them that were read anew, and stay as they were read before. */
+      readonly unrenewed: readonly string[];
       /** The same configuration once more, as it was read then, with other targets that joined. */
       readonly again: (options: LoadOptions) => Loaded;
     }
@@ -94,12 +101,25 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
     const own = checked.error.issues.flatMap((issue) => problemsOf(issue, value));
     return { ok: false, diagnostics: locate([...own, ...furtherProblems(value, checked.error.issues, own, options, directory)], text, file) };
   }
-  const files = new PemFiles(directory);
+  let files = new PemFiles(directory);
   const build = (how: LoadOptions): Loaded => {
-    const compiled = compile(checked.data, { ...how, directory, files, now: Date.now() });
+    const now = Date.now();
+    const used = how.renewCertificates === true ? new PemFiles(directory, files) : files;
+    const compiled = compile(checked.data, { ...how, directory, files: used, now });
     if (!compiled.ok) return { ok: false, diagnostics: locate(compiled.problems, text, file) };
     compiled.plan.commit();
-    return { ok: true, snapshot: compiled.snapshot, freshSlots: compiled.plan.freshTargets, freshUpstreams: compiled.plan.freshUpstreams, warnings: warningsOf(compiled.snapshot), again: build };
+    files = used;
+    const { snapshot, plan } = compiled;
+    return {
+      ok: true,
+      snapshot,
+      freshSlots: plan.freshTargets,
+      freshUpstreams: plan.freshUpstreams,
+      warnings: [...warningsOf(snapshot), ...expiryWarnings(snapshot, now)],
+      certificateFiles: files.paths,
+      unrenewed: files.kept.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`)),
+      again: build,
+    };
   };
   return build(options);
 }

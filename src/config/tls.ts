@@ -5,7 +5,7 @@ import { isPemProblem, type PemFiles, type PemProblem } from "./certificates.ts"
 import type { Problem } from "./compile.ts";
 import type { Path } from "./positions.ts";
 import type { RawListener, RawUpstream } from "./schema.ts";
-import type { AcmeCertificateConfig, CertificateConfig, ListenerTls, TlsVersion, UpstreamTls } from "./snapshot.ts";
+import type { AcmeCertificateConfig, CertificateConfig, ListenerTls, Snapshot, TlsVersion, UpstreamTls } from "./snapshot.ts";
 
 /** Forward secrecy and authenticated encryption only; what is quickest on today's processors first. */
 const CIPHERS = [
@@ -26,6 +26,19 @@ export interface TlsSources {
   readonly now: number;
 }
 
+/** From so many days before the end of a certificate on it is warned of. */
+const WARN_DAYS = 21;
+const DAY = 86_400_000;
+
+/** One line for each certificate that is about to expire, apart from those that renew themselves and tell of it. @param now wall-clock ms */
+export function expiryWarnings({ listeners }: Snapshot, now: number): string[] {
+  return listeners.flatMap(({ name, tls }) =>
+    (tls?.certificates ?? [])
+      .filter(({ file, notAfter }) => notAfter - now < WARN_DAYS * DAY && file !== tls?.acme?.file)
+      .map(({ file, notAfter }) => `certificate ${file} of listener "${name}" ${notAfter > now ? `expires in ${Math.floor((notAfter - now) / DAY)} days` : "has expired"} (${new Date(notAfter).toISOString()})`),
+  );
+}
+
 /** @returns undefined when it is absent, or wrong: then that is among the problems */
 export function listenerTls(raw: RawListener, at: Path, { files, now }: TlsSources, acme: AcmeCertificateConfig | undefined, problems: Problem[]): ListenerTls | undefined {
   const { tls } = raw;
@@ -40,6 +53,7 @@ export function listenerTls(raw: RawListener, at: Path, { files, now }: TlsSourc
   if (problems.length > before) return undefined;
   for (const [index, each] of read.entries()) if (!tryOut(each, { minVersion, maxVersion, ciphers }, path, index, problems)) return undefined;
   const own = acme === undefined ? [] : acmeCertificates(acme, now);
+  if (acme !== undefined) files.follow(acme.file);
   return { minVersion, maxVersion, ciphers, alpn: alpn ?? (raw.protocol === "tcp" ? [] : HTTP_PROTOCOLS), certificates: [...read, ...own], ...(acme === undefined ? {} : { acme }) };
 }
 

@@ -2,22 +2,23 @@
  * Listening while a tls-alpn-01 challenge is pending (RFC 8737): whose handshake offers `acme-tls/1` gets the challenge's certificate, everybody else the
  * usual one. Bun chooses a certificate by the name alone, so the ClientHello is looked at where it lies, in the system's buffer, before TLS reads it.
  *
- * A connection costs a few system calls and up to PAUSE more than usual, for the seconds that a validation takes.
+ * A connection costs a few system calls and a pause more than usual, for the seconds that a validation takes.
  */
 import { serverHandlers, serverOptions } from "./bun-tls.ts";
 import { libc } from "./libc.ts";
 import type { SocketOwner } from "./network.ts";
 import type { ChallengeServer, TlsServer } from "./tls.ts";
 
-/** Between two looks at a connection on which the ClientHello is not all there yet, in ms. */
-const PAUSE = 2;
+/** Between two looks at a connection on which the ClientHello is not all there yet, in ms: doubles from the first to the last. */
+const FIRST_PAUSE = 1;
+const LAST_PAUSE = 64;
 /** After this TLS goes on with what there is, and has a deadline of its own. In ms. */
 const PATIENCE = 2_000;
 /** How long the one who validates may take for its handshake, in ms. */
 const HANDSHAKE_TIMEOUT = 10_000;
 
-/** The same on Linux and macOS. */
 const MSG_PEEK = 2;
+const MSG_DONTWAIT = process.platform === "darwin" ? 0x80 : 0x40;
 /** A ClientHello has 200 to 2,000 bytes; this is one TLS record at its longest. */
 const looked = new Uint8Array(5 + 16 * 1024);
 const RECORD_HEADER = 5;
@@ -37,7 +38,7 @@ interface Upgradable {
 type Look = "acme" | "other" | "more" | "end";
 
 function look(descriptor: number): Look {
-  const length = Number(libc().recv(descriptor, looked, looked.length, MSG_PEEK));
+  const length = Number(libc().recv(descriptor, looked, looked.length, MSG_PEEK | MSG_DONTWAIT));
   if (length === 0) return "end";
   if (length < 0) return "more";
   if (looked[0] !== HANDSHAKE_RECORD) return "other";
@@ -46,22 +47,30 @@ function look(descriptor: number): Look {
   return length < RECORD_HEADER || length < RECORD_HEADER + bytes.readUInt16BE(3) ? "more" : "other";
 }
 
-/** For `socket` of Bun.listen, without `tls`. @param handlers what a connection has that is not the CA's, TLS apart */
-export function peekingHandlers(handlers: Handlers, server: TlsServer, challenge: ChallengeServer): Handlers {
+/**
+ * For `socket` of Bun.listen, without `tls`.
+ * @param handlers what a connection has that is not the CA's, TLS apart
+ * @param waiting hears of connections that come and go without anybody else knowing of them
+ */
+export function peekingHandlers(handlers: Handlers, server: TlsServer, challenge: ChallengeServer, waiting: (change: 1 | -1) => void): Handlers {
   const usual = { socket: { ...handlers, ...serverHandlers(server) }, tls: serverOptions(server) };
   const answer = { socket: challengeHandlers(challenge), tls: serverOptions({ ...challenge, choose: () => undefined, alpn: ["acme-tls/1"], clientCertificate: "none" }) };
-  /** Connections that have ended before they were passed on. */
-  const gone = new WeakSet<object>();
-  const goOn = (socket: BunSocket, began: number): void => {
-    if (gone.has(socket)) return;
+  /** Those whose ClientHello is awaited. */
+  const peeked = new Set<object>();
+  const leave = (socket: object): void => {
+    if (peeked.delete(socket)) waiting(-1);
+  };
+  const goOn = (socket: BunSocket, waited: number, pause: number): void => {
+    if (!peeked.has(socket)) return;
     const raw = socket as unknown as Upgradable;
     const seen = look(raw.fd);
-    if (seen === "end") {
-      socket.end();
+    if (seen === "more" && waited < PATIENCE) {
+      setTimeout(() => goOn(socket, waited + pause, Math.min(LAST_PAUSE, pause * 2)), pause);
       return;
     }
-    if (seen === "more" && performance.now() - began < PATIENCE) {
-      setTimeout(() => goOn(socket, began), PAUSE);
+    leave(socket);
+    if (seen === "end") {
+      socket.end();
       return;
     }
     const [, tls] = raw.upgradeTLS({ isServer: true, ...(seen === "acme" ? answer : usual) });
@@ -71,12 +80,14 @@ export function peekingHandlers(handlers: Handlers, server: TlsServer, challenge
     binaryType: "buffer",
     open(socket) {
       socket.pause();
-      goOn(socket, performance.now());
+      peeked.add(socket);
+      waiting(1);
+      goOn(socket, 0, FIRST_PAUSE);
     },
     // What TLS has read of it, once more.
     data() {},
     close(socket) {
-      gone.add(socket);
+      leave(socket);
     },
     error(socket) {
       socket.terminate();

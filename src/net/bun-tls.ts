@@ -47,9 +47,12 @@ export function serverHandlers(server: TlsServer): object {
   return {
     serverName: (_listener: unknown, name: string) => server.choose(name),
     handshake: (socket: BunSocket, success: boolean, error: Failure) => {
+      const owner = socket.data as Partial<HandshakeOwner>;
+      // Cutting a socket off in the middle of its handshake ends that too.
+      if (owner.onHandshake === undefined) return;
       const handshake = describe(socket, server, success, error);
       if (handshake.failure?.kind === "cleartext") answerCleartext(socket);
-      (socket.data as HandshakeOwner).onHandshake(handshake);
+      owner.onHandshake(handshake);
     },
   };
 }
@@ -109,26 +112,29 @@ export function clientOptions({ context, serverName, verify, alpn }: TlsClient):
 /** Owns a socket from the connect to the end of its handshake. */
 export class Securing implements SocketOwner {
   private readonly owner: ConnectOwner;
+  private readonly verify: boolean;
   private over = false;
 
-  constructor(owner: ConnectOwner) {
+  /** @param verify a certificate that is not good is a failure */
+  constructor(owner: ConnectOwner, verify: boolean) {
     this.owner = owner;
+    this.verify = verify;
   }
 
   onOpen(socket: NetSocket): void {
     this.owner.onSecuring(socket);
   }
 
-  /** @param error also what is wrong with a certificate that is not verified, beside success */
   secured(socket: NetSocket, success: boolean, error: Failure): void {
-    if (success) {
+    const { code = "EPROTO", message = "" } = error ?? {};
+    // What is wrong with a certificate is told also when it was not to be looked at; the session stands all the same.
+    if (success || (!this.verify && isAboutCertificate(code))) {
       socket.data = this.owner;
       this.owner.onOpen(socket);
       return;
     }
     socket.data = NOBODY;
     socket.terminate();
-    const { code = "EPROTO", message = "" } = error ?? {};
     this.onConnectError(isAboutCertificate(code) ? TlsError.CERTIFICATE : TlsError.HANDSHAKE, readable(code, message));
   }
 

@@ -90,7 +90,10 @@ class BunNetwork implements Network {
   /** The same with TLS: the owner has its socket when the handshake is over. */
   private readonly securing: Bun.SocketHandler<SocketOwner> = {
     ...this.connected,
-    handshake: (socket, success, error) => (socket.data as Securing).secured(asNetSocket(socket), success, error),
+    handshake(socket, success, error) {
+      // Cutting a socket off in the middle of its handshake ends that too.
+      if (socket.data instanceof Securing) socket.data.secured(asNetSocket(socket), success, error);
+    },
   };
 
   random(): number {
@@ -113,7 +116,7 @@ class BunNetwork implements Network {
     };
     const optionsFor = (server: TlsServer | undefined): ListenOptions => {
       if (server === undefined) return { allowHalfOpen: true, socket };
-      if (server.challenge !== undefined) return { allowHalfOpen: true, socket: peekingHandlers(socket, server, server.challenge) };
+      if (server.challenge !== undefined) return { allowHalfOpen: true, socket: peekingHandlers(socket, server, server.challenge, (change) => void (this.openSockets += change)) };
       return { allowHalfOpen: true, socket: { ...socket, ...serverHandlers(server) }, tls: serverOptions(server) };
     };
     if (fd !== undefined) return new InheritedListener(fd, optionsFor, tls);
@@ -129,7 +132,7 @@ class BunNetwork implements Network {
   }
 
   connect(address: Address, owner: ConnectOwner, tls?: TlsClient): void {
-    const options = { allowHalfOpen: true, ...(tls === undefined ? { socket: this.connected, data: owner } : { socket: this.securing, data: new Securing(owner), tls: clientOptions(tls) }) };
+    const options = { allowHalfOpen: true, ...(tls === undefined ? { socket: this.connected, data: owner } : { socket: this.securing, data: new Securing(owner, tls.verify), tls: clientOptions(tls) }) };
     this.openSockets++;
     const attempt = address.kind === "unix" ? Bun.connect({ ...options, unix: address.path }) : Bun.connect({ ...options, hostname: address.host, port: address.port });
     // connectError has told the owner already.

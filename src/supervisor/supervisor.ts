@@ -18,8 +18,10 @@ import type { Log, LogFormat } from "../observability/log.ts";
 import { AdminError, HealthEndpoint, type InstanceStatus, type ReloadResult } from "../admin/health.ts";
 import { Flag, type Scoreboard } from "../scoreboard/scoreboard.ts";
 import { Supervised } from "../supervised/supervised.ts";
+import { certificatesOf } from "../admin/certificates.ts";
 import { trafficOf } from "../admin/traffic.ts";
 import { CAPACITY, createBoard } from "./board.ts";
+import { CertificateWatch } from "./certificate-watch.ts";
 import { StartError } from "./errors.ts";
 import { handDown, inherit, type Inheritance, UPGRADE_VARIABLE } from "./inheritance.ts";
 import { machineSecret } from "./machine-secret.ts";
@@ -89,6 +91,7 @@ export class Supervisor {
   private readonly workers: Workers;
   private readonly acme: Acme;
   private readonly admin: HealthEndpoint;
+  private readonly certificates: CertificateWatch;
   private loaded: Applicable;
   private joinTimer: Timer | undefined = undefined;
   /** Targets beyond the file's that `loaded` has; undefined: not those that it should have. */
@@ -137,6 +140,7 @@ export class Supervisor {
     supervisor.orphans = [];
     supervisor.writeState();
     supervisor.serving = true;
+    supervisor.certificates.follow(supervisor.loaded);
     supervisor.acme.apply(supervisor.snapshot, false);
     supervisor.rejoinSoon();
     return supervisor;
@@ -157,6 +161,7 @@ export class Supervisor {
     this.rotation = new Rotation({ scoreboard: this.board, clock: network.clock, log });
     this.ejection = new Ejection({ scoreboard: this.board, rotation: this.rotation, clock: network.clock, log });
     this.checker = new HealthChecker({ network, scoreboard: this.board, rotation: this.rotation, log, passed: (slot, back) => this.ejection.passed(slot, back) });
+    this.certificates = new CertificateWatch(log, () => void this.enqueue(() => this.renewCertificates()));
     const changed = (): void => this.rejoinSoon();
     this.heartbeats = new Heartbeats({ rotation: this.rotation, clock: network.clock, log, changed });
     this.supervised = new Supervised({ self, logFormat, scoreboard: this.board, rotation: this.rotation, network, log, changed });
@@ -184,6 +189,7 @@ export class Supervisor {
       ejections: this.ejection.status(),
       supervised: this.supervised.status(),
       traffic: this.snapshot.upstreams.map(({ name, slot, targets }) => trafficOf(this.board, name, slot, targets)),
+      certificates: certificatesOf(this.snapshot, Date.now()),
       acme: this.acme.status(),
       lastReload: this.lastReload,
     };
@@ -249,6 +255,7 @@ export class Supervisor {
     this.checker.stop();
     this.ejection.stop();
     this.rotation.stop();
+    this.certificates.stop();
   }
 
   /** Each target was checked once, or 2 s went by. */
@@ -366,7 +373,26 @@ export class Supervisor {
     }
     this.slots.take();
     this.writeState(loaded.snapshot);
+    this.certificates.follow(loaded);
     return undefined;
+  }
+
+  /** The files of certificates have changed: workers get what is in them now, and their connections go on. */
+  private async renewCertificates(): Promise<void> {
+    if (this.stopping) return;
+    const joined = this.joined();
+    const loaded = this.loaded.again({ ...this.how, joined, renewCertificates: true });
+    const reasons = loaded.ok ? loaded.unrenewed : loaded.diagnostics.map(diagnosticLine);
+    for (const reason of reasons) this.log.error({ reason }, "A certificate cannot be renewed; the one before serves on");
+    if (!loaded.ok || sameCertificates(loaded.snapshot, this.snapshot)) return;
+    const reason = await this.adopt(loaded);
+    if (reason !== undefined) {
+      this.log.error({ reason }, "Certificates cannot be renewed; those before serve on");
+      return;
+    }
+    this.joinedNow = JSON.stringify([...joined]);
+    for (const warning of loaded.warnings) this.log.warn(warning);
+    this.log.info({ generation: this.snapshot.generation, certificates: certificatesOf(this.snapshot, Date.now()) }, "Certificates renewed");
   }
 
   /** Targets have joined or left. */
@@ -533,9 +559,14 @@ async function withPlaceholders(loaded: Applicable, how: LoadOptions): Promise<A
   } catch (error) {
     throw new StartError((error as Error).message);
   }
-  const again = loaded.again(how);
+  const again = loaded.again({ ...how, renewCertificates: true });
   if (!again.ok) throw new ConfigError(again.diagnostics);
   return again;
+}
+
+function sameCertificates(a: Snapshot, b: Snapshot): boolean {
+  const shown = ({ listeners, upstreams }: Snapshot): string => JSON.stringify([listeners.map(({ tls }) => tls ?? null), upstreams.map(({ tls }) => tls ?? null)]);
+  return shown(a) === shown(b);
 }
 
 /** Same names, addresses and protocols: the workers' sockets serve on. */

@@ -20,7 +20,7 @@ export function request(path = "/", host = "localhost", more = ""): string {
   return `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n${more}\r\n`;
 }
 
-/** Shake hands, send `text`, read until the end. */
+/** Shake hands, send `text`, read until the end; without a text end at once. */
 export function tlsExchange(port: number, options: ConnectionOptions, text = request()): Promise<TlsResult> {
   return new Promise((resolve) => {
     let received = "";
@@ -30,7 +30,8 @@ export function tlsExchange(port: number, options: ConnectionOptions, text = req
     const socket: TLSSocket = connect({ host: "127.0.0.1", port, rejectUnauthorized: false, ...options }, () => {
       const certificate = socket.getPeerCertificate();
       known = { server: String(certificate?.subject?.CN ?? ""), alpn: socket.alpnProtocol || "", version: socket.getProtocol() ?? "", resumed: socket.isSessionReused() };
-      if (text !== "") socket.write(text);
+      if (text === "") socket.end();
+      else socket.write(text);
     });
     socket.on("session", (ticket: Buffer) => (session = ticket));
     socket.on("data", (chunk: Buffer) => (received += chunk.toString("latin1")));
