@@ -54,13 +54,14 @@ function look(descriptor: number): Look {
  */
 export function peekingHandlers(handlers: Handlers, server: TlsServer, challenge: ChallengeServer, waiting: (change: 1 | -1) => void): Handlers {
   const usual = { socket: { ...handlers, ...serverHandlers(server) }, tls: serverOptions(server) };
-  const answer = { socket: challengeHandlers(challenge), tls: serverOptions({ ...challenge, choose: () => undefined, alpn: ["acme-tls/1"], clientCertificate: "none" }) };
-  /** Those whose ClientHello is awaited. */
+  const answer = { socket: challengeHandlers(challenge, (socket) => leave(socket)), tls: serverOptions({ ...challenge, choose: () => undefined, alpn: ["acme-tls/1"], clientCertificate: "none" }) };
+  /** Those whose ClientHello is awaited, and those that validate. */
   const peeked = new Set<object>();
   const leave = (socket: object): void => {
     if (peeked.delete(socket)) waiting(-1);
   };
   const goOn = (socket: BunSocket, waited: number, pause: number): void => {
+    // It has ended meanwhile.
     if (!peeked.has(socket)) return;
     const raw = socket as unknown as Upgradable;
     const seen = look(raw.fd);
@@ -68,12 +69,13 @@ export function peekingHandlers(handlers: Handlers, server: TlsServer, challenge
       setTimeout(() => goOn(socket, waited + pause, Math.min(LAST_PAUSE, pause * 2)), pause);
       return;
     }
-    leave(socket);
     if (seen === "end") {
       socket.end();
       return;
     }
-    const [, tls] = raw.upgradeTLS({ isServer: true, ...(seen === "acme" ? answer : usual) });
+    // Whoever validates has no owner that is counted elsewhere.
+    if (seen !== "acme") leave(socket);
+    const [, tls] = raw.upgradeTLS({ isServer: true, ...(seen === "acme" ? { ...answer, data: socket } : usual) });
     tls.resume();
   };
   return {
@@ -95,8 +97,8 @@ export function peekingHandlers(handlers: Handlers, server: TlsServer, challenge
   };
 }
 
-/** It shows its certificate, and nothing is said: RFC 8737 section 3. */
-function challengeHandlers(challenge: ChallengeServer): object {
+/** It shows its certificate, and nothing is said: RFC 8737 section 3. @param gone is given the socket's data */
+function challengeHandlers(challenge: ChallengeServer, gone: (data: object) => void): object {
   return {
     serverName: (_listener: unknown, name: string) => challenge.choose(name),
     open(socket: BunSocket) {
@@ -105,6 +107,7 @@ function challengeHandlers(challenge: ChallengeServer): object {
     },
     handshake: (socket: BunSocket) => socket.end(),
     data() {},
+    close: ({ data }: { readonly data: object }) => gone(data),
     error(socket: BunSocket) {
       socket.terminate();
     },
