@@ -1,7 +1,6 @@
 /** The X.509 things that ACME needs made: requests, placeholders, and certificates that answer tls-alpn-01. Keys are made here too, in PEM. */
-import "reflect-metadata";
 import { createHash, webcrypto } from "node:crypto";
-import { BasicConstraintsExtension, cryptoProvider, Extension, Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension, X509CertificateGenerator } from "@peculiar/x509";
+import type { Extension, SubjectAlternativeNameExtension } from "@peculiar/x509";
 import type { AcmeKeyType } from "../config/snapshot.ts";
 import { PLACEHOLDER } from "../config/acme.ts";
 
@@ -16,7 +15,11 @@ const BACKDATED = 3_600_000;
 const ECDSA = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const RSA = { name: "RSASSA-PKCS1-v1_5", modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]), hash: "SHA-256" };
 
-cryptoProvider.set(webcrypto as unknown as Crypto);
+// What the library stands on comes first, in a bundle too, which does not keep the order of import declarations.
+await import("reflect-metadata");
+const x509 = await import("@peculiar/x509");
+
+x509.cryptoProvider.set(webcrypto as unknown as Crypto);
 
 /** Certificate, with what chains it up, and key. */
 export interface Pair {
@@ -28,7 +31,7 @@ export interface Pair {
 export async function certificateRequest(names: readonly string[], keyType: AcmeKeyType): Promise<{ readonly der: Uint8Array; readonly key: string }> {
   const { algorithm, keys } = await makeKeys(keyType);
   // Names go in the extension alone: a common name holds 64 characters, and CAs leave it out.
-  const request = await Pkcs10CertificateRequestGenerator.create({ keys, signingAlgorithm: algorithm, extensions: [namesExtension(names)] });
+  const request = await x509.Pkcs10CertificateRequestGenerator.create({ keys, signingAlgorithm: algorithm, extensions: [namesExtension(names)] });
   return { der: new Uint8Array(request.rawData), key: await pemOf(keys) };
 }
 
@@ -42,24 +45,24 @@ export async function challengeCertificate(name: string, keyAuthorization: strin
   const digest = createHash("sha256").update(keyAuthorization).digest();
   // An OCTET STRING of 32 bytes in DER.
   const value = Uint8Array.from([0x04, digest.length, ...digest]);
-  return selfSigned("CN=ACME challenge", [name], wall, CHALLENGE_LIFE, [new Extension(ACME_IDENTIFIER, true, value)]);
+  return selfSigned("CN=ACME challenge", [name], wall, CHALLENGE_LIFE, [new x509.Extension(ACME_IDENTIFIER, true, value)]);
 }
 
 async function selfSigned(subject: string, names: readonly string[], wall: number, life: number, extensions: readonly Extension[]): Promise<Pair> {
   const { algorithm, keys } = await makeKeys("ec256");
-  const certificate = await X509CertificateGenerator.createSelfSigned({
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     name: subject,
     notBefore: new Date(wall - BACKDATED),
     notAfter: new Date(wall + life),
     keys,
     signingAlgorithm: algorithm,
-    extensions: [new BasicConstraintsExtension(false, undefined, true), namesExtension(names), ...extensions],
+    extensions: [new x509.BasicConstraintsExtension(false, undefined, true), namesExtension(names), ...extensions],
   });
   return { certificate: `${certificate.toString("pem")}\n`, key: await pemOf(keys) };
 }
 
 function namesExtension(names: readonly string[]): SubjectAlternativeNameExtension {
-  return new SubjectAlternativeNameExtension(names.map((value) => ({ type: "dns" as const, value })));
+  return new x509.SubjectAlternativeNameExtension(names.map((value) => ({ type: "dns" as const, value })));
 }
 
 async function makeKeys(keyType: AcmeKeyType): Promise<{ readonly algorithm: typeof ECDSA | typeof RSA; readonly keys: CryptoKeyPair }> {
