@@ -48,6 +48,7 @@ export class Acme {
   private readonly options: AcmeOptions;
   private readonly pending: PendingChallenges;
   private managed = new Map<string, ManagedCertificate>();
+  private readonly turns = new Map<string, Promise<unknown>>();
 
   constructor(options: AcmeOptions) {
     this.options = options;
@@ -85,6 +86,15 @@ export class Acme {
 
   private get how(): ConstructorParameters<typeof ManagedCertificate>[1] {
     const { clock, random, log } = this.options;
-    return { clock, random, log, pending: this.pending };
+    return { clock, random, log, pending: this.pending, inTurn: (what, work) => this.inTurn(what, work) };
+  }
+
+  private inTurn<T>(what: string, work: () => Promise<T>): Promise<T> {
+    const done = (this.turns.get(what) ?? Promise.resolve()).then(work);
+    this.turns.set(
+      what,
+      done.catch(() => {}),
+    );
+    return done;
   }
 }

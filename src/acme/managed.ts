@@ -5,7 +5,7 @@ import type { Clock } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
 import type { PendingChallenges } from "./challenges.ts";
 import { AcmeProblem } from "./problem.ts";
-import { leastPause, type Refusal, renewalTime, retryDelay } from "./schedule.ts";
+import { leastPause, LONGEST_PAUSE, type Refusal, renewalTime, retryDelay } from "./schedule.ts";
 import { type Attempts, lock, readAccount, readAttempts, readCertificate, type Stored, writeAccount, writeAttempts, writeCertificate } from "./store.ts";
 
 /** The longest sleep: clocks are set, machines are suspended, and another instance may have renewed the certificate. In ms. */
@@ -21,6 +21,8 @@ export interface ManagedOptions {
   readonly random: () => number;
   readonly log: Log;
   readonly pending: PendingChallenges;
+  /** Works on one thing, named by `what`, one after another. */
+  readonly inTurn: <T>(what: string, work: () => Promise<T>) => Promise<T>;
 }
 
 export interface AcmeStatus {
@@ -78,7 +80,9 @@ export class ManagedCertificate {
     if (this.due > this.options.clock.wall()) this.attempts = NO_ATTEMPTS;
     else {
       const kept = readAttempts(this.config.file);
-      if (kept !== undefined && kept.nextAttempt > this.attempts.nextAttempt) this.attempts = kept;
+      // A pause that is longer than any comes from a clock that was wrong.
+      const believed = kept !== undefined && kept.nextAttempt <= this.options.clock.wall() + LONGEST_PAUSE;
+      if (believed && kept.nextAttempt > this.attempts.nextAttempt) this.attempts = kept;
     }
   }
 
@@ -155,13 +159,19 @@ export class ManagedCertificate {
     const { signal } = this.stopped;
     const ca = accountConfig.ca === undefined ? undefined : readFileSync(accountConfig.ca, "utf8");
     const client = new AcmeClient({ account: accountConfig, ca, wall: () => clock.wall(), signal });
-    const account = readAccount(accountConfig.file, accountConfig.directory) ?? (await makeAccount(accountConfig));
-    writeAccount(accountConfig.file, await client.logIn(account));
+    const logIn = (forgotten?: string): Promise<string> =>
+      options.inTurn(accountConfig.file, async () => {
+        const known = readAccount(accountConfig.file, accountConfig.directory) ?? (await makeAccount(accountConfig));
+        const account = await client.logIn(known.url === forgotten ? { ...known, url: "" } : known);
+        writeAccount(accountConfig.file, account);
+        return account.url;
+      });
+    const account = await logIn();
     const place = (): ReturnType<typeof order> => order({ client, certificate: config, challenges: this.challenges, pending, wall: () => clock.wall(), sleep: (delay) => this.sleep(delay) });
     const pair = await place().catch(async (error: unknown) => {
       if (!isForgotten(error)) throw error;
       // A server that has lost its accounts gets ours again.
-      writeAccount(accountConfig.file, await client.logIn({ ...account, url: "" }));
+      await logIn(account);
       return place();
     });
     writeCertificate(file, pair);

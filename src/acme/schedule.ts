@@ -17,7 +17,7 @@ const RETRY_JITTER = 0.2;
 /** A CA that says rateLimited without saying for how long is left alone for this long at least. */
 const RATE_LIMITED = 3_600_000;
 /** What a CA asks for beyond this is a mistake: it is asked again then. */
-const MOST_PATIENCE = 7 * 86_400_000;
+export const LONGEST_PAUSE = 7 * 86_400_000;
 
 /** In milliseconds since 1970. */
 export interface Validity {
@@ -47,5 +47,5 @@ export function retryDelay(failures: number, refusal: Refusal, random: number): 
 
 /** How long the CA wants to be left alone, whatever else would be a reason to ask it. */
 export function leastPause({ retryAfter, rateLimited }: Refusal): Milliseconds {
-  return Math.min(MOST_PATIENCE, retryAfter ?? (rateLimited ? RATE_LIMITED : 0));
+  return Math.min(LONGEST_PAUSE, retryAfter ?? (rateLimited ? RATE_LIMITED : 0));
 }

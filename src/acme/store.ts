@@ -99,7 +99,8 @@ export function writeAccount(file: string, account: Account): void {
 }
 
 export function readAttempts(certificate: string): Attempts | undefined {
-  return readJson(`${certificate}.attempts`) as Attempts | undefined;
+  const attempts = readJson(`${certificate}.attempts`) as Attempts | undefined;
+  return [attempts?.failures, attempts?.nextAttempt, attempts?.notBefore].every((each) => typeof each === "number") ? attempts : undefined;
 }
 
 /** @param attempts undefined: the last one succeeded */

@@ -115,6 +115,26 @@ about(`a certificate from an ACME server${why}`, () => {
     expect(one.acme.status()).toHaveLength(1);
   });
 
+  test("is one of many that are ordered at once, with one account", async () => {
+    const accounts = pebble.count(/There are now \d+ accounts|Created new account|new account/i);
+    const one = instance();
+    await one.run(snapshotWith(...["m1", "m2", "m3", "m4"].map((name) => acme({ domains: [`${name}.example.org`] }))));
+    await until("all of them", () => one.acme.status().every(({ state }) => state === "valid"), 15_000);
+    expect(one.log.filter(({ level }) => level === "error")).toEqual([]);
+    expect(pebble.count(/There are now \d+ accounts|Created new account|new account/i)).toBe(accounts + 1);
+  });
+
+  test("tells the account's new contact to the server, and keeps the account", async () => {
+    const one = instance();
+    await one.run(snapshotWith(acme({ domains: ["c1.example.org"] })));
+    await one.issued();
+    const read = (): { url: string; email: string } => JSON.parse(readFileSync(one.certificates[0]!.account.file, "utf8")) as { url: string; email: string };
+    const { url } = read();
+    await one.run(snapshotWith(acme({ domains: ["c2.example.org"], email: "new@example.org" })));
+    await one.issued(2);
+    expect(read()).toMatchObject({ url, email: "new@example.org" });
+  });
+
   test("is ordered from a server that has forgotten the account", async () => {
     const one = instance();
     await one.run(snapshotWith(acme({ domains: ["before.example.org"] })));
@@ -137,6 +157,12 @@ about(`a certificate from an ACME server${why}`, () => {
     await other.run(snapshot);
     await other.issued();
     expect(other.status.state).toBe("valid");
+  });
+
+  test("needs a place to be kept", async () => {
+    writeFileSync(join(storage.path, "file"), "");
+    const one = instance();
+    await expect(one.run(snapshotWith(acme({ storage: join(storage.path, "file") })))).rejects.toThrow(/^cannot keep the certificate of example\.org in .*: ENOTDIR/);
   });
 
   describe("that cannot be had", () => {

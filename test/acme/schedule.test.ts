@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { AcmeProblem, retryAfterOf } from "../../src/acme/problem.ts";
-import { FIRST_RETRY, LAST_RETRY, leastPause, renewalTime, retryDelay } from "../../src/acme/schedule.ts";
+import { FIRST_RETRY, LAST_RETRY, leastPause, LONGEST_PAUSE, renewalTime, retryDelay } from "../../src/acme/schedule.ts";
 
 const DAY = 86_400_000;
 const HOUR = 3_600_000;
@@ -53,7 +53,7 @@ describe("the pause after a failure", () => {
   test("is what the CA asks for when that is longer, up to a week", () => {
     expect(retryDelay(1, { retryAfter: 5 * HOUR, rateLimited: false }, 0)).toBe(5 * HOUR);
     expect(retryDelay(12, { retryAfter: 5 * HOUR, rateLimited: true }, 0)).toBe(LAST_RETRY);
-    expect(retryDelay(1, { retryAfter: 365 * DAY, rateLimited: true }, 0)).toBe(7 * DAY);
+    expect(retryDelay(1, { retryAfter: 365 * DAY, rateLimited: true }, 0)).toBe(LONGEST_PAUSE);
   });
 
   test("is an hour at least when the CA limits us without saying for how long, also for who is in a hurry", () => {

@@ -1,13 +1,14 @@
-/** A real ACME server: Let's Encrypt's pebble (Debian package "pebble"), on loopback, with a name server that says 127.0.0.1 to everything. */
+/** A real ACME server: Let's Encrypt's pebble (Debian package "pebble"), on loopback, with a name server of its own. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { NameServer } from "./name-server.ts";
 import { freePort } from "./ports.ts";
 import { until } from "./until.ts";
 
 /** Undefined: it is there. Else why tests with it are skipped. */
-export const NO_PEBBLE: string | undefined = ["pebble", "pebble-challtestsrv", "openssl"].map((program) => (Bun.which(program) === null ? `${program} is not installed` : undefined)).find((reason) => reason !== undefined);
+export const NO_PEBBLE: string | undefined = ["pebble", "openssl"].map((program) => (Bun.which(program) === null ? `${program} is not installed` : undefined)).find((reason) => reason !== undefined);
 
 export interface PebbleOptions {
   /** Where it validates http-01 and tls-alpn-01. */
@@ -27,24 +28,25 @@ export class Pebble {
   readonly ca: string;
   readonly port: number;
   readonly lines: string[] = [];
+  /** Whom it asks where a name leads before it validates it. */
+  readonly names: NameServer;
   private readonly options: PebbleOptions;
   private readonly managementPort: number;
-  private readonly dns: number;
-  private children: ChildProcess[] = [];
+  private child: ChildProcess | undefined = undefined;
 
-  private constructor(directory: string, options: PebbleOptions, [port, managementPort, dns]: readonly [number, number, number]) {
+  private constructor(directory: string, options: PebbleOptions, names: NameServer, port: number, managementPort: number) {
     this.directory = directory;
     this.ca = join(directory, "ca.pem");
     this.options = options;
     this.port = port;
     this.managementPort = managementPort;
-    this.dns = dns;
+    this.names = names;
   }
 
   /** @param started false: everything is ready, and it is not started yet */
   static async start(options: PebbleOptions, started = true): Promise<Pebble> {
     const directory = mkdtempSync(join(tmpdir(), "fairlead-pebble-"));
-    const pebble = new Pebble(directory, options, [await freePort(), await freePort(), await freePort()]);
+    const pebble = new Pebble(directory, options, await NameServer.start(), await freePort(), await freePort());
     const openssl = (...args: readonly string[]): void => {
       const { status, stderr } = spawnSync("openssl", args, { cwd: directory, encoding: "utf8" });
       if (status !== 0) throw new Error(`openssl ${args.join(" ")}: ${stderr}`);
@@ -62,8 +64,7 @@ export class Pebble {
     return `https://127.0.0.1:${this.port}/dir`;
   }
 
-  /** @param slow each validation begins after 0 to 3 s by chance */
-  async run(slow = false): Promise<void> {
+  async run(): Promise<void> {
     const { directory, options } = this;
     const config = {
       pebble: {
@@ -82,10 +83,10 @@ export class Pebble {
     writeFileSync(join(directory, "pebble.json"), JSON.stringify(config));
     const refused = options.refusedNonces === undefined ? {} : { PEBBLE_WFE_NONCEREJECT: String(options.refusedNonces) };
     // A reused authorization would leave nothing to validate.
-    const env = { ...process.env, ...(slow ? { PEBBLE_VA_SLEEPTIME: "4" } : { PEBBLE_VA_NOSLEEP: "1" }), PEBBLE_AUTHZREUSE: "0", ...refused };
-    const names = `127.0.0.1:${this.dns}`;
-    this.launch("pebble-challtestsrv", ["-dns01", names, "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", "", "-management", `127.0.0.1:${await freePort()}`], env);
-    this.launch("pebble", ["-config", join(directory, "pebble.json"), "-dnsserver", names], env);
+    const env = { ...process.env, PEBBLE_VA_NOSLEEP: "1", PEBBLE_AUTHZREUSE: "0", ...refused };
+    const child = spawn("pebble", ["-config", join(directory, "pebble.json"), "-dnsserver", this.names.address], { env, stdio: ["ignore", "pipe", "pipe"] });
+    this.child = child;
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => this.lines.push(...text.split("\n")));
     await until("pebble to answer", () =>
       fetch(this.url, { tls: { ca: readFileSync(this.ca, "utf8") } }).then(
         ({ ok }) => ok,
@@ -109,25 +110,19 @@ export class Pebble {
     return this.count(/Added order/);
   }
 
-  private launch(program: string, args: readonly string[], env: Readonly<Record<string, string | undefined>>): void {
-    const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"] });
-    this.children.push(child);
-    for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", (text: string) => this.lines.push(...text.split("\n")));
-  }
-
   /** It does not answer any more, and forgets everything. */
   async halt(): Promise<void> {
-    await Promise.all(
-      this.children.splice(0).map((child) => {
-        const gone = new Promise((resolve) => child.once("exit", resolve));
-        child.kill("SIGKILL");
-        return child.exitCode === null && child.signalCode === null ? gone : undefined;
-      }),
-    );
+    const { child } = this;
+    this.child = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGKILL");
+    await gone;
   }
 
   async stop(): Promise<void> {
     await this.halt();
+    this.names.stop();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
