@@ -8,7 +8,7 @@ import type { Problem } from "./compile.ts";
 import type { RawConfig, RawListener } from "./schema.ts";
 import type { AcmeAccountConfig, AcmeCertificateConfig, AcmeChallenge, CertificateConfig } from "./snapshot.ts";
 
-type RawAcme = NonNullable<NonNullable<RawListener["tls"]>["acme"]>;
+type RawAcme = NonNullable<Exclude<NonNullable<RawListener["tls"]>, "self-signed">["acme"]>;
 type RawRoutes = NonNullable<RawConfig["routes"]>;
 
 /** Subject and issuer of what a listener shows before its first certificate is there. */
@@ -29,6 +29,10 @@ export function stateDirectory(environment: Readonly<Record<string, string | und
   return uid === 0 ? "/var/lib/fairlead" : join(environment["HOME"] ?? homedir(), ".local/state/fairlead");
 }
 
+function rawAcme({ tls }: RawListener): RawAcme | undefined {
+  return tls === "self-signed" ? undefined : tls?.acme;
+}
+
 /** Speaks http in the clear, so that http-01 can be answered there. */
 function answersHttp({ protocol, tls }: RawListener): boolean {
   return (protocol ?? "http") === "http" && tls === undefined;
@@ -37,7 +41,7 @@ function answersHttp({ protocol, tls }: RawListener): boolean {
 export function checkAcme(listeners: readonly RawListener[], routes: RawRoutes, directory: string, problems: Problem[]): void {
   const accounts = new Map<string, { readonly index: number; readonly who: string }>();
   for (const [index, listener] of listeners.entries()) {
-    const acme = listener.tls?.acme;
+    const acme = rawAcme(listener);
     if (acme === undefined) continue;
     const at = ["listeners", index, "tls", "acme"];
     const wrong = (key: string, message: string, hint: string): void => void problems.push({ path: key === "" ? at : [...at, key], about: "key", message, hint });
@@ -67,7 +71,7 @@ function hostsOf(routes: RawRoutes): string[] {
 
 /** @returns undefined when the listener has none */
 export function acmeOf(listener: RawListener, listeners: readonly RawListener[], routes: RawRoutes, directory: string): AcmeCertificateConfig | undefined {
-  const raw = listener.tls?.acme;
+  const raw = rawAcme(listener);
   if (raw === undefined) return undefined;
   const domains = [...new Set((raw.domains ?? hostsOf(routes)).map((domain) => domain.toLowerCase()))];
   const { challenge = "auto", key_type: keyType = "ec256" } = raw;

@@ -78,7 +78,8 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     checkTargets(upstream, index, problems);
     checkUpstream(upstream, index, raw, problems);
   }
-  const tlsOfListeners = listeners.map((listener, index) => listenerTls(listener, ["listeners", index], options, acmeOf(listener, listeners, long.routes ?? [], options.directory), problems));
+  const hosts = (long.routes ?? []).flatMap((route) => (route.hosts ?? []).map((host) => host.toLowerCase()));
+  const tlsOfListeners = listeners.map((listener, index) => listenerTls(listener, hosts, ["listeners", index], options, acmeOf(listener, listeners, long.routes ?? [], options.directory), problems));
   const tlsOfUpstreams = upstreams.map((upstream, index) => upstreamTls(upstream, ["upstreams", index], options, problems));
   if (problems.length > 0) return { ok: false, problems };
 
@@ -157,6 +158,9 @@ function checkListeners(listeners: readonly RawListener[], long: LongForm, probl
     const other = addresses.get(address);
     if (other !== undefined && !address.endsWith(":0")) problems.push({ path: ["listeners", index, "address"], about: "value", message: `${address} is taken by listener ${other + 1}`, hint: "each listener has an address of its own" });
     addresses.set(address, index);
+    if (listener.redirect_https !== undefined && listener.redirect_https !== false && (listener.tls !== undefined || listener.protocol === "tcp")) {
+      problems.push({ path: ["listeners", index, "redirect_https"], about: "key", message: "only http in the clear can be sent to https", hint: "leave it out here, and set it on the listener of port 80" });
+    }
     if (listener.upstream !== undefined) continue;
     if (listener.protocol === "tcp") problems.push({ path: ["listeners", index], about: "key", message: "a tcp listener needs an upstream", hint: 'add upstream = "…"' });
     else if ((long.routes ?? []).length === 0) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
@@ -247,6 +251,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: Lis
     maxClientsPerIp: raw.max_clients_per_ip ?? 0,
     underscoreNames: raw.underscore_names ?? "reject",
     ...(tls === undefined ? {} : { tls }),
+    ...(raw.redirect_https === undefined || raw.redirect_https === false ? {} : { redirectHttps: raw.redirect_https === true ? 443 : raw.redirect_https }),
     timeouts: {
       tlsHandshake: timeouts.tls_handshake,
       clientHeader: timeouts.client_header,

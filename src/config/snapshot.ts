@@ -60,6 +60,8 @@ export interface ListenerConfig {
   readonly maxClientsPerIp: number;
   /** Absent: cleartext. */
   readonly tls?: ListenerTls;
+  /** Port of https that clients are sent to; absent: they are served. */
+  readonly redirectHttps?: number;
   readonly timeouts: ListenerTimeouts;
   readonly limits: ListenerLimits;
   readonly forwarding: ForwardingConfig;
@@ -74,6 +76,15 @@ export interface ListenerTls {
   readonly ciphers: string;
   /** Offered by preference; empty: none. */
   readonly alpn: readonly string[];
+  /** PEM of authorities; absent: clients are not asked for a certificate. */
+  readonly clientCa?: string;
+  readonly clientCertificate: "none" | "optional" | "required";
+  /** Tells targets its subject. */
+  readonly clientSubjectHeader?: string;
+  /** Its certificate is one for development. */
+  readonly selfSigned?: true;
+  /** Value of Strict-Transport-Security (RFC 6797). */
+  readonly hsts?: string;
   /** At least one where it is served; the first is for clients whose name none of them has. */
   readonly certificates: readonly CertificateConfig[];
   /** The last of them, which we get by ourselves. */

@@ -28,6 +28,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   idempotent = false;
   toHead = false;
   asksUpgrade = false;
+  /** Made by us. */
+  requestId: string | undefined = undefined;
   /** Status of the reply that the client got; 0: none yet. */
   status = 0;
   attempts = 0;
@@ -57,6 +59,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   private hedge: Hedge | undefined = undefined;
   /** Where the last attempt went, for the access log. */
   private lastTarget: Target | undefined = undefined;
+  /** Of the attempt that has ended. */
+  private readonly outcome = { failed: false, milliseconds: 0, status: 0 };
   /** Tells answers of an earlier exchange's policy from this one's. */
   private serial = 0;
 
@@ -80,6 +84,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.queued = 0;
     this.probe = false;
     this.picking = false;
+    this.requestId = undefined;
     this.serial++;
     this.startedAt = this.services.network.clock.precise();
   }
@@ -187,6 +192,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
 
   /** The connection is up: the request goes out. */
   connected(connection: UpstreamStream): void {
+    // What a connection speaks may show only now: then this is another than was opened.
+    this.connection = connection;
     this.client.sendRequest(connection);
   }
 
@@ -452,6 +459,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     if (accessLog !== undefined) {
       accessLog.write({
         ...this.client.describe(),
+        requestId: this.requestId ?? "",
         status: this.status === 0 ? CAUSES[cause].status : this.status,
         upstream: this.upstream?.name ?? "",
         target: this.lastTarget?.name ?? "",
@@ -470,7 +478,11 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.target = undefined;
     this.lastTarget = target;
     const milliseconds = this.services.network.clock.precise() - this.attemptAt;
-    this.upstream!.leave(target, { failed, milliseconds, status }, this.answeredAt === 0 ? milliseconds : this.answeredAt - this.attemptAt, this.probe);
+    const { outcome } = this;
+    outcome.failed = failed;
+    outcome.milliseconds = milliseconds;
+    outcome.status = status;
+    this.upstream!.leave(target, outcome, this.answeredAt === 0 ? milliseconds : this.answeredAt - this.attemptAt, this.probe);
     this.probe = false;
   }
 
@@ -498,6 +510,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
         status: this.replyStarted ? this.status : CAUSES[cause].status,
         attempts: this.attempts,
         ...this.client.describe(),
+        requestId: this.requestId ?? "",
       },
       message,
     );

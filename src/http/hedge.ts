@@ -101,6 +101,7 @@ export class Hedge implements StreamOwner {
   }
 
   connected(stream: UpstreamStream): void {
+    this.stream = stream;
     this.exchange.sendHedge(stream);
   }
 

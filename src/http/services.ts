@@ -8,6 +8,7 @@ import type { LimitedLog } from "../observability/limited-log.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import type { LineSink } from "./h1/writer.ts";
 import type { RequestHead } from "./h1/request-head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
 import type { UpstreamStream } from "./sides.ts";
@@ -17,6 +18,8 @@ export interface Services {
   readonly openFiles: OpenFiles;
   readonly wheel: TimerWheel;
   readonly output: Output;
+  /** Writes HTTP/1 fields to `output`. */
+  readonly lines: LineSink;
   readonly board: Scoreboard;
   /** This worker's row of the scoreboard. */
   readonly slot: number;

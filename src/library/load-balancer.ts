@@ -20,6 +20,10 @@ export interface LoadBalancerOptions {
   readonly host?: string;
   /** Default http. */
   readonly protocol?: "http" | "tcp";
+  /** As the config's tls of a listener: a table, with paths relative to the working directory, or "self-signed"; absent: clients speak cleartext. */
+  readonly tls?: "self-signed" | Readonly<Record<string, unknown>>;
+  /** As the config's tls of an upstream; absent: targets are spoken to in the clear. */
+  readonly targetTls?: true | Readonly<Record<string, unknown>>;
   /** Addresses to balance over, as "127.0.0.1:9001". */
   readonly targets?: readonly (string | { readonly address: string; readonly weight?: number })[];
   /** A built-in policy by name, a policy, or a factory of one. Default round-robin. */
@@ -111,16 +115,17 @@ export class LoadBalancer {
   }
 
   private load(generation: number): Loaded {
-    const { port = 0, host = "127.0.0.1", protocol = "http", targets = [], policy, healthCheck, config, configFile } = this.options;
+    const { port = 0, host = "127.0.0.1", protocol = "http", tls, targetTls, targets = [], policy, healthCheck, config, configFile } = this.options;
     const how: LoadOptions = { slots: this.slots, generation, policies: [...this.policies.keys()], secret: () => randomBytes(32).toString("hex") };
     if (configFile !== undefined) return loadConfig(configFile, how);
     if (config !== undefined) return loadConfigText(config, "config", how);
     const value = {
-      listeners: [{ name: "default", address: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`, protocol, upstream: "default" }],
+      listeners: [{ name: "default", address: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`, protocol, ...(tls === undefined ? {} : { tls }), upstream: "default" }],
       upstreams: [
         {
           name: "default",
           ...(policy === undefined ? {} : { policy: typeof policy === "string" ? policy : OWN_POLICY }),
+          ...(targetTls === undefined ? {} : { tls: targetTls }),
           ...(healthCheck === undefined ? {} : { health_check: healthCheck }),
           targets: targets.map((target) => (typeof target === "string" ? { address: target } : target)),
         },
@@ -136,13 +141,13 @@ export class LoadBalancer {
     return found.port;
   }
 
-  /** Where the first listener can be reached, as http://127.0.0.1:8080 or tcp://127.0.0.1:8080. */
+  /** Where the first listener can be reached, as http://127.0.0.1:8080, https://127.0.0.1:8443 or tcp://127.0.0.1:8080. */
   get uri(): string {
     const port = this.port();
-    const { protocol, address } = this.snapshot!.listeners[0]!;
+    const { protocol, address, tls } = this.snapshot!.listeners[0]!;
     if (address.kind === "unix") return `unix:${address.path}`;
     const host = address.host === "0.0.0.0" || address.host === "::" ? "127.0.0.1" : address.host;
-    return `${protocol}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+    return `${protocol === "http" && tls !== undefined ? "https" : protocol}://${host.includes(":") ? `[${host}]` : host}:${port}`;
   }
 
   /** What the health checks know of each target. */

@@ -29,6 +29,7 @@ import { PendingSlots } from "./pending-slots.ts";
 import { checkOpenFiles } from "./limits.ts";
 import { policyProblem } from "./policy-check.ts";
 import { type InstanceState, type RuntimeDirectory, slotName } from "./runtime-directory.ts";
+import { keptSelfSigned } from "./self-signed-file.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Workers } from "./workers.ts";
 
@@ -113,7 +114,7 @@ export class Supervisor {
   /** Up and serving, or not at all. @throws StartError that says why not */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
     const slots = new PendingSlots(CAPACITY);
-    const how: LoadOptions = { slots, generation: 1, secret: machineSecret };
+    const how: LoadOptions = { slots, generation: 1, secret: machineSecret, selfSigned: keptSelfSigned };
     const read = options.load(how);
     if (!read.ok) throw new ConfigError(read.diagnostics);
     const loaded = await withPlaceholders(read, how);
@@ -320,7 +321,7 @@ export class Supervisor {
 
   /** What every configuration of ours is made with. */
   private get how(): LoadOptions {
-    return { slots: this.slots, generation: this.snapshot.generation + 1, secret: machineSecret, joined: this.joined() };
+    return { slots: this.slots, generation: this.snapshot.generation + 1, secret: machineSecret, selfSigned: keptSelfSigned, joined: this.joined() };
   }
 
   /** Targets beyond the file's: those that registered, and those that we started. */

@@ -302,7 +302,7 @@ export class Upstream {
   /** The policy hears how it ended. */
   tell(target: Target, outcome: RoutingOutcome): void {
     const policy = this.tiers[target.tier]?.policy;
-    if (policy?.ended !== undefined) policy.ended(target, outcome);
+    if (policy?.ended !== undefined) policy.ended(target, { ...outcome });
   }
 
   /**

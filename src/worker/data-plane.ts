@@ -11,6 +11,7 @@ import type { ListenerConfig, Snapshot, UpstreamConfig } from "../config/snapsho
 import { RequestHead } from "../http/h1/request-head.ts";
 import { ReplyHead } from "../http/h1/reply-head.ts";
 import { ClientConnection } from "../http/h1/client-connection.ts";
+import { LineSink } from "../http/h1/writer.ts";
 import { UpstreamConnection } from "../http/h1/upstream-connection.ts";
 import type { Services } from "../http/services.ts";
 import { OpenFiles } from "../net/open-files.ts";
@@ -90,11 +91,13 @@ export class DataPlane {
     const { network, scoreboard, slot, log } = options;
     this.options = options;
     this.openFiles = new OpenFiles(network, options.openFiles);
+    const output = new Output();
     this.services = {
       network,
       openFiles: this.openFiles,
       wheel: new TimerWheel(network.clock.now),
-      output: new Output(),
+      output,
+      lines: new LineSink(output),
       board: scoreboard,
       slot,
       log: new LimitedLog(log, network.clock),

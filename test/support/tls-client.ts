@@ -4,6 +4,11 @@ import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
 export interface TlsResult {
   /** Common name of the server's certificate; "": the handshake failed. */
   readonly server: string;
+  /** Of the server's certificate. */
+  readonly fingerprint: string;
+  /** PEM. */
+  readonly certificate: string;
+  readonly names: string;
   readonly alpn: string;
   readonly version: string;
   readonly resumed: boolean;
@@ -26,10 +31,11 @@ export function tlsExchange(port: number, options: ConnectionOptions, text = req
     let received = "";
     let error = "";
     let session: Buffer | undefined;
-    let known = { server: "", alpn: "", version: "", resumed: false };
+    let known = { server: "", fingerprint: "", certificate: "", names: "", alpn: "", version: "", resumed: false };
     const socket: TLSSocket = connect({ host: "127.0.0.1", port, rejectUnauthorized: false, ...options }, () => {
       const certificate = socket.getPeerCertificate();
-      known = { server: String(certificate?.subject?.CN ?? ""), alpn: socket.alpnProtocol || "", version: socket.getProtocol() ?? "", resumed: socket.isSessionReused() };
+      const { fingerprint256: fingerprint = "", subjectaltname: names = "" } = certificate;
+      known = { server: String(certificate?.subject?.CN ?? ""), fingerprint, names, certificate: String(socket.getPeerX509Certificate() ?? ""), alpn: socket.alpnProtocol || "", version: socket.getProtocol() ?? "", resumed: socket.isSessionReused() };
       if (text === "") socket.end();
       else socket.write(text);
     });

@@ -2,6 +2,7 @@
 
 const REASONS: Readonly<Record<number, string>> = {
   200: "OK",
+  308: "Permanent Redirect",
   400: "Bad Request",
   404: "Not Found",
   405: "Method Not Allowed",
@@ -19,15 +20,16 @@ const REASONS: Readonly<Record<number, string>> = {
 };
 
 /** @param detail goes behind the reason in the body of an error; for 200 it is the body */
-export function localReply(status: number, detail: string, how: { readonly keepAlive: boolean; readonly minor: number; readonly withBody: boolean; readonly wall: number; readonly retryAfter?: number }): string {
+export function localReply(status: number, detail: string, how: { readonly keepAlive: boolean; readonly minor: number; readonly withBody: boolean; readonly wall: number; readonly retryAfter?: number; readonly location?: string | undefined }): string {
   const reason = REASONS[status] ?? "Error";
   const body = status === 200 ? detail : detail === "" ? reason : `${reason}: ${detail}`;
   const connection = !how.keepAlive ? "Connection: close\r\n" : how.minor === 0 ? "Connection: keep-alive\r\n" : "";
   const allow = status === 405 ? "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" : "";
   // In whole seconds: RFC 9110 section 10.2.3.
   const retry = how.retryAfter === undefined || how.retryAfter === 0 ? "" : `Retry-After: ${Math.ceil(how.retryAfter / 1000)}\r\n`;
+  const location = how.location === undefined ? "" : `Location: ${how.location}\r\n`;
   return (
     `HTTP/1.1 ${status} ${reason}\r\nDate: ${new Date(how.wall).toUTCString()}\r\n` +
-    `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\n${allow}${retry}${connection}\r\n${how.withBody ? body : ""}`
+    `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\n${allow}${retry}${location}${connection}\r\n${how.withBody ? body : ""}`
   );
 }

@@ -3,6 +3,7 @@
  * It knows the wire and nothing of balancing; what a failure means is the exchange's to say.
  */
 import { Connection } from "../../net/connection.ts";
+import type { Duplex } from "../../net/duplex.ts";
 import { least } from "../../net/least.ts";
 import type { NetSocket } from "../../net/network.ts";
 import { relayData, relayEnd } from "../../net/relay.ts";
@@ -15,8 +16,10 @@ import { Name } from "../fields.ts";
 import type { Services } from "../services.ts";
 import type { StreamOwner, UpstreamStream } from "../sides.ts";
 import { BodyReader, Event } from "./body.ts";
-import { writeChunk, writeLastChunk } from "./forward.ts";
+import type { RequestForward } from "../forward.ts";
+import { writeChunk, writeLastChunk, writeRequestHead } from "./writer.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head } from "./head.ts";
+import type { RequestHead } from "./request-head.ts";
 
 /** `sending`: the reply is whole, the request is not. */
 type Phase = "connecting" | "idle" | "head" | "body" | "sending" | "tunnel" | "closed";
@@ -38,7 +41,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
   private reused = false;
   /** As far as the reply's head says, another request may follow. */
   private keepAlive = false;
-  private peer: Connection | undefined = undefined;
+  private peer: Duplex | undefined = undefined;
   private peerEnded = false;
 
   constructor(target: Target, upstream: Upstream, services: Services) {
@@ -110,21 +113,28 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
 
   // The request's way out.
 
-  /** The head is written; this is how its body follows. */
-  requestBody(framing: FramingKind): void {
+  requestHead(head: RequestHead, forward: RequestForward, framing: FramingKind): void {
+    const { lines } = this.services;
+    lines.output.begin(this);
+    writeRequestHead(lines, head, forward);
     this.requestFraming = framing;
     this.wheel.cancel(this);
   }
 
   requestData(buffer: Buffer, start: number, end: number): void {
     const { output } = this.services;
+    output.begin(this);
     if (this.requestFraming === Framing.CHUNKED) writeChunk(output, buffer, start, end);
     else output.copy(buffer, start, end);
   }
 
   /** The request is whole: the target has its time to answer. */
   requestEnd(trailers: Head | undefined): void {
-    if (this.requestFraming === Framing.CHUNKED) writeLastChunk(this.services.output, trailers);
+    if (this.requestFraming === Framing.CHUNKED) {
+      const { lines } = this.services;
+      lines.output.begin(this);
+      writeLastChunk(lines, trailers);
+    }
     this.requestDone = true;
     if (this.phase === "sending") {
       this.services.output.flush();
@@ -299,7 +309,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
   }
 
   /** From now on this is one side of a tunnel. */
-  joinTunnel(peer: Connection): void {
+  joinTunnel(peer: Duplex): void {
     this.peer = peer;
   }
 
