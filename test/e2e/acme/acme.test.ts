@@ -38,6 +38,7 @@ address = "127.0.0.1:${admin}"
 [[listeners]]
 address = "127.0.0.1:${http}"
 upstream = "main"
+redirect_https = ${tls}
 [[listeners]]
 address = "127.0.0.1:${tls}"
 upstream = "main"
@@ -119,6 +120,7 @@ targets = [{ address = "${backend.address}" }]
     const before = backend.requests.length;
     expect((await fetch(`http://127.0.0.1:${http}/.well-known/acme-challenge/nobody-asked-for-this`)).status).toBe(200);
     expect(backend.requests.length).toBe(before + 1);
+    expect((await fetch(`http://127.0.0.1:${http}/`, { redirect: "manual" })).status).toBe(308);
   });
 
   test("other domains by a reload are validated by tls-alpn-01, and no client but the CA ever sees the challenge's certificate", async () => {
