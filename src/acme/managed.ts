@@ -154,7 +154,7 @@ export class ManagedCertificate {
     const { account: accountConfig, domains, file } = config;
     const began = clock.wall();
     log.info({ domains, directory: accountConfig.directory }, "Ordering a certificate");
-    // Loaded when they are needed: what makes and signs requests takes 20 MB, and an instance whose certificates are good for weeks does without it.
+    // Loaded when they are needed: what makes and signs requests takes 16 MB, and an instance whose certificates are good for weeks does without it.
     const [{ AcmeClient, isForgotten }, { order }, { makeAccount }] = await Promise.all([import("./client.ts"), import("./order.ts"), import("./account.ts")]);
     const { signal } = this.stopped;
     const ca = accountConfig.ca === undefined ? undefined : readFileSync(accountConfig.ca, "utf8");
@@ -191,11 +191,14 @@ export class ManagedCertificate {
   private sleep(delay: Milliseconds): Promise<void> {
     const { signal } = this.stopped;
     return new Promise((resolve, reject) => {
-      const cancel = this.options.clock.after(delay, resolve);
       const stop = (): void => {
         cancel();
         reject(new Error("stopped"));
       };
+      const cancel = this.options.clock.after(delay, () => {
+        signal.removeEventListener("abort", stop);
+        resolve();
+      });
       if (signal.aborted) stop();
       else signal.addEventListener("abort", stop, { once: true });
     });

@@ -141,6 +141,10 @@ targets = [{ address = "${backend.address}" }]
         shown.fresh.add(`${fresh.server} ${fresh.received.slice(0, 12)} ${fresh.error}`);
       }
     }
+    // A worker that comes meanwhile answers as the others do.
+    process.kill(workersOf(fairlead)[0]!, "SIGKILL");
+    await fairlead.line("its replacement", ({ msg }) => msg === "Worker replaced");
+    for (let i = 0; i < 8; i++) shown.acme.add(await validate(domains[i % 3]!).then(({ server, alpn, error }) => `${server} ${alpn}${error}`));
     pebble.names.release();
     expect([...shown.acme]).toEqual(["ACME challenge acme-tls/1"]);
     expect([...shown.known]).toEqual(["HTTP/1.1 200 "]);
