@@ -3,8 +3,8 @@
 export interface Case {
   readonly name: string;
   readonly title: string;
-  /** Through the http or the tcp listener. */
-  readonly listener: "http" | "tcp";
+  /** Through the http listener, the one with TLS (1.3, ECDSA P-256, X25519), or the tcp listener. */
+  readonly listener: "http" | "https" | "tcp";
   readonly path: string;
   readonly connections: number;
   /** wrk's script. */
@@ -22,6 +22,9 @@ export const cases: readonly Case[] = [
   { name: "connect", title: "a new client connection each request, 32 clients", listener: "http", path: "/", connections: 32, lua: CLOSE },
   { name: "tcp-small", title: "TCP relay, small messages, 64 clients", listener: "tcp", path: "/", connections: 64 },
   { name: "tcp-1m", title: "TCP relay, 1 MiB responses, 16 clients", listener: "tcp", path: "/f/1m", connections: 16 },
+  { name: "tls-small", title: "small GET over TLS, keep-alive, 64 clients", listener: "https", path: "/", connections: 64 },
+  { name: "tls-1m", title: "1 MiB response over TLS, 16 clients", listener: "https", path: "/f/1m", connections: 16 },
+  { name: "tls-connect", title: "a new TLS connection, full handshake, each request, 32 clients", listener: "https", path: "/", connections: 32, lua: CLOSE },
 ];
 
 /** Memory of this many clients that stay connected and ask nothing. */

@@ -10,7 +10,8 @@ import { idleMemory } from "./idle.ts";
 import { fairlead } from "./peers/fairlead.ts";
 import { haproxy } from "./peers/haproxy.ts";
 import { nginx } from "./peers/nginx.ts";
-import { firstLine, type Peer, type Ports } from "./peers/peer.ts";
+import { makeSelfSigned } from "../src/config/self-signed.ts";
+import { CERTIFICATE, firstLine, type Peer, type Ports } from "./peers/peer.ts";
 import { cpuMicroseconds, memoryOf, stopAll } from "./processes.ts";
 import { median, table, writeResults, type IdleRow, type Row } from "./report.ts";
 import { load, type Load } from "./wrk.ts";
@@ -96,9 +97,11 @@ async function main(): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "fairlead-bench-"));
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void stopAll().then(() => process.exit(1)));
   try {
+    const { certificate, key } = makeSelfSigned(["localhost", "127.0.0.1"], Date.now());
+    for (const [name, text] of Object.entries({ [CERTIFICATE.certificate]: certificate, [CERTIFICATE.key]: key, [CERTIFICATE.both]: certificate + key })) writeFileSync(join(directory, name), text);
     const backends = await startBackends(directory, [await freePort(), await freePort()]);
     const start = async (peer: Peer): Promise<Runner> => {
-      const ports = { http: await freePort(), tcp: await freePort() };
+      const ports = { http: await freePort(), https: await freePort(), tcp: await freePort() };
       return { peer, ports, pid: await peer.start(directory, ports, backends) };
     };
     const runners: Runner[] = [];

@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import { distance } from "fastest-levenshtein";
 import { POLICY_NAMES } from "../policies/registry.ts";
 import type { Path } from "./positions.ts";
+import { acmeOf, checkAcme } from "./acme.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
 import type { HealthCheckConfig, ListenerConfig, ListenerTls, OutlierConfig, PolicyConfig, RouteConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig, UpstreamTls } from "./snapshot.ts";
@@ -71,13 +72,14 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   checkListeners(listeners, long, problems);
   checkNames(upstreams, "upstream", problems);
   checkReferences(long, problems);
+  checkAcme(listeners, long.routes ?? [], options.directory, problems);
   const policies = upstreams.map((upstream, index) => policyOf(upstream, ["upstreams", index], options, problems));
   for (const [index, upstream] of upstreams.entries()) {
     checkTargets(upstream, index, problems);
     checkUpstream(upstream, index, raw, problems);
   }
   const hosts = (long.routes ?? []).flatMap((route) => (route.hosts ?? []).map((host) => host.toLowerCase()));
-  const tlsOfListeners = listeners.map((listener, index) => listenerTls(listener, hosts, http2Of(listener, raw).enabled, ["listeners", index], options, problems));
+  const tlsOfListeners = listeners.map((listener, index) => listenerTls(listener, hosts, http2Of(listener, raw).enabled, ["listeners", index], options, acmeOf(listener, listeners, long.routes ?? [], options.directory), problems));
   const tlsOfUpstreams = upstreams.map((upstream, index) => upstreamTls(upstream, ["upstreams", index], options, problems));
   if (problems.length > 0) return { ok: false, problems };
 

@@ -107,6 +107,23 @@ const forwarding = z.strictObject({
   ),
 });
 
+const domain = z.string().regex(/^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/, {
+  error: (issue) => (String(issue.input).startsWith("*.") ? `"${String(issue.input)}" needs the challenge dns-01, which is not offered: name each host, or get this certificate elsewhere` : `"${String(issue.input)}" is not a host name, as "www.example.org"`),
+});
+
+const acme = z.strictObject({
+  domains: key(z.array(domain).min(1, { error: "a certificate is for at least one domain" }).max(100, { error: "a certificate is for at most 100 domains" }), "Names of one certificate; absent: the hosts of all routes."),
+  email: key(z.string().regex(/^[^\s@,?]+@[^\s@,?]+$/, { error: "this is not a mail address" }), "Where the CA writes to when something is wrong."),
+  directory: key(z.url({ protocol: /^https$/, error: "a directory is an https:// URL" }), "The ACME server's directory. Using it is agreeing to its terms of service.", "https://acme-v02.api.letsencrypt.org/directory"),
+  challenge: key(z.enum(["auto", "http-01", "tls-alpn-01"]), "How it is shown that the domains are ours; auto: http-01 where a listener speaks http in the clear, else tls-alpn-01, and the other one after a failure.", "auto"),
+  key_type: key(z.enum(["ec256", "rsa2048"]), "The certificate's key: ECDSA P-256 or RSA.", "ec256"),
+  renew_before: key(lifetime, "So long before it ends a certificate is renewed; absent: after two thirds of its lifetime."),
+  ca: key(z.string().min(1), "PEM file: authorities that the directory's own certificate is checked against, instead of the system's; relative to this file."),
+  storage: key(z.string().min(1), "Directory where accounts, keys and certificates are kept, relative to this file.", "$XDG_STATE_HOME/fairlead/acme; for root /var/lib/fairlead/acme"),
+  eab_kid: key(z.string().min(1), "External account binding, for CAs that ask for it: the key's identifier."),
+  eab_hmac_key: key(z.string().regex(/^[A-Za-z0-9_-]{16,}={0,2}$/, { error: "this is not base64url" }), "External account binding: the key, in base64url."),
+});
+
 const tlsVersion = z.enum(["1.2", "1.3"]);
 const file = z.string().min(1, { error: "a file's path is not empty" });
 
@@ -123,6 +140,7 @@ const hsts = z.strictObject({
 
 const listenerTls = z.strictObject({
   certificates: key(z.array(certificate), "Chosen by the name that a client asks for; the first one for any other name, and for clients that name nobody."),
+  acme: key(acme, "A certificate that Fairlead gets and renews by itself (RFC 8555), after those of certificates."),
   min_version: key(tlsVersion, "The oldest version of TLS.", "1.2"),
   max_version: key(tlsVersion, "The newest.", "1.3"),
   ciphers: key(z.string().min(1), "OpenSSL's list of ciphers for TLS 1.2; those of 1.3 are fixed.", "ECDHE with AES-GCM or ChaCha20"),

@@ -86,8 +86,10 @@ export interface ListenerTls {
   readonly selfSigned?: true;
   /** Value of Strict-Transport-Security (RFC 6797). */
   readonly hsts?: string;
-  /** At least one; the first is for clients whose name none of them has. */
+  /** At least one where it is served; the first is for clients whose name none of them has. */
   readonly certificates: readonly CertificateConfig[];
+  /** The last of them, which we get by ourselves. */
+  readonly acme?: AcmeCertificateConfig;
 }
 
 /** Read from its files when the configuration was, so that workers need no access to them. */
@@ -104,6 +106,34 @@ export interface CertificateConfig {
 }
 
 export type TlsVersion = "1.2" | "1.3";
+
+export type AcmeChallenge = "http-01" | "tls-alpn-01";
+export type AcmeKeyType = "ec256" | "rsa2048";
+
+export interface AcmeCertificateConfig {
+  readonly account: AcmeAccountConfig;
+  /** Lower-case names, at least one. */
+  readonly domains: readonly string[];
+  /** What may be tried, by preference; at least one. */
+  readonly challenges: readonly AcmeChallenge[];
+  readonly keyType: AcmeKeyType;
+  /** Absent: a third of its lifetime. */
+  readonly renewBefore?: Milliseconds;
+  /** Where it is kept, with its key: one PEM file. */
+  readonly file: string;
+}
+
+export interface AcmeAccountConfig {
+  /** URL of the ACME server's directory (RFC 8555 section 7.1.1). */
+  readonly directory: string;
+  readonly email?: string;
+  /** PEM file of what the server's own certificate is checked against; absent: authorities of the system. */
+  readonly ca?: string;
+  /** RFC 8555 section 7.3.4; the key in base64url. */
+  readonly externalAccount?: { readonly kid: string; readonly hmacKey: string };
+  /** Where its key is kept. */
+  readonly file: string;
+}
 
 export interface ListenerTimeouts {
   /** From accept to the end of the TLS handshake. */

@@ -39,7 +39,7 @@ export class Reception {
     exchange.begin();
     exchange.toHead = head.methodIs("HEAD");
     exchange.idempotent = isIdempotent(head);
-    return answerHere(head, this.listener.config, this.services.draining || this.services.board.draining);
+    return answerHere(head, this.listener.config, this.services.draining || this.services.board.draining, this.services.challenges);
   }
 
   /** Send it where its route says. */

@@ -80,6 +80,8 @@ export class LoadBalancer {
     const loaded = this.load(1);
     if (!loaded.ok) throw new ConfigurationError(loaded.diagnostics.map(diagnosticLine).join("\n"));
     const { snapshot } = loaded;
+    const acme = snapshot.listeners.find(({ tls }) => tls?.acme !== undefined);
+    if (acme !== undefined) throw new ConfigurationError(`listener "${acme.name}" wants a certificate by ACME, which a supervisor orders: use fairlead run, or name the files of a certificate`);
     const network = bunNetwork();
     const log = this.options.log ?? silentLog();
     const monitor = new HealthMonitor({ network, scoreboard: this.board, log });

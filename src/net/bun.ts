@@ -1,5 +1,6 @@
 /** The seam's production side: Bun's sockets and clock. Thin on purpose: a Bun socket is a NetSocket as it is. */
 import type { Address } from "../config/snapshot.ts";
+import { peekingHandlers } from "./bun-peek.ts";
 import { bunTlsContext, clientOptions, Securing, serverHandlers, serverOptions } from "./bun-tls.ts";
 import { libc } from "./libc.ts";
 import type { Clock, ConnectOwner, NetListener, NetSocket, Network, SocketOwner } from "./network.ts";
@@ -117,7 +118,11 @@ class BunNetwork implements Network {
         owner.onOpen(asNetSocket(accepted));
       },
     };
-    const optionsFor = (server: TlsServer | undefined): ListenOptions => ({ allowHalfOpen: true, ...(server === undefined ? { socket } : { socket: { ...socket, ...serverHandlers(server) }, tls: serverOptions(server) }) });
+    const optionsFor = (server: TlsServer | undefined): ListenOptions => {
+      if (server === undefined) return { allowHalfOpen: true, socket };
+      if (server.challenge !== undefined) return { allowHalfOpen: true, socket: peekingHandlers(socket, server, server.challenge, (change) => void (this.openSockets += change)) };
+      return { allowHalfOpen: true, socket: { ...socket, ...serverHandlers(server) }, tls: serverOptions(server) };
+    };
     if (fd !== undefined) return new InheritedListener(fd, optionsFor, tls);
     const options = optionsFor(tls);
     const listener = address.kind === "unix" ? Bun.listen({ ...options, unix: address.path }) : Bun.listen({ ...options, hostname: address.host, port: address.port });

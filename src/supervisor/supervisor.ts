@@ -2,6 +2,7 @@
  * The supervisor: owns configuration, listening sockets, scoreboard, health checks and workers. It touches no traffic.
  * What happens when: start, reload, a worker's death, upgrade, stop; each is one method here.
  */
+import { Acme, makePlaceholders } from "../acme/acme.ts";
 import { AdminError, HealthEndpoint, type InstanceStatus, type ReloadResult } from "../admin/health.ts";
 import { certificatesOf } from "../admin/certificates.ts";
 import { changeTarget } from "../admin/targets.ts";
@@ -69,6 +70,7 @@ export class Supervisor {
   private readonly membership: Membership;
   private readonly supervised: Supervised;
   private readonly workers: Workers;
+  private readonly acme: Acme;
   private readonly admin: HealthEndpoint;
   private readonly certificates: CertificateWatch;
   private loaded: Applicable;
@@ -87,8 +89,10 @@ export class Supervisor {
   /** Up and serving, or not at all. @throws StartError that says why not */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
     const slots = new PendingSlots(CAPACITY);
-    const loaded = options.load({ slots, generation: 1, secret: machineSecret, selfSigned: keptSelfSigned });
-    if (!loaded.ok) throw new ConfigError(loaded.diagnostics);
+    const how: LoadOptions = { slots, generation: 1, secret: machineSecret, selfSigned: keptSelfSigned };
+    const read = options.load(how);
+    if (!read.ok) throw new ConfigError(read.diagnostics);
+    const loaded = await withPlaceholders(read, how);
     options.log.level = loaded.snapshot.log.level;
     for (const warning of loaded.warnings) options.log.warn(warning);
     const warning = checkOpenFiles(loaded.snapshot);
@@ -112,6 +116,7 @@ export class Supervisor {
     supervisor.orphans = [];
     supervisor.writeState();
     supervisor.certificates.follow(supervisor.loaded);
+    supervisor.acme.apply(supervisor.snapshot, false);
     supervisor.membership.open();
     return supervisor;
   }
@@ -135,6 +140,7 @@ export class Supervisor {
     this.supervised = supervised;
     this.workers = new Workers({ self, logFormat, log, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
     this.certificates = new CertificateWatch(log, () => void this.turns.take(() => this.renewCertificates()));
+    this.acme = new Acme({ clock: network.clock, random: () => network.random(), log, show: (challenges) => this.workers.show(challenges) });
     this.admin = new HealthEndpoint(
       log,
       () => this.status(),
@@ -159,6 +165,7 @@ export class Supervisor {
       supervised: this.supervised.status(),
       traffic: this.snapshot.upstreams.map(({ name, slot, targets }) => trafficOf(this.board, name, slot, targets)),
       certificates: certificatesOf(this.snapshot, Date.now()),
+      acme: this.acme.status(),
       lastReload: this.lastReload,
     };
   }
@@ -263,15 +270,19 @@ export class Supervisor {
   private async reloadNow(): Promise<readonly string[]> {
     const began = performance.now();
     const joined = this.membership.joined();
-    const loaded = this.options.load(this.how(joined));
-    if (!loaded.ok) {
-      for (const diagnostic of loaded.diagnostics) this.log.error({ ...diagnostic.place }, diagnosticLine(diagnostic));
-      this.log.error({ errors: loaded.diagnostics.length, generation: this.snapshot.generation }, "Reload rejected; nothing has changed");
-      return loaded.diagnostics.map(diagnosticLine);
+    const how = this.how(joined);
+    const read = this.options.load(how);
+    if (!read.ok) {
+      for (const diagnostic of read.diagnostics) this.log.error({ ...diagnostic.place }, diagnosticLine(diagnostic));
+      this.log.error({ errors: read.diagnostics.length, generation: this.snapshot.generation }, "Reload rejected; nothing has changed");
+      return read.diagnostics.map(diagnosticLine);
     }
-    for (const warning of loaded.warnings) this.log.warn(warning);
-    const { snapshot } = loaded;
-    const reason = await this.adopt(loaded);
+    for (const warning of read.warnings) this.log.warn(warning);
+    const { snapshot } = read;
+    const reason = await withPlaceholders(read, how).then(
+      (loaded) => this.adopt(loaded),
+      (error: Error) => error.message,
+    );
     if (reason !== undefined) {
       this.log.error({ generation: this.snapshot.generation, reason }, "Reload rejected; nothing has changed");
       return [reason];
@@ -280,6 +291,7 @@ export class Supervisor {
     this.log.level = snapshot.log.level;
     this.log.info({ generation: snapshot.generation, milliseconds: Math.round(performance.now() - began), workers: this.workers.pids }, "Reload applied");
     this.supervised.apply(snapshot, true);
+    this.acme.apply(snapshot, true);
     return [];
   }
 
@@ -430,6 +442,7 @@ export class Supervisor {
     this.log.info({ timeout: this.snapshot.drainTimeout, succeeded }, "Draining");
     this.supervised.rest();
     this.unwatch();
+    this.acme.stop();
     if (succeeded) this.sockets.letGo();
     else {
       // Who comes now is refused at once instead of waiting in a queue that nobody serves.
@@ -444,6 +457,18 @@ export class Supervisor {
     this.log.info({ pid: process.pid }, "Stopped");
     this.end();
   }
+}
+
+/** With something to show on every listener that gets its certificate by itself. @throws StartError when that cannot be kept */
+async function withPlaceholders(loaded: Applicable, how: LoadOptions): Promise<Applicable> {
+  try {
+    if (!(await makePlaceholders(loaded.snapshot, Date.now()))) return loaded;
+  } catch (error) {
+    throw new StartError((error as Error).message);
+  }
+  const again = loaded.again({ ...how, renewCertificates: true });
+  if (!again.ok) throw new ConfigError(again.diagnostics);
+  return again;
 }
 
 function sameCertificates(a: Snapshot, b: Snapshot): boolean {

@@ -2,9 +2,11 @@
  * The data plane of one worker, or of one process in library mode: takes snapshots, accepts clients, hands them to http or tcp.
  * It owns what its connections share; which listening sockets there are is its caller's business.
  */
+import { challengeServer } from "../accept/acme-challenge.ts";
 import type { Arrival } from "../accept/arrival.ts";
 import { TlsHandshake } from "../accept/tls-handshake.ts";
 import { TlsTermination } from "../accept/tls-termination.ts";
+import type { Challenges } from "../acme/challenges.ts";
 import type { ListenerConfig, Snapshot, UpstreamConfig } from "../config/snapshot.ts";
 import { RequestHead } from "../http/h1/request-head.ts";
 import { ReplyHead } from "../http/h1/reply-head.ts";
@@ -21,6 +23,7 @@ import { Cork } from "../net/cork.ts";
 import { OpenFiles } from "../net/open-files.ts";
 import type { NetListener, Network, SocketOwner } from "../net/network.ts";
 import { Output } from "../net/output.ts";
+import type { ChallengeServer } from "../net/tls.ts";
 import { TimerWheel } from "../net/timers.ts";
 import { AccessLog } from "../observability/access-log.ts";
 import { LimitedLog } from "../observability/limited-log.ts";
@@ -77,6 +80,7 @@ export class DataPlane {
   /** By the listener's name, like `terminations`: those of listeners with TLS. */
   private readonly sockets = new Map<string, NetListener>();
   private readonly terminations = new Map<string, TlsTermination>();
+  private challenge: ChallengeServer | undefined = undefined;
   private targets = new Map<string, Target>();
   private upstreams = new Map<string, Upstream>();
   private securities = new Map<string, UpstreamSecurity>();
@@ -111,6 +115,7 @@ export class DataPlane {
       requestArena: new HeadArena(),
       replyArena: new HeadArena(),
       openStream: (target, upstream) => this.openStream(target, upstream),
+      challenges: undefined,
       draining: false,
       short: false,
     };
@@ -194,6 +199,7 @@ export class DataPlane {
         this.listeners.set(config.name, new Listener(index % MAX_LISTENERS, config, router, snapshot.maxClients, board, slot, this.openFiles));
       }
       this.applyTls(config);
+      this.applyChallenge(config);
     }
   }
 
@@ -254,6 +260,22 @@ export class DataPlane {
     const routes = listener.protocol === "http" ? this.snapshot!.routes : [];
     const fallback = listener.upstream === undefined ? undefined : this.upstreams.get(listener.upstream);
     return new Router(routes, fallback, (name) => this.upstreams.get(name)!);
+  }
+
+  /** Answer these challenges, and no others. */
+  show({ http, alpn }: Challenges): void {
+    const answers = Object.entries(http);
+    this.services.challenges = answers.length === 0 ? undefined : new Map(answers);
+    this.challenge = challengeServer(this.services.network, alpn);
+    for (const { config } of this.listeners.values()) this.applyChallenge(config);
+  }
+
+  private applyChallenge({ name, tls }: ListenerConfig): void {
+    const termination = this.terminations.get(name);
+    const challenge = tls?.acme === undefined ? undefined : this.challenge;
+    if (termination === undefined || termination.challenge === challenge) return;
+    termination.challenge = challenge;
+    this.sockets.get(name)?.secure(termination);
   }
 
   /** Accept on a listener of the snapshot: on an inherited descriptor, or on its own address. */
