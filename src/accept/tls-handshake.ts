@@ -67,7 +67,10 @@ export class TlsHandshake extends Connection implements Client, HandshakeOwner {
       return;
     }
     this.listener.remove(this);
-    this.handOver(this.nextOwner({ ...this.arrival, peer, tls: { alpn, serverName: normalName(serverName), clientSubject } }));
+    const socket = this.leaveSocket()!;
+    const next = this.nextOwner({ ...this.arrival, peer, tls: { alpn, serverName: normalName(serverName), clientSubject } });
+    socket.data = next;
+    next.onOpen(socket);
   }
 
   private fail(cause: Cause, reason: string): void {

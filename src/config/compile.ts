@@ -209,7 +209,10 @@ function checkUpstream(upstream: RawUpstream, index: number, raw: RawConfig, pro
   if (sticky?.same_site === "none" && sticky.secure !== true) problems.push({ path: [...at, "sticky", "same_site"], about: "key", message: 'browsers drop a cookie with SameSite=None that is not secure', hint: "add secure = true" });
   if (upstream.heartbeat !== undefined && raw.admin?.token === undefined) needs("heartbeat", "heartbeats come in on the admin address and need its token", 'add [admin] with address and token');
   if (check?.type === "command" && check.command === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "a command check needs its command", hint: 'add command = ["program", "argument"]' });
-  if (check?.tls === true && (upstream.tls === undefined || upstream.tls === false)) problems.push({ path: [...at, "health_check", "tls"], about: "key", message: "checks over TLS need to know how", hint: "add tls = true or [upstreams.tls]" });
+  const cleartext = upstream.tls === undefined || upstream.tls === false;
+  if (upstream.protocol === "h2" && cleartext) needs("protocol", "h2 is spoken over TLS", 'add tls = true, or say "h2c"');
+  if (upstream.protocol === "h2c" && !cleartext) needs("protocol", "h2c is spoken in the clear", 'say "h2"');
+  if (check?.tls === true && cleartext) problems.push({ path: [...at, "health_check", "tls"], about: "key", message: "checks over TLS need to know how", hint: "add tls = true or [upstreams.tls]" });
   if (check?.type === "agent" && check.port === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "an agent answers on a port of its own", hint: "add port = …" });
 }
 
@@ -238,6 +241,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: Lis
   const timeouts = inherit(DEFAULTS.timeouts, config.timeouts, raw.timeouts);
   const limits = inherit(DEFAULTS.limits, config.limits, raw.limits);
   const forwarding = inherit(DEFAULTS.forwarding, config.forwarding, raw.forwarding);
+  const http2 = inherit(DEFAULTS.http2, config.http2, typeof raw.http2 === "boolean" ? { enabled: raw.http2 } : raw.http2);
   return {
     name: raw.name ?? `listener-${index + 1}`,
     address: raw.address,
@@ -247,8 +251,19 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: Lis
     tcpUnavailable: raw.tcp_unavailable ?? "close",
     maxClients: raw.max_clients ?? 10_000,
     maxClientsPerIp: raw.max_clients_per_ip ?? 0,
+    http2: {
+      enabled: http2.enabled,
+      maxStreams: http2.max_concurrent_streams,
+      streamWindow: http2.stream_window,
+      connectionWindow: http2.connection_window,
+      continuations: http2.continuations,
+      resets: http2.resets,
+      resetsPerSecond: http2.resets_per_second,
+      glitches: http2.glitches,
+      glitchesPerSecond: http2.glitches_per_second,
+    },
     underscoreNames: raw.underscore_names ?? "reject",
-    ...(tls === undefined ? {} : { tls }),
+    ...(tls === undefined ? {} : { tls: http2.enabled && raw.protocol !== "tcp" ? { ...tls, alpn: ["h2", ...tls.alpn] } : tls }),
     ...(raw.redirect_https === undefined || raw.redirect_https === false ? {} : { redirectHttps: raw.redirect_https === true ? 443 : raw.redirect_https }),
     timeouts: {
       tlsHandshake: timeouts.tls_handshake,
@@ -305,6 +320,8 @@ function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig 
     hash: { key: raw.hash_key ?? { kind: "client-ip" }, method: raw.hash_method ?? "ketama", boundedLoad: raw.bounded_load ?? 0 },
     ...(raw.sticky === undefined ? {} : { sticky: stickyOf(raw.sticky, context.secret) }),
     hostHeader: host === "client" || host === "target" ? { kind: host } : { kind: "fixed", value: host },
+    protocol: raw.protocol ?? "h1",
+    maxStreams: raw.max_concurrent_streams ?? DEFAULTS.http2.max_concurrent_streams,
     timeouts,
     poolSize: raw.pool_size ?? 256,
     retry: {

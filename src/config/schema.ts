@@ -54,12 +54,14 @@ export const DEFAULTS: {
   readonly forwarding: { x_forwarded: boolean; forwarded: boolean; via: boolean; request_id: "off" | "missing" | "always"; trusted_proxies: readonly string[] };
   readonly upstreamTimeouts: Record<"connect" | "response" | "attempt" | "body" | "idle", number>;
   readonly upstreamLimits: Record<"header_bytes" | "header_count", number>;
+  readonly http2: { enabled: boolean } & Record<"max_concurrent_streams" | "stream_window" | "connection_window" | "continuations" | "resets" | "resets_per_second" | "glitches" | "glitches_per_second", number>;
 } = {
   timeouts: { tls_handshake: 10_000, client_header: 10_000, client_body: 30_000, client_idle: 60_000, request: 0, tunnel_idle: 3_600_000 },
   limits: { header_bytes: 32 * 1024, header_count: 100, request_line_bytes: 8 * 1024, body_bytes: 0 },
   forwarding: { x_forwarded: true, forwarded: false, via: true, request_id: "off", trusted_proxies: [] },
   upstreamTimeouts: { connect: 5_000, response: 60_000, attempt: 0, body: 30_000, idle: 30_000 },
   upstreamLimits: { header_bytes: 64 * 1024, header_count: 200 },
+  http2: { enabled: true, max_concurrent_streams: 100, stream_window: 64 * 1024, connection_window: 1024 * 1024, continuations: 8, resets: 1_000, resets_per_second: 33, glitches: 10_000, glitches_per_second: 330 },
 };
 
 const timeouts = z.strictObject({
@@ -76,6 +78,21 @@ const limits = z.strictObject({
   header_count: key(whole(1, 1000), "Fields in a head or in trailers; more is 431.", 100),
   request_line_bytes: key(someSize, "The request line; more is 414.", "8KiB"),
   body_bytes: key(size, "A request body; more is 413.", "off"),
+});
+
+const MAX_WINDOW = 2 ** 31 - 1;
+const window = z.union([parsed((text) => (parseSize(text) ?? 0) >= 65_535 && parseSize(text)! <= MAX_WINDOW ? parseSize(text) : undefined, 'a window, as "64KiB" or "1MiB", from 65535 bytes to 2 GiB', SIZE), whole(65_535, MAX_WINDOW)]);
+
+const http2 = z.strictObject({
+  enabled: key(z.boolean(), "HTTP/2 for whoever asks for it: by ALPN, or in the clear by prior knowledge.", true),
+  max_concurrent_streams: key(whole(1, 10_000), "Open streams of a connection; more are refused.", 100),
+  stream_window: key(window, "What a client may send on a stream ahead of its target.", "64KiB"),
+  connection_window: key(window, "The same over all streams of a connection.", "1MiB"),
+  continuations: key(whole(0, 1_000), "CONTINUATION frames in one header block; more end the connection.", 8),
+  resets: key(whole(1, 1_000_000), "Streams that a client may reset, or have reset by what it does, at once; more end the connection.", 1_000),
+  resets_per_second: key(whole(1, 1_000_000), "So many more each second.", 33),
+  glitches: key(whole(100, 10_000_000), "Frames that do nothing (PING, SETTINGS, PRIORITY, unknown, tiny windows) at once; more end the connection.", 10_000),
+  glitches_per_second: key(whole(1, 1_000_000), "So many more each second.", 330),
 });
 
 const forwarding = z.strictObject({
@@ -140,6 +157,7 @@ const listener = z.strictObject({
   underscore_names: key(z.enum(["allow", "drop", "reject"]), "Header names with an underscore: pass on, leave out, or answer 400.", "reject"),
   timeouts: key(timeouts, "Timeouts of this listener; what is absent is as in the top-level [timeouts]."),
   limits: key(limits, "Limits of this listener; what is absent is as in the top-level [limits]."),
+  http2: key(z.union([z.boolean(), http2]), "HTTP/2 on this listener: false turns it off; what is absent of the table is as in the top-level [http2]."),
   forwarding: key(forwarding, "What targets are told of the client; what is absent is as in the top-level [forwarding]."),
 });
 
@@ -268,6 +286,8 @@ const upstream = z.strictObject({
   slow_start: key(optionalDuration, "How long a target that comes back takes from a tenth of its weight to all of it.", "off"),
   drain_timeout: key(duration, "How long a draining target may keep what is open, and its sticky clients.", "30s"),
   host_header: key(z.string().min(1), 'The Host that targets see: "client", "target" (its address) or a fixed text.', "client"),
+  protocol: key(z.enum(["h1", "h2", "h2c"]), "What targets speak: HTTP/1.1, HTTP/2 over TLS, or HTTP/2 in the clear by prior knowledge.", "h1"),
+  max_concurrent_streams: key(whole(1, 10_000), "With HTTP/2: requests on one connection at a time; the target may allow fewer. More open another connection.", 100),
   pool_size: key(whole(0, 100_000), "Idle connections kept for each target and worker.", 256),
   retries: key(whole(0, 10), "Further attempts after the first; 0: none. Requests that may have had an effect are never sent twice.", 1),
   retry_on: key(z.array(z.union([z.enum(["connect-failure", "reset", "timeout"]), whole(400, 599)])), "What is tried again: connects that fail, connections that end before a reply, no reply in timeouts.attempt, statuses.", ["connect-failure", "reset", "timeout"]),
@@ -284,7 +304,6 @@ const upstream = z.strictObject({
   circuit_breaker: key(circuitBreaker, "Answers 503 while too many requests fail; absent: never."),
   timeouts: key(upstreamTimeouts, "Timeouts towards targets."),
   limits: key(upstreamLimits, "Limits on replies."),
-  protocol: key(z.enum(["h1"]), "What http requests are sent as.", "h1"),
   tls: key(z.union([upstreamTls, z.boolean()]), "Targets are spoken to over TLS; true: with what is usual; absent: in the clear."),
   health_check: key(healthCheck, "How targets are watched; absent: they are not."),
   outlier_detection: key(z.union([outlierDetection, z.literal(false)]), "Takes targets out that fail real requests; absent: in a mild form; false: never."),
@@ -321,6 +340,7 @@ export const configSchema = z
     ),
     timeouts: key(timeouts, "Defaults for every listener."),
     limits: key(limits, "Defaults for every listener."),
+    http2: key(http2, "Defaults for every listener."),
     forwarding: key(forwarding, "Defaults for every listener."),
     listeners: key(z.array(listener), "Where clients connect."),
     routes: key(z.array(route), "Which upstream a request goes to; the first match wins."),

@@ -17,7 +17,7 @@ const CIPHERS = [
   "ECDHE-ECDSA-AES256-GCM-SHA384",
   "ECDHE-RSA-AES256-GCM-SHA384",
 ].join(":");
-/** What http listeners speak, by preference. */
+/** What http listeners speak at any rate. */
 const HTTP_PROTOCOLS: readonly string[] = ["http/1.1"];
 
 /** Where files come from, and what their dates are held against. */

@@ -140,11 +140,11 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
         return;
       }
     }
-    if (this.services.openFiles.isExhausted) {
+    const connection = this.services.openStream(target, upstream);
+    if (connection === undefined) {
       this.attemptFailed("overloaded", "no descriptor is left", false);
       return;
     }
-    const connection = this.services.openStream(target, upstream);
     this.connection = connection;
     connection.attach(this);
     connection.connect();
@@ -317,7 +317,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
       this.retry(cause, detail, target);
       return;
     }
-    const how = mayRetry(this.upstream!.config, cause, this.attempts, this.idempotent && this.client.canReplay);
+    const how = mayRetry(this.upstream!.config, cause, this.attempts, (this.idempotent || cause === "stream-refused") && this.client.canReplay);
     if (how === "no" || (how === "within budget" && !this.takeBudget())) {
       this.fail(cause, detail, target);
       return;

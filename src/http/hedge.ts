@@ -57,6 +57,11 @@ export class Hedge implements StreamOwner {
     this.upstream.column.add(TOTAL_HEDGES, 1);
     const idle = target.takeIdle() as UpstreamStream | undefined;
     const stream = idle ?? this.services.openStream(target, this.upstream);
+    if (stream === undefined) {
+      this.target = undefined;
+      this.upstream.leaveEarly(target, 0);
+      return;
+    }
     this.stream = stream;
     stream.attach(this);
     if (idle === undefined) stream.connect();

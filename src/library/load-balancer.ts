@@ -2,9 +2,8 @@
 import { diagnosticLine, loadConfig, loadConfigText, loadConfigValue, SlotAllocator, type Loaded, type LoadOptions } from "../config/load.ts";
 import { randomBytes } from "node:crypto";
 import type { Snapshot } from "../config/snapshot.ts";
-import { HealthChecker, type TargetStatus } from "../health/checker.ts";
-import { Ejection } from "../health/ejection.ts";
-import { Rotation } from "../health/rotation.ts";
+import type { TargetStatus } from "../health/checker.ts";
+import { HealthMonitor } from "../health/monitor.ts";
 import { bunNetwork } from "../net/bun.ts";
 import { openFilesLimit } from "../net/open-files.ts";
 import type { NetListener } from "../net/network.ts";
@@ -64,8 +63,7 @@ export class LoadBalancer {
   private readonly slots = new SlotAllocator(SLOTS);
   private readonly board = Scoreboard.local({ ...SLOTS, workers: 1 });
   private plane: DataPlane | undefined = undefined;
-  private checker: HealthChecker | undefined = undefined;
-  private unwatch: () => void = () => {};
+  private monitor: HealthMonitor | undefined = undefined;
   private snapshot: Snapshot | undefined = undefined;
   private readonly listeners = new Map<string, NetListener>();
 
@@ -84,9 +82,8 @@ export class LoadBalancer {
     const { snapshot } = loaded;
     const network = bunNetwork();
     const log = this.options.log ?? silentLog();
-    const rotation = new Rotation({ scoreboard: this.board, clock: network.clock, log });
-    const ejection = new Ejection({ scoreboard: this.board, rotation, clock: network.clock, log });
-    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, log, policies: this.policies, openFiles: openFilesLimit(), report: (outlier) => ejection.report(outlier) });
+    const monitor = new HealthMonitor({ network, scoreboard: this.board, log });
+    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, log, policies: this.policies, openFiles: openFilesLimit(), report: (outlier) => monitor.ejection.report(outlier) });
     try {
       await plane.apply(snapshot);
       for (const { name } of snapshot.listeners) this.listeners.set(name, plane.open(name));
@@ -97,12 +94,8 @@ export class LoadBalancer {
     }
     this.plane = plane;
     this.snapshot = snapshot;
-    const checker = new HealthChecker({ network, scoreboard: this.board, rotation, log, passed: (slot, back) => ejection.passed(slot, back) });
-    for (const each of [rotation, checker, ejection]) each.apply(snapshot);
-    this.checker = checker;
-    this.unwatch = () => {
-      for (const each of [checker, ejection, rotation]) each.stop();
-    };
+    monitor.apply(snapshot);
+    this.monitor = monitor;
     return this;
   }
 
@@ -150,7 +143,7 @@ export class LoadBalancer {
 
   /** What the health checks know of each target. */
   get health(): readonly TargetStatus[] {
-    return this.checker?.status() ?? [];
+    return this.monitor?.checker.status() ?? [];
   }
 
   /** Stop accepting and let open requests end, for at most `timeout` ms (default 30,000). */
@@ -158,7 +151,7 @@ export class LoadBalancer {
     const { plane } = this;
     if (plane === undefined) return;
     this.plane = undefined;
-    this.unwatch();
+    this.monitor?.stop();
     await plane.drain(timeout);
     this.listeners.clear();
   }

@@ -119,13 +119,12 @@ export function clientOptions({ context, serverName, verify, alpn }: TlsClient):
 /** Owns a socket from the connect to the end of its handshake. */
 export class Securing implements SocketOwner {
   private readonly owner: ConnectOwner;
-  private readonly verify: boolean;
+  private readonly tls: TlsClient;
   private over = false;
 
-  /** @param verify a certificate that is not good is a failure */
-  constructor(owner: ConnectOwner, verify: boolean) {
+  constructor(owner: ConnectOwner, tls: TlsClient) {
     this.owner = owner;
-    this.verify = verify;
+    this.tls = tls;
   }
 
   onOpen(socket: NetSocket): void {
@@ -135,14 +134,24 @@ export class Securing implements SocketOwner {
   secured(socket: NetSocket, success: boolean, error: Failure): void {
     const { code = "EPROTO", message = "" } = error ?? {};
     // What is wrong with a certificate is told also when it was not to be looked at; the session stands all the same.
-    if (success || (!this.verify && isAboutCertificate(code))) {
+    const { verify, alpn } = this.tls;
+    if (success || (!verify && isAboutCertificate(code))) {
+      const { alpnProtocol } = socket as unknown as BunSocket;
+      if (!alpnProtocol && alpn.length > 0 && !alpn.includes("http/1.1")) {
+        this.fail(socket, TlsError.HANDSHAKE, `it does not speak ${alpn.join(" or ")}`);
+        return;
+      }
       socket.data = this.owner;
       this.owner.onOpen(socket);
       return;
     }
+    this.fail(socket, isAboutCertificate(code) ? TlsError.CERTIFICATE : TlsError.HANDSHAKE, readable(code, message));
+  }
+
+  private fail(socket: NetSocket, code: string, reason: string): void {
     socket.data = NOBODY;
     socket.terminate();
-    this.onConnectError(isAboutCertificate(code) ? TlsError.CERTIFICATE : TlsError.HANDSHAKE, readable(code, message));
+    this.onConnectError(code, reason);
   }
 
   onData(): void {}

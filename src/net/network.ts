@@ -78,6 +78,8 @@ export interface Network {
   connect(address: Address, owner: ConnectOwner, tls?: TlsClient): void;
   /** @throws Error that says what is wrong with certificate, key or ciphers */
   tlsContext(options: TlsContextOptions): TlsContext;
+  /** Once what has arrived by now is handled: gathers what many events produce. */
+  soon(run: () => void): void;
   /** Uniform in [0, 1). */
   random(): number;
 }

@@ -216,7 +216,8 @@ export class Upstream {
 
   /** Some target is left to try, a backup too. */
   hasOther(tried: readonly Target[]): boolean {
-    return this.usable.some((target) => !tried.includes(target)) || this.tiers.some(({ usable }) => usable.some((target) => !tried.includes(target)));
+    this.refresh();
+    return this.tiers.some(({ usable }) => usable.some((target) => !tried.includes(target)));
   }
 
   /** Some target could take it if it were not full. */

@@ -11,7 +11,13 @@ import { ReplyHead } from "../http/h1/reply-head.ts";
 import { ClientConnection } from "../http/h1/client-connection.ts";
 import { LineSink } from "../http/h1/writer.ts";
 import { UpstreamConnection } from "../http/h1/upstream-connection.ts";
+import { HeadArena } from "../http/h2/head-arena.ts";
+import { ClientSession } from "../http/h2/client-session.ts";
+import { HeaderBlock } from "../http/h2/hpack/header-block.ts";
+import { UpstreamSession } from "../http/h2/upstream-session.ts";
 import type { Services } from "../http/services.ts";
+import type { UpstreamStream } from "../http/sides.ts";
+import { Cork } from "../net/cork.ts";
 import { OpenFiles } from "../net/open-files.ts";
 import type { NetListener, Network, SocketOwner } from "../net/network.ts";
 import { Output } from "../net/output.ts";
@@ -55,7 +61,8 @@ type AnyPolicyFactory = (context: Parameters<BalancerFactory>[0]) => RoutingPoli
 /** Between two complaints that files run low, in ms. */
 const COMPLAIN_EVERY = 10_000;
 /** What is offered to targets over TLS. */
-const PROTOCOLS: readonly string[] = ["http/1.1"];
+const H1: readonly string[] = ["http/1.1"];
+const H2: readonly string[] = ["h2"];
 /** The most fields that any config may allow in a head. */
 const MAX_FIELDS = 1000;
 
@@ -100,12 +107,24 @@ export class DataPlane {
       accessLog: undefined,
       requestHead: new RequestHead(MAX_FIELDS),
       replyHead: new ReplyHead(MAX_FIELDS),
-      openStream: (target, upstream) => new UpstreamConnection(target, upstream, this.services),
+      cork: new Cork(network),
+      block: new HeaderBlock(),
+      requestArena: new HeadArena(),
+      replyArena: new HeadArena(),
+      openStream: (target, upstream) => this.openStream(target, upstream),
       draining: false,
       short: false,
     };
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
     this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log, random: () => network.random(), report: (outlier) => options.report?.(outlier) };
+  }
+
+  private openStream(target: Target, upstream: Upstream): UpstreamStream | undefined {
+    const multiplexed = upstream.config.protocol !== "h1";
+    const shared = multiplexed ? (target.sharedWithRoom() as UpstreamSession | undefined) : undefined;
+    if (shared !== undefined) return shared.take();
+    if (this.openFiles.isExhausted) return undefined;
+    return multiplexed ? new UpstreamSession(target, upstream, this.services).take() : new UpstreamConnection(target, upstream, this.services);
   }
 
   private tick(now: number): void {
@@ -205,8 +224,8 @@ export class DataPlane {
       const security = this.securityOf(config);
       if (security !== undefined) securities.set(config.name, security);
       const members = config.targets.map((target) => {
-        const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests} ${security?.number ?? 0}`;
-        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, PROTOCOLS));
+        const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests} ${security === undefined ? "" : `${security.number} ${config.protocol}`}`;
+        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, config.protocol === "h2" ? H2 : H1));
         targets.set(key, kept);
         return kept;
       });
@@ -254,7 +273,9 @@ export class DataPlane {
 
   /** Whoever speaks the client's protocol. */
   private clientFor(listener: Listener, arrival: Arrival | undefined): SocketOwner {
-    return listener.config.protocol === "http" ? new ClientConnection(listener, this.services, arrival) : new TcpClient(listener, this.services);
+    const { services } = this;
+    if (listener.config.protocol === "tcp") return new TcpClient(listener, services);
+    return arrival?.tls?.alpn === "h2" ? new ClientSession(listener, services, arrival) : new ClientConnection(listener, services, arrival);
   }
 
   /** Open client connections. */

@@ -13,6 +13,10 @@ export const PASSING = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 export type Behaviour = { readonly reply: string } | "refuse" | "swallow" | "silent" | "shortage";
 
 export class FakeNetwork implements Network {
+  soon(run: () => void): void {
+    queueMicrotask(run);
+  }
+
   readonly clock = new FakeClock();
   readonly openSockets = 0;
   /** By port; what is not listed passes. */

@@ -10,6 +10,9 @@ import { release } from "../../net/release.ts";
 import { CAUSES, type Cause } from "../../observability/cause.ts";
 import type { Client, Listener } from "../../routing/listener.ts";
 import { Exchange } from "../exchange.ts";
+import { ClientSession } from "../h2/client-session.ts";
+import { PREFACE } from "../h2/frames.ts";
+import { localReply } from "../local-reply.ts";
 import { Reception } from "../reception.ts";
 import type { Services } from "../services.ts";
 import type { Downstream, UpstreamStream } from "../sides.ts";
@@ -18,7 +21,6 @@ import { type Answer, asksUpgrade, expectsContinue } from "./admission.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ReplyHead } from "./reply-head.ts";
-import { localReply } from "./local-reply.ts";
 import { RequestView } from "./request-view.ts";
 import { writeChunk, writeLastChunk, writeReplyHead } from "./writer.ts";
 
@@ -30,6 +32,7 @@ const LINGER_BYTES = 64 * 1024 * 1024;
 /** A keep-alive client without a request is let go this long after draining began: shorter would race with requests under way. */
 const DRAIN_IDLE = 1_000;
 const LF = 10;
+const P = 0x50;
 const VIA_1_1 = "Via: 1.1 fairlead\r\n";
 const VIA_1_0 = "Via: 1.0 fairlead\r\n";
 
@@ -40,6 +43,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private readonly exchange: Exchange;
   private readonly view: RequestView;
   private phase: Phase = "idle";
+  /** No request has come yet. */
+  private isFirst = true;
 
   private readonly request = new ClientRequest();
   /** The reply was quicker than the request. */
@@ -130,6 +135,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   }
 
   private readRequest(buffer: Buffer): void {
+    if (this.isFirst && buffer[0] === P && this.listener.config.http2.enabled && this.readPreface(buffer)) return;
     const head = this.services.requestHead;
     const { limits } = this.listener.config;
     const result = head.parse(buffer, 0, buffer.length, limits);
@@ -147,6 +153,33 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.after(this.listener.config.timeouts.clientHeader);
   }
 
+  /** Whoever knows that HTTP/2 is spoken here begins with its preface: RFC 9113 section 3.3. @returns true when that is so, or may yet be */
+  private readPreface(buffer: Buffer): boolean {
+    const length = Math.min(buffer.length, PREFACE.length);
+    if (buffer.compare(PREFACE, 0, length, 0, length) !== 0) return false;
+    if (length === PREFACE.length) {
+      this.handOver(new ClientSession(this.listener, this.services, this.reception.arrival), buffer);
+      return true;
+    }
+    // "P" may yet be a POST, but whoever waits for the rest loses nothing.
+    this.request.keep(buffer);
+    if (this.phase !== "head") this.after(this.listener.config.timeouts.clientHeader);
+    this.phase = "head";
+    return true;
+  }
+
+  /** Another speaks on this socket from now on. */
+  private handOver(next: Connection, received: Buffer): void {
+    this.phase = "closed";
+    this.listener.remove(this);
+    this.view.clear();
+    const socket = this.leaveSocket();
+    if (socket === undefined) return;
+    socket.data = next;
+    next.onOpen(socket);
+    next.onData(received);
+  }
+
   private continueHead(chunk: Buffer): void {
     const buffer = Buffer.concat([this.request.take()!, chunk]);
     // A line that is not whole yet is not read again for each byte of it, unless it is too long.
@@ -157,6 +190,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private beginRequest(head: RequestHead, buffer: Buffer): void {
     const { config } = this.listener;
     this.phase = "exchange";
+    this.isFirst = false;
     this.request.begin(head, buffer);
     this.replyDone = false;
     this.minor = head.minor;
@@ -392,7 +426,9 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private writeLocal(status: number, text: string, retryAfter = 0, location?: string): void {
     const { output, network } = this.services;
     output.begin(this);
-    output.text(localReply(status, text, { keepAlive: this.keepAlive, minor: this.minor, withBody: !this.exchange.toHead, wall: network.clock.wall(), retryAfter, location }));
+    const { reason, lines, body } = localReply(status, text, network.clock.wall(), retryAfter, location);
+    const connection = !this.keepAlive ? "Connection: close\r\n" : this.minor === 0 ? "Connection: keep-alive\r\n" : "";
+    output.text(`HTTP/1.1 ${status} ${reason}\r\n${lines}${connection}\r\n${this.exchange.toHead ? "" : body}`);
     output.flush();
   }
 
