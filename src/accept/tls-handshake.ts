@@ -67,10 +67,7 @@ export class TlsHandshake extends Connection implements Client, HandshakeOwner {
       return;
     }
     this.listener.remove(this);
-    const socket = this.leaveSocket()!;
-    const next = this.nextOwner({ ...this.arrival, peer, tls: { alpn, serverName: normalName(serverName), clientSubject } });
-    socket.data = next;
-    next.onOpen(socket);
+    this.handOver(this.nextOwner({ ...this.arrival, peer, tls: { alpn, serverName: normalName(serverName), clientSubject } }));
   }
 
   private fail(cause: Cause, reason: string): void {

@@ -77,7 +77,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     checkUpstream(upstream, index, raw, problems);
   }
   const hosts = (long.routes ?? []).flatMap((route) => (route.hosts ?? []).map((host) => host.toLowerCase()));
-  const tlsOfListeners = listeners.map((listener, index) => listenerTls(listener, hosts, ["listeners", index], options, problems));
+  const tlsOfListeners = listeners.map((listener, index) => listenerTls(listener, hosts, http2Of(listener, raw).enabled, ["listeners", index], options, problems));
   const tlsOfUpstreams = upstreams.map((upstream, index) => upstreamTls(upstream, ["upstreams", index], options, problems));
   if (problems.length > 0) return { ok: false, problems };
 
@@ -209,10 +209,10 @@ function checkUpstream(upstream: RawUpstream, index: number, raw: RawConfig, pro
   if (sticky?.same_site === "none" && sticky.secure !== true) problems.push({ path: [...at, "sticky", "same_site"], about: "key", message: 'browsers drop a cookie with SameSite=None that is not secure', hint: "add secure = true" });
   if (upstream.heartbeat !== undefined && raw.admin?.token === undefined) needs("heartbeat", "heartbeats come in on the admin address and need its token", 'add [admin] with address and token');
   if (check?.type === "command" && check.command === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "a command check needs its command", hint: 'add command = ["program", "argument"]' });
-  const cleartext = upstream.tls === undefined || upstream.tls === false;
-  if (upstream.protocol === "h2" && cleartext) needs("protocol", "h2 is spoken over TLS", 'add tls = true, or say "h2c"');
-  if (upstream.protocol === "h2c" && !cleartext) needs("protocol", "h2c is spoken in the clear", 'say "h2"');
-  if (check?.tls === true && cleartext) problems.push({ path: [...at, "health_check", "tls"], about: "key", message: "checks over TLS need to know how", hint: "add tls = true or [upstreams.tls]" });
+  const secure = upstream.tls !== undefined && upstream.tls !== false;
+  if ((upstream.protocol === "h2" || upstream.protocol === "auto") && !secure) needs("protocol", `${upstream.protocol} is spoken over TLS`, 'add tls = true or [upstreams.tls], or set protocol = "h2c" for HTTP/2 in the clear');
+  if (upstream.protocol === "h2c" && secure) needs("protocol", "h2c is HTTP/2 in the clear", 'set protocol = "h2", or leave tls out');
+  if (check?.tls === true && (upstream.tls === undefined || upstream.tls === false)) problems.push({ path: [...at, "health_check", "tls"], about: "key", message: "checks over TLS need to know how", hint: "add tls = true or [upstreams.tls]" });
   if (check?.type === "agent" && check.port === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "an agent answers on a port of its own", hint: "add port = …" });
 }
 
@@ -237,11 +237,15 @@ function inherit<T extends object>(defaults: T, ...layers: readonly ({ readonly 
   return merged;
 }
 
+function http2Of(raw: RawListener, config: RawConfig): typeof DEFAULTS.http2 {
+  return inherit(DEFAULTS.http2, config.http2, typeof raw.http2 === "boolean" ? { enabled: raw.http2 } : raw.http2);
+}
+
 function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: ListenerTls | undefined): ListenerConfig {
   const timeouts = inherit(DEFAULTS.timeouts, config.timeouts, raw.timeouts);
   const limits = inherit(DEFAULTS.limits, config.limits, raw.limits);
   const forwarding = inherit(DEFAULTS.forwarding, config.forwarding, raw.forwarding);
-  const http2 = inherit(DEFAULTS.http2, config.http2, typeof raw.http2 === "boolean" ? { enabled: raw.http2 } : raw.http2);
+  const http2 = http2Of(raw, config);
   return {
     name: raw.name ?? `listener-${index + 1}`,
     address: raw.address,
@@ -263,7 +267,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: Lis
       glitchesPerSecond: http2.glitches_per_second,
     },
     underscoreNames: raw.underscore_names ?? "reject",
-    ...(tls === undefined ? {} : { tls: http2.enabled && raw.protocol !== "tcp" ? { ...tls, alpn: ["h2", ...tls.alpn] } : tls }),
+    ...(tls === undefined ? {} : { tls }),
     ...(raw.redirect_https === undefined || raw.redirect_https === false ? {} : { redirectHttps: raw.redirect_https === true ? 443 : raw.redirect_https }),
     timeouts: {
       tlsHandshake: timeouts.tls_handshake,

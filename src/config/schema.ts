@@ -286,7 +286,7 @@ const upstream = z.strictObject({
   slow_start: key(optionalDuration, "How long a target that comes back takes from a tenth of its weight to all of it.", "off"),
   drain_timeout: key(duration, "How long a draining target may keep what is open, and its sticky clients.", "30s"),
   host_header: key(z.string().min(1), 'The Host that targets see: "client", "target" (its address) or a fixed text.', "client"),
-  protocol: key(z.enum(["h1", "h2", "h2c"]), "What targets speak: HTTP/1.1, HTTP/2 over TLS, or HTTP/2 in the clear by prior knowledge.", "h1"),
+  protocol: key(z.enum(["h1", "h2", "h2c", "auto"]), "What http requests are sent as: HTTP/1.1; HTTP/2 over TLS; HTTP/2 in the clear by prior knowledge; or, over TLS, whichever of the two the target chooses (ALPN).", "h1"),
   max_concurrent_streams: key(whole(1, 10_000), "With HTTP/2: requests on one connection at a time; the target may allow fewer. More open another connection.", 100),
   pool_size: key(whole(0, 100_000), "Idle connections kept for each target and worker.", 256),
   retries: key(whole(0, 10), "Further attempts after the first; 0: none. Requests that may have had an effect are never sent twice.", 1),

@@ -185,8 +185,8 @@ export interface UpstreamConfig {
   readonly sticky?: StickyConfig;
   /** The Host header that targets see: the client's, the target's address, or a fixed text. */
   readonly hostHeader: { readonly kind: "client" } | { readonly kind: "target" } | { readonly kind: "fixed"; readonly value: string };
-  /** What its targets speak: HTTP/1.1, or HTTP/2 in the clear by prior knowledge. */
-  readonly protocol: "h1" | "h2" | "h2c";
+  /** What its targets speak: HTTP/1.1; HTTP/2 over TLS or in the clear; over TLS whichever they choose. */
+  readonly protocol: "h1" | "h2" | "h2c" | "auto";
   /** Streams on one HTTP/2 connection; the target may allow fewer. */
   readonly maxStreams: number;
   readonly timeouts: UpstreamTimeouts;

@@ -17,8 +17,8 @@ const CIPHERS = [
   "ECDHE-ECDSA-AES256-GCM-SHA384",
   "ECDHE-RSA-AES256-GCM-SHA384",
 ].join(":");
-/** What http listeners speak at any rate. */
-const HTTP_PROTOCOLS: readonly string[] = ["http/1.1"];
+/** What http listeners speak, by preference. */
+const HTTP_PROTOCOLS: readonly string[] = ["h2", "http/1.1"];
 
 /** Where files come from, and what their dates are held against. */
 export interface TlsSources {
@@ -43,8 +43,12 @@ export function expiryWarnings({ listeners }: Snapshot, now: number): string[] {
   );
 }
 
-/** @param hosts of the routes @returns undefined when it is absent, or wrong: then that is among the problems */
-export function listenerTls(raw: RawListener, hosts: readonly string[], at: Path, { files, now, selfSigned }: TlsSources, problems: Problem[]): ListenerTls | undefined {
+/**
+ * @param hosts of the routes
+ * @param http2 it is offered
+ * @returns undefined when it is absent, or wrong: then that is among the problems
+ */
+export function listenerTls(raw: RawListener, hosts: readonly string[], http2: boolean, at: Path, { files, now, selfSigned }: TlsSources, problems: Problem[]): ListenerTls | undefined {
   if (raw.tls === undefined) return undefined;
   const tls = raw.tls === "self-signed" ? {} : raw.tls;
   const path = [...at, "tls"];
@@ -72,7 +76,7 @@ export function listenerTls(raw: RawListener, hosts: readonly string[], at: Path
     minVersion,
     maxVersion,
     ciphers,
-    alpn: alpn ?? (raw.protocol === "tcp" ? [] : HTTP_PROTOCOLS),
+    alpn: alpn ?? (raw.protocol === "tcp" ? [] : http2 ? HTTP_PROTOCOLS : HTTP_PROTOCOLS.slice(1)),
     ...(typeof clientCa === "string" ? { clientCa } : {}),
     clientCertificate: clientCa === undefined ? "none" : (tls.client_auth ?? "required"),
     ...(tls.client_subject_header === undefined ? {} : { clientSubjectHeader: tls.client_subject_header }),

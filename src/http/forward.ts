@@ -80,7 +80,8 @@ export interface RequestForward {
   readonly dropUnderscores: boolean;
   /** Our line of Via for a request that came as this one did. */
   readonly via: string;
-  readonly own?: OwnField;
+  /** Undefined: there is none on this listener. */
+  readonly own: OwnField | undefined;
 }
 
 /** The host that the target is told; undefined: the Host field goes on as it came. */

@@ -68,7 +68,7 @@ export class Reception {
       requestId: exchange.requestId,
       dropUnderscores: config.underscoreNames !== "allow",
       via,
-      ...(this.subject === undefined ? {} : { own: this.subject }),
+      own: this.subject,
     };
   }
 

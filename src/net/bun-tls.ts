@@ -119,12 +119,13 @@ export function clientOptions({ context, serverName, verify, alpn }: TlsClient):
 /** Owns a socket from the connect to the end of its handshake. */
 export class Securing implements SocketOwner {
   private readonly owner: ConnectOwner;
-  private readonly tls: TlsClient;
+  private readonly verify: boolean;
   private over = false;
 
-  constructor(owner: ConnectOwner, tls: TlsClient) {
+  /** @param verify a certificate that is not good is a failure */
+  constructor(owner: ConnectOwner, verify: boolean) {
     this.owner = owner;
-    this.tls = tls;
+    this.verify = verify;
   }
 
   onOpen(socket: NetSocket): void {
@@ -134,24 +135,14 @@ export class Securing implements SocketOwner {
   secured(socket: NetSocket, success: boolean, error: Failure): void {
     const { code = "EPROTO", message = "" } = error ?? {};
     // What is wrong with a certificate is told also when it was not to be looked at; the session stands all the same.
-    const { verify, alpn } = this.tls;
-    if (success || (!verify && isAboutCertificate(code))) {
-      const { alpnProtocol } = socket as unknown as BunSocket;
-      if (!alpnProtocol && alpn.length > 0 && !alpn.includes("http/1.1")) {
-        this.fail(socket, TlsError.HANDSHAKE, `it does not speak ${alpn.join(" or ")}`);
-        return;
-      }
+    if (success || (!this.verify && isAboutCertificate(code))) {
       socket.data = this.owner;
       this.owner.onOpen(socket);
       return;
     }
-    this.fail(socket, isAboutCertificate(code) ? TlsError.CERTIFICATE : TlsError.HANDSHAKE, readable(code, message));
-  }
-
-  private fail(socket: NetSocket, code: string, reason: string): void {
     socket.data = NOBODY;
     socket.terminate();
-    this.onConnectError(code, reason);
+    this.onConnectError(isAboutCertificate(code) ? TlsError.CERTIFICATE : TlsError.HANDSHAKE, readable(code, message));
   }
 
   onData(): void {}

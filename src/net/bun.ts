@@ -131,7 +131,7 @@ class BunNetwork implements Network {
   }
 
   connect(address: Address, owner: ConnectOwner, tls?: TlsClient): void {
-    const options = { allowHalfOpen: true, ...(tls === undefined ? { socket: this.connected, data: owner } : { socket: this.securing, data: new Securing(owner, tls), tls: clientOptions(tls) }) };
+    const options = { allowHalfOpen: true, ...(tls === undefined ? { socket: this.connected, data: owner } : { socket: this.securing, data: new Securing(owner, tls.verify), tls: clientOptions(tls) }) };
     this.openSockets++;
     const attempt = address.kind === "unix" ? Bun.connect({ ...options, unix: address.path }) : Bun.connect({ ...options, hostname: address.host, port: address.port });
     // connectError has told the owner already.

@@ -45,15 +45,6 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
     this.socket = socket;
   }
 
-  /** Give the socket to another owner: nothing else will happen here. */
-  protected leaveSocket(): NetSocket | undefined {
-    const { socket } = this;
-    this.finished = true;
-    this.socket = undefined;
-    this.wheel.remove(this);
-    return socket;
-  }
-
   onClose(error: Error | undefined): void {
     if (this.finished) return;
     this.finished = true;
@@ -81,7 +72,7 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
     }
     this.queue = undefined;
     if (this.ending === "shutdown") socket.shutdown();
-    else if (this.ending === "end") this.closeSocket(socket);
+    else if (this.ending === "end") this.close(socket);
     else this.writable();
   }
 
@@ -132,10 +123,10 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
   end(): void {
     if (this.ending === "end") return;
     this.ending = "end";
-    if (this.queue === undefined && this.socket !== undefined) this.closeSocket(this.socket);
+    if (this.queue === undefined && this.socket !== undefined) this.close(this.socket);
   }
 
-  private closeSocket(socket: NetSocket): void {
+  private close(socket: NetSocket): void {
     socket.end();
     if (this.socket === undefined) return;
     // With TLS it stays until the peer has said its goodbye too (close_notify); what comes until then is for nobody.
@@ -152,5 +143,16 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
     socket.terminate();
     // Some paths report the close at once, others with the next turn of the loop, a failed connect not at all.
     this.onClose(undefined);
+  }
+
+  /** Another owner goes on with the socket; this one hears nothing more. */
+  protected handOver(next: SocketOwner): void {
+    const { socket } = this;
+    if (socket === undefined) return;
+    this.wheel.remove(this);
+    this.finished = true;
+    this.socket = undefined;
+    socket.data = next;
+    next.onOpen(socket);
   }
 }

@@ -50,6 +50,8 @@ export interface NetSocket {
   end(): void;
   /** Send RST and close. */
   terminate(): void;
+  /** What ALPN chose; nothing without TLS. */
+  readonly alpnProtocol: string | false | null;
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localAddress: string;

@@ -42,7 +42,6 @@ export interface TlsClient {
   readonly serverName: string;
   /** False: any certificate will do. */
   readonly verify: boolean;
-  /** Offered by preference. A target that chooses none of them speaks HTTP/1.1 (RFC 9113 section 3.2); when that is not among them, it is a failure. */
   readonly alpn: readonly string[];
 }
 

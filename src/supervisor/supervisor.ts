@@ -2,8 +2,8 @@
  * The supervisor: owns configuration, listening sockets, scoreboard, health checks and workers. It touches no traffic.
  * What happens when: start, reload, a worker's death, upgrade, stop; each is one method here.
  */
-import { certificatesOf } from "../admin/certificates.ts";
 import { AdminError, HealthEndpoint, type InstanceStatus, type ReloadResult } from "../admin/health.ts";
+import { certificatesOf } from "../admin/certificates.ts";
 import { changeTarget } from "../admin/targets.ts";
 import { trafficOf } from "../admin/traffic.ts";
 import { diagnosticLine, type Loaded, type LoadOptions } from "../config/load.ts";
@@ -131,10 +131,10 @@ export class Supervisor {
     this.health = new HealthMonitor({ network, scoreboard: this.board, log });
     const { rotation, ejection } = this.health;
     this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, log, changed: () => void this.turns.take(() => this.rejoin()) });
-    this.certificates = new CertificateWatch(log, () => void this.turns.take(() => this.renewCertificates()));
     const { heartbeats, supervised } = this.membership;
     this.supervised = supervised;
     this.workers = new Workers({ self, logFormat, log, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
+    this.certificates = new CertificateWatch(log, () => void this.turns.take(() => this.renewCertificates()));
     this.admin = new HealthEndpoint(
       log,
       () => this.status(),

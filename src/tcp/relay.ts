@@ -337,9 +337,7 @@ class TcpTarget extends Connection implements Pooled {
       return;
     }
     if (timeout > 0) this.wheel.schedule(this, clock.now + timeout);
-    const { tls } = this.target;
-    // Whatever is spoken on it, it is the client's and the target's business.
-    this.services.network.connect(this.target.address, this, tls === undefined ? undefined : { ...tls, alpn: [] });
+    this.services.network.connect(this.target.address, this, this.target.tls);
   }
 
   /** @param failed the target could not be reached, or broke off */

@@ -46,6 +46,8 @@ export class Target implements BalancedTarget {
   share = 1000;
   flags = 0;
   isUsable = false;
+  /** What it chose, where it may choose; undefined: it was not asked yet. */
+  speaks: "h1" | "h2" | undefined = undefined;
   private hanging = 0;
   private readonly board: Scoreboard;
   private readonly clock: LatencyClock;

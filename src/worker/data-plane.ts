@@ -12,8 +12,8 @@ import { ClientConnection } from "../http/h1/client-connection.ts";
 import { LineSink } from "../http/h1/writer.ts";
 import { UpstreamConnection } from "../http/h1/upstream-connection.ts";
 import { HeadArena } from "../http/h2/head-arena.ts";
-import { ClientSession } from "../http/h2/client-session.ts";
 import { HeaderBlock } from "../http/h2/hpack/header-block.ts";
+import { ClientSession } from "../http/h2/client-session.ts";
 import { UpstreamSession } from "../http/h2/upstream-session.ts";
 import type { Services } from "../http/services.ts";
 import type { UpstreamStream } from "../http/sides.ts";
@@ -61,8 +61,7 @@ type AnyPolicyFactory = (context: Parameters<BalancerFactory>[0]) => RoutingPoli
 /** Between two complaints that files run low, in ms. */
 const COMPLAIN_EVERY = 10_000;
 /** What is offered to targets over TLS. */
-const H1: readonly string[] = ["http/1.1"];
-const H2: readonly string[] = ["h2"];
+const OFFERED = { h1: ["http/1.1"], h2: ["h2"], h2c: [], auto: ["h2", "http/1.1"] } as const satisfies Record<UpstreamConfig["protocol"], readonly string[]>;
 /** The most fields that any config may allow in a head. */
 const MAX_FIELDS = 1000;
 
@@ -120,7 +119,8 @@ export class DataPlane {
   }
 
   private openStream(target: Target, upstream: Upstream): UpstreamStream | undefined {
-    const multiplexed = upstream.config.protocol !== "h1";
+    const { protocol } = upstream.config;
+    const multiplexed = protocol === "h2" || protocol === "h2c" || (protocol === "auto" && target.speaks === "h2");
     const shared = multiplexed ? (target.sharedWithRoom() as UpstreamSession | undefined) : undefined;
     if (shared !== undefined) return shared.take();
     if (this.openFiles.isExhausted) return undefined;
@@ -224,8 +224,8 @@ export class DataPlane {
       const security = this.securityOf(config);
       if (security !== undefined) securities.set(config.name, security);
       const members = config.targets.map((target) => {
-        const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests} ${security === undefined ? "" : `${security.number} ${config.protocol}`}`;
-        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, config.protocol === "h2" ? H2 : H1));
+        const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests} ${config.protocol} ${security?.number ?? 0}`;
+        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, OFFERED[config.protocol]));
         targets.set(key, kept);
         return kept;
       });
@@ -273,9 +273,8 @@ export class DataPlane {
 
   /** Whoever speaks the client's protocol. */
   private clientFor(listener: Listener, arrival: Arrival | undefined): SocketOwner {
-    const { services } = this;
-    if (listener.config.protocol === "tcp") return new TcpClient(listener, services);
-    return arrival?.tls?.alpn === "h2" ? new ClientSession(listener, services, arrival) : new ClientConnection(listener, services, arrival);
+    if (arrival?.tls?.alpn === "h2" && listener.config.protocol === "http") return new ClientSession(listener, this.services, arrival);
+    return listener.config.protocol === "http" ? new ClientConnection(listener, this.services, arrival) : new TcpClient(listener, this.services);
   }
 
   /** Open client connections. */

@@ -69,6 +69,7 @@ export class FakeNetwork implements Network {
     };
     const socket: NetSocket = {
       data: owner,
+      alpnProtocol: null,
       write: (bytes, offset, length) => {
         this.requests.push(Buffer.from(bytes.subarray(offset, offset + length)).toString("latin1"));
         return length;

@@ -158,7 +158,11 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const length = Math.min(buffer.length, PREFACE.length);
     if (buffer.compare(PREFACE, 0, length, 0, length) !== 0) return false;
     if (length === PREFACE.length) {
-      this.handOver(new ClientSession(this.listener, this.services, this.reception.arrival), buffer);
+      const session = new ClientSession(this.listener, this.services, this.reception.arrival);
+      this.phase = "closed";
+      this.listener.remove(this);
+      this.handOver(session);
+      session.onData(buffer);
       return true;
     }
     // "P" may yet be a POST, but whoever waits for the rest loses nothing.
@@ -166,18 +170,6 @@ export class ClientConnection extends Connection implements Client, Downstream {
     if (this.phase !== "head") this.after(this.listener.config.timeouts.clientHeader);
     this.phase = "head";
     return true;
-  }
-
-  /** Another speaks on this socket from now on. */
-  private handOver(next: Connection, received: Buffer): void {
-    this.phase = "closed";
-    this.listener.remove(this);
-    this.view.clear();
-    const socket = this.leaveSocket();
-    if (socket === undefined) return;
-    socket.data = next;
-    next.onOpen(socket);
-    next.onData(received);
   }
 
   private continueHead(chunk: Buffer): void {

@@ -13,6 +13,7 @@ import { TOTAL_CONNECTS } from "../../scoreboard/scoreboard.ts";
 import type { Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
 import { Name } from "../fields.ts";
+import { UpstreamSession } from "../h2/upstream-session.ts";
 import type { Services } from "../services.ts";
 import type { StreamOwner, UpstreamStream } from "../sides.ts";
 import { BodyReader, Event } from "./body.ts";
@@ -89,16 +90,33 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
     this.abort();
   }
 
-  protected opened(_socket: NetSocket): void {
+  protected opened({ alpnProtocol }: NetSocket): void {
     if (this.phase !== "connecting") {
       // Given up while it connected.
       this.target.countHanging(-1);
       this.abort();
       return;
     }
+    if (this.upstream.config.protocol === "auto") {
+      this.target.speaks = alpnProtocol === "h2" ? "h2" : "h1";
+      if (alpnProtocol === "h2") {
+        this.becomeSession();
+        return;
+      }
+    }
     this.phase = "head";
     this.wheel.cancel(this);
     this.exchange!.connected(this);
+  }
+
+  /** The target chose HTTP/2: from now on that is spoken here. */
+  private becomeSession(): void {
+    const exchange = this.exchange!;
+    this.exchange = undefined;
+    const session = new UpstreamSession(this.target, this.upstream, this.services);
+    session.take().attach(exchange);
+    this.gone();
+    this.handOver(session);
   }
 
   onConnectError(code: string, reason?: string): void {
@@ -471,7 +489,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
       exchange?.tunnelClosed(true);
       return;
     }
-    if (this.phase === "connecting") this.hangs();
+    if (this.phase === "connecting") this.target.countHanging(1);
     this.spoil("target-drained", "the target's drain is over");
     this.services.output.flush();
   }

@@ -76,10 +76,18 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
     this.abort();
   }
 
-  protected opened(_socket: NetSocket): void {
+  protected opened({ alpnProtocol }: NetSocket): void {
     if (this.phase !== "connecting") {
       // Given up while it connected.
       this.target.countHanging(-1);
+      this.abort();
+      return;
+    }
+    if (this.target.tls !== undefined && alpnProtocol !== "h2") {
+      // It chose otherwise the last time: who waits is sent again, as it wants it now.
+      this.target.speaks = "h1";
+      if (this.upstream.config.protocol === "auto") this.failed("stream-refused", "it does not speak HTTP/2 any more");
+      else this.failed("connect-failed", "it does not speak HTTP/2 (ALPN)");
       this.abort();
       return;
     }
@@ -129,11 +137,11 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
 
   private check(): void {
     if (this.taken.size > 0 || this.phase !== "open") return;
-    if (this.retired) this.close();
+    if (this.retired) this.goAway();
     else this.after(this.upstream.config.timeouts.idle);
   }
 
-  private close(): void {
+  private goAway(): void {
     this.gone();
     this.goodbye(0, ErrorCode.NO_ERROR, "");
   }
@@ -264,12 +272,12 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
 
   onDeadline(): void {
     if (this.phase === "connecting") {
-      // Before the system has connected it cannot be called off.
+      // Given up before the system has connected: this cannot be called off.
       if (!this.isOpen) this.target.countHanging(1);
       const { connect } = this.upstream.config.timeouts;
       this.failed("connect-timeout", `no connection within ${connect} ms`);
       this.abort();
-    } else if (this.phase === "open") this.close();
+    } else if (this.phase === "open") this.goAway();
     else this.abort();
   }
 }

@@ -1,7 +1,6 @@
 /** TLS to targets: who is believed, who is not and why, what we show of ourselves, and health checks on the same way. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
-import { createSecureServer } from "node:http2";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { LoadBalancer } from "fairlead";
@@ -166,25 +165,6 @@ describe("connections over TLS", () => {
   test("serve tcp listeners too: the client's cleartext goes on in TLS", async () => {
     const { balancer } = await balance(`tls = { ca = "ca.pem" }`, [await target()], 'protocol = "tcp"');
     expect(await (await fetch(balancer.uri.replace("tcp:", "http:"))).text()).toBe("backend");
-  });
-});
-
-describe("protocol = h2", () => {
-  test("speaks HTTP/2 over one connection with a target that chooses it", async () => {
-    let sessions = 0;
-    const server = createSecureServer({ cert: good.certificate, key: good.key }, (request, response) => response.end(`${request.httpVersion} ${request.headers[":scheme"]}`));
-    server.on("session", () => sessions++);
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    stage.atEnd(() => server.close());
-    const { balancer } = await balance(`protocol = "h2"\ntls = { ca = "ca.pem" }`, [{ address: `127.0.0.1:${(server.address() as { port: number }).port}` }]);
-    for (let i = 0; i < 3; i++) expect(await (await fetch(balancer.uri)).text()).toBe("2.0 https");
-    expect(sessions).toBe(1);
-  });
-
-  test("is a failure with a target that does not", async () => {
-    const { status, causes, lines } = await ask(`protocol = "h2"\ntls = { ca = "ca.pem" }\nretries = 0`, [await target()]);
-    expect({ status, causes }).toEqual({ status: 502, causes: ["tls-connect-failed"] });
-    expect(JSON.stringify(lines)).toMatch(/does not speak h2|no application protocol/);
   });
 });
 
