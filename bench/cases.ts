@@ -9,6 +9,8 @@ export interface Case {
   readonly connections: number;
   /** wrk's script. */
   readonly lua?: string;
+  /** By `openssl s_time` instead of wrk, which resumes sessions. */
+  readonly fullHandshakes?: true;
 }
 
 const POST = `wrk.method = "POST"\nwrk.body = string.rep("x", 1048576)\n`;
@@ -24,7 +26,8 @@ export const cases: readonly Case[] = [
   { name: "tcp-1m", title: "TCP relay, 1 MiB responses, 16 clients", listener: "tcp", path: "/f/1m", connections: 16 },
   { name: "tls-small", title: "small GET over TLS, keep-alive, 64 clients", listener: "https", path: "/", connections: 64 },
   { name: "tls-1m", title: "1 MiB response over TLS, 16 clients", listener: "https", path: "/f/1m", connections: 16 },
-  { name: "tls-connect", title: "a new TLS connection, full handshake, each request, 32 clients", listener: "https", path: "/", connections: 32, lua: CLOSE },
+  { name: "tls-resume", title: "a new TLS connection each request, session resumed, 32 clients", listener: "https", path: "/", connections: 32, lua: CLOSE },
+  { name: "tls-connect", title: "a new TLS connection each request, full handshake, 4 clients", listener: "https", path: "/", connections: 4, fullHandshakes: true },
 ];
 
 /** Memory of this many clients that stay connected and ask nothing. */

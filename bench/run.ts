@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startBackends } from "./backends.ts";
 import { IDLE_CLIENTS, cases } from "./cases.ts";
+import { fullHandshakes } from "./handshakes.ts";
 import { idleMemory } from "./idle.ts";
 import { fairlead } from "./peers/fairlead.ts";
 import { haproxy } from "./peers/haproxy.ts";
@@ -73,7 +74,7 @@ async function measureCases(runners: readonly Runner[], directory: string): Prom
     for (let round = 0; round < rounds; round++) {
       for (const runner of runners) {
         const before = cpuMicroseconds(runner.pid);
-        const result = await load(what, runner.ports[what.listener], seconds, directory);
+        const result = await (what.fullHandshakes === true ? fullHandshakes(what, runner.ports[what.listener], seconds) : load(what, runner.ports[what.listener], seconds, directory));
         const cpu = (cpuMicroseconds(runner.pid) - before) / Math.max(1, result.requests);
         runs.set(runner, [...(runs.get(runner) ?? []), { load: result, cpu }]);
       }

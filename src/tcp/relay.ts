@@ -337,7 +337,9 @@ class TcpTarget extends Connection implements Pooled {
       return;
     }
     if (timeout > 0) this.wheel.schedule(this, clock.now + timeout);
-    this.services.network.connect(this.target.address, this, this.target.tls);
+    const { tls } = this.target;
+    // What is spoken within is the client's and the target's business.
+    this.services.network.connect(this.target.address, this, tls === undefined ? undefined : { ...tls, alpn: [] });
   }
 
   /** @param failed the target could not be reached, or broke off */

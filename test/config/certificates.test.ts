@@ -58,6 +58,8 @@ describe("a certificate that is good", () => {
     expect(tls!.certificates).toMatchObject([{ file: "good.pem", certificate: good.certificate, key: good.key, names: ["a.test", "*.a.test", "127.0.0.1"] }]);
     expect(Math.round((tls!.certificates[0]!.notAfter - Date.now()) / 86_400_000)).toBe(90);
     expect(tls).toMatchObject({ minVersion: "1.2", maxVersion: "1.3", alpn: ["h2", "http/1.1"] });
+    const old = load(`http2 = false\n${pair("good.pem")}`);
+    expect(old.ok && old.snapshot.listeners[0]!.tls!.alpn).toEqual(["http/1.1"]);
     expect(loaded.certificateFiles).toEqual([join(directory, "good.pem"), join(directory, "good.key")]);
     expect(loaded.warnings).toEqual([]);
   });

@@ -87,7 +87,7 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
       // It chose otherwise the last time: who waits is sent again, as it wants it now.
       this.target.speaks = "h1";
       if (this.upstream.config.protocol === "auto") this.failed("stream-refused", "it does not speak HTTP/2 any more");
-      else this.failed("connect-failed", "it does not speak HTTP/2 (ALPN)");
+      else this.failed("tls-connect-failed", "it does not speak HTTP/2 (ALPN)");
       this.abort();
       return;
     }

@@ -1,8 +1,10 @@
 /** TLS to targets: who is believed, who is not and why, what we show of ourselves, and health checks on the same way. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
+import { createSecureServer } from "node:http2";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
+import { createServer as createTlsServer } from "node:tls";
 import { LoadBalancer } from "fairlead";
 import { Authority, type Pair, pemFiles } from "../../support/certificates.ts";
 import { openStage } from "../../support/stage.ts";
@@ -162,9 +164,41 @@ describe("connections over TLS", () => {
     expect(Buffer.from(await reply.arrayBuffer()).equals(body)).toBe(true);
   });
 
-  test("serve tcp listeners too: the client's cleartext goes on in TLS", async () => {
+  test("serve tcp listeners too: the client's cleartext goes on in TLS, whatever protocol it is", async () => {
+    const offered: string[] = [];
+    const server = createTlsServer({ cert: good.certificate, key: good.key, ALPNCallback: ({ protocols }) => void offered.push(...protocols) }, (socket) => socket.end("220 ready"));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    stage.atEnd(() => server.close());
+    const mail = await balance(`tls = { ca = "ca.pem" }`, [{ address: `127.0.0.1:${(server.address() as { port: number }).port}` }], 'protocol = "tcp"');
+    const client = await stage.client(mail.balancer.port());
+    expect(await client.untilText("220 ready")).toBe("220 ready");
+    expect(offered).toEqual([]);
     const { balancer } = await balance(`tls = { ca = "ca.pem" }`, [await target()], 'protocol = "tcp"');
     expect(await (await fetch(balancer.uri.replace("tcp:", "http:"))).text()).toBe("backend");
+  });
+});
+
+describe("protocol = h2", () => {
+  test("speaks HTTP/2 over one connection with a target that chooses it", async () => {
+    let sessions = 0;
+    const server = createSecureServer({ cert: good.certificate, key: good.key }, (request, response) => response.end(`${request.httpVersion} ${request.headers[":scheme"]}`));
+    server.on("session", () => sessions++);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    stage.atEnd(() => server.close());
+    const { balancer } = await balance(`protocol = "h2"\ntls = { ca = "ca.pem" }`, [{ address: `127.0.0.1:${(server.address() as { port: number }).port}` }]);
+    for (let i = 0; i < 3; i++) expect(await (await fetch(balancer.uri)).text()).toBe("2.0 https");
+    expect(sessions).toBe(1);
+  });
+
+  test("or by choice of the target: auto takes what it chooses", async () => {
+    const { balancer } = await balance(`protocol = "auto"\ntls = { ca = "ca.pem" }`, [await target()]);
+    expect(await (await fetch(balancer.uri)).text()).toBe("backend");
+  });
+
+  test("is a failure with a target that does not", async () => {
+    const { status, causes, lines } = await ask(`protocol = "h2"\ntls = { ca = "ca.pem" }\nretries = 0`, [await target()]);
+    expect({ status, causes }).toEqual({ status: 502, causes: ["tls-connect-failed"] });
+    expect(JSON.stringify(lines)).toMatch(/does not speak HTTP\/2|no application protocol/);
   });
 });
 

@@ -1,5 +1,7 @@
 /** TLS that ends at a listener: which certificate, which protocol, which version, and what comes of handshakes that fail. */
 import { beforeAll, describe, expect, test } from "bun:test";
+import { once } from "node:events";
+import { connect as connectH2 } from "node:http2";
 import { connect } from "node:net";
 import { Authority, pemFiles } from "../../support/certificates.ts";
 import { Fairlead } from "../../support/fairlead.ts";
@@ -83,8 +85,29 @@ describe("a request over TLS", () => {
   });
 });
 
+/** One request over HTTP/2: status and text. */
+async function askH2(path: string): Promise<[number, string]> {
+  const session = connectH2(`https://127.0.0.1:${web}`, { ca, servername: "first.test" });
+  try {
+    const stream = session.request({ ":path": path, ":authority": "first.test" });
+    let text = "";
+    stream.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+    const [headers] = (await Promise.all([once(stream, "response"), once(stream, "end")]))[0] as [Record<string, unknown>];
+    return [Number(headers[":status"]), text];
+  } finally {
+    session.destroy();
+  }
+}
+
 describe("protocol and version", () => {
-  test("http listeners choose http/1.1, and refuse who speaks nothing that they speak", async () => {
+  test("h2 is spoken with whom it was chosen", async () => {
+    backend.clear((message, connection) => connection.write(reply(200, message.target)));
+    expect(await askH2("/h2")).toEqual([200, "/h2"]);
+    expect(backend.requests[0]!.headers("x-forwarded-proto")).toEqual(["https"]);
+  });
+
+  test("http listeners choose h2, then http/1.1, and refuse who speaks nothing that they speak", async () => {
+    expect((await tlsExchange(web, { ALPNProtocols: ["http/1.1", "h2"] }, "")).alpn).toBe("h2");
     expect((await tlsExchange(web, { ALPNProtocols: ["spdy/1", "http/1.1"] })).alpn).toBe("http/1.1");
     expect((await tlsExchange(web, {})).alpn).toBe("");
     const { server, error } = await tlsExchange(web, { ALPNProtocols: ["imap"] });
@@ -119,8 +142,7 @@ describe("a handshake that fails", () => {
     const client = await stage.client(web);
     const answer = await client.ask(request());
     expect(answer.status).toBe(400);
-    const line = await fairlead.line("cleartext", ({ cause }) => cause === "tls-handshake-failed", from);
-    expect(line).toMatchObject({ listener: "web", reason: "a cleartext HTTP request" });
+    expect(await fairlead.line("cleartext", ({ reason }) => reason === "a cleartext HTTP request", from)).toMatchObject({ listener: "web", cause: "tls-handshake-failed" });
   });
 
   test("for garbage is a close, and the next client is served", async () => {
