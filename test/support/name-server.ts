@@ -16,9 +16,18 @@ export class NameServer {
       hostname: "127.0.0.1",
       socket: {
         data(socket, question, port, address) {
-          const say = (): void => void socket.send(answer(question), port, address);
+          const say = (): void => {
+            try {
+              socket.send(answer(question), port, address);
+            } catch {
+              // Whoever asked has given up and asked again: the system tells us here that its first port is closed.
+            }
+          };
           if (server.held === undefined) say();
           else server.held.push(say);
+        },
+        error() {
+          // The same, told while it reads.
         },
       },
     });
