@@ -17,7 +17,9 @@ const RANKS: readonly (readonly string[])[] = [
   ["supervised"],
   ["health", "discovery"],
   ["config"],
-  ["accept", "http", "tcp"],
+  ["http", "tcp"],
+  // What a protocol is told of its client.
+  ["accept"],
   ["routing"],
   // An upstream asks its policy, and a policy knows of no upstream.
   ["upstream"],

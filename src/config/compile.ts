@@ -236,6 +236,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig): Listene
     protocol: raw.protocol ?? "http",
     ...(raw.upstream === undefined ? {} : { upstream: raw.upstream }),
     ...(raw.health_path === undefined ? {} : { healthPath: raw.health_path }),
+    ...(raw.proxy_protocol === undefined ? {} : { proxyProtocol: { from: raw.proxy_protocol.from, timeout: raw.proxy_protocol.timeout ?? 5_000, headerBytes: raw.proxy_protocol.header_bytes ?? 4096 } }),
     tcpUnavailable: raw.tcp_unavailable ?? "close",
     maxClients: raw.max_clients ?? 10_000,
     maxClientsPerIp: raw.max_clients_per_ip ?? 0,

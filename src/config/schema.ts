@@ -76,16 +76,24 @@ const limits = z.strictObject({
   body_bytes: key(size, "A request body; more is 413.", "off"),
 });
 
+const block = z.string().refine(isBlock, { error: (issue) => `"${String(issue.input)}" is not an address, a CIDR block as "10.0.0.0/8", or "unix"` });
+
 const forwarding = z.strictObject({
   x_forwarded: key(z.boolean(), "Set X-Forwarded-For, -Proto and -Host.", true),
   forwarded: key(z.boolean(), "Set Forwarded (RFC 7239).", false),
   via: key(z.boolean(), "Add Via to requests.", true),
   request_id: key(z.enum(["off", "missing", "always"]), "X-Request-ID: leave it alone, make one where none is, or always make one.", "off"),
   trusted_proxies: key(
-    z.array(z.string().refine(isBlock, { error: (issue) => `"${String(issue.input)}" is not an address or a CIDR block, as "10.0.0.0/8"` })),
+    z.array(block),
     "Proxies before this one whose X-Forwarded-*, Forwarded and X-Request-ID are believed and appended to.",
     [],
   ),
+});
+
+const proxyProtocol = z.strictObject({
+  from: z.array(block).min(1, { error: "from needs at least one address or CIDR block" }).meta({ description: "Who sends the header: addresses, CIDR blocks, or \"unix\" for clients of a unix socket. From them it is required, from others it is not read." }),
+  timeout: key(duration, "From the connect to the header's last byte; then closed.", "5s"),
+  header_bytes: key(someSize, "All of a header of version 2; more is closed.", "4KiB"),
 });
 
 const listener = z.strictObject({
@@ -94,6 +102,7 @@ const listener = z.strictObject({
   protocol: key(z.enum(["http", "tcp"]), "What clients speak.", "http"),
   upstream: key(z.string(), "Where goes what matches no route; without one that is answered 404."),
   health_path: key(path, "Answered 200 here, without an upstream; 503 while draining."),
+  proxy_protocol: key(proxyProtocol, "Proxies before this one that tell the client's address by the PROXY protocol, version 1 or 2; absent: nobody does."),
   tcp_unavailable: key(z.enum(["close", "http-503"]), "What a tcp client is told when no target is usable.", "close"),
   max_clients: key(whole(1, 10_000_000), "Client connections of this listener over all workers; more are told 503.", 10_000),
   max_clients_per_ip: key(whole(0, 10_000_000), "Client connections of one address on this listener over all workers; 0: no limit.", 0),

@@ -52,6 +52,8 @@ export interface ListenerConfig {
   readonly upstream?: string;
   /** Answers 200 here (503 while draining) without an upstream. */
   readonly healthPath?: string;
+  /** Who tells the client's address by the PROXY protocol; undefined: nobody. */
+  readonly proxyProtocol?: ProxyProtocolConfig;
   /** What a tcp client is told when no target is usable. */
   readonly tcpUnavailable: "close" | "http-503";
   /** Client connections on this listener over all workers. */
@@ -63,6 +65,15 @@ export interface ListenerConfig {
   readonly forwarding: ForwardingConfig;
   /** Field names with `_`: pass on, leave out, or answer 400. */
   readonly underscoreNames: "allow" | "drop" | "reject";
+}
+
+export interface ProxyProtocolConfig {
+  /** CIDR blocks, addresses and "unix": from them the header is required, from others it is not read. */
+  readonly from: readonly string[];
+  /** From the connect to the header's last byte. */
+  readonly timeout: Milliseconds;
+  /** Of a header of version 2. */
+  readonly headerBytes: Bytes;
 }
 
 export interface ListenerTimeouts {

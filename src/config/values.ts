@@ -53,8 +53,9 @@ export function formatAddress(address: Address): string {
   return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }
 
-/** A CIDR block or a single address. */
+/** A CIDR block, a single address, or "unix" for clients of a unix socket. */
 export function isBlock(text: string): boolean {
+  if (text === "unix") return true;
   return text.includes("/") ? ipaddr.isValidCIDR(text) : ipaddr.isValid(text);
 }
 

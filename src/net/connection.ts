@@ -69,6 +69,16 @@ export abstract class Connection extends Timed implements SocketOwner {
     else this.writable();
   }
 
+  /** `next` owns the socket from now on, and hears of it as if it had just opened; this hears nothing more. */
+  protected handOver(next: SocketOwner): void {
+    const socket = this.socket!;
+    this.finished = true;
+    this.socket = undefined;
+    this.wheel.remove(this);
+    socket.data = next;
+    next.onOpen(socket);
+  }
+
   get isOpen(): boolean {
     return this.socket !== undefined;
   }

@@ -14,6 +14,9 @@ export const CAUSES = {
   "client-body-timeout": { side: "client", phase: "body", status: 408 },
   "client-closed": { side: "client", phase: "any", status: 499 },
   "client-write-timeout": { side: "client", phase: "reply", status: 499 },
+  /** What a trusted proxy sent first is no PROXY protocol header, or it did not come. */
+  "bad-proxy-header": { side: "client", phase: "accept", status: 0 },
+  "proxy-header-timeout": { side: "client", phase: "accept", status: 0 },
   "too-many-connections": { side: "balancer", phase: "accept", status: 503 },
   /** One client address has as many connections as it may. */
   "too-many-connections-of-client": { side: "balancer", phase: "accept", status: 429 },

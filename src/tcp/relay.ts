@@ -2,7 +2,9 @@
  * One tcp client and its target: picks, connects (to the next one if that fails), then moves bytes both ways.
  * It knows connections and nothing of what is said on them.
  */
+import type { Arrival } from "../accept/arrival.ts";
 import { Connection } from "../net/connection.ts";
+import { formatEndpoint, plainAddress } from "../net/endpoint.ts";
 import type { NetSocket, Network } from "../net/network.ts";
 import { relayData, relayEnd } from "../net/relay.ts";
 import type { TimerWheel } from "../net/timers.ts";
@@ -35,6 +37,7 @@ const LINGER = 2_000;
 export class TcpClient extends Connection implements Client, Waiter {
   private readonly listener: Listener;
   private readonly services: TcpServices;
+  private readonly arrival: Arrival | undefined;
   private upstream: Upstream | undefined = undefined;
   private target: TcpTarget | undefined = undefined;
   private request: RoutingRequest | undefined = undefined;
@@ -56,16 +59,18 @@ export class TcpClient extends Connection implements Client, Waiter {
   /** This side has sent its last byte. */
   ended = false;
 
-  constructor(listener: Listener, services: TcpServices) {
+  constructor(listener: Listener, services: TcpServices, arrival?: Arrival) {
     super(services.wheel);
     this.listener = listener;
     this.services = services;
+    this.arrival = arrival;
   }
 
   protected opened(socket: NetSocket): void {
     this.startedAt = this.services.network.clock.precise();
-    this.clientAddress = socket.remoteAddress ?? "";
-    this.port = socket.remotePort ?? 0;
+    const { remoteAddress, remotePort } = this.arrival?.peer ?? socket;
+    this.clientAddress = plainAddress(remoteAddress);
+    this.port = remotePort ?? 0;
     const refused = this.listener.add(this);
     if (refused !== undefined) {
       // Who is turned away takes up no place while it listens to the reason.
@@ -271,7 +276,7 @@ export class TcpClient extends Connection implements Client, Waiter {
     this.over = true;
     if (this.takeProbe()) this.upstream!.probeUnused();
     const { log, accessLog, network } = this.services;
-    const client = `${this.clientAddress}:${this.port}`;
+    const client = formatEndpoint(this.clientAddress, this.port);
     if (CAUSES[cause].side !== "none" && log.allows(cause)) {
       const level = CAUSES[cause].side === "client" || cause === "idle-timeout" ? "info" : "warn";
       log.write(level, { cause, phase: CAUSES[cause].phase, upstream: this.upstream?.name ?? "", target: target?.name ?? "", detail, client, listener: this.listener.config.name }, "Connection failed");

@@ -2,6 +2,8 @@
  * The data plane of one worker, or of one process in library mode: takes snapshots, accepts clients, hands them to http or tcp.
  * It owns what its connections share; which listening sockets there are is its caller's business.
  */
+import { ProxyStage } from "../accept/proxy-stage.ts";
+import type { NextOwner } from "../accept/stage.ts";
 import type { ListenerConfig, Snapshot, UpstreamConfig } from "../config/snapshot.ts";
 import { RequestHead } from "../http/h1/request-head.ts";
 import { ReplyHead } from "../http/h1/reply-head.ts";
@@ -208,7 +210,8 @@ export class DataPlane {
     if (listener === undefined) throw new Error(`no listener "${listenerName}" in the snapshot`);
     const { services } = this;
     const { openFiles } = this;
-    const make = listener.config.protocol === "http" ? (): SocketOwner => new ClientConnection(listener, services) : (): SocketOwner => new TcpClient(listener, services);
+    const protocol: NextOwner = listener.config.protocol === "http" ? (arrival) => new ClientConnection(listener, services, arrival) : (arrival) => new TcpClient(listener, services, arrival);
+    const make = (): SocketOwner => (listener.config.proxyProtocol === undefined ? protocol(undefined) : new ProxyStage(listener, services, protocol));
     const accept = (): SocketOwner => {
       if (!this.services.short && openFiles.isShort(this.openClients)) this.pauseAccepting();
       return make();

@@ -2,7 +2,9 @@
  * One HTTP/1 client connection: reads requests one after the other, hands each to its exchange, writes the reply.
  * It knows the wire on the client's side; where a request goes is the exchange's business.
  */
+import type { Arrival } from "../../accept/arrival.ts";
 import { Connection } from "../../net/connection.ts";
+import { formatEndpoint } from "../../net/endpoint.ts";
 import { least } from "../../net/least.ts";
 import type { NetSocket } from "../../net/network.ts";
 import { relayData, relayEnd } from "../../net/relay.ts";
@@ -35,6 +37,7 @@ const LF = 10;
 export class ClientConnection extends Connection implements Client, Downstream {
   private readonly services: Services;
   private readonly listener: Listener;
+  private readonly arrival: Arrival | undefined;
   private readonly exchange: Exchange;
   private readonly view: RequestView;
   private phase: Phase = "idle";
@@ -57,16 +60,17 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private targetEnded = false;
   private clientEnded = false;
 
-  constructor(listener: Listener, services: Services) {
+  constructor(listener: Listener, services: Services, arrival?: Arrival) {
     super(services.wheel);
     this.listener = listener;
+    this.arrival = arrival;
     this.services = services;
     this.exchange = new Exchange(this, services);
     this.view = new RequestView(services.requestHead);
   }
 
   protected opened(socket: NetSocket): void {
-    this.view.peer = socket;
+    this.view.peer = this.arrival?.peer ?? socket;
     const refused = this.listener.add(this);
     if (refused !== undefined) {
       // Who is turned away takes up no place while it listens to the reason.
@@ -193,7 +197,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   private forwardedBy(): ForwardedBy {
     if (this.by === undefined) {
-      const address = this.view.clientAddress.startsWith("::ffff:") ? this.view.clientAddress.slice(7) : this.view.clientAddress;
+      const address = this.view.clientAddress;
       this.by = { address: address === "" ? "unknown" : address, trusted: this.listener.isTrusted(address), proto: "http" };
       this.lines = forwardedLines(this.by);
     }
@@ -462,7 +466,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const { log } = this.services;
     if (log.allows(cause)) {
       const { phase } = CAUSES[cause];
-      log.write("info", { cause, phase, status, detail: reason, client: `${this.view.clientAddress}:${this.view.clientPort}`, listener: this.listener.config.name }, "Request refused");
+      log.write("info", { cause, phase, status, detail: reason, client: this.client, listener: this.listener.config.name }, "Request refused");
     }
     this.exchange.status = status;
     this.writeLocal(status, status === 503 ? "" : reason);
@@ -616,6 +620,11 @@ export class ClientConnection extends Connection implements Client, Downstream {
     return this.view.clientAddress;
   }
 
+  /** For people. */
+  private get client(): string {
+    return formatEndpoint(this.view.clientAddress, this.view.clientPort);
+  }
+
   drain(): void {
     if (this.phase === "idle") this.after(DRAIN_IDLE);
   }
@@ -623,7 +632,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   describe(): { client: string; method: string; host: string; path: string; requestId: string } {
     const known = this.view.hasHead;
     return {
-      client: `${this.view.clientAddress}:${this.view.clientPort}`,
+      client: this.client,
       method: known ? this.view.method : "",
       host: known ? this.view.host : "",
       path: known ? this.view.path : "",
