@@ -21,7 +21,8 @@ export function v1(source: string, destination: string, sourcePort: number, dest
 }
 
 export function v2(of: V2 = {}): Buffer {
-  const { source = "192.0.2.7", destination = "198.51.100.1", sourcePort = 5000, destinationPort = 443, versionAndCommand = 0x21, tlvs = [] } = of;
+  const { source = "192.0.2.7", sourcePort = 5000, destinationPort = 443, versionAndCommand = 0x21, tlvs = [] } = of;
+  const destination = of.destination ?? (source.includes(":") ? "2001:db8::1" : "198.51.100.1");
   const familyAndTransport = of.familyAndTransport ?? (source.includes(":") ? 0x21 : 0x11);
   const ports = Buffer.alloc(4);
   ports.writeUInt16BE(sourcePort, 0);
