@@ -5,9 +5,10 @@ import { resolve } from "node:path";
 import { distance } from "fastest-levenshtein";
 import { POLICY_NAMES } from "../policies/registry.ts";
 import type { Path } from "./positions.ts";
+import { checkRoutes, isRouteFor, listenerName, routeOf } from "./routes.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
-import type { HealthCheckConfig, ListenerConfig, OutlierConfig, PolicyConfig, RouteConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig } from "./snapshot.ts";
+import type { HealthCheckConfig, ListenerConfig, OutlierConfig, PolicyConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig } from "./snapshot.ts";
 import { formatAddress, parseAddress } from "./values.ts";
 
 /** Something wrong at a path of the config; load.ts finds its place in the file. */
@@ -70,6 +71,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   checkListeners(listeners, long, problems);
   checkNames(upstreams, "upstream", problems);
   checkReferences(long, problems);
+  checkRoutes(long.routes ?? [], listeners, suggestion, problems);
   const policies = upstreams.map((upstream, index) => policyOf(upstream, ["upstreams", index], options, problems));
   for (const [index, upstream] of upstreams.entries()) {
     checkTargets(upstream, index, problems);
@@ -152,9 +154,10 @@ function checkListeners(listeners: readonly RawListener[], long: LongForm, probl
     const other = addresses.get(address);
     if (other !== undefined && !address.endsWith(":0")) problems.push({ path: ["listeners", index, "address"], about: "value", message: `${address} is taken by listener ${other + 1}`, hint: "each listener has an address of its own" });
     addresses.set(address, index);
+    if (listener.protocol === "tls-passthrough" && listener.tcp_unavailable === "http-503") problems.push({ path: ["listeners", index, "tcp_unavailable"], about: "value", message: "a client that speaks TLS cannot read an HTTP answer", hint: 'set "close", or leave it out' });
     if (listener.upstream !== undefined) continue;
     if (listener.protocol === "tcp") problems.push({ path: ["listeners", index], about: "key", message: "a tcp listener needs an upstream", hint: 'add upstream = "…"' });
-    else if ((long.routes ?? []).length === 0) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
+    else if (!(long.routes ?? []).some((route) => isRouteFor(route, listenerName(listener, index)))) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
   }
 }
 
@@ -231,7 +234,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig): Listene
   const limits = inherit(DEFAULTS.limits, config.limits, raw.limits);
   const forwarding = inherit(DEFAULTS.forwarding, config.forwarding, raw.forwarding);
   return {
-    name: raw.name ?? `listener-${index + 1}`,
+    name: listenerName(raw, index),
     address: raw.address,
     protocol: raw.protocol ?? "http",
     ...(raw.upstream === undefined ? {} : { upstream: raw.upstream }),
@@ -242,13 +245,14 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig): Listene
     maxClientsPerIp: raw.max_clients_per_ip ?? 0,
     underscoreNames: raw.underscore_names ?? "reject",
     timeouts: {
+      tlsHandshake: timeouts.tls_handshake,
       clientHeader: timeouts.client_header,
       clientBody: timeouts.client_body,
       clientIdle: timeouts.client_idle,
       request: timeouts.request,
       tunnelIdle: timeouts.tunnel_idle,
     },
-    limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count, requestLineBytes: limits.request_line_bytes, bodyBytes: limits.body_bytes },
+    limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count, requestLineBytes: limits.request_line_bytes, bodyBytes: limits.body_bytes, clientHelloBytes: limits.client_hello_bytes },
     forwarding: {
       xForwarded: forwarding.x_forwarded,
       forwarded: forwarding.forwarded,
@@ -256,16 +260,6 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig): Listene
       requestId: forwarding.request_id,
       trustedProxies: forwarding.trusted_proxies,
     },
-  };
-}
-
-function routeOf(raw: NonNullable<RawConfig["routes"]>[number]): RouteConfig {
-  return {
-    hosts: (raw.hosts ?? []).map((host) => host.toLowerCase()),
-    ...(raw.path_prefix === undefined ? {} : { pathPrefix: raw.path_prefix }),
-    methods: raw.methods ?? [],
-    headers: Object.entries(raw.headers ?? {}).map(([name, value]) => (value === true ? { name } : { name, value })),
-    upstream: raw.upstream,
   };
 }
 

@@ -48,20 +48,21 @@ const fieldValue = z.string().regex(/^[\t\x20-\x7e]*$/, { error: "a header value
 
 /** In ms and bytes; the texts beside the keys below say the same to people, and a test holds them together. */
 export const DEFAULTS: {
-  readonly timeouts: Record<"client_header" | "client_body" | "client_idle" | "request" | "tunnel_idle", number>;
-  readonly limits: Record<"header_bytes" | "header_count" | "request_line_bytes" | "body_bytes", number>;
+  readonly timeouts: Record<"tls_handshake" | "client_header" | "client_body" | "client_idle" | "request" | "tunnel_idle", number>;
+  readonly limits: Record<"header_bytes" | "header_count" | "request_line_bytes" | "body_bytes" | "client_hello_bytes", number>;
   readonly forwarding: { x_forwarded: boolean; forwarded: boolean; via: boolean; request_id: "off" | "missing" | "always"; trusted_proxies: readonly string[] };
   readonly upstreamTimeouts: Record<"connect" | "response" | "attempt" | "body" | "idle", number>;
   readonly upstreamLimits: Record<"header_bytes" | "header_count", number>;
 } = {
-  timeouts: { client_header: 10_000, client_body: 30_000, client_idle: 60_000, request: 0, tunnel_idle: 3_600_000 },
-  limits: { header_bytes: 32 * 1024, header_count: 100, request_line_bytes: 8 * 1024, body_bytes: 0 },
+  timeouts: { tls_handshake: 10_000, client_header: 10_000, client_body: 30_000, client_idle: 60_000, request: 0, tunnel_idle: 3_600_000 },
+  limits: { header_bytes: 32 * 1024, header_count: 100, request_line_bytes: 8 * 1024, body_bytes: 0, client_hello_bytes: 16 * 1024 },
   forwarding: { x_forwarded: true, forwarded: false, via: true, request_id: "off", trusted_proxies: [] },
   upstreamTimeouts: { connect: 5_000, response: 60_000, attempt: 0, body: 30_000, idle: 30_000 },
   upstreamLimits: { header_bytes: 64 * 1024, header_count: 200 },
 };
 
 const timeouts = z.strictObject({
+  tls_handshake: key(duration, "From a connect to the end of the TLS handshake.", "10s"),
   client_header: key(duration, "From the first byte of a request head to its last; then 408.", "10s"),
   client_body: key(duration, "Between two reads of a request body, and between two writes of a reply that the client does not read.", "30s"),
   client_idle: key(optionalDuration, "A keep-alive connection without a request.", "60s"),
@@ -74,6 +75,7 @@ const limits = z.strictObject({
   header_count: key(whole(1, 1000), "Fields in a head or in trailers; more is 431.", 100),
   request_line_bytes: key(someSize, "The request line; more is 414.", "8KiB"),
   body_bytes: key(size, "A request body; more is 413.", "off"),
+  client_hello_bytes: key(someSize, "tls-passthrough: all of a ClientHello; more is closed.", "16KiB"),
 });
 
 const block = z.string().refine(isBlock, { error: (issue) => `"${String(issue.input)}" is not an address, a CIDR block as "10.0.0.0/8", or "unix"` });
@@ -99,8 +101,8 @@ const proxyProtocol = z.strictObject({
 const listener = z.strictObject({
   name: key(name, "How logs, metrics and the API call it.", "listener-1, listener-2, …"),
   address: listenAddress.meta({ description: "Where clients connect." }),
-  protocol: key(z.enum(["http", "tcp"]), "What clients speak.", "http"),
-  upstream: key(z.string(), "Where goes what matches no route; without one that is answered 404."),
+  protocol: key(z.enum(["http", "tcp", "tls-passthrough"]), "What clients speak; tls-passthrough: TLS that ends at the targets, routed by the name that the client asks for (SNI).", "http"),
+  upstream: key(z.string(), "Where goes what matches no route; without one that is answered 404, or with tls-passthrough closed."),
   health_path: key(path, "Answered 200 here, without an upstream; 503 while draining."),
   proxy_protocol: key(proxyProtocol, "Proxies before this one that tell the client's address by the PROXY protocol, version 1 or 2; absent: nobody does."),
   tcp_unavailable: key(z.enum(["close", "http-503"]), "What a tcp client is told when no target is usable.", "close"),
@@ -113,10 +115,11 @@ const listener = z.strictObject({
 });
 
 const route = z.strictObject({
-  hosts: key(z.array(z.string().regex(/^(\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])$/, { error: 'a host is a name or "*.name", without scheme, port or path' })), "Any of these; absent: every host."),
+  hosts: key(z.array(z.string().regex(/^(\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])$/, { error: 'a host is a name or "*.name", without scheme, port or path' })), "Any of these; absent: every host. On a tls-passthrough listener: the name that the client asks for."),
   path_prefix: key(path, "Whole segments from the start of the path: /v1 matches /v1 and /v1/x, not /v10."),
   methods: key(z.array(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Z]+$/, { error: "methods are written in upper case" })), "Any of these; absent: every method."),
   headers: key(z.record(headerName, z.union([fieldValue, z.literal(true)])), "All of these: a value, or true for any value."),
+  listeners: key(z.array(name), "The http and tls-passthrough listeners that it is for; absent: all of them."),
   upstream: z.string().meta({ description: "Where to." }),
 });
 

@@ -47,7 +47,7 @@ export interface LogConfig {
 export interface ListenerConfig {
   readonly name: string;
   readonly address: Address;
-  readonly protocol: "http" | "tcp";
+  readonly protocol: "http" | "tcp" | "tls-passthrough";
   /** Where goes what matches no route; none: 404. */
   readonly upstream?: string;
   /** Answers 200 here (503 while draining) without an upstream. */
@@ -77,6 +77,8 @@ export interface ProxyProtocolConfig {
 }
 
 export interface ListenerTimeouts {
+  /** From accept to the end of the TLS handshake. */
+  readonly tlsHandshake: Milliseconds;
   /** From the first byte of a request head to its last. */
   readonly clientHeader: Milliseconds;
   /** Between two reads of a request body, and between two writes of a reply that the client does not read. */
@@ -98,6 +100,8 @@ export interface ListenerLimits {
   readonly requestLineBytes: Bytes;
   /** A request body; more is 413; 0 is no limit. */
   readonly bodyBytes: Bytes;
+  /** What a client of a tls-passthrough listener may send before its name is known. */
+  readonly clientHelloBytes: Bytes;
 }
 
 export interface ForwardingConfig {
@@ -114,6 +118,8 @@ export interface ForwardingConfig {
 }
 
 export interface RouteConfig {
+  /** Names of listeners; empty: every one that has routes. */
+  readonly listeners: readonly string[];
   /** Lower-case names, `*.example.org` for any name below it; empty: every host. */
   readonly hosts: readonly string[];
   /** Matches whole path segments from the start of the normalised path; undefined: every path. */

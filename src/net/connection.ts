@@ -69,16 +69,6 @@ export abstract class Connection extends Timed implements SocketOwner {
     else this.writable();
   }
 
-  /** `next` owns the socket from now on, and hears of it as if it had just opened; this hears nothing more. */
-  protected handOver(next: SocketOwner): void {
-    const socket = this.socket!;
-    this.finished = true;
-    this.socket = undefined;
-    this.wheel.remove(this);
-    socket.data = next;
-    next.onOpen(socket);
-  }
-
   get isOpen(): boolean {
     return this.socket !== undefined;
   }
@@ -137,5 +127,15 @@ export abstract class Connection extends Timed implements SocketOwner {
     socket.terminate();
     // Some paths report the close at once, others with the next turn of the loop, a failed connect not at all.
     this.onClose(undefined);
+  }
+  /** Another owner goes on with the socket; this one hears nothing more. */
+  protected handOver(next: SocketOwner): void {
+    const { socket } = this;
+    if (socket === undefined) return;
+    this.wheel.remove(this);
+    this.finished = true;
+    this.socket = undefined;
+    socket.data = next;
+    next.onOpen(socket);
   }
 }

@@ -17,6 +17,9 @@ export const CAUSES = {
   /** What a trusted proxy sent first is no PROXY protocol header, or it did not come. */
   "bad-proxy-header": { side: "client", phase: "accept", status: 0 },
   "proxy-header-timeout": { side: "client", phase: "accept", status: 0 },
+  /** On a tls-passthrough listener: what came first is no ClientHello, or it did not come. */
+  "bad-client-hello": { side: "client", phase: "accept", status: 0 },
+  "client-hello-timeout": { side: "client", phase: "accept", status: 0 },
   "too-many-connections": { side: "balancer", phase: "accept", status: 503 },
   /** One client address has as many connections as it may. */
   "too-many-connections-of-client": { side: "balancer", phase: "accept", status: 429 },

@@ -79,7 +79,7 @@ export class TcpClient extends Connection implements Client, Waiter {
       this.unavailable();
       return;
     }
-    const request: RoutingRequest = { protocol: "tcp", clientAddress: this.clientAddress, clientPort: this.port, method: "", host: "", path: "", key: clientKey(this.clientAddress), header: () => undefined };
+    const request: RoutingRequest = { protocol: "tcp", clientAddress: this.clientAddress, clientPort: this.port, method: "", host: this.arrival?.hello?.serverName ?? "", path: "", key: clientKey(this.clientAddress), header: () => undefined };
     this.request = request;
     this.upstream = this.listener.router.route(request);
     if (this.upstream === undefined) {
@@ -284,7 +284,7 @@ export class TcpClient extends Connection implements Client, Waiter {
     accessLog?.write({
       client,
       method: "TCP",
-      host: "",
+      host: this.request?.host ?? "",
       path: "",
       status: 0,
       upstream: this.upstream?.name ?? "",

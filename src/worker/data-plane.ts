@@ -2,6 +2,7 @@
  * The data plane of one worker, or of one process in library mode: takes snapshots, accepts clients, hands them to http or tcp.
  * It owns what its connections share; which listening sockets there are is its caller's business.
  */
+import { HelloStage } from "../accept/hello-stage.ts";
 import { ProxyStage } from "../accept/proxy-stage.ts";
 import type { NextOwner } from "../accept/stage.ts";
 import type { ListenerConfig, Snapshot, UpstreamConfig } from "../config/snapshot.ts";
@@ -199,7 +200,7 @@ export class DataPlane {
   }
 
   private router(listener: ListenerConfig): Router<Upstream> {
-    const routes = listener.protocol === "http" ? this.snapshot!.routes : [];
+    const routes = listener.protocol === "tcp" ? [] : this.snapshot!.routes.filter(({ listeners }) => listeners.length === 0 || listeners.includes(listener.name));
     const fallback = listener.upstream === undefined ? undefined : this.upstreams.get(listener.upstream);
     return new Router(routes, fallback, (name) => this.upstreams.get(name)!);
   }
@@ -210,7 +211,13 @@ export class DataPlane {
     if (listener === undefined) throw new Error(`no listener "${listenerName}" in the snapshot`);
     const { services } = this;
     const { openFiles } = this;
-    const protocol: NextOwner = listener.config.protocol === "http" ? (arrival) => new ClientConnection(listener, services, arrival) : (arrival) => new TcpClient(listener, services, arrival);
+    const relay: NextOwner = (arrival) => new TcpClient(listener, services, arrival);
+    const protocols: Readonly<Record<ListenerConfig["protocol"], NextOwner>> = {
+      http: (arrival) => new ClientConnection(listener, services, arrival),
+      tcp: relay,
+      "tls-passthrough": (arrival) => new HelloStage(listener, services, relay, arrival),
+    };
+    const protocol = protocols[listener.config.protocol];
     const make = (): SocketOwner => (listener.config.proxyProtocol === undefined ? protocol(undefined) : new ProxyStage(listener, services, protocol));
     const accept = (): SocketOwner => {
       if (!this.services.short && openFiles.isShort(this.openClients)) this.pauseAccepting();
