@@ -3,7 +3,7 @@
  * and so are the defaults: what is not written here does not exist.
  */
 import { z } from "zod";
-import { isBlock, parseAddress, parseDuration, parseHashKey, parsePercent, parseSize } from "./values.ts";
+import { isBlock, parseAddress, parseDuration, parseHashKey, parseListenAddress, parsePercent, parseSize } from "./values.ts";
 
 /** Defaults as people write them, for the JSON Schema; kept apart from zod's own so that tables can inherit. */
 const written = new WeakMap<z.core.$ZodType, unknown>();
@@ -35,7 +35,8 @@ const duration = parsed((text) => parseDuration(text) || undefined, 'a duration 
 const size = z.union([parsed(parseSize, 'a size, as "64KiB", "1MiB" or "off"', SIZE), z.number().int().min(0)]);
 const someSize = z.union([parsed((text) => parseSize(text) || undefined, 'a size above zero, as "64KiB" or "1MiB"', SIZE), z.number().int().min(1)]);
 const percent = z.union([parsed(parsePercent, 'a percentage, as "50%" or "off"', String.raw`^(off|\d+(\.\d+)?\s?%?)$`), z.number().min(0).max(100)]);
-const listenAddress = parsed((text) => parseAddress(text, true), 'an address, as "0.0.0.0:8080", ":8080", "[::]:8080" or "unix:/run/x.sock"');
+const ADDRESSES = 'an address, as "0.0.0.0:8080", ":8080", "[::]:8080" or "unix:/run/x.sock"';
+const listenAddress = parsed((text) => parseAddress(text, true), ADDRESSES);
 const targetAddress = z.string().refine((text) => parseAddress(text, false) !== undefined && !text.startsWith(":"), {
   error: (issue) => `"${String(issue.input)}" is not an address, as "127.0.0.1:9001", "host:80", "[::1]:9001" or "unix:/run/x.sock"`,
 });
@@ -100,7 +101,7 @@ const proxyProtocol = z.strictObject({
 
 const listener = z.strictObject({
   name: key(name, "How logs, metrics and the API call it.", "listener-1, listener-2, …"),
-  address: listenAddress.meta({ description: "Where clients connect." }),
+  address: parsed(parseListenAddress, ADDRESSES).meta({ description: "Where clients connect: host:port, :port (every IPv4 address), [::]:port (every address), unix:/path, or systemd:NAME for a socket that systemd passes." }),
   protocol: key(z.enum(["http", "tcp", "tls-passthrough"]), "What clients speak; tls-passthrough: TLS that ends at the targets, routed by the name that the client asks for (SNI).", "http"),
   upstream: key(z.string(), "Where goes what matches no route; without one that is answered 404, or with tls-passthrough closed."),
   health_path: key(path, "Answered 200 here, without an upstream; 503 while draining."),

@@ -15,6 +15,9 @@ export type Address =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string };
 
+/** Where a listener's socket is from: bound by us, or made by systemd and known by its name. */
+export type ListenAddress = Address | { readonly kind: "systemd"; readonly name: string };
+
 export interface Snapshot {
   /** Counts up by one with each configuration that was applied. */
   readonly generation: number;
@@ -46,7 +49,7 @@ export interface LogConfig {
 
 export interface ListenerConfig {
   readonly name: string;
-  readonly address: Address;
+  readonly address: ListenAddress;
   readonly protocol: "http" | "tcp" | "tls-passthrough";
   /** Where goes what matches no route; none: 404. */
   readonly upstream?: string;

@@ -1,5 +1,5 @@
 /** The seam's production side: Bun's sockets and clock. Thin on purpose: a Bun socket is a NetSocket as it is. */
-import type { Address } from "../config/snapshot.ts";
+import type { Address, ListenAddress } from "../config/snapshot.ts";
 import { libc } from "./libc.ts";
 import type { Clock, NetListener, NetSocket, Network, SocketOwner } from "./network.ts";
 import { TICK } from "./timers.ts";
@@ -83,7 +83,7 @@ class BunNetwork implements Network {
     return Math.random();
   }
 
-  listen(address: Address, fd: number | undefined, accept: () => SocketOwner): NetListener {
+  listen(address: ListenAddress, fd: number | undefined, accept: () => SocketOwner): NetListener {
     const socket: Bun.SocketHandler<SocketOwner> = {
       ...this.connected,
       open: (accepted) => {
@@ -95,6 +95,7 @@ class BunNetwork implements Network {
     };
     const options = { socket, allowHalfOpen: true };
     if (fd !== undefined) return new InheritedListener(fd, options);
+    if (address.kind === "systemd") throw new Error(`systemd:${address.name} is a socket that only a supervisor is passed`);
     const listener = address.kind === "unix" ? Bun.listen({ ...options, unix: address.path }) : Bun.listen({ ...options, hostname: address.host, port: address.port });
     return {
       port: "port" in listener ? (listener.port as number) : 0,

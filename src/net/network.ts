@@ -5,7 +5,7 @@
  * a simulated network and clock can stand behind the same interface. No codec, pool or policy
  * imports Bun, reads the time or draws a random number in any other way.
  */
-import type { Address } from "../config/snapshot.ts";
+import type { Address, ListenAddress } from "../config/snapshot.ts";
 
 /** What owns a socket hears of it. One method call an event, nothing allocated. */
 export interface SocketOwner {
@@ -58,7 +58,7 @@ export interface Network {
   /** Accepted and connected sockets that are not closed yet, and connects under way. */
   readonly openSockets: number;
   /** Accept on `address`, or on the inherited descriptor `fd`. `accept` makes the owner of each new connection. */
-  listen(address: Address, fd: number | undefined, accept: () => SocketOwner): NetListener;
+  listen(address: ListenAddress, fd: number | undefined, accept: () => SocketOwner): NetListener;
   /** Connect; the owner hears onOpen or onConnectError. Never throws. */
   connect(address: Address, owner: SocketOwner): void;
   /** Uniform in [0, 1). */

@@ -19,9 +19,11 @@ import { Flag, type Scoreboard } from "../scoreboard/scoreboard.ts";
 import { Supervised } from "../supervised/supervised.ts";
 import { trafficOf } from "../admin/traffic.ts";
 import { CAPACITY, createBoard } from "./board.ts";
+import { takeActivated } from "./activation.ts";
 import { StartError } from "./errors.ts";
 import { handDown, inherit, type Inheritance, UPGRADE_VARIABLE } from "./inheritance.ts";
 import { machineSecret } from "./machine-secret.ts";
+import { NOTIFY_VARIABLE, Notifier } from "./notify.ts";
 import { PendingSlots } from "./pending-slots.ts";
 import { checkOpenFiles } from "./limits.ts";
 import { policyProblem } from "./policy-check.ts";
@@ -78,6 +80,7 @@ export class Supervisor {
   private readonly log: Log;
   private readonly directory: RuntimeDirectory;
   private readonly sockets: ListeningSockets;
+  private readonly notifier: Notifier;
   private readonly slots: PendingSlots;
   private readonly board: Scoreboard;
   private readonly rotation: Rotation;
@@ -107,6 +110,8 @@ export class Supervisor {
 
   /** Up and serving, or not at all. @throws StartError that says why not */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
+    const activated = takeActivated(process.env);
+    const notifier = new Notifier(process.env);
     const slots = new PendingSlots(CAPACITY);
     const loaded = options.load({ slots, generation: 1, secret: machineSecret });
     if (!loaded.ok) throw new ConfigError(loaded.diagnostics);
@@ -118,11 +123,12 @@ export class Supervisor {
     if (problem !== undefined) throw new StartError(problem);
     const inheritance = await inherit(options.identity, options.runtimeDirectory, options.log);
     const { directory } = inheritance;
-    const sockets = new ListeningSockets(inheritance.sockets);
+    const sockets = new ListeningSockets(inheritance.sockets, activated);
     const prepared = await sockets.prepare(loaded.snapshot.listeners);
     prepared.commit();
+    for (const socket of sockets.unused(loaded.snapshot.listeners)) options.log.warn({ socket }, "Systemd passed a socket that is no listener's: who connects there is served by nobody");
     slots.take();
-    const supervisor = new Supervisor(options, loaded, slots, directory, sockets);
+    const supervisor = new Supervisor(options, loaded, slots, directory, sockets, notifier);
     try {
       await supervisor.serve(inheritance);
     } catch (error) {
@@ -137,7 +143,7 @@ export class Supervisor {
     return supervisor;
   }
 
-  private constructor(options: SupervisorOptions, loaded: Applicable, slots: PendingSlots, directory: RuntimeDirectory, sockets: ListeningSockets) {
+  private constructor(options: SupervisorOptions, loaded: Applicable, slots: PendingSlots, directory: RuntimeDirectory, sockets: ListeningSockets, notifier: Notifier) {
     const { log, self, logFormat } = options;
     const { snapshot } = loaded;
     this.options = options;
@@ -146,6 +152,7 @@ export class Supervisor {
     this.slots = slots;
     this.directory = directory;
     this.sockets = sockets;
+    this.notifier = notifier;
     this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
     this.board.generation = snapshot.generation;
     const network = bunNetwork();
@@ -205,6 +212,7 @@ export class Supervisor {
     this.orphans = inheritance.orphans;
     this.writeState(this.snapshot);
     this.options.serving?.();
+    this.notifier.ready();
     if (heir) this.admin.openWhenFree(this.snapshot.admin?.address);
     const addresses = Object.fromEntries(this.sockets.all.map(({ name, address }) => [name, formatAddress(address)]));
     this.log.info({ addresses, workers: this.workers.pids, generation: this.snapshot.generation }, "Fairlead is ready");
@@ -274,7 +282,7 @@ export class Supervisor {
         board: this.board.path!,
         // Ours first: they have the sockets of these listeners for sure.
         workers: [...workers, ...this.orphans],
-        sockets: this.sockets.all.map(({ name, key, address }) => ({ name, key, address })),
+        sockets: this.sockets.all.map(({ fd: _fd, ...socket }) => socket),
       });
     } catch (error) {
       // A disk that is full is no reason to stop serving.
@@ -297,7 +305,9 @@ export class Supervisor {
     this.nextReload ??= this.enqueue(async () => {
       this.nextReload = undefined;
       if (this.stopping) return false;
+      this.notifier.reloading();
       const errors = await this.reloadNow();
+      this.notifier.ready();
       this.lastReload = { applied: errors.length === 0, at: new Date().toISOString(), errors };
       return errors.length === 0;
     });
@@ -450,7 +460,7 @@ export class Supervisor {
       const { descriptors, text } = handDown(this.sockets.all, this.directory);
       let child: Bun.Subprocess;
       try {
-        child = Bun.spawn([...this.options.self, ...this.options.args], { stdio: ["ignore", "inherit", "inherit", ...descriptors], env: { ...process.env, [UPGRADE_VARIABLE]: text } });
+        child = Bun.spawn([...this.options.self, ...this.options.args], { stdio: ["ignore", "inherit", "inherit", ...descriptors], env: { ...process.env, [UPGRADE_VARIABLE]: text, [NOTIFY_VARIABLE]: this.notifier.path } });
       } catch (error) {
         return this.log.error({ reason: (error as Error).message }, "Upgrade failed: the new binary does not start; going on with this one");
       }
@@ -473,6 +483,7 @@ export class Supervisor {
   async succeeded(): Promise<void> {
     if (this.successor === undefined || this.stopping) return;
     this.calm();
+    this.notifier.succeededBy(this.successor.pid);
     // It waits for the address.
     this.admin.stop();
     await this.leave(true);
@@ -488,6 +499,7 @@ export class Supervisor {
     }
     // Who stops us while the new binary starts does not want the new one either.
     this.successor?.kill("SIGTERM");
+    this.notifier.stopping();
     await this.leave(false);
   }
 
