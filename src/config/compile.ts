@@ -8,7 +8,8 @@ import type { Path } from "./positions.ts";
 import { checkRoutes, isRouteFor, listenerName, routeOf } from "./routes.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
-import type { HealthCheckConfig, ListenerConfig, OutlierConfig, PolicyConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig } from "./snapshot.ts";
+import type { HealthCheckConfig, ListenerConfig, ListenerTls, OutlierConfig, PolicyConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig, UpstreamTls } from "./snapshot.ts";
+import { listenerTls, type TlsSources, upstreamTls } from "./tls.ts";
 import { formatAddress, parseAddress } from "./values.ts";
 
 /** Something wrong at a path of the config; load.ts finds its place in the file. */
@@ -20,7 +21,7 @@ export interface Problem {
   readonly hint?: string;
 }
 
-export interface CompileOptions {
+export interface CompileOptions extends TlsSources {
   readonly slots: SlotAllocator;
   readonly generation: number;
   /** Relative policy files start here. */
@@ -77,6 +78,8 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     checkTargets(upstream, index, problems);
     checkUpstream(upstream, index, raw, problems);
   }
+  const tlsOfListeners = listeners.map((listener, index) => listenerTls(listener, ["listeners", index], options, problems));
+  const tlsOfUpstreams = upstreams.map((upstream, index) => upstreamTls(upstream, ["upstreams", index], options, problems));
   if (problems.length > 0) return { ok: false, problems };
 
   const plan = options.slots.plan(upstreams.map(({ name, targets = [] }) => ({ name, targets: targets.map(({ address }) => ({ name: address })) })));
@@ -92,9 +95,9 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     maxClients: raw.max_clients ?? 50_000,
     ...(raw.admin === undefined ? {} : { admin: { address: raw.admin.address, ...(raw.admin.token === undefined ? {} : { token: raw.admin.token }) } }),
     log: { level: raw.log?.level ?? "info", access: raw.log?.access ?? false },
-    listeners: listeners.map((listener, index) => listenerOf(listener, index, raw)),
+    listeners: listeners.map((listener, index) => listenerOf(listener, index, raw, tlsOfListeners[index])),
     routes: (long.routes ?? []).map(routeOf),
-    upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
+    upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, tls: tlsOfUpstreams[index], plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
   };
   return { ok: true, snapshot, plan };
 }
@@ -210,6 +213,7 @@ function checkUpstream(upstream: RawUpstream, index: number, raw: RawConfig, pro
   if (sticky?.same_site === "none" && sticky.secure !== true) problems.push({ path: [...at, "sticky", "same_site"], about: "key", message: 'browsers drop a cookie with SameSite=None that is not secure', hint: "add secure = true" });
   if (upstream.heartbeat !== undefined && raw.admin?.token === undefined) needs("heartbeat", "heartbeats come in on the admin address and need its token", 'add [admin] with address and token');
   if (check?.type === "command" && check.command === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "a command check needs its command", hint: 'add command = ["program", "argument"]' });
+  if (check?.tls === true && (upstream.tls === undefined || upstream.tls === false)) problems.push({ path: [...at, "health_check", "tls"], about: "key", message: "checks over TLS need to know how", hint: "add tls = true or [upstreams.tls]" });
   if (check?.type === "agent" && check.port === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "an agent answers on a port of its own", hint: "add port = …" });
 }
 
@@ -234,7 +238,7 @@ function inherit<T extends object>(defaults: T, ...layers: readonly ({ readonly 
   return merged;
 }
 
-function listenerOf(raw: RawListener, index: number, config: RawConfig): ListenerConfig {
+function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: ListenerTls | undefined): ListenerConfig {
   const timeouts = inherit(DEFAULTS.timeouts, config.timeouts, raw.timeouts);
   const limits = inherit(DEFAULTS.limits, config.limits, raw.limits);
   const forwarding = inherit(DEFAULTS.forwarding, config.forwarding, raw.forwarding);
@@ -249,6 +253,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig): Listene
     maxClients: raw.max_clients ?? 10_000,
     maxClientsPerIp: raw.max_clients_per_ip ?? 0,
     underscoreNames: raw.underscore_names ?? "reject",
+    ...(tls === undefined ? {} : { tls }),
     timeouts: {
       tlsHandshake: timeouts.tls_handshake,
       clientHeader: timeouts.client_header,
@@ -270,6 +275,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig): Listene
 
 interface UpstreamContext {
   readonly policy: PolicyConfig;
+  readonly tls: UpstreamTls | undefined;
   readonly plan: SlotPlan;
   readonly healthPaths: ReadonlyMap<string, string> | undefined;
   readonly zone: string | undefined;
@@ -281,7 +287,7 @@ interface UpstreamContext {
 const PANIC_MIN_TARGETS = 4;
 
 function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig {
-  const { policy, plan, healthPaths } = context;
+  const { policy, plan, healthPaths, tls } = context;
   const { targets = [] } = raw;
   const timeouts = inherit(DEFAULTS.upstreamTimeouts, raw.timeouts);
   const limits = inherit(DEFAULTS.upstreamLimits, raw.limits);
@@ -313,7 +319,8 @@ function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig 
       ? {}
       : { circuitBreaker: { failureRate: breaker.failure_rate ?? 50, minRequests: breaker.min_requests ?? 20, window: breaker.window ?? 10_000, openFor: breaker.open_for ?? 5_000, probes: breaker.probes ?? 3 } }),
     limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count },
-    ...(raw.health_check === undefined ? {} : { healthCheck: healthCheckOf(raw.health_check, healthPaths !== undefined, context.directory) }),
+    ...(tls === undefined ? {} : { tls }),
+    ...(raw.health_check === undefined ? {} : { healthCheck: healthCheckOf(raw.health_check, healthPaths !== undefined, context) }),
     outliers: outliersOf(raw.outlier_detection),
     panicThreshold: raw.panic_threshold ?? (targets.length >= PANIC_MIN_TARGETS && healthPaths === undefined ? 50 : 0),
     overprovisioning: raw.overprovisioning ?? 1.4,
@@ -400,7 +407,7 @@ function outliersOf(raw: RawUpstream["outlier_detection"]): OutlierConfig {
   };
 }
 
-function healthCheckOf(raw: NonNullable<RawUpstream["health_check"]>, short: boolean, directory: string): HealthCheckConfig {
+function healthCheckOf(raw: NonNullable<RawUpstream["health_check"]>, short: boolean, { directory, tls }: UpstreamContext): HealthCheckConfig {
   return {
     type: raw.type ?? "http",
     interval: raw.interval ?? 5_000,
@@ -416,6 +423,7 @@ function healthCheckOf(raw: NonNullable<RawUpstream["health_check"]>, short: boo
     statuses: raw.statuses ?? [],
     ...(raw.body_contains === undefined ? {} : { bodyContains: raw.body_contains }),
     ...(raw.port === undefined ? {} : { port: raw.port }),
+    tls: tls !== undefined && raw.tls !== false,
     service: raw.service ?? "",
     command: commandOf(raw.command ?? [], directory),
     ...(raw.send === undefined ? {} : { send: raw.send }),

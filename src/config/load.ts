@@ -4,6 +4,7 @@ import { dirname, resolve } from "node:path";
 import { TomlError, parse } from "smol-toml";
 import type { z } from "zod";
 import { compile, nearest, type JoinedTarget, type Problem } from "./compile.ts";
+import { PemFiles } from "./certificates.ts";
 import type { Diagnostic, Place } from "./diagnostics.ts";
 import { Positions } from "./positions.ts";
 import { configSchema, knownKeys } from "./schema.ts";
@@ -87,14 +88,15 @@ export function snapshotFromFlags(flags: Flags, options: LoadOptions): Loaded {
 
 /** @param text undefined: the value has no text to point into */
 export function loadConfigValue(value: unknown, text: string | undefined, file: string, options: LoadOptions): Loaded {
+  const directory = text === undefined ? process.cwd() : dirname(resolve(file));
   const checked = configSchema.safeParse(value);
   if (!checked.success) {
     const own = checked.error.issues.flatMap((issue) => problemsOf(issue, value));
-    return { ok: false, diagnostics: locate([...own, ...furtherProblems(value, checked.error.issues, own, options)], text, file) };
+    return { ok: false, diagnostics: locate([...own, ...furtherProblems(value, checked.error.issues, own, options, directory)], text, file) };
   }
-  const directory = text === undefined ? process.cwd() : dirname(resolve(file));
+  const files = new PemFiles(directory);
   const build = (how: LoadOptions): Loaded => {
-    const compiled = compile(checked.data, { ...how, directory });
+    const compiled = compile(checked.data, { ...how, directory, files, now: Date.now() });
     if (!compiled.ok) return { ok: false, diagnostics: locate(compiled.problems, text, file) };
     compiled.plan.commit();
     return { ok: true, snapshot: compiled.snapshot, freshSlots: compiled.plan.freshTargets, freshUpstreams: compiled.plan.freshUpstreams, warnings: warningsOf(compiled.snapshot), again: build };
@@ -103,7 +105,7 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
 }
 
 /** What would be wrong still if the values that are wrong by themselves were right: a person mends a file once, not twice. */
-function furtherProblems(value: unknown, issues: readonly z.core.$ZodIssue[], reported: readonly Problem[], options: LoadOptions): Problem[] {
+function furtherProblems(value: unknown, issues: readonly z.core.$ZodIssue[], reported: readonly Problem[], options: LoadOptions, directory: string): Problem[] {
   const mended = structuredClone(value);
   let left = issues;
   // Taking a wrong value away may show that it was required: then something harmless stands in for it.
@@ -113,7 +115,7 @@ function furtherProblems(value: unknown, issues: readonly z.core.$ZodIssue[], re
   }
   const checked = configSchema.safeParse(mended);
   if (!checked.success) return [];
-  const compiled = compile(checked.data, { ...options, directory: "." });
+  const compiled = compile(checked.data, { ...options, directory, files: new PemFiles(directory), now: Date.now() });
   if (compiled.ok) return [];
   const known = reported.map(({ path }) => path.map(String).join("\0"));
   return compiled.problems.filter(({ path, about }) => {
@@ -186,6 +188,9 @@ function problemsOf(issue: z.core.$ZodIssue, root: unknown): Problem[] {
     }
     case "invalid_union": {
       const found = valueAt(root, path);
+      // A table that may also be one word, true or false: what is wrong within the table.
+      const within = typeof found === "object" ? issue.errors.filter((errors) => !errors.some(({ code, path: at }) => at.length === 0 && (code === "invalid_type" || code === "invalid_value"))) : [];
+      if (within.length === 1) return within[0]!.flatMap((inner) => problemsOf({ ...inner, path: [...path, ...inner.path] }, root));
       if (last === "workers") return [{ path, about: "value", message: `"workers" must be "auto" or a number from 1 to 256, not ${describe(found)}` }];
       if (last.endsWith("_bytes")) return [{ path, about: "value", message: `${describe(found)} is not a size`, hint: 'write it as "64KiB", "1MiB", a number of bytes, or "off" where there may be no limit' }];
       return [{ path, about: "value", message: `"${last}" must be a text or true, not ${describe(found)}` }];

@@ -99,6 +99,32 @@ const proxyProtocol = z.strictObject({
   header_bytes: key(someSize, "All of a header of version 2; more is closed.", "4KiB"),
 });
 
+const tlsVersion = z.enum(["1.2", "1.3"]);
+const file = z.string().min(1, { error: "a file's path is not empty" });
+
+const certificate = z.strictObject({
+  certificate: file.meta({ description: "PEM file: the chain, the server's own certificate first; relative to this file." }),
+  key: file.meta({ description: "PEM file: its private key, not encrypted." }),
+});
+
+const listenerTls = z.strictObject({
+  certificates: key(z.array(certificate), "Chosen by the name that a client asks for; the first one for any other name, and for clients that name nobody."),
+  min_version: key(tlsVersion, "The oldest version of TLS.", "1.2"),
+  max_version: key(tlsVersion, "The newest.", "1.3"),
+  ciphers: key(z.string().min(1), "OpenSSL's list of ciphers for TLS 1.2; those of 1.3 are fixed.", "ECDHE with AES-GCM or ChaCha20"),
+  alpn: key(z.array(z.string().regex(/^[\x21-\x7e]{1,255}$/, { error: "a protocol's name has 1 to 255 printable characters" })), "tcp listeners: protocols that are offered, by preference; http listeners offer what they speak."),
+});
+
+const upstreamTls = z.strictObject({
+  verify: key(z.boolean(), "The target's certificate must be valid, and for server_name.", true),
+  ca: key(file, "PEM file: authorities that are trusted instead of the system's; relative to this file."),
+  server_name: key(z.string().min(1), "The name that is asked for (SNI) and that the certificate must be for; absent: the host of the target's address."),
+  certificate: key(file, "PEM file: the chain that we show to targets that ask for one."),
+  key: key(file, "PEM file: its private key, not encrypted."),
+  min_version: key(tlsVersion, "The oldest version of TLS.", "1.2"),
+  max_version: key(tlsVersion, "The newest.", "1.3"),
+});
+
 const listener = z.strictObject({
   name: key(name, "How logs, metrics and the API call it.", "listener-1, listener-2, …"),
   address: parsed(parseListenAddress, ADDRESSES).meta({ description: "Where clients connect: host:port, :port (every IPv4 address), [::]:port (every address), unix:/path, or systemd:NAME for a socket that systemd passes." }),
@@ -109,6 +135,7 @@ const listener = z.strictObject({
   tcp_unavailable: key(z.enum(["close", "http-503"]), "What a tcp client is told when no target is usable.", "close"),
   max_clients: key(whole(1, 10_000_000), "Client connections of this listener over all workers; more are told 503.", 10_000),
   max_clients_per_ip: key(whole(0, 10_000_000), "Client connections of one address on this listener over all workers; 0: no limit.", 0),
+  tls: key(listenerTls, "Clients speak TLS, which ends here; absent: they do not."),
   underscore_names: key(z.enum(["allow", "drop", "reject"]), "Header names with an underscore: pass on, leave out, or answer 400.", "reject"),
   timeouts: key(timeouts, "Timeouts of this listener; what is absent is as in the top-level [timeouts]."),
   limits: key(limits, "Limits of this listener; what is absent is as in the top-level [limits]."),
@@ -140,6 +167,7 @@ const healthCheck = z.strictObject({
   port: key(whole(1, 65_535), "Another port to check than the one that is balanced to."),
   service: key(z.string(), "grpc: the service that is asked for; absent: the server as a whole."),
   command: key(z.array(z.string().min(1)).min(1), "command: program and arguments; exit code 0 passes. FAIRLEAD_HOST, FAIRLEAD_PORT and FAIRLEAD_TARGET are in its environment."),
+  tls: key(z.boolean(), "http, tcp and grpc: over TLS; absent: as the upstream."),
   send: key(z.string(), "agent: text to send before the line is read."),
 });
 
@@ -256,6 +284,8 @@ const upstream = z.strictObject({
   circuit_breaker: key(circuitBreaker, "Answers 503 while too many requests fail; absent: never."),
   timeouts: key(upstreamTimeouts, "Timeouts towards targets."),
   limits: key(upstreamLimits, "Limits on replies."),
+  protocol: key(z.enum(["h1"]), "What http requests are sent as.", "h1"),
+  tls: key(z.union([upstreamTls, z.boolean()]), "Targets are spoken to over TLS; true: with what is usual; absent: in the clear."),
   health_check: key(healthCheck, "How targets are watched; absent: they are not."),
   outlier_detection: key(z.union([outlierDetection, z.literal(false)]), "Takes targets out that fail real requests; absent: in a mild form; false: never."),
   heartbeat: key(heartbeat, "Back ends report themselves on the admin address; absent: they cannot."),
@@ -329,6 +359,9 @@ export function knownKeys(at: readonly PropertyKey[]): readonly string[] {
   return type instanceof z.ZodObject ? Object.keys(type.shape as object) : [];
 }
 
+/** Of a table that may also be one word, the table. */
 function unwrapped(type: z.core.$ZodType): z.core.$ZodType {
-  return type instanceof z.ZodOptional ? unwrapped(type.unwrap()) : type;
+  if (type instanceof z.ZodOptional) return unwrapped(type.unwrap());
+  if (type instanceof z.ZodUnion) return type.options.map(unwrapped).find((option) => option instanceof z.ZodObject) ?? type;
+  return type;
 }

@@ -63,6 +63,8 @@ export interface ListenerConfig {
   readonly maxClients: number;
   /** Client connections of one client address on this listener over all workers; 0: no limit. */
   readonly maxClientsPerIp: number;
+  /** Absent: cleartext. */
+  readonly tls?: ListenerTls;
   readonly timeouts: ListenerTimeouts;
   readonly limits: ListenerLimits;
   readonly forwarding: ForwardingConfig;
@@ -78,6 +80,32 @@ export interface ProxyProtocolConfig {
   /** Of a header of version 2. */
   readonly headerBytes: Bytes;
 }
+
+export interface ListenerTls {
+  readonly minVersion: TlsVersion;
+  readonly maxVersion: TlsVersion;
+  /** OpenSSL's list for TLS 1.2. */
+  readonly ciphers: string;
+  /** Offered by preference; empty: none. */
+  readonly alpn: readonly string[];
+  /** At least one; the first is for clients whose name none of them has. */
+  readonly certificates: readonly CertificateConfig[];
+}
+
+/** Read from its files when the configuration was, so that workers need no access to them. */
+export interface CertificateConfig {
+  /** The file of the chain, for people. */
+  readonly file: string;
+  /** PEM. */
+  readonly certificate: string;
+  readonly key: string;
+  /** What it is good for: lower-case names, `*.example.org`, addresses. */
+  readonly names: readonly string[];
+  /** Wall-clock ms since 1970. */
+  readonly notAfter: number;
+}
+
+export type TlsVersion = "1.2" | "1.3";
 
 export interface ListenerTimeouts {
   /** From accept to the end of the TLS handshake. */
@@ -153,6 +181,8 @@ export interface UpstreamConfig {
   readonly circuitBreaker?: CircuitBreakerConfig;
   /** Limits on a reply's head: more is 502. */
   readonly limits: { readonly headerBytes: Bytes; readonly headerCount: number };
+  /** Absent: cleartext. */
+  readonly tls?: UpstreamTls;
   readonly healthCheck?: HealthCheckConfig;
   readonly outliers: OutlierConfig;
   /** Percent of a tier's targets that must be healthy; below it all are used; 0: never. */
@@ -166,6 +196,20 @@ export interface UpstreamConfig {
   readonly heartbeat?: HeartbeatConfig;
   readonly supervised?: SupervisedConfig;
   readonly targets: readonly TargetConfig[];
+}
+
+export interface UpstreamTls {
+  /** Check the target's certificate. */
+  readonly verify: boolean;
+  /** SNI, and what the certificate is checked for; absent: the host of the target's address. */
+  readonly serverName?: string;
+  /** PEM; absent: authorities of the system. */
+  readonly ca?: string;
+  /** PEM: what we show of ourselves. */
+  readonly certificate?: string;
+  readonly key?: string;
+  readonly minVersion: TlsVersion;
+  readonly maxVersion: TlsVersion;
 }
 
 /** What of a request is hashed. */
@@ -351,6 +395,8 @@ export interface HealthCheckConfig {
   readonly bodyContains?: string;
   /** Another port to check than the one that is balanced to. */
   readonly port?: number;
+  /** As the upstream's tls says; http, tcp and grpc only. */
+  readonly tls: boolean;
   /** grpc only: the service asked for; "": the server as a whole (grpc.health.v1). */
   readonly service: string;
   /** command only: program and arguments; exit code 0 passes. */

@@ -17,6 +17,8 @@ export function mayRetry({ retry, timeouts }: UpstreamConfig, cause: Cause, atte
   switch (cause) {
     case "connect-refused":
     case "connect-failed":
+    case "tls-verify-failed":
+    case "tls-connect-failed":
       return retry.onConnectFailure && retry.retries > 0 && attempts < MAX_CONNECT_ATTEMPTS ? "at once" : "no";
     case "connect-timeout":
       return retry.onConnectFailure && left ? "at once" : "no";

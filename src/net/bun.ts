@@ -1,8 +1,10 @@
 /** The seam's production side: Bun's sockets and clock. Thin on purpose: a Bun socket is a NetSocket as it is. */
 import type { Address, ListenAddress } from "../config/snapshot.ts";
+import { bunTlsContext, clientOptions, Securing, serverHandlers, serverOptions } from "./bun-tls.ts";
 import { libc } from "./libc.ts";
-import type { Clock, NetListener, NetSocket, Network, SocketOwner } from "./network.ts";
+import type { Clock, ConnectOwner, NetListener, NetSocket, Network, SocketOwner } from "./network.ts";
 import { TICK } from "./timers.ts";
+import type { TlsClient, TlsContext, TlsContextOptions, TlsServer } from "./tls.ts";
 
 type BunSocket = Bun.Socket<SocketOwner>;
 
@@ -69,6 +71,11 @@ class BunNetwork implements Network {
       socket.data.onClose(error);
     },
     error(socket, error) {
+      if (isTlsFailure(error)) {
+        // The close that follows does not say why.
+        socket.data.onClose(error);
+        return;
+      }
       // A handler threw: a bug of ours. One connection pays for it, the worker goes on.
       console.error(error);
       socket.terminate();
@@ -79,11 +86,24 @@ class BunNetwork implements Network {
     },
   };
 
+  /** The same with TLS: the owner has its socket when the handshake is over. */
+  private readonly securing: Bun.SocketHandler<SocketOwner> = {
+    ...this.connected,
+    handshake(socket, success, error) {
+      // Cutting a socket off in the middle of its handshake ends that too.
+      if (socket.data instanceof Securing) socket.data.secured(asNetSocket(socket), success, error);
+    },
+  };
+
   random(): number {
     return Math.random();
   }
 
-  listen(address: ListenAddress, fd: number | undefined, accept: () => SocketOwner): NetListener {
+  tlsContext(options: TlsContextOptions): TlsContext {
+    return bunTlsContext(options);
+  }
+
+  listen(address: ListenAddress, fd: number | undefined, accept: () => SocketOwner, tls?: TlsServer): NetListener {
     const socket: Bun.SocketHandler<SocketOwner> = {
       ...this.connected,
       open: (accepted) => {
@@ -93,20 +113,22 @@ class BunNetwork implements Network {
         owner.onOpen(asNetSocket(accepted));
       },
     };
-    const options = { socket, allowHalfOpen: true };
-    if (fd !== undefined) return new InheritedListener(fd, options);
+    const optionsFor = (server: TlsServer | undefined): ListenOptions => ({ allowHalfOpen: true, ...(server === undefined ? { socket } : { socket: { ...socket, ...serverHandlers(server) }, tls: serverOptions(server) }) });
+    if (fd !== undefined) return new InheritedListener(fd, optionsFor, tls);
     if (address.kind === "systemd") throw new Error(`systemd:${address.name} is a socket that only a supervisor is passed`);
+    const options = optionsFor(tls);
     const listener = address.kind === "unix" ? Bun.listen({ ...options, unix: address.path }) : Bun.listen({ ...options, hostname: address.host, port: address.port });
     return {
       port: "port" in listener ? (listener.port as number) : 0,
       close: () => listener.stop(),
+      secure: ignore,
       pause: ignore,
       resume: ignore,
     };
   }
 
-  connect(address: Address, owner: SocketOwner): void {
-    const options = { socket: this.connected, allowHalfOpen: true, data: owner };
+  connect(address: Address, owner: ConnectOwner, tls?: TlsClient): void {
+    const options = { allowHalfOpen: true, ...(tls === undefined ? { socket: this.connected, data: owner } : { socket: this.securing, data: new Securing(owner, tls.verify), tls: clientOptions(tls) }) };
     this.openSockets++;
     const attempt = address.kind === "unix" ? Bun.connect({ ...options, unix: address.path }) : Bun.connect({ ...options, hostname: address.host, port: address.port });
     // connectError has told the owner already.
@@ -114,16 +136,31 @@ class BunNetwork implements Network {
   }
 }
 
+interface ListenOptions {
+  readonly allowHalfOpen: boolean;
+  readonly socket: Bun.SocketHandler<SocketOwner>;
+  readonly tls?: object;
+}
+
 /** Accepts on a copy of a descriptor, so that it can stop and begin again. */
 class InheritedListener implements NetListener {
   private readonly fd: number;
-  private readonly options: object;
+  private readonly optionsFor: (tls: TlsServer | undefined) => ListenOptions;
+  private options: ListenOptions;
   private listener: Bun.TCPSocketListener<SocketOwner> | undefined;
 
-  constructor(fd: number, options: object) {
+  constructor(fd: number, optionsFor: (tls: TlsServer | undefined) => ListenOptions, tls: TlsServer | undefined) {
     this.fd = fd;
-    this.options = options;
+    this.optionsFor = optionsFor;
+    this.options = optionsFor(tls);
     this.listener = this.listen();
+  }
+
+  secure(tls: TlsServer | undefined): void {
+    this.options = this.optionsFor(tls);
+    if (this.listener === undefined) return;
+    this.pause();
+    this.resume();
   }
 
   private listen(): Bun.TCPSocketListener<SocketOwner> {
@@ -150,6 +187,11 @@ class InheritedListener implements NetListener {
     this.pause();
     libc().close(this.fd);
   }
+}
+
+/** An established session that breaks: a record that does not decrypt, a fatal alert. */
+function isTlsFailure(error: Error): boolean {
+  return (error as NodeJS.ErrnoException).code === "EPROTO";
 }
 
 function ignore(): void {}

@@ -24,7 +24,7 @@ const DRAIN_LOOK = 20;
 const STABLE = 60_000;
 
 /** Without a check of the upstream's own, who takes a connection is ready. */
-const CONNECT: Omit<HealthCheckConfig, "timeout"> = { type: "tcp", interval: 1_000, rise: 1, fall: 1, initial: "up", path: "", method: "GET", headers: [], statuses: [], service: "", command: [] };
+const CONNECT: Omit<HealthCheckConfig, "timeout"> = { type: "tcp", interval: 1_000, rise: 1, fall: 1, initial: "up", path: "", method: "GET", headers: [], statuses: [], service: "", tls: false, command: [] };
 
 export interface SupervisedOptions {
   readonly self: readonly string[];

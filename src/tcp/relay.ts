@@ -342,7 +342,7 @@ class TcpTarget extends Connection implements Pooled {
       return;
     }
     if (timeout > 0) this.wheel.schedule(this, clock.now + timeout);
-    this.services.network.connect(this.target.address, this);
+    this.services.network.connect(this.target.address, this, this.target.tls);
   }
 
   /** @param failed the target could not be reached, or broke off */
@@ -361,6 +361,13 @@ class TcpTarget extends Connection implements Pooled {
     return true;
   }
 
+  override onSecuring(socket: NetSocket): void {
+    super.onSecuring(socket);
+    if (!this.gone) return;
+    this.target.countHanging(-1);
+    super.abort();
+  }
+
   protected opened(): void {
     if (this.gone) {
       this.target.countHanging(-1);
@@ -374,16 +381,16 @@ class TcpTarget extends Connection implements Pooled {
     this.client.joined();
   }
 
-  onConnectError(code: string): void {
+  onConnectError(code: string, reason?: string): void {
     const cause = connectCause(code);
     // A shortage of ours says nothing about the target.
-    if (this.leave(cause !== "overloaded")) this.failed(cause, code);
+    if (this.leave(cause !== "overloaded")) this.failed(cause, reason ?? code);
     else this.target.countHanging(-1);
   }
 
   onDeadline(): void {
     if (this.ready || !this.leave(true)) return;
-    this.target.countHanging(1);
+    this.hangs();
     super.abort();
     this.failed("connect-timeout", "");
   }
@@ -403,9 +410,13 @@ class TcpTarget extends Connection implements Pooled {
   }
 
   override abort(): void {
-    // While it connects there is no socket to close yet: opened() will.
-    if (this.leave(false) && !this.ready) this.target.countHanging(1);
+    if (this.leave(false) && !this.ready) this.hangs();
     super.abort();
+  }
+
+  /** Given up before the system has connected: there is no socket to close yet, and opened() will. */
+  private hangs(): void {
+    if (!this.isOpen) this.target.countHanging(1);
   }
 
   /** It is never idle: there is nothing to retire. */

@@ -1,6 +1,7 @@
 /** One backend address at work: its state and counters in the scoreboard, and its connections in this worker. */
 import type { Address, TargetConfig } from "../config/snapshot.ts";
 import { least } from "../net/least.ts";
+import type { TlsClient } from "../net/tls.ts";
 import type { BalancedTarget } from "../policies/balanced.ts";
 import { Flag, type Scoreboard, type TargetColumn, UNHEALTHY, WITHDRAWN } from "../scoreboard/scoreboard.ts";
 import { decayed, type LatencyClock } from "./latency.ts";
@@ -22,6 +23,8 @@ const MAX_HANGING_CONNECTS = 64;
 export class Target implements BalancedTarget {
   readonly name: string;
   readonly address: Address;
+  /** Undefined: it is spoken to in the clear. */
+  readonly tls: TlsClient | undefined;
   readonly slot: number;
   readonly zone: string;
   readonly tier: number;
@@ -45,9 +48,10 @@ export class Target implements BalancedTarget {
   /** All of them, idle, in use or opening. */
   private readonly connections = new Set<Pooled>();
 
-  constructor(config: TargetConfig, board: Scoreboard, workerSlot: number, clock: LatencyClock) {
+  constructor(config: TargetConfig, board: Scoreboard, workerSlot: number, clock: LatencyClock, tls?: TlsClient) {
     this.name = config.name;
     this.address = config.address;
+    this.tls = tls;
     this.slot = config.slot;
     this.zone = config.zone;
     this.tier = config.tier;

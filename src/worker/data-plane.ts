@@ -2,9 +2,12 @@
  * The data plane of one worker, or of one process in library mode: takes snapshots, accepts clients, hands them to http or tcp.
  * It owns what its connections share; which listening sockets there are is its caller's business.
  */
+import type { Arrival } from "../accept/arrival.ts";
 import { HelloStage } from "../accept/hello-stage.ts";
 import { ProxyStage } from "../accept/proxy-stage.ts";
 import type { NextOwner } from "../accept/stage.ts";
+import { TlsHandshake } from "../accept/tls-handshake.ts";
+import { TlsTermination } from "../accept/tls-termination.ts";
 import type { ListenerConfig, Snapshot, UpstreamConfig } from "../config/snapshot.ts";
 import { RequestHead } from "../http/h1/request-head.ts";
 import { ReplyHead } from "../http/h1/reply-head.ts";
@@ -29,6 +32,7 @@ import { TcpClient } from "../tcp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import { Target } from "../upstream/target.ts";
+import { UpstreamSecurity } from "../upstream/tls.ts";
 import { Upstream, type UpstreamHost } from "../upstream/upstream.ts";
 
 export interface DataPlaneOptions {
@@ -52,6 +56,8 @@ type AnyPolicyFactory = (context: Parameters<BalancerFactory>[0]) => RoutingPoli
 
 /** Between two complaints that files run low, in ms. */
 const COMPLAIN_EVERY = 10_000;
+/** What is offered to targets over TLS. */
+const PROTOCOLS: readonly string[] = ["http/1.1"];
 /** The most fields that any config may allow in a head. */
 const MAX_FIELDS = 1000;
 
@@ -64,9 +70,13 @@ export class DataPlane {
   private saysShortage = false;
   private nextComplaint = 0;
   private readonly listeners = new Map<string, Listener>();
-  private readonly sockets: NetListener[] = [];
+  /** By the listener's name, like `terminations`: those of listeners with TLS. */
+  private readonly sockets = new Map<string, NetListener>();
+  private readonly terminations = new Map<string, TlsTermination>();
   private targets = new Map<string, Target>();
   private upstreams = new Map<string, Upstream>();
+  private securities = new Map<string, UpstreamSecurity>();
+  private lastSecurity = 0;
   /** Of earlier configurations, with connections that are still open. */
   private readonly retired = new Set<Target>();
   private snapshot: Snapshot | undefined = undefined;
@@ -109,7 +119,7 @@ export class DataPlane {
   /** Files run low: who comes waits in the system's queue, and what is idle is closed. */
   private pauseAccepting(): void {
     this.services.short = true;
-    for (const socket of this.sockets) socket.pause();
+    for (const socket of this.sockets.values()) socket.pause();
     const { now } = this.services.network.clock;
     this.saysShortage = now >= this.nextComplaint;
     if (this.saysShortage) {
@@ -121,7 +131,7 @@ export class DataPlane {
 
   private goOnAccepting(): void {
     if (this.openFiles.isAmple(this.openClients)) {
-      for (const socket of this.sockets) socket.resume();
+      for (const socket of this.sockets.values()) socket.resume();
       this.services.short = false;
       if (this.saysShortage) this.options.log.info({ clients: this.openClients }, "Clients are accepted again");
     }
@@ -164,7 +174,19 @@ export class DataPlane {
         const { board, slot } = this.services;
         this.listeners.set(config.name, new Listener(index % MAX_LISTENERS, config, router, snapshot.maxClients, board, slot, this.openFiles));
       }
+      this.applyTls(config);
     }
+  }
+
+  /** Handshakes that have begun end as they began. */
+  private applyTls({ name, tls }: ListenerConfig): void {
+    const { terminations } = this;
+    const before = terminations.get(name);
+    let anew = true;
+    if (tls === undefined) anew = terminations.delete(name);
+    else if (before !== undefined) anew = before.apply(tls);
+    else terminations.set(name, new TlsTermination(this.services.network, tls));
+    if (anew) this.sockets.get(name)?.secure(terminations.get(name));
   }
 
   private async policyFactory(upstream: UpstreamConfig): Promise<AnyPolicyFactory> {
@@ -178,10 +200,13 @@ export class DataPlane {
     const { board, slot } = this.services;
     const targets = new Map<string, Target>();
     const upstreams = new Map<string, Upstream>();
+    const securities = new Map<string, UpstreamSecurity>();
     for (const config of snapshot.upstreams) {
+      const security = this.securityOf(config);
+      if (security !== undefined) securities.set(config.name, security);
       const members = config.targets.map((target) => {
-        const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests}`;
-        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock);
+        const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests} ${security?.number ?? 0}`;
+        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, PROTOCOLS));
         targets.set(key, kept);
         return kept;
       });
@@ -197,6 +222,13 @@ export class DataPlane {
     }
     this.targets = targets;
     this.upstreams = upstreams;
+    this.securities = securities;
+  }
+
+  private securityOf({ name, tls }: UpstreamConfig): UpstreamSecurity | undefined {
+    if (tls === undefined) return undefined;
+    const before = this.securities.get(name);
+    return before?.isFor(tls) === true ? before : new UpstreamSecurity(this.services.network, tls, ++this.lastSecurity);
   }
 
   private router(listener: ListenerConfig): Router<Upstream> {
@@ -209,23 +241,24 @@ export class DataPlane {
   open(listenerName: string, fd?: number): NetListener {
     const listener = this.listeners.get(listenerName);
     if (listener === undefined) throw new Error(`no listener "${listenerName}" in the snapshot`);
-    const { services } = this;
-    const { openFiles } = this;
-    const relay: NextOwner = (arrival) => new TcpClient(listener, services, arrival);
-    const protocols: Readonly<Record<ListenerConfig["protocol"], NextOwner>> = {
-      http: (arrival) => new ClientConnection(listener, services, arrival),
-      tcp: relay,
-      "tls-passthrough": (arrival) => new HelloStage(listener, services, relay, arrival),
-    };
-    const protocol = protocols[listener.config.protocol];
-    const make = (): SocketOwner => (listener.config.proxyProtocol === undefined ? protocol(undefined) : new ProxyStage(listener, services, protocol));
+    const { services, openFiles } = this;
+    const clientFor: NextOwner = (arrival) => this.clientFor(listener, arrival);
     const accept = (): SocketOwner => {
-      if (!this.services.short && openFiles.isShort(this.openClients)) this.pauseAccepting();
-      return make();
+      if (!services.short && openFiles.isShort(this.openClients)) this.pauseAccepting();
+      if (listener.config.proxyProtocol !== undefined) return new ProxyStage(listener, services, clientFor);
+      return listener.config.tls === undefined ? clientFor(undefined) : new TlsHandshake(listener, services, clientFor);
     };
-    const socket = services.network.listen(listener.config.address, fd, accept);
-    this.sockets.push(socket);
+    const socket = services.network.listen(listener.config.address, fd, accept, this.terminations.get(listenerName));
+    this.sockets.set(listenerName, socket);
     return socket;
+  }
+
+  /** Whoever speaks the client's protocol. */
+  private clientFor(listener: Listener, arrival: Arrival | undefined): SocketOwner {
+    const { services } = this;
+    if (listener.config.protocol === "http") return new ClientConnection(listener, services, arrival);
+    const relay: NextOwner = (known) => new TcpClient(listener, services, known);
+    return listener.config.protocol === "tcp" ? relay(arrival) : new HelloStage(listener, services, relay, arrival);
   }
 
   /** Open client connections. */
@@ -260,6 +293,7 @@ export class DataPlane {
   }
 
   private closeSockets(): void {
-    for (const socket of this.sockets.splice(0)) socket.close();
+    for (const socket of this.sockets.values()) socket.close();
+    this.sockets.clear();
   }
 }

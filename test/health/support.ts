@@ -36,6 +36,10 @@ export class FakeNetwork implements Network {
     throw new Error("not in this network");
   }
 
+  tlsContext(): never {
+    throw new Error("not in this network");
+  }
+
   connect(address: Address, owner: SocketOwner): void {
     const port = address.kind === "tcp" ? address.port : 0;
     this.connects.push({ port, at: this.clock.time });
@@ -54,10 +58,12 @@ export class FakeNetwork implements Network {
   private socketFor(owner: SocketOwner): NetSocket {
     let closed = false;
     const close = () => {
-      if (!closed) this.open -= 1;
+      if (closed) return;
       closed = true;
+      this.open -= 1;
+      socket.data.onClose(undefined);
     };
-    return {
+    const socket: NetSocket = {
       data: owner,
       write: (bytes, offset, length) => {
         this.requests.push(Buffer.from(bytes.subarray(offset, offset + length)).toString("latin1"));
@@ -73,6 +79,7 @@ export class FakeNetwork implements Network {
       localAddress: "127.0.0.1",
       localPort: 2,
     };
+    return socket;
   }
 }
 
@@ -129,6 +136,7 @@ export const CHECK: HealthCheckConfig = {
   headers: [],
   statuses: [],
   service: "",
+  tls: false,
   command: [],
 };
 

@@ -37,9 +37,10 @@ const LF = 10;
 export class ClientConnection extends Connection implements Client, Downstream {
   private readonly services: Services;
   private readonly listener: Listener;
-  private readonly arrival: Arrival | undefined;
   private readonly exchange: Exchange;
   private readonly view: RequestView;
+  /** Undefined: the socket says all that is known of the client. */
+  private readonly arrival: Arrival | undefined;
   private phase: Phase = "idle";
   private by: ForwardedBy | undefined = undefined;
   private lines = "";
@@ -62,8 +63,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   constructor(listener: Listener, services: Services, arrival?: Arrival) {
     super(services.wheel);
-    this.listener = listener;
     this.arrival = arrival;
+    this.listener = listener;
     this.services = services;
     this.exchange = new Exchange(this, services);
     this.view = new RequestView(services.requestHead);
@@ -198,7 +199,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private forwardedBy(): ForwardedBy {
     if (this.by === undefined) {
       const address = this.view.clientAddress;
-      this.by = { address: address === "" ? "unknown" : address, trusted: this.listener.isTrusted(address), proto: "http" };
+      this.by = { address: address === "" ? "unknown" : address, trusted: this.listener.isTrusted(address), proto: this.arrival?.tls === undefined ? "http" : "https" };
       this.lines = forwardedLines(this.by);
     }
     return this.by;

@@ -56,7 +56,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
       return;
     }
     this.after(this.upstream.config.timeouts.connect);
-    this.services.network.connect(this.target.address, this);
+    this.services.network.connect(this.target.address, this, this.target.tls);
   }
 
   /** Work for this exchange from now on. */
@@ -79,6 +79,13 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
     else this.wheel.cancel(this);
   }
 
+  override onSecuring(socket: NetSocket): void {
+    super.onSecuring(socket);
+    if (this.phase === "connecting") return;
+    this.target.countHanging(-1);
+    this.abort();
+  }
+
   protected opened(_socket: NetSocket): void {
     if (this.phase !== "connecting") {
       // Given up while it connected.
@@ -91,9 +98,14 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
     this.exchange!.connected(this);
   }
 
-  onConnectError(code: string): void {
+  onConnectError(code: string, reason?: string): void {
     if (this.phase === "closed") this.target.countHanging(-1);
-    else this.lost(connectCause(code), code);
+    else this.lost(connectCause(code), reason ?? code);
+  }
+
+  /** Given up before the system has connected: this cannot be called off. */
+  private hangs(): void {
+    if (!this.isOpen) this.target.countHanging(1);
   }
 
   // The request's way out.
@@ -401,7 +413,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
         this.retire();
         return;
       case "connecting":
-        this.target.countHanging(1);
+        this.hangs();
         this.spoil("connect-timeout", `no connection within ${this.upstream.config.timeouts.connect} ms`);
         break;
       case "head":
@@ -434,7 +446,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
   /** The exchange is over for the client: nobody reads the rest. */
   abandon(): void {
     this.exchange = undefined;
-    if (this.phase === "connecting") this.target.countHanging(1);
+    if (this.phase === "connecting") this.hangs();
     this.gone();
     this.abort();
   }
