@@ -11,7 +11,7 @@ export const SIGNATURE = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
 /** Bytes of a version 2 header before its addresses. */
 export const FIXED = 16;
 /** The longest line of version 1, with its CRLF. */
-const MAX_LINE = 107;
+export const MAX_LINE = 107;
 const PREFIX = Buffer.from("PROXY ");
 const UNIX_ADDRESS = 108;
 

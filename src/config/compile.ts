@@ -162,6 +162,7 @@ function checkListeners(listeners: readonly RawListener[], long: LongForm, probl
     const dual = at.kind !== "tcp" || at.port === 0 ? undefined : at.host === "0.0.0.0" ? `[::]:${at.port}` : at.host === "::" ? `0.0.0.0:${at.port}` : undefined;
     const both = dual === undefined ? undefined : addresses.get(dual);
     if (both !== undefined) problems.push({ path: ["listeners", index, "address"], about: "value", message: `${address} and ${dual} of listener ${both + 1} are the same: [::] takes IPv4 clients too`, hint: "leave out the listener on 0.0.0.0" });
+    if (listener.protocol === "tls-passthrough" && listener.tls !== undefined) problems.push({ path: ["listeners", index, "tls"], about: "key", message: "on a tls-passthrough listener TLS ends at the targets", hint: 'leave it out, or set protocol = "http" or "tcp"' });
     if (listener.protocol === "tls-passthrough" && listener.tcp_unavailable === "http-503") problems.push({ path: ["listeners", index, "tcp_unavailable"], about: "value", message: "a client that speaks TLS cannot read an HTTP answer", hint: 'set "close", or leave it out' });
     if (listener.upstream !== undefined) continue;
     if (listener.protocol === "tcp") problems.push({ path: ["listeners", index], about: "key", message: "a tcp listener needs an upstream", hint: 'add upstream = "…"' });

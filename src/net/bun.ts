@@ -1,8 +1,10 @@
 /** The seam's production side: Bun's sockets and clock. Thin on purpose: a Bun socket is a NetSocket as it is. */
 import type { Address, ListenAddress } from "../config/snapshot.ts";
 import { bunTlsContext, clientOptions, Securing, serverHandlers, serverOptions } from "./bun-tls.ts";
+import { peek, take } from "./early.ts";
+import { NOBODY } from "./leaving.ts";
 import { libc } from "./libc.ts";
-import type { Clock, ConnectOwner, NetListener, NetSocket, Network, SocketOwner } from "./network.ts";
+import type { Clock, ConnectOwner, HandshakeOwner, NetListener, NetSocket, Network, SocketOwner } from "./network.ts";
 import { TICK } from "./timers.ts";
 import type { TlsClient, TlsContext, TlsContextOptions, TlsServer } from "./tls.ts";
 
@@ -94,6 +96,17 @@ class BunNetwork implements Network {
       if (socket.data instanceof Securing) socket.data.secured(asNetSocket(socket), success, error);
     },
   };
+
+  readonly peek = peek;
+  readonly take = take;
+
+  secure(socket: NetSocket, tls: TlsServer, owner: HandshakeOwner): void {
+    const accepted = socket as unknown as BunSocket;
+    // It hears of each byte too, still encrypted; what happens to the client, the socket above it tells.
+    accepted.data = NOBODY;
+    const handlers = { ...this.connected, close: closed, ...serverHandlers(tls) };
+    accepted.upgradeTLS({ isServer: true, data: owner, tls: serverOptions(tls), socket: handlers } as unknown as Bun.TLSUpgradeOptions<SocketOwner>);
+  }
 
   random(): number {
     return Math.random();
@@ -192,6 +205,11 @@ class InheritedListener implements NetListener {
 /** An established session that breaks: a record that does not decrypt, a fatal alert. */
 function isTlsFailure(error: Error): boolean {
   return (error as NodeJS.ErrnoException).code === "EPROTO";
+}
+
+/** Of a socket whose lower half is counted. */
+function closed(socket: BunSocket, error?: Error): void {
+  socket.data.onClose(error);
 }
 
 function ignore(): void {}

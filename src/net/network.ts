@@ -76,6 +76,12 @@ export interface Network {
   listen(address: ListenAddress, fd: number | undefined, accept: () => SocketOwner, tls?: TlsServer): NetListener;
   /** Connect; the owner hears onOpen, with TLS after a handshake with whom it should be, or onConnectError. Never throws. */
   connect(address: Address, owner: ConnectOwner, tls?: TlsClient): void;
+  /** Speak TLS from now on over an accepted socket that nobody has read from since the runtime did: `owner` takes it as it would a new one. */
+  secure(socket: NetSocket, tls: TlsServer, owner: HandshakeOwner): void;
+  /** Copy what has come to a paused socket into `into`, and leave it there. @returns bytes; 0: the peer has ended; -1: nothing has come yet */
+  peek(socket: NetSocket, into: Buffer): number;
+  /** Take away the first `length` bytes of what `peek` has put into `seen`. */
+  take(socket: NetSocket, seen: Buffer, length: number): void;
   /** @throws Error that says what is wrong with certificate, key or ciphers */
   tlsContext(options: TlsContextOptions): TlsContext;
   /** Uniform in [0, 1). */

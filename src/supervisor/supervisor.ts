@@ -525,8 +525,8 @@ export class Supervisor {
   }
 }
 
-/** Same names, addresses and protocols: the workers' sockets serve on. */
+/** Same names, addresses and protocols, and TLS begins where it did: the workers' sockets serve on. */
 function sameListeners(a: Snapshot, b: Snapshot): boolean {
-  const shape = ({ listeners }: Snapshot): string => JSON.stringify(listeners.map(({ name, address, protocol }) => [name, address, protocol]));
+  const shape = ({ listeners }: Snapshot): string => JSON.stringify(listeners.map(({ name, address, protocol, tls, proxyProtocol }) => [name, address, protocol, tls !== undefined && proxyProtocol !== undefined]));
   return shape(a) === shape(b);
 }

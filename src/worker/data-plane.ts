@@ -15,6 +15,7 @@ import { ClientConnection } from "../http/h1/client-connection.ts";
 import { UpstreamConnection } from "../http/h1/upstream-connection.ts";
 import type { Services } from "../http/services.ts";
 import { OpenFiles } from "../net/open-files.ts";
+import { NOBODY } from "../net/leaving.ts";
 import type { NetListener, Network, SocketOwner } from "../net/network.ts";
 import { Output } from "../net/output.ts";
 import { TimerWheel } from "../net/timers.ts";
@@ -179,14 +180,20 @@ export class DataPlane {
   }
 
   /** Handshakes that have begun end as they began. */
-  private applyTls({ name, tls }: ListenerConfig): void {
+  private applyTls(config: ListenerConfig): void {
+    const { name, tls } = config;
     const { terminations } = this;
     const before = terminations.get(name);
     let anew = true;
     if (tls === undefined) anew = terminations.delete(name);
     else if (before !== undefined) anew = before.apply(tls);
     else terminations.set(name, new TlsTermination(this.services.network, tls));
-    if (anew) this.sockets.get(name)?.secure(terminations.get(name));
+    if (anew) this.sockets.get(name)?.secure(this.tlsFromAccept(config));
+  }
+
+  /** Undefined: clients begin with something else, if only with the header of the PROXY protocol. */
+  private tlsFromAccept({ name, proxyProtocol }: ListenerConfig): TlsTermination | undefined {
+    return proxyProtocol === undefined ? this.terminations.get(name) : undefined;
   }
 
   private async policyFactory(upstream: UpstreamConfig): Promise<AnyPolicyFactory> {
@@ -243,12 +250,17 @@ export class DataPlane {
     if (listener === undefined) throw new Error(`no listener "${listenerName}" in the snapshot`);
     const { services, openFiles } = this;
     const clientFor: NextOwner = (arrival) => this.clientFor(listener, arrival);
+    const secured: NextOwner = (arrival) => {
+      const owner = new TlsHandshake(listener, services, clientFor, arrival);
+      return { ...NOBODY, onOpen: (socket) => services.network.secure(socket, this.terminations.get(listenerName)!, owner) };
+    };
     const accept = (): SocketOwner => {
       if (!services.short && openFiles.isShort(this.openClients)) this.pauseAccepting();
-      if (listener.config.proxyProtocol !== undefined) return new ProxyStage(listener, services, clientFor);
-      return listener.config.tls === undefined ? clientFor(undefined) : new TlsHandshake(listener, services, clientFor);
+      const { tls, proxyProtocol } = listener.config;
+      if (proxyProtocol !== undefined) return new ProxyStage(listener, services, tls === undefined ? clientFor : secured, tls !== undefined);
+      return tls === undefined ? clientFor(undefined) : new TlsHandshake(listener, services, clientFor);
     };
-    const socket = services.network.listen(listener.config.address, fd, accept, this.terminations.get(listenerName));
+    const socket = services.network.listen(listener.config.address, fd, accept, this.tlsFromAccept(listener.config));
     this.sockets.set(listenerName, socket);
     return socket;
   }

@@ -3,12 +3,12 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { connect as connectTcp } from "node:net";
 import { connect, createServer, type TLSSocket } from "node:tls";
 import { alpn, clientHello, extension, helloMessage, records, sni } from "../../support/client-hello.ts";
+import { Authority } from "../../support/certificates.ts";
 import { Fairlead, type LogLine } from "../../support/fairlead.ts";
 import { freePort } from "../../support/ports.ts";
 import { v1 } from "../../support/proxy-header.ts";
 import type { RawServer } from "../../support/raw-server.ts";
 import { curl } from "../../support/real-clients.ts";
-import { selfSigned } from "../../support/self-signed.ts";
 import { openStage } from "../../support/stage.ts";
 import { until, within } from "../../support/until.ts";
 
@@ -16,6 +16,7 @@ const stage = openStage();
 const TIMEOUT = 500;
 const HELLO_BYTES = 4_000;
 
+let authority: Authority;
 let fairlead: Fairlead;
 /** Ports: routed to TLS servers; routed to a server that keeps what comes; behind a proxy; told apart by a policy. */
 let front: number;
@@ -26,7 +27,8 @@ let kept: RawServer;
 
 /** A server with a certificate for `name`, which says who it is and what it was told. */
 async function tlsServer(name: string): Promise<string> {
-  const server = createServer({ ...(await selfSigned(stage.directory(), name)), ALPNProtocols: ["h2", "http/1.1"] }, (socket) => {
+  const { certificate, key } = await authority.issue({ names: [name] });
+  const server = createServer({ cert: certificate, key, ALPNProtocols: ["h2", "http/1.1"] }, (socket) => {
     socket.on("error", () => {});
     socket.on("data", (chunk: Buffer) => void socket.end(`${name} got ${chunk.toString().split("\r\n")[0]}\n`));
   });
@@ -37,6 +39,7 @@ async function tlsServer(name: string): Promise<string> {
 }
 
 beforeAll(async () => {
+  authority = await Authority.create();
   const [a, wild, rest] = await Promise.all(["a.test", "wild.test", "rest.test"].map(tlsServer));
   kept = await stage.server(() => {});
   const other = await stage.server(() => {});
