@@ -104,8 +104,10 @@ class BunNetwork implements Network {
     const accepted = socket as unknown as BunSocket;
     // It hears of each byte too, still encrypted; what happens to the client, the socket above it tells.
     accepted.data = NOBODY;
-    const handlers = { ...this.connected, close: closed, ...serverHandlers(tls) };
-    accepted.upgradeTLS({ isServer: true, data: owner, tls: serverOptions(tls), socket: handlers } as unknown as Bun.TLSUpgradeOptions<SocketOwner>);
+    const handlers = { ...this.connected, open: ignore, close: closed, ...serverHandlers(tls) };
+    const [, secured] = accepted.upgradeTLS({ isServer: true, data: owner, tls: serverOptions(tls), socket: handlers } as unknown as Bun.TLSUpgradeOptions<SocketOwner>);
+    // Not from within the upgrade: an owner that cuts it off there would leave the lower half open.
+    owner.onOpen(asNetSocket(secured));
   }
 
   random(): number {
