@@ -1,7 +1,7 @@
 /** The seam's production side: Bun's sockets and clock. Thin on purpose: a Bun socket is a NetSocket as it is. */
 import type { Address, ListenAddress } from "../config/snapshot.ts";
 import { bunTlsContext, clientOptions, Securing, serverHandlers, serverOptions } from "./bun-tls.ts";
-import { peek, take } from "./early.ts";
+import { deferAccept, peek, take } from "./early.ts";
 import { NOBODY } from "./leaving.ts";
 import { libc } from "./libc.ts";
 import type { Clock, ConnectOwner, HandshakeOwner, NetListener, NetSocket, Network, SocketOwner } from "./network.ts";
@@ -118,7 +118,7 @@ class BunNetwork implements Network {
     return bunTlsContext(options);
   }
 
-  listen(address: ListenAddress, fd: number | undefined, accept: () => SocketOwner, tls?: TlsServer): NetListener {
+  listen(address: ListenAddress, fd: number | undefined, accept: () => SocketOwner, tls?: TlsServer, deferred = false): NetListener {
     const socket: Bun.SocketHandler<SocketOwner> = {
       ...this.connected,
       open: (accepted) => {
@@ -129,7 +129,10 @@ class BunNetwork implements Network {
       },
     };
     const optionsFor = (server: TlsServer | undefined): ListenOptions => ({ allowHalfOpen: true, ...(server === undefined ? { socket } : { socket: { ...socket, ...serverHandlers(server) }, tls: serverOptions(server) }) });
-    if (fd !== undefined) return new InheritedListener(fd, optionsFor, tls);
+    if (fd !== undefined) {
+      deferAccept(fd, deferred);
+      return new InheritedListener(fd, optionsFor, tls);
+    }
     if (address.kind === "systemd") throw new Error(`systemd:${address.name} is a socket that only a supervisor is passed`);
     const options = optionsFor(tls);
     const listener = address.kind === "unix" ? Bun.listen({ ...options, unix: address.path }) : Bun.listen({ ...options, hostname: address.host, port: address.port });

@@ -72,8 +72,11 @@ export interface Network {
   readonly clock: Clock;
   /** Accepted and connected sockets that are not closed yet, and connects under way. */
   readonly openSockets: number;
-  /** Accept on `address`, or on the inherited descriptor `fd`. `accept` makes the owner of each new connection: with TLS a HandshakeOwner. */
-  listen(address: ListenAddress, fd: number | undefined, accept: () => SocketOwner, tls?: TlsServer): NetListener;
+  /**
+   * Accept on `address`, or on the inherited descriptor `fd`. `accept` makes the owner of each new connection: with TLS a HandshakeOwner.
+   * @param deferred clients speak first, and are wanted when they have
+   */
+  listen(address: ListenAddress, fd: number | undefined, accept: () => SocketOwner, tls?: TlsServer, deferred?: boolean): NetListener;
   /** Connect; the owner hears onOpen, with TLS after a handshake with whom it should be, or onConnectError. Never throws. */
   connect(address: Address, owner: ConnectOwner, tls?: TlsClient): void;
   /** Speak TLS from now on over an accepted socket that nobody has read from since the runtime did: `owner` takes it as it would a new one. */

@@ -260,7 +260,7 @@ export class DataPlane {
       if (proxyProtocol !== undefined) return new ProxyStage(listener, services, tls === undefined ? clientFor : secured, tls !== undefined);
       return tls === undefined ? clientFor(undefined) : new TlsHandshake(listener, services, clientFor);
     };
-    const socket = services.network.listen(listener.config.address, fd, accept, this.tlsFromAccept(listener.config));
+    const socket = services.network.listen(listener.config.address, fd, accept, this.tlsFromAccept(listener.config), listener.config.tls !== undefined && listener.config.proxyProtocol !== undefined);
     this.sockets.set(listenerName, socket);
     return socket;
   }
