@@ -9,7 +9,7 @@ import { crc32c } from "./crc32c.ts";
 /** Starts every header of version 2. */
 export const SIGNATURE = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
 /** Bytes of a version 2 header before its addresses. */
-export const FIXED = 16;
+const FIXED = 16;
 /** The longest line of version 1, with its CRLF. */
 export const MAX_LINE = 107;
 const PREFIX = Buffer.from("PROXY ");

@@ -321,6 +321,7 @@ function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig 
       : { circuitBreaker: { failureRate: breaker.failure_rate ?? 50, minRequests: breaker.min_requests ?? 20, window: breaker.window ?? 10_000, openFor: breaker.open_for ?? 5_000, probes: breaker.probes ?? 3 } }),
     limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count },
     ...(tls === undefined ? {} : { tls }),
+    ...(raw.proxy_protocol === undefined ? {} : { proxyProtocol: raw.proxy_protocol }),
     ...(raw.health_check === undefined ? {} : { healthCheck: healthCheckOf(raw.health_check, healthPaths !== undefined, context) }),
     outliers: outliersOf(raw.outlier_detection),
     panicThreshold: raw.panic_threshold ?? (targets.length >= PANIC_MIN_TARGETS && healthPaths === undefined ? 50 : 0),

@@ -286,6 +286,7 @@ const upstream = z.strictObject({
   limits: key(upstreamLimits, "Limits on replies."),
   protocol: key(z.enum(["h1"]), "What http requests are sent as.", "h1"),
   tls: key(z.union([upstreamTls, z.boolean()]), "Targets are spoken to over TLS; true: with what is usual; absent: in the clear."),
+  proxy_protocol: key(z.enum(["v1", "v2"]), "Each connection to a target begins with a PROXY protocol header that names the client; absent: none does."),
   health_check: key(healthCheck, "How targets are watched; absent: they are not."),
   outlier_detection: key(z.union([outlierDetection, z.literal(false)]), "Takes targets out that fail real requests; absent: in a mild form; false: never."),
   heartbeat: key(heartbeat, "Back ends report themselves on the admin address; absent: they cannot."),

@@ -183,6 +183,8 @@ export interface UpstreamConfig {
   readonly limits: { readonly headerBytes: Bytes; readonly headerCount: number };
   /** Absent: cleartext. */
   readonly tls?: UpstreamTls;
+  /** What each connection to a target begins with; absent: nothing of the kind. */
+  readonly proxyProtocol?: "v1" | "v2";
   readonly healthCheck?: HealthCheckConfig;
   readonly outliers: OutlierConfig;
   /** Percent of a tier's targets that must be healthy; below it all are used; 0: never. */

@@ -2,6 +2,7 @@
  * One request and its reply: picks a target, attaches a connection, waits or tries again where that is right, and ends in
  * exactly one place with one cause. It knows no wire format: the codecs on both sides do.
  */
+import type { Arrival } from "../accept/arrival.ts";
 import { CAUSES, type Cause } from "../observability/cause.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
 import { TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
@@ -55,6 +56,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   /** Calls off the pause before the next attempt. */
   private cancelPause: (() => void) | undefined = undefined;
   private hedge: Hedge | undefined = undefined;
+  /** The client's own connection that waits for its next request. */
+  private own: UpstreamStream | undefined = undefined;
   /** Where the last attempt went, for the access log. */
   private lastTarget: Target | undefined = undefined;
   /** Tells answers of an earlier exchange's policy from this one's. */
@@ -127,7 +130,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.attemptAt = this.attempts === 1 && this.queued === 0 ? this.startedAt : this.services.network.clock.precise();
     if (upstream.durations !== undefined) this.planHedge(upstream);
     if (!this.stale) {
-      const idle = target.takeIdle() as UpstreamStream | undefined;
+      const idle = upstream.config.proxyProtocol === undefined ? (target.takeIdle() as UpstreamStream | undefined) : this.takeOwn(target);
       if (idle !== undefined) {
         this.connection = idle;
         idle.attach(this);
@@ -143,6 +146,36 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.connection = connection;
     connection.attach(this);
     connection.connect();
+  }
+
+  // Connections that begin with a PROXY protocol header are one client's.
+
+  get origin(): Arrival {
+    return this.client.origin;
+  }
+
+  keepOwn(stream: UpstreamStream): boolean {
+    this.dismiss();
+    if (!stream.target.current || !stream.target.isWanted) return false;
+    this.own = stream;
+    return true;
+  }
+
+  private takeOwn(target: Target): UpstreamStream | undefined {
+    const { own } = this;
+    if (own?.isIdle !== true || own.target !== target) {
+      this.dismiss();
+      return undefined;
+    }
+    this.own = undefined;
+    return own;
+  }
+
+  /** The client is gone, or goes to another target. */
+  dismiss(): void {
+    const { own } = this;
+    this.own = undefined;
+    if (own?.isIdle === true) own.retire();
   }
 
   // Waiting for a place.

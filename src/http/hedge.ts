@@ -4,6 +4,7 @@
  * J. Dean and L. Barroso, "The Tail at Scale" (CACM 56(2), 2013): waiting for the 95th percentile bounds the extra load to about 5 %;
  * here the retry budget bounds it too.
  */
+import type { Arrival } from "../accept/arrival.ts";
 import { CAUSES, type Cause } from "../observability/cause.ts";
 import { TOTAL_HEDGES, TOTAL_HEDGES_WON } from "../scoreboard/scoreboard.ts";
 import type { Target } from "../upstream/target.ts";
@@ -19,6 +20,7 @@ export interface Hedged {
   readonly asksUpgrade: boolean;
   readonly wantsMore: boolean;
   readonly replyCongested: boolean;
+  readonly origin: Arrival;
   /** Where to, counted in there; undefined: not now. */
   hedgeTarget(): Target | undefined;
   /** Write the request once more. */
@@ -55,7 +57,7 @@ export class Hedge implements StreamOwner {
     this.target = target;
     this.startedAt = this.services.network.clock.precise();
     this.upstream.column.add(TOTAL_HEDGES, 1);
-    const idle = target.takeIdle() as UpstreamStream | undefined;
+    const idle = this.upstream.config.proxyProtocol === undefined ? (target.takeIdle() as UpstreamStream | undefined) : undefined;
     const stream = idle ?? this.services.openStream(target, this.upstream);
     this.stream = stream;
     stream.attach(this);
@@ -83,6 +85,14 @@ export class Hedge implements StreamOwner {
   }
 
   // What its connection tells.
+
+  get origin(): Arrival {
+    return this.exchange.origin;
+  }
+
+  keepOwn(): never {
+    throw new Error("a hedge hands its reply over before it begins");
+  }
 
   get toHead(): boolean {
     return this.exchange.toHead;

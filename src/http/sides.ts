@@ -1,4 +1,5 @@
 /** What an exchange stands between: the client's side and the target's. Each codec implements one of them; neither knows the other. */
+import type { Arrival } from "../accept/arrival.ts";
 import type { Connection } from "../net/connection.ts";
 import type { Cause } from "../observability/cause.ts";
 import type { Pooled, Target } from "../upstream/target.ts";
@@ -43,6 +44,8 @@ export interface Downstream {
   flush(): void;
   /** Something of a reply was sent and the rest will not come: the client must notice. */
   replyAbort(): void;
+  /** Where the client comes from, for targets that want to know. */
+  readonly origin: Arrival;
   /** Who asked, for the log. */
   describe(): { readonly client: string; readonly method: string; readonly host: string; readonly path: string; readonly requestId: string };
 }
@@ -50,6 +53,8 @@ export interface Downstream {
 /** The target's side of an exchange: one request out, one reply in, on a connection that may serve others after it. */
 export interface UpstreamStream extends Connection, Pooled {
   readonly target: Target;
+  /** It can take a request. */
+  readonly isIdle: boolean;
   /** Work for this exchange from now on. */
   attach(owner: StreamOwner): void;
   /** From now on another owner hears what happens. */
@@ -72,6 +77,9 @@ export interface UpstreamStream extends Connection, Pooled {
 /** What the target's side reports to. */
 export interface StreamOwner {
   readonly upstream: Upstream | undefined;
+  readonly origin: Arrival;
+  /** Keep a connection that is the client's alone for its next request. False: it is of no use. */
+  keepOwn(stream: UpstreamStream): boolean;
   readonly toHead: boolean;
   readonly asksUpgrade: boolean;
   readonly wantsMore: boolean;

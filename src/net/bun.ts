@@ -97,17 +97,27 @@ class BunNetwork implements Network {
     },
   };
 
+  private opening(owner: ConnectOwner, tls: TlsClient | undefined): ConnectOptions {
+    return tls === undefined ? { socket: this.connected, data: owner } : { socket: this.securing, data: new Securing(owner, tls.verify), tls: clientOptions(tls) };
+  }
+
+  /** The system takes all of a preface: it is small, and nothing was sent before. */
+  private openingWith(preface: Buffer, owner: ConnectOwner, tls: TlsClient | undefined): ConnectOptions {
+    const data = tls === undefined ? owner : new Securing(owner, tls.verify);
+    const open = (socket: BunSocket): void => {
+      socket.write(preface);
+      if (tls === undefined) owner.onOpen(asNetSocket(socket));
+      else data.onOpen(raise(socket, { data, tls: clientOptions(tls), socket: { ...this.securing, ...UPPER } }));
+    };
+    return { socket: { ...this.connected, open }, data };
+  }
+
   readonly peek = peek;
   readonly take = take;
 
   secure(socket: NetSocket, tls: TlsServer, owner: HandshakeOwner): void {
-    const accepted = socket as unknown as BunSocket;
-    // It hears of each byte too, still encrypted; what happens to the client, the socket above it tells.
-    accepted.data = NOBODY;
-    const handlers = { ...this.connected, open: ignore, close: closed, ...serverHandlers(tls) };
-    const [, secured] = accepted.upgradeTLS({ isServer: true, data: owner, tls: serverOptions(tls), socket: handlers } as unknown as Bun.TLSUpgradeOptions<SocketOwner>);
-    // Not from within the upgrade: an owner that cuts it off there would leave the lower half open.
-    owner.onOpen(asNetSocket(secured));
+    const handlers = { ...this.connected, ...serverHandlers(tls), ...UPPER };
+    owner.onOpen(raise(socket as unknown as BunSocket, { isServer: true, data: owner, tls: serverOptions(tls), socket: handlers }));
   }
 
   random(): number {
@@ -145,13 +155,19 @@ class BunNetwork implements Network {
     };
   }
 
-  connect(address: Address, owner: ConnectOwner, tls?: TlsClient): void {
-    const options = { allowHalfOpen: true, ...(tls === undefined ? { socket: this.connected, data: owner } : { socket: this.securing, data: new Securing(owner, tls.verify), tls: clientOptions(tls) }) };
+  connect(address: Address, owner: ConnectOwner, tls?: TlsClient, preface?: Buffer): void {
+    const options = { allowHalfOpen: true, ...(preface === undefined ? this.opening(owner, tls) : this.openingWith(preface, owner, tls)) };
     this.openSockets++;
     const attempt = address.kind === "unix" ? Bun.connect({ ...options, unix: address.path }) : Bun.connect({ ...options, hostname: address.host, port: address.port });
     // connectError has told the owner already.
     attempt.catch(ignore);
   }
+}
+
+interface ConnectOptions {
+  readonly socket: Bun.SocketHandler<SocketOwner>;
+  readonly data: SocketOwner;
+  readonly tls?: object;
 }
 
 interface ListenOptions {
@@ -212,9 +228,20 @@ function isTlsFailure(error: Error): boolean {
   return (error as NodeJS.ErrnoException).code === "EPROTO";
 }
 
-/** Of a socket whose lower half is counted. */
-function closed(socket: BunSocket, error?: Error): void {
-  socket.data.onClose(error);
+/** Of a socket above another, which is counted. It is opened by whoever raised it: cut off from within, it would leave the lower one open. */
+const UPPER: Partial<Bun.SocketHandler<SocketOwner>> = {
+  open: ignore,
+  close(socket, error) {
+    socket.data.onClose(error);
+  },
+};
+
+/** TLS over a socket that is open. */
+function raise(socket: BunSocket, options: object): NetSocket {
+  // It goes on hearing each byte, still encrypted; what becomes of the connection, the socket above it tells.
+  socket.data = NOBODY;
+  const [, upper] = socket.upgradeTLS(options as Bun.TLSUpgradeOptions<SocketOwner>);
+  return asNetSocket(upper);
 }
 
 function ignore(): void {}

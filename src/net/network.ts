@@ -77,8 +77,11 @@ export interface Network {
    * @param deferred clients speak first, and are wanted when they have
    */
   listen(address: ListenAddress, fd: number | undefined, accept: () => SocketOwner, tls?: TlsServer, deferred?: boolean): NetListener;
-  /** Connect; the owner hears onOpen, with TLS after a handshake with whom it should be, or onConnectError. Never throws. */
-  connect(address: Address, owner: ConnectOwner, tls?: TlsClient): void;
+  /**
+   * Connect; the owner hears onOpen, with TLS after a handshake with whom it should be, or onConnectError. Never throws.
+   * @param preface what is said before all else, TLS too; at most 4 KiB
+   */
+  connect(address: Address, owner: ConnectOwner, tls?: TlsClient, preface?: Buffer): void;
   /** Speak TLS from now on over an accepted socket that nobody has read from since the runtime did: `owner` takes it as it would a new one. */
   secure(socket: NetSocket, tls: TlsServer, owner: HandshakeOwner): void;
   /** Copy what has come to a paused socket into `into`, and leave it there. @returns bytes; 0: the peer has ended; -1: nothing has come yet */

@@ -3,6 +3,7 @@
  * It knows connections and nothing of what is said on them.
  */
 import type { Arrival } from "../accept/arrival.ts";
+import { proxyHeader } from "../accept/proxy-header-writer.ts";
 import { Connection } from "../net/connection.ts";
 import { formatEndpoint, plainAddress } from "../net/endpoint.ts";
 import type { NetSocket, Network } from "../net/network.ts";
@@ -92,6 +93,12 @@ export class TcpClient extends Connection implements Client, Waiter {
     if (admission === "no") this.turnAway("circuit-open");
     else if (this.upstream.isWaitedFor) this.wait();
     else this.attempt();
+  }
+
+  /** Where it comes from, for targets that want to know. */
+  get origin(): Arrival | undefined {
+    const { arrival, socket } = this;
+    return arrival ?? (socket === undefined ? undefined : { peer: socket });
   }
 
   private attempt(): void {
@@ -342,7 +349,8 @@ class TcpTarget extends Connection implements Pooled {
       return;
     }
     if (timeout > 0) this.wheel.schedule(this, clock.now + timeout);
-    this.services.network.connect(this.target.address, this, this.target.tls);
+    const { proxyProtocol } = this.upstream.config;
+    this.services.network.connect(this.target.address, this, this.target.tls, proxyProtocol === undefined ? undefined : proxyHeader(proxyProtocol, this.client.origin));
   }
 
   /** @param failed the target could not be reached, or broke off */

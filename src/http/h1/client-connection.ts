@@ -564,6 +564,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.phase = "closed";
     this.request.clear();
     this.view.clear();
+    this.exchange.dismiss();
     this.listener.remove(this);
     if (tunnel) this.leaveTunnel(error !== undefined);
     else this.exchange.finish("client-closed");
@@ -628,6 +629,10 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   drain(): void {
     if (this.phase === "idle") this.after(DRAIN_IDLE);
+  }
+
+  get origin(): Arrival {
+    return this.arrival ?? { peer: this.view.peer! };
   }
 
   describe(): { client: string; method: string; host: string; path: string; requestId: string } {

@@ -2,6 +2,7 @@
  * One HTTP/1 connection to a target: writes requests, reads replies, goes back to the pool when both are whole.
  * It knows the wire and nothing of balancing; what a failure means is the exchange's to say.
  */
+import { proxyHeader } from "../../accept/proxy-header-writer.ts";
 import { Connection } from "../../net/connection.ts";
 import { least } from "../../net/least.ts";
 import type { NetSocket } from "../../net/network.ts";
@@ -56,7 +57,12 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
       return;
     }
     this.after(this.upstream.config.timeouts.connect);
-    this.services.network.connect(this.target.address, this, this.target.tls);
+    const { proxyProtocol } = this.upstream.config;
+    this.services.network.connect(this.target.address, this, this.target.tls, proxyProtocol === undefined ? undefined : proxyHeader(proxyProtocol, this.exchange!.origin));
+  }
+
+  get isIdle(): boolean {
+    return this.phase === "idle";
   }
 
   /** Work for this exchange from now on. */
@@ -128,9 +134,10 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
     this.requestDone = true;
     if (this.phase === "sending") {
       this.services.output.flush();
+      const exchange = this.exchange!;
       this.exchange = undefined;
       if (this.congested) this.retire();
-      else this.keep();
+      else this.keep(exchange);
     } else if (this.phase === "head") {
       const { response, attempt } = this.upstream.config.timeouts;
       this.after(least(response, attempt));
@@ -269,14 +276,15 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
       return;
     }
     this.exchange = undefined;
-    if (clean && this.keepAlive && this.requestDone && !this.services.draining && !this.congested) this.keep();
+    if (clean && this.keepAlive && this.requestDone && !this.services.draining && !this.congested) this.keep(exchange);
     else this.retire();
     exchange.replyEnd(trailers, undefined);
   }
 
-  private keep(): void {
+  private keep(exchange: StreamOwner): void {
     this.phase = "idle";
-    if (!this.target.keepIdle(this, this.upstream.config.poolSize)) {
+    const { poolSize, proxyProtocol } = this.upstream.config;
+    if (!(proxyProtocol === undefined ? this.target.keepIdle(this, poolSize) : exchange.keepOwn(this))) {
       this.retire();
       return;
     }
