@@ -18,7 +18,6 @@ const RANKS: readonly (readonly string[])[] = [
   ["health", "discovery"],
   ["config"],
   ["http", "tcp"],
-  // What a protocol is told of its client.
   ["accept"],
   ["routing"],
   // An upstream asks its policy, and a policy knows of no upstream.

@@ -39,17 +39,18 @@ export class TlsTermination implements TlsServer {
       return context;
     });
     const [context] = made as [TlsContext, ...TlsContext[]];
-    const anew = context !== this.context || config.alpn.join() !== this.alpn.join();
+    const anew = context !== this.context || config.alpn.join() !== this.alpn.join() || config.clientCertificate !== this.clientCertificate;
     this.contexts = contexts;
     this.exact = exact;
     this.wildcards = wildcards;
     this.context = context;
     this.alpn = config.alpn;
+    this.clientCertificate = config.clientCertificate;
     return anew;
   }
 
-  private contextFor({ minVersion, maxVersion, ciphers }: ListenerTls, { certificate, key }: CertificateConfig, made: Map<string, TlsContext>): TlsContext {
-    const options = { minVersion, maxVersion, ciphers, certificate, key };
+  private contextFor({ minVersion, maxVersion, ciphers, clientCa, clientCertificate }: ListenerTls, { certificate, key }: CertificateConfig, made: Map<string, TlsContext>): TlsContext {
+    const options = { minVersion, maxVersion, ciphers, certificate, key, clientCertificate, ...(clientCa === undefined ? {} : { ca: clientCa }) };
     const what = JSON.stringify(options);
     const context = made.get(what) ?? this.contexts.get(what) ?? this.network.tlsContext(options);
     made.set(what, context);

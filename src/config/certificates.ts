@@ -27,7 +27,7 @@ const MIN_RSA_BITS = 2048;
 export class PemFiles {
   private readonly directory: string;
   /** What was read before: it stays in use where what is read now is wrong. */
-  private readonly before: PemFiles | undefined;
+  private readonly before: ReadonlyMap<string, CertificateConfig | string | PemProblem> | undefined;
   private readonly read = new Map<string, CertificateConfig | string | PemProblem>();
   /** What is wrong with files whose earlier content is used instead. */
   readonly kept: PemProblem[] = [];
@@ -35,7 +35,7 @@ export class PemFiles {
   /** @param directory where relative paths start */
   constructor(directory: string, before?: PemFiles) {
     this.directory = directory;
-    this.before = before;
+    this.before = before?.read;
   }
 
   /** Paths of all files that were asked for. */
@@ -67,7 +67,7 @@ export class PemFiles {
       result = read();
     } catch (error) {
       if (!(error instanceof Wrong)) throw error;
-      const earlier = this.before?.read.get(name);
+      const earlier = this.before?.get(name);
       if (earlier === undefined || isPemProblem(earlier)) result = error.problem;
       else {
         this.kept.push(error.problem);

@@ -78,7 +78,8 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     checkTargets(upstream, index, problems);
     checkUpstream(upstream, index, raw, problems);
   }
-  const tlsOfListeners = listeners.map((listener, index) => listenerTls(listener, ["listeners", index], options, problems));
+  const hosts = (long.routes ?? []).flatMap((route) => (route.hosts ?? []).map((host) => host.toLowerCase()));
+  const tlsOfListeners = listeners.map((listener, index) => listenerTls(listener, hosts, http2Of(listener, raw).enabled, ["listeners", index], options, problems));
   const tlsOfUpstreams = upstreams.map((upstream, index) => upstreamTls(upstream, ["upstreams", index], options, problems));
   if (problems.length > 0) return { ok: false, problems };
 
@@ -164,6 +165,9 @@ function checkListeners(listeners: readonly RawListener[], long: LongForm, probl
     if (both !== undefined) problems.push({ path: ["listeners", index, "address"], about: "value", message: `${address} and ${dual} of listener ${both + 1} are the same: [::] takes IPv4 clients too`, hint: "leave out the listener on 0.0.0.0" });
     if (listener.protocol === "tls-passthrough" && listener.tls !== undefined) problems.push({ path: ["listeners", index, "tls"], about: "key", message: "on a tls-passthrough listener TLS ends at the targets", hint: 'leave it out, or set protocol = "http" or "tcp"' });
     if (listener.protocol === "tls-passthrough" && listener.tcp_unavailable === "http-503") problems.push({ path: ["listeners", index, "tcp_unavailable"], about: "value", message: "a client that speaks TLS cannot read an HTTP answer", hint: 'set "close", or leave it out' });
+    if (listener.redirect_https !== undefined && listener.redirect_https !== false && (listener.tls !== undefined || (listener.protocol ?? "http") !== "http")) {
+      problems.push({ path: ["listeners", index, "redirect_https"], about: "key", message: "only http in the clear can be sent to https", hint: "leave it out here, and set it on the listener of port 80" });
+    }
     if (listener.upstream !== undefined) continue;
     if (listener.protocol === "tcp") problems.push({ path: ["listeners", index], about: "key", message: "a tcp listener needs an upstream", hint: 'add upstream = "…"' });
     else if (!(long.routes ?? []).some((route) => isRouteFor(route, listenerName(listener, index)))) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
@@ -214,6 +218,10 @@ function checkUpstream(upstream: RawUpstream, index: number, raw: RawConfig, pro
   if (sticky?.same_site === "none" && sticky.secure !== true) problems.push({ path: [...at, "sticky", "same_site"], about: "key", message: 'browsers drop a cookie with SameSite=None that is not secure', hint: "add secure = true" });
   if (upstream.heartbeat !== undefined && raw.admin?.token === undefined) needs("heartbeat", "heartbeats come in on the admin address and need its token", 'add [admin] with address and token');
   if (check?.type === "command" && check.command === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "a command check needs its command", hint: 'add command = ["program", "argument"]' });
+  const secure = upstream.tls !== undefined && upstream.tls !== false;
+  if ((upstream.protocol === "h2" || upstream.protocol === "auto") && !secure) needs("protocol", `${upstream.protocol} is spoken over TLS`, 'add tls = true or [upstreams.tls], or set protocol = "h2c" for HTTP/2 in the clear');
+  if (upstream.proxy_protocol !== undefined && (upstream.protocol ?? "h1") !== "h1") needs("proxy_protocol", `${upstream.protocol} connections carry requests of many clients, and the PROXY protocol names one`, 'leave it out (X-Forwarded-For names the client), or set protocol = "h1"');
+  if (upstream.protocol === "h2c" && secure) needs("protocol", "h2c is HTTP/2 in the clear", 'set protocol = "h2", or leave tls out');
   if (check?.tls === true && (upstream.tls === undefined || upstream.tls === false)) problems.push({ path: [...at, "health_check", "tls"], about: "key", message: "checks over TLS need to know how", hint: "add tls = true or [upstreams.tls]" });
   if (check?.type === "agent" && check.port === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "an agent answers on a port of its own", hint: "add port = …" });
 }
@@ -239,10 +247,15 @@ function inherit<T extends object>(defaults: T, ...layers: readonly ({ readonly 
   return merged;
 }
 
+function http2Of(raw: RawListener, config: RawConfig): typeof DEFAULTS.http2 {
+  return inherit(DEFAULTS.http2, config.http2, typeof raw.http2 === "boolean" ? { enabled: raw.http2 } : raw.http2);
+}
+
 function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: ListenerTls | undefined): ListenerConfig {
   const timeouts = inherit(DEFAULTS.timeouts, config.timeouts, raw.timeouts);
   const limits = inherit(DEFAULTS.limits, config.limits, raw.limits);
   const forwarding = inherit(DEFAULTS.forwarding, config.forwarding, raw.forwarding);
+  const http2 = http2Of(raw, config);
   return {
     name: listenerName(raw, index),
     address: raw.address,
@@ -253,8 +266,20 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: Lis
     tcpUnavailable: raw.tcp_unavailable ?? "close",
     maxClients: raw.max_clients ?? 10_000,
     maxClientsPerIp: raw.max_clients_per_ip ?? 0,
+    http2: {
+      enabled: http2.enabled,
+      maxStreams: http2.max_concurrent_streams,
+      streamWindow: http2.stream_window,
+      connectionWindow: http2.connection_window,
+      continuations: http2.continuations,
+      resets: http2.resets,
+      resetsPerSecond: http2.resets_per_second,
+      glitches: http2.glitches,
+      glitchesPerSecond: http2.glitches_per_second,
+    },
     underscoreNames: raw.underscore_names ?? "reject",
     ...(tls === undefined ? {} : { tls }),
+    ...(raw.redirect_https === undefined || raw.redirect_https === false ? {} : { redirectHttps: raw.redirect_https === true ? 443 : raw.redirect_https }),
     timeouts: {
       tlsHandshake: timeouts.tls_handshake,
       clientHeader: timeouts.client_header,
@@ -300,6 +325,8 @@ function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig 
     hash: { key: raw.hash_key ?? { kind: "client-ip" }, method: raw.hash_method ?? "ketama", boundedLoad: raw.bounded_load ?? 0 },
     ...(raw.sticky === undefined ? {} : { sticky: stickyOf(raw.sticky, context.secret) }),
     hostHeader: host === "client" || host === "target" ? { kind: host } : { kind: "fixed", value: host },
+    protocol: raw.protocol ?? "h1",
+    maxStreams: raw.max_concurrent_streams ?? DEFAULTS.http2.max_concurrent_streams,
     timeouts,
     poolSize: raw.pool_size ?? 256,
     retry: {

@@ -5,11 +5,13 @@ import { TomlError, parse } from "smol-toml";
 import type { z } from "zod";
 import { compile, nearest, type JoinedTarget, type Problem } from "./compile.ts";
 import { PemFiles } from "./certificates.ts";
+import { makeSelfSigned, type SelfSigned } from "./self-signed.ts";
 import type { Diagnostic, Place } from "./diagnostics.ts";
 import { Positions } from "./positions.ts";
 import { configSchema, knownKeys } from "./schema.ts";
 import type { SlotAllocator } from "./slots.ts";
 import type { Snapshot } from "./snapshot.ts";
+import { expiryWarnings } from "./tls.ts";
 
 export { type JoinedTarget, nearest as nearestName } from "./compile.ts";
 export { diagnosticLine, formatDiagnostics, type Diagnostic } from "./diagnostics.ts";
@@ -23,8 +25,12 @@ export interface LoadOptions {
   readonly policies?: readonly string[];
   /** Gives what signs sticky cookies where the config names no secret; called only then. */
   readonly secret?: () => string;
+  /** Gives the development certificate for these names where the config asks for it; default: one that is not kept. */
+  readonly selfSigned?: (names: readonly string[]) => SelfSigned;
   /** Targets beyond the file's, by upstream. */
   readonly joined?: ReadonlyMap<string, readonly JoinedTarget[]>;
+  /** For `again`: read the files of certificates anew; where one is wrong now, what was read before stays. */
+  readonly renewCertificates?: boolean;
 }
 
 export type Loaded =
@@ -36,6 +42,10 @@ export type Loaded =
       /** The same for upstreams. */
       readonly freshUpstreams: readonly number[];
       readonly warnings: readonly string[];
+      /** Paths of the certificates, keys and authorities that it names. */
+      readonly certificateFiles: readonly string[];
+      /** What is wrong with those of them that were read anew, and stay as they were read before. */
+      readonly unrenewed: readonly string[];
       /** The same configuration once more, as it was read then, with other targets that joined. */
       readonly again: (options: LoadOptions) => Loaded;
     }
@@ -72,15 +82,16 @@ export interface Flags {
   readonly target: readonly string[];
   readonly protocol?: string | undefined;
   readonly policy?: string | undefined;
+  readonly tls?: "self-signed" | undefined;
   readonly workers?: string | number | undefined;
 }
 
 /** One upstream "default", watched by connects every 5 s; `/health` answers on http listeners. */
 export function snapshotFromFlags(flags: Flags, options: LoadOptions): Loaded {
-  const { listen, target, protocol = "http", policy, workers } = flags;
+  const { listen, target, protocol = "http", policy, tls, workers } = flags;
   const value = {
     ...(workers === undefined ? {} : { workers: workers === "auto" ? workers : Number(workers) }),
-    listeners: listen.map((address) => ({ address, protocol, upstream: "default", ...(protocol === "http" ? { health_path: "/health" } : {}) })),
+    listeners: listen.map((address) => ({ address, protocol, upstream: "default", ...(tls === undefined ? {} : { tls }), ...(protocol === "http" ? { health_path: "/health" } : {}) })),
     upstreams: [{ name: "default", ...(policy === undefined ? {} : { policy }), health_check: { type: "tcp", rise: 1, fall: 1 }, targets: target.map((address) => ({ address })) }],
   };
   return loadConfigValue(value, undefined, "command line", options);
@@ -94,12 +105,27 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
     const own = checked.error.issues.flatMap((issue) => problemsOf(issue, value));
     return { ok: false, diagnostics: locate([...own, ...furtherProblems(value, checked.error.issues, own, options, directory)], text, file) };
   }
-  const files = new PemFiles(directory);
+  let files = new PemFiles(directory);
+  let development: SelfSigned | undefined;
+  const unkept = (names: readonly string[]): SelfSigned => (development ??= { file: "self-signed", ...makeSelfSigned(names, Date.now()) });
   const build = (how: LoadOptions): Loaded => {
-    const compiled = compile(checked.data, { ...how, directory, files, now: Date.now() });
+    const now = Date.now();
+    const used = how.renewCertificates === true ? new PemFiles(directory, files) : files;
+    const compiled = compile(checked.data, { ...how, directory, files: used, now, selfSigned: how.selfSigned ?? unkept });
     if (!compiled.ok) return { ok: false, diagnostics: locate(compiled.problems, text, file) };
     compiled.plan.commit();
-    return { ok: true, snapshot: compiled.snapshot, freshSlots: compiled.plan.freshTargets, freshUpstreams: compiled.plan.freshUpstreams, warnings: warningsOf(compiled.snapshot), again: build };
+    files = used;
+    const { snapshot, plan } = compiled;
+    return {
+      ok: true,
+      snapshot,
+      freshSlots: plan.freshTargets,
+      freshUpstreams: plan.freshUpstreams,
+      warnings: [...warningsOf(snapshot), ...expiryWarnings(snapshot, now)],
+      certificateFiles: files.paths,
+      unrenewed: files.kept.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`)),
+      again: build,
+    };
   };
   return build(options);
 }
@@ -115,7 +141,7 @@ function furtherProblems(value: unknown, issues: readonly z.core.$ZodIssue[], re
   }
   const checked = configSchema.safeParse(mended);
   if (!checked.success) return [];
-  const compiled = compile(checked.data, { ...options, directory, files: new PemFiles(directory), now: Date.now() });
+  const compiled = compile(checked.data, { ...options, directory, files: new PemFiles(directory), now: Date.now(), selfSigned: (names) => ({ file: "", ...makeSelfSigned(names, Date.now()) }) });
   if (compiled.ok) return [];
   const known = reported.map(({ path }) => path.map(String).join("\0"));
   return compiled.problems.filter(({ path, about }) => {
@@ -140,6 +166,7 @@ function warningsOf(snapshot: Snapshot): string[] {
   const used = new Set([...snapshot.listeners.map(({ upstream }) => upstream), ...snapshot.routes.map(({ upstream }) => upstream)]);
   const warnings = snapshot.upstreams.filter(({ name }) => !used.has(name)).map(({ name }) => `upstream "${name}" is used by no listener and no route`);
   for (const { name, targets } of snapshot.upstreams) if (targets.length > 0 && targets.every(({ weight }) => weight === 0)) warnings.push(`every target of upstream "${name}" has weight 0: all requests get 503`);
+  for (const { name, tls } of snapshot.listeners) if (tls?.selfSigned === true) warnings.push(`listener "${name}" shows a self-signed certificate (${tls.certificates[0]!.file}): good for development only`);
   return warnings;
 }
 

@@ -3,7 +3,7 @@
  * and so are the defaults: what is not written here does not exist.
  */
 import { z } from "zod";
-import { isBlock, parseAddress, parseDuration, parseHashKey, parseListenAddress, parsePercent, parseSize } from "./values.ts";
+import { isBlock, parseAddress, parseDuration, parseHashKey, parseListenAddress, parseLongDuration, parsePercent, parseSize } from "./values.ts";
 
 /** Defaults as people write them, for the JSON Schema; kept apart from zod's own so that tables can inherit. */
 const written = new WeakMap<z.core.$ZodType, unknown>();
@@ -31,6 +31,7 @@ function parsed<T>(parse: (text: string) => T | undefined, expected: string, pat
 const DURATION = String.raw`^(off|0|(\d+(\.\d+)?(ms|s|m|h|d))+)$`;
 const SIZE = String.raw`^(off|\d+(\.\d+)?\s?(B|KiB|MiB|GiB|KB|MB|GB)?)$`;
 const optionalDuration = parsed(parseDuration, 'a duration, as "250ms", "5s", "1m" or "off"', DURATION);
+const lifetime = parsed((text) => parseLongDuration(text) || undefined, 'a duration above zero, as "12h" or "365d"', DURATION);
 const duration = parsed((text) => parseDuration(text) || undefined, 'a duration above zero, as "250ms", "5s" or "1m"', DURATION);
 const size = z.union([parsed(parseSize, 'a size, as "64KiB", "1MiB" or "off"', SIZE), z.number().int().min(0)]);
 const someSize = z.union([parsed((text) => parseSize(text) || undefined, 'a size above zero, as "64KiB" or "1MiB"', SIZE), z.number().int().min(1)]);
@@ -54,12 +55,14 @@ export const DEFAULTS: {
   readonly forwarding: { x_forwarded: boolean; forwarded: boolean; via: boolean; request_id: "off" | "missing" | "always"; trusted_proxies: readonly string[] };
   readonly upstreamTimeouts: Record<"connect" | "response" | "attempt" | "body" | "idle", number>;
   readonly upstreamLimits: Record<"header_bytes" | "header_count", number>;
+  readonly http2: { enabled: boolean } & Record<"max_concurrent_streams" | "stream_window" | "connection_window" | "continuations" | "resets" | "resets_per_second" | "glitches" | "glitches_per_second", number>;
 } = {
   timeouts: { tls_handshake: 10_000, client_header: 10_000, client_body: 30_000, client_idle: 60_000, request: 0, tunnel_idle: 3_600_000 },
   limits: { header_bytes: 32 * 1024, header_count: 100, request_line_bytes: 8 * 1024, body_bytes: 0, client_hello_bytes: 16 * 1024 },
   forwarding: { x_forwarded: true, forwarded: false, via: true, request_id: "off", trusted_proxies: [] },
   upstreamTimeouts: { connect: 5_000, response: 60_000, attempt: 0, body: 30_000, idle: 30_000 },
   upstreamLimits: { header_bytes: 64 * 1024, header_count: 200 },
+  http2: { enabled: true, max_concurrent_streams: 100, stream_window: 64 * 1024, connection_window: 1024 * 1024, continuations: 8, resets: 1_000, resets_per_second: 33, glitches: 10_000, glitches_per_second: 330 },
 };
 
 const timeouts = z.strictObject({
@@ -77,6 +80,21 @@ const limits = z.strictObject({
   request_line_bytes: key(someSize, "The request line; more is 414.", "8KiB"),
   body_bytes: key(size, "A request body; more is 413.", "off"),
   client_hello_bytes: key(someSize, "tls-passthrough: all of a ClientHello; more is closed.", "16KiB"),
+});
+
+const MAX_WINDOW = 2 ** 31 - 1;
+const window = z.union([parsed((text) => (parseSize(text) ?? 0) >= 65_535 && parseSize(text)! <= MAX_WINDOW ? parseSize(text) : undefined, 'a window, as "64KiB" or "1MiB", from 65535 bytes to 2 GiB', SIZE), whole(65_535, MAX_WINDOW)]);
+
+const http2 = z.strictObject({
+  enabled: key(z.boolean(), "HTTP/2 for whoever asks for it: by ALPN, or in the clear by prior knowledge.", true),
+  max_concurrent_streams: key(whole(1, 10_000), "Open streams of a connection; more are refused.", 100),
+  stream_window: key(window, "What a client may send on a stream ahead of its target.", "64KiB"),
+  connection_window: key(window, "The same over all streams of a connection.", "1MiB"),
+  continuations: key(whole(0, 1_000), "CONTINUATION frames in one header block; more end the connection.", 8),
+  resets: key(whole(1, 1_000_000), "Streams that a client may reset, or have reset by what it does, at once; more end the connection.", 1_000),
+  resets_per_second: key(whole(1, 1_000_000), "So many more each second.", 33),
+  glitches: key(whole(100, 10_000_000), "Frames that do nothing (PING, SETTINGS, PRIORITY, unknown, tiny windows) at once; more end the connection.", 10_000),
+  glitches_per_second: key(whole(1, 1_000_000), "So many more each second.", 330),
 });
 
 const block = z.string().refine(isBlock, { error: (issue) => `"${String(issue.input)}" is not an address, a CIDR block as "10.0.0.0/8", or "unix"` });
@@ -107,12 +125,22 @@ const certificate = z.strictObject({
   key: file.meta({ description: "PEM file: its private key, not encrypted." }),
 });
 
+const hsts = z.strictObject({
+  max_age: key(lifetime, "How long browsers ask by https only.", "365d"),
+  include_subdomains: key(z.boolean(), "Names below the host too.", false),
+  preload: key(z.boolean(), "The host may be listed in browsers; needs include_subdomains and a year.", false),
+});
+
 const listenerTls = z.strictObject({
   certificates: key(z.array(certificate), "Chosen by the name that a client asks for; the first one for any other name, and for clients that name nobody."),
   min_version: key(tlsVersion, "The oldest version of TLS.", "1.2"),
   max_version: key(tlsVersion, "The newest.", "1.3"),
   ciphers: key(z.string().min(1), "OpenSSL's list of ciphers for TLS 1.2; those of 1.3 are fixed.", "ECDHE with AES-GCM or ChaCha20"),
   alpn: key(z.array(z.string().regex(/^[\x21-\x7e]{1,255}$/, { error: "a protocol's name has 1 to 255 printable characters" })), "tcp listeners: protocols that are offered, by preference; http listeners offer what they speak."),
+  client_ca: key(file, "PEM file: authorities whose clients' certificates are accepted; relative to this file. Absent: clients are not asked for one."),
+  client_auth: key(z.enum(["required", "optional"]), "With client_ca: clients without a certificate are refused, or let in. One that is not good is refused in any case.", "required"),
+  client_subject_header: key(headerName, "http: targets are told the subject of the client's certificate in this header (RFC 4514). What a client sends under that name is taken away."),
+  hsts: key(z.union([hsts, lifetime, z.boolean()]), "http: Strict-Transport-Security on replies that have none, for this long; true: a year; absent: none."),
 });
 
 const upstreamTls = z.strictObject({
@@ -135,10 +163,12 @@ const listener = z.strictObject({
   tcp_unavailable: key(z.enum(["close", "http-503"]), "What a tcp client is told when no target is usable.", "close"),
   max_clients: key(whole(1, 10_000_000), "Client connections of this listener over all workers; more are told 503.", 10_000),
   max_clients_per_ip: key(whole(0, 10_000_000), "Client connections of one address on this listener over all workers; 0: no limit.", 0),
-  tls: key(listenerTls, "Clients speak TLS, which ends here; absent: they do not."),
+  tls: key(z.union([listenerTls, z.literal("self-signed")]), 'Clients speak TLS, which ends here; absent: they do not. "self-signed": with a certificate for development, made once and kept.'),
+  redirect_https: key(z.union([z.boolean(), whole(1, 65_535)]), "http in the clear: answer with the same address under https, on port 443 or this one; /.well-known/acme-challenge/ is left alone.", false),
   underscore_names: key(z.enum(["allow", "drop", "reject"]), "Header names with an underscore: pass on, leave out, or answer 400.", "reject"),
   timeouts: key(timeouts, "Timeouts of this listener; what is absent is as in the top-level [timeouts]."),
   limits: key(limits, "Limits of this listener; what is absent is as in the top-level [limits]."),
+  http2: key(z.union([z.boolean(), http2]), "HTTP/2 on this listener: false turns it off; what is absent of the table is as in the top-level [http2]."),
   forwarding: key(forwarding, "What targets are told of the client; what is absent is as in the top-level [forwarding]."),
 });
 
@@ -268,6 +298,8 @@ const upstream = z.strictObject({
   slow_start: key(optionalDuration, "How long a target that comes back takes from a tenth of its weight to all of it.", "off"),
   drain_timeout: key(duration, "How long a draining target may keep what is open, and its sticky clients.", "30s"),
   host_header: key(z.string().min(1), 'The Host that targets see: "client", "target" (its address) or a fixed text.', "client"),
+  protocol: key(z.enum(["h1", "h2", "h2c", "auto"]), "What http requests are sent as: HTTP/1.1; HTTP/2 over TLS; HTTP/2 in the clear by prior knowledge; or, over TLS, whichever of the two the target chooses (ALPN).", "h1"),
+  max_concurrent_streams: key(whole(1, 10_000), "With HTTP/2: requests on one connection at a time; the target may allow fewer. More open another connection.", 100),
   pool_size: key(whole(0, 100_000), "Idle connections kept for each target and worker.", 256),
   retries: key(whole(0, 10), "Further attempts after the first; 0: none. Requests that may have had an effect are never sent twice.", 1),
   retry_on: key(z.array(z.union([z.enum(["connect-failure", "reset", "timeout"]), whole(400, 599)])), "What is tried again: connects that fail, connections that end before a reply, no reply in timeouts.attempt, statuses.", ["connect-failure", "reset", "timeout"]),
@@ -284,7 +316,6 @@ const upstream = z.strictObject({
   circuit_breaker: key(circuitBreaker, "Answers 503 while too many requests fail; absent: never."),
   timeouts: key(upstreamTimeouts, "Timeouts towards targets."),
   limits: key(upstreamLimits, "Limits on replies."),
-  protocol: key(z.enum(["h1"]), "What http requests are sent as.", "h1"),
   tls: key(z.union([upstreamTls, z.boolean()]), "Targets are spoken to over TLS; true: with what is usual; absent: in the clear."),
   proxy_protocol: key(z.enum(["v1", "v2"]), "Each connection to a target begins with a PROXY protocol header that names the client; absent: none does."),
   health_check: key(healthCheck, "How targets are watched; absent: they are not."),
@@ -322,6 +353,7 @@ export const configSchema = z
     ),
     timeouts: key(timeouts, "Defaults for every listener."),
     limits: key(limits, "Defaults for every listener."),
+    http2: key(http2, "Defaults for every listener."),
     forwarding: key(forwarding, "Defaults for every listener."),
     listeners: key(z.array(listener), "Where clients connect."),
     routes: key(z.array(route), "Which upstream a request goes to; the first match wins."),

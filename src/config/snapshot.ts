@@ -65,9 +65,12 @@ export interface ListenerConfig {
   readonly maxClientsPerIp: number;
   /** Absent: cleartext. */
   readonly tls?: ListenerTls;
+  /** Port of https that clients are sent to; absent: they are served. */
+  readonly redirectHttps?: number;
   readonly timeouts: ListenerTimeouts;
   readonly limits: ListenerLimits;
   readonly forwarding: ForwardingConfig;
+  readonly http2: Http2Config;
   /** Field names with `_`: pass on, leave out, or answer 400. */
   readonly underscoreNames: "allow" | "drop" | "reject";
 }
@@ -88,6 +91,15 @@ export interface ListenerTls {
   readonly ciphers: string;
   /** Offered by preference; empty: none. */
   readonly alpn: readonly string[];
+  /** PEM of authorities; absent: clients are not asked for a certificate. */
+  readonly clientCa?: string;
+  readonly clientCertificate: "none" | "optional" | "required";
+  /** Tells targets its subject. */
+  readonly clientSubjectHeader?: string;
+  /** Its certificate is one for development. */
+  readonly selfSigned?: true;
+  /** Value of Strict-Transport-Security (RFC 6797). */
+  readonly hsts?: string;
   /** At least one; the first is for clients whose name none of them has. */
   readonly certificates: readonly CertificateConfig[];
 }
@@ -135,6 +147,25 @@ export interface ListenerLimits {
   readonly clientHelloBytes: Bytes;
 }
 
+/** What a client may do with HTTP/2 (RFC 9113). */
+export interface Http2Config {
+  /** Spoken to whoever asks for it: by ALPN, or in the clear by prior knowledge. */
+  readonly enabled: boolean;
+  /** Open streams of a connection. */
+  readonly maxStreams: number;
+  /** What may be sent ahead of its target, for each stream and for a connection. */
+  readonly streamWindow: Bytes;
+  readonly connectionWindow: Bytes;
+  /** CONTINUATION frames in one header block. */
+  readonly continuations: number;
+  /** Streams that end by a reset of the client's making: so many at once, and so many more each second. */
+  readonly resets: number;
+  readonly resetsPerSecond: number;
+  /** Frames that do nothing. */
+  readonly glitches: number;
+  readonly glitchesPerSecond: number;
+}
+
 export interface ForwardingConfig {
   /** Set X-Forwarded-For, -Proto and -Host. */
   readonly xForwarded: boolean;
@@ -172,6 +203,10 @@ export interface UpstreamConfig {
   readonly sticky?: StickyConfig;
   /** The Host header that targets see: the client's, the target's address, or a fixed text. */
   readonly hostHeader: { readonly kind: "client" } | { readonly kind: "target" } | { readonly kind: "fixed"; readonly value: string };
+  /** What its targets speak: HTTP/1.1; HTTP/2 over TLS or in the clear; over TLS whichever they choose. */
+  readonly protocol: "h1" | "h2" | "h2c" | "auto";
+  /** Streams on one HTTP/2 connection; the target may allow fewer. */
+  readonly maxStreams: number;
   readonly timeouts: UpstreamTimeouts;
   /** Idle connections kept for each target and worker. */
   readonly poolSize: number;

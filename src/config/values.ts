@@ -9,11 +9,17 @@ const MAX_DURATION = 2 ** 31 - 1;
 
 /** `"250ms"`, `"5s"`, `"1m30s"`, `"1h"` in milliseconds; `"0"`, `"0s"` and `"off"` are 0. Undefined: not a duration. */
 export function parseDuration(text: string): number | undefined {
+  const total = parseLongDuration(text);
+  return total !== undefined && total <= MAX_DURATION ? total : undefined;
+}
+
+/** The same without setTimeout's limit, for what no timer waits for in one piece. */
+export function parseLongDuration(text: string): number | undefined {
   if (text === "off" || text === "0") return 0;
   if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) return undefined;
   let total = 0;
   for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) total += Number(amount) * DURATION_UNITS[unit!]!;
-  return total <= MAX_DURATION ? Math.round(total) : undefined;
+  return Number.isSafeInteger(Math.round(total)) ? Math.round(total) : undefined;
 }
 
 /** `"64KiB"`, `"1MiB"`, `"512"` (bytes) in bytes; `"off"` is 0. Undefined: not a size. */

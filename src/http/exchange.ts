@@ -2,7 +2,6 @@
  * One request and its reply: picks a target, attaches a connection, waits or tries again where that is right, and ends in
  * exactly one place with one cause. It knows no wire format: the codecs on both sides do.
  */
-import type { Arrival } from "../accept/arrival.ts";
 import { CAUSES, type Cause } from "../observability/cause.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
 import { TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
@@ -10,6 +9,7 @@ import type { Waiter } from "../upstream/queue.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { Hedge, type Hedged } from "./hedge.ts";
+import type { OwnConnections } from "./own-connections.ts";
 import { backoff, mayRetry, mayRetryStatus } from "./retry.ts";
 import type { Services } from "./services.ts";
 import type { Downstream, StreamOwner, UpstreamStream } from "./sides.ts";
@@ -29,6 +29,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   idempotent = false;
   toHead = false;
   asksUpgrade = false;
+  /** Made by us. */
+  requestId: string | undefined = undefined;
   /** Status of the reply that the client got; 0: none yet. */
   status = 0;
   attempts = 0;
@@ -56,10 +58,10 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   /** Calls off the pause before the next attempt. */
   private cancelPause: (() => void) | undefined = undefined;
   private hedge: Hedge | undefined = undefined;
-  /** The client's own connection that waits for its next request. */
-  private own: UpstreamStream | undefined = undefined;
   /** Where the last attempt went, for the access log. */
   private lastTarget: Target | undefined = undefined;
+  /** Of the attempt that has ended. */
+  private readonly outcome = { failed: false, milliseconds: 0, status: 0 };
   /** Tells answers of an earlier exchange's policy from this one's. */
   private serial = 0;
 
@@ -83,8 +85,13 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.queued = 0;
     this.probe = false;
     this.picking = false;
+    this.requestId = undefined;
     this.serial++;
     this.startedAt = this.services.network.clock.precise();
+  }
+
+  get own(): OwnConnections {
+    return this.client.own;
   }
 
   /** Send the request to a target of this upstream. */
@@ -130,7 +137,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.attemptAt = this.attempts === 1 && this.queued === 0 ? this.startedAt : this.services.network.clock.precise();
     if (upstream.durations !== undefined) this.planHedge(upstream);
     if (!this.stale) {
-      const idle = upstream.config.proxyProtocol === undefined ? (target.takeIdle() as UpstreamStream | undefined) : this.takeOwn(target);
+      const idle = upstream.config.proxyProtocol === undefined ? (target.takeIdle() as UpstreamStream | undefined) : this.own.take(target);
       if (idle !== undefined) {
         this.connection = idle;
         idle.attach(this);
@@ -138,44 +145,14 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
         return;
       }
     }
-    if (this.services.openFiles.isExhausted) {
+    const connection = this.services.openStream(target, upstream);
+    if (connection === undefined) {
       this.attemptFailed("overloaded", "no descriptor is left", false);
       return;
     }
-    const connection = this.services.openStream(target, upstream);
     this.connection = connection;
     connection.attach(this);
     connection.connect();
-  }
-
-  // Connections that begin with a PROXY protocol header are one client's.
-
-  get origin(): Arrival {
-    return this.client.origin;
-  }
-
-  keepOwn(stream: UpstreamStream): boolean {
-    this.dismiss();
-    if (!stream.target.current || !stream.target.isWanted) return false;
-    this.own = stream;
-    return true;
-  }
-
-  private takeOwn(target: Target): UpstreamStream | undefined {
-    const { own } = this;
-    if (own?.isIdle !== true || own.target !== target) {
-      this.dismiss();
-      return undefined;
-    }
-    this.own = undefined;
-    return own;
-  }
-
-  /** The client is gone, or goes to another target. */
-  dismiss(): void {
-    const { own } = this;
-    this.own = undefined;
-    if (own?.isIdle === true) own.retire();
   }
 
   // Waiting for a place.
@@ -220,6 +197,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
 
   /** The connection is up: the request goes out. */
   connected(connection: UpstreamStream): void {
+    // What a connection speaks may show only now: then this is another than was opened.
+    this.connection = connection;
     this.client.sendRequest(connection);
   }
 
@@ -343,7 +322,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
       this.retry(cause, detail, target);
       return;
     }
-    const how = mayRetry(this.upstream!.config, cause, this.attempts, this.idempotent && this.client.canReplay);
+    const how = mayRetry(this.upstream!.config, cause, this.attempts, (this.idempotent || cause === "stream-refused") && this.client.canReplay);
     if (how === "no" || (how === "within budget" && !this.takeBudget())) {
       this.fail(cause, detail, target);
       return;
@@ -485,6 +464,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     if (accessLog !== undefined) {
       accessLog.write({
         ...this.client.describe(),
+        requestId: this.requestId ?? "",
         status: this.status === 0 ? CAUSES[cause].status : this.status,
         upstream: this.upstream?.name ?? "",
         target: this.lastTarget?.name ?? "",
@@ -503,7 +483,11 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.target = undefined;
     this.lastTarget = target;
     const milliseconds = this.services.network.clock.precise() - this.attemptAt;
-    this.upstream!.leave(target, { failed, milliseconds, status }, this.answeredAt === 0 ? milliseconds : this.answeredAt - this.attemptAt, this.probe);
+    const { outcome } = this;
+    outcome.failed = failed;
+    outcome.milliseconds = milliseconds;
+    outcome.status = status;
+    this.upstream!.leave(target, outcome, this.answeredAt === 0 ? milliseconds : this.answeredAt - this.attemptAt, this.probe);
     this.probe = false;
   }
 
@@ -531,6 +515,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
         status: this.replyStarted ? this.status : CAUSES[cause].status,
         attempts: this.attempts,
         ...this.client.describe(),
+        requestId: this.requestId ?? "",
       },
       message,
     );

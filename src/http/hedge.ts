@@ -4,13 +4,13 @@
  * J. Dean and L. Barroso, "The Tail at Scale" (CACM 56(2), 2013): waiting for the 95th percentile bounds the extra load to about 5 %;
  * here the retry budget bounds it too.
  */
-import type { Arrival } from "../accept/arrival.ts";
 import { CAUSES, type Cause } from "../observability/cause.ts";
 import { TOTAL_HEDGES, TOTAL_HEDGES_WON } from "../scoreboard/scoreboard.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { FramingKind, Head } from "./h1/head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
+import type { OwnConnections } from "./own-connections.ts";
 import type { Services } from "./services.ts";
 import type { StreamOwner, UpstreamStream } from "./sides.ts";
 
@@ -20,7 +20,7 @@ export interface Hedged {
   readonly asksUpgrade: boolean;
   readonly wantsMore: boolean;
   readonly replyCongested: boolean;
-  readonly origin: Arrival;
+  readonly own: OwnConnections;
   /** Where to, counted in there; undefined: not now. */
   hedgeTarget(): Target | undefined;
   /** Write the request once more. */
@@ -57,8 +57,13 @@ export class Hedge implements StreamOwner {
     this.target = target;
     this.startedAt = this.services.network.clock.precise();
     this.upstream.column.add(TOTAL_HEDGES, 1);
-    const idle = this.upstream.config.proxyProtocol === undefined ? (target.takeIdle() as UpstreamStream | undefined) : undefined;
+    const idle = this.upstream.config.proxyProtocol === undefined ? (target.takeIdle() as UpstreamStream | undefined) : this.own.take(target);
     const stream = idle ?? this.services.openStream(target, this.upstream);
+    if (stream === undefined) {
+      this.target = undefined;
+      this.upstream.leaveEarly(target, 0);
+      return;
+    }
     this.stream = stream;
     stream.attach(this);
     if (idle === undefined) stream.connect();
@@ -86,12 +91,8 @@ export class Hedge implements StreamOwner {
 
   // What its connection tells.
 
-  get origin(): Arrival {
-    return this.exchange.origin;
-  }
-
-  keepOwn(): never {
-    throw new Error("a hedge hands its reply over before it begins");
+  get own(): OwnConnections {
+    return this.exchange.own;
   }
 
   get toHead(): boolean {
@@ -111,6 +112,7 @@ export class Hedge implements StreamOwner {
   }
 
   connected(stream: UpstreamStream): void {
+    this.stream = stream;
     this.exchange.sendHedge(stream);
   }
 

@@ -14,12 +14,13 @@ type BunSocket = Bun.Socket<SocketOwner>;
 type Failure = (Error & { readonly code?: string }) | null;
 
 /** @throws Error in BoringSSL's words */
-export function bunTlsContext({ client = false, certificate, key, ca, minVersion, maxVersion, ciphers }: TlsContextOptions): TlsContext {
+export function bunTlsContext({ client = false, clientCertificate = "none", certificate, key, ca, minVersion, maxVersion, ciphers }: TlsContextOptions): TlsContext {
   const made = createSecureContext({
     minVersion: `TLSv${minVersion}`,
     maxVersion: `TLSv${maxVersion}`,
     ...(certificate === undefined ? {} : { cert: certificate, key }),
     ...(ciphers === undefined ? {} : { ciphers }),
+    ...(client ? {} : asksFor(clientCertificate)),
     ...(ca === undefined && !client ? {} : { ca: ca ?? authorities() }),
   } as object);
   return (made as unknown as { context: TlsContext }).context;
@@ -39,7 +40,11 @@ function alpnList(protocols: readonly string[]): { ALPNProtocols?: Buffer } {
 
 /** For `tls` of Bun.listen. */
 export function serverOptions({ context, alpn, clientCertificate }: TlsServer): object {
-  return { secureContext: context, ...alpnList(alpn), requestCert: clientCertificate !== "none", rejectUnauthorized: clientCertificate === "required" };
+  return { secureContext: context, ...alpnList(alpn), ...asksFor(clientCertificate) };
+}
+
+function asksFor(clientCertificate: TlsServer["clientCertificate"]): object {
+  return { requestCert: clientCertificate !== "none", rejectUnauthorized: clientCertificate === "required" };
 }
 
 /** For `socket` of Bun.listen, beside what plain sockets have. */
@@ -80,7 +85,9 @@ function shownCertificate(socket: BunSocket): X509Certificate | undefined {
 
 /** The lines that OpenSSL prints are escaped as RFC 4514 wants it; there the last part of the name comes first. */
 function subjectOf(certificate: X509Certificate): string {
-  return certificate.subject.split("\n").toReversed().map((part) => part.replaceAll(" + ", "+")).join(",");
+  const name = certificate.subject.split("\n").toReversed().map((part) => part.replaceAll(" + ", "+")).join(",");
+  // It goes into header fields: what is not ASCII is escaped byte by byte, as RFC 4514 section 2.4 allows.
+  return name.replaceAll(/[^\x20-\x7e]/gu, (character) => [...Buffer.from(character)].map((byte) => `\\${byte.toString(16).padStart(2, "0").toUpperCase()}`).join(""));
 }
 
 function failureOf(error: Failure, refused: boolean): HandshakeFailure {

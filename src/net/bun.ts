@@ -120,6 +120,10 @@ class BunNetwork implements Network {
     owner.onOpen(raise(socket as unknown as BunSocket, { isServer: true, data: owner, tls: serverOptions(tls), socket: handlers }));
   }
 
+  soon(run: () => void): void {
+    setImmediate(run);
+  }
+
   random(): number {
     return Math.random();
   }

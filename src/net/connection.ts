@@ -2,12 +2,13 @@
  * A socket with what every owner of one needs: a queue for what the kernel did not take, a deadline, one clear end.
  * It knows bytes and nothing of any protocol.
  */
+import type { Duplex } from "./duplex.ts";
 import type { NetSocket, SocketOwner } from "./network.ts";
 import { Leaving, NOBODY } from "./leaving.ts";
 import { release } from "./release.ts";
 import { Timed, type TimerWheel } from "./timers.ts";
 
-export abstract class Connection extends Timed implements SocketOwner {
+export abstract class Connection extends Timed implements SocketOwner, Duplex {
   protected socket: NetSocket | undefined = undefined;
   protected readonly wheel: TimerWheel;
   /** What the kernel did not take, oldest first, in buffers of its own; undefined: nothing waits. */

@@ -50,6 +50,8 @@ export interface NetSocket {
   end(): void;
   /** Send RST and close. */
   terminate(): void;
+  /** What ALPN chose; nothing without TLS. */
+  readonly alpnProtocol: string | false | null;
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localAddress: string;
@@ -82,7 +84,7 @@ export interface Network {
    * @param preface what is said before all else, TLS too; at most 4 KiB
    */
   connect(address: Address, owner: ConnectOwner, tls?: TlsClient, preface?: Buffer): void;
-  /** Speak TLS from now on over an accepted socket that nobody has read from since the runtime did: `owner` takes it as it would a new one. */
+  /** Speak TLS over an accepted socket, from its next byte on; `owner` takes it as it would a new one. */
   secure(socket: NetSocket, tls: TlsServer, owner: HandshakeOwner): void;
   /** Copy what has come to a paused socket into `into`, and leave it there. @returns bytes; 0: the peer has ended; -1: nothing has come yet */
   peek(socket: NetSocket, into: Buffer): number;
@@ -90,6 +92,8 @@ export interface Network {
   take(socket: NetSocket, seen: Buffer, length: number): void;
   /** @throws Error that says what is wrong with certificate, key or ciphers */
   tlsContext(options: TlsContextOptions): TlsContext;
+  /** Once what has arrived by now is handled: gathers what many events produce. */
+  soon(run: () => void): void;
   /** Uniform in [0, 1). */
   random(): number;
 }

@@ -18,6 +18,8 @@ export interface TlsContextOptions {
   readonly ca?: string;
   readonly minVersion: TlsVersion;
   readonly maxVersion: TlsVersion;
+  /** Asked of clients by a server; default: none is. */
+  readonly clientCertificate?: "none" | "optional" | "required";
   /** OpenSSL's list for TLS 1.2; TLS 1.3 has suites of its own. */
   readonly ciphers?: string;
 }

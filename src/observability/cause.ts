@@ -53,6 +53,8 @@ export const CAUSES = {
   "tls-connect-failed": { side: "target", phase: "connect", status: 502 },
   "target-closed": { side: "target", phase: "wait", status: 502 },
   "target-reset": { side: "target", phase: "wait", status: 502 },
+  /** The target says that it has not looked at the request: HTTP/2's REFUSED_STREAM, or GOAWAY. */
+  "stream-refused": { side: "target", phase: "wait", status: 502 },
   "bad-reply": { side: "target", phase: "reply", status: 502 },
   "response-timeout": { side: "target", phase: "wait", status: 504 },
   "target-write-timeout": { side: "target", phase: "body", status: 504 },

@@ -14,6 +14,12 @@ export interface Pooled {
   cut(): void;
 }
 
+/** A connection that serves many exchanges at a time. */
+export interface Shared extends Pooled {
+  /** It takes another. */
+  readonly hasRoom: boolean;
+}
+
 /**
  * A connect that nobody waits for any longer cannot be called off: the system gives up on it after about two minutes, and until
  * then it holds a descriptor. This bounds how many one target may hold in one worker.
@@ -40,11 +46,15 @@ export class Target implements BalancedTarget {
   share = 1000;
   flags = 0;
   isUsable = false;
+  /** What it chose, where it may choose; undefined: it was not asked yet. */
+  speaks: "h1" | "h2" | undefined = undefined;
   private hanging = 0;
   private readonly board: Scoreboard;
   private readonly clock: LatencyClock;
   /** Last in, first out: the warmest connection is used, the coldest times out. */
   private readonly idle: Pooled[] = [];
+  /** Those that take further exchanges, or will again. */
+  private readonly shared: Shared[] = [];
   /** All of them, idle, in use or opening. */
   private readonly connections = new Set<Pooled>();
 
@@ -153,12 +163,27 @@ export class Target implements BalancedTarget {
     if (at >= 0) this.idle.splice(at, 1);
   }
 
+  /** A connection that takes another exchange: the first, so that few are needed. */
+  sharedWithRoom(): Shared | undefined {
+    for (let i = 0; i < this.shared.length; i++) if (this.shared[i]!.hasRoom) return this.shared[i];
+    return undefined;
+  }
+
+  keepShared(connection: Shared): void {
+    this.shared.push(connection);
+  }
+
+  forgetShared(connection: Shared): void {
+    const at = this.shared.indexOf(connection);
+    if (at >= 0) this.shared.splice(at, 1);
+  }
+
   retire(): void {
     this.current = false;
     this.closeIdle();
   }
 
   closeIdle(): void {
-    for (const connection of this.idle.splice(0)) connection.retire();
+    for (const connection of [...this.idle.splice(0), ...this.shared.splice(0)]) connection.retire();
   }
 }

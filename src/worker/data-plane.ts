@@ -12,8 +12,15 @@ import type { ListenerConfig, Snapshot, UpstreamConfig } from "../config/snapsho
 import { RequestHead } from "../http/h1/request-head.ts";
 import { ReplyHead } from "../http/h1/reply-head.ts";
 import { ClientConnection } from "../http/h1/client-connection.ts";
+import { LineSink } from "../http/h1/writer.ts";
 import { UpstreamConnection } from "../http/h1/upstream-connection.ts";
+import { HeadArena } from "../http/h2/head-arena.ts";
+import { HeaderBlock } from "../http/h2/hpack/header-block.ts";
+import { ClientSession } from "../http/h2/client-session.ts";
+import { UpstreamSession } from "../http/h2/upstream-session.ts";
 import type { Services } from "../http/services.ts";
+import type { UpstreamStream } from "../http/sides.ts";
+import { Cork } from "../net/cork.ts";
 import { OpenFiles } from "../net/open-files.ts";
 import { NOBODY } from "../net/leaving.ts";
 import type { NetListener, Network, SocketOwner } from "../net/network.ts";
@@ -58,7 +65,7 @@ type AnyPolicyFactory = (context: Parameters<BalancerFactory>[0]) => RoutingPoli
 /** Between two complaints that files run low, in ms. */
 const COMPLAIN_EVERY = 10_000;
 /** What is offered to targets over TLS. */
-const PROTOCOLS: readonly string[] = ["http/1.1"];
+const OFFERED = { h1: ["http/1.1"], h2: ["h2"], h2c: [], auto: ["h2", "http/1.1"] } as const satisfies Record<UpstreamConfig["protocol"], readonly string[]>;
 /** The most fields that any config may allow in a head. */
 const MAX_FIELDS = 1000;
 
@@ -90,23 +97,38 @@ export class DataPlane {
     const { network, scoreboard, slot, log } = options;
     this.options = options;
     this.openFiles = new OpenFiles(network, options.openFiles);
+    const output = new Output();
     this.services = {
       network,
       openFiles: this.openFiles,
       wheel: new TimerWheel(network.clock.now),
-      output: new Output(),
+      output,
+      lines: new LineSink(output),
       board: scoreboard,
       slot,
       log: new LimitedLog(log, network.clock),
       accessLog: undefined,
       requestHead: new RequestHead(MAX_FIELDS),
       replyHead: new ReplyHead(MAX_FIELDS),
-      openStream: (target, upstream) => new UpstreamConnection(target, upstream, this.services),
+      cork: new Cork(network),
+      block: new HeaderBlock(),
+      requestArena: new HeadArena(),
+      replyArena: new HeadArena(),
+      openStream: (target, upstream) => this.openStream(target, upstream),
       draining: false,
       short: false,
     };
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
     this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log, random: () => network.random(), report: (outlier) => options.report?.(outlier) };
+  }
+
+  private openStream(target: Target, upstream: Upstream): UpstreamStream | undefined {
+    const { protocol } = upstream.config;
+    const multiplexed = protocol === "h2" || protocol === "h2c" || (protocol === "auto" && target.speaks === "h2");
+    const shared = multiplexed ? (target.sharedWithRoom() as UpstreamSession | undefined) : undefined;
+    if (shared !== undefined) return shared.take();
+    if (this.openFiles.isExhausted) return undefined;
+    return multiplexed ? new UpstreamSession(target, upstream, this.services).take() : new UpstreamConnection(target, upstream, this.services);
   }
 
   private tick(now: number): void {
@@ -212,8 +234,8 @@ export class DataPlane {
       const security = this.securityOf(config);
       if (security !== undefined) securities.set(config.name, security);
       const members = config.targets.map((target) => {
-        const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests} ${security?.number ?? 0}`;
-        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, PROTOCOLS));
+        const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests} ${config.protocol} ${security?.number ?? 0}`;
+        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, OFFERED[config.protocol]));
         targets.set(key, kept);
         return kept;
       });
@@ -268,9 +290,11 @@ export class DataPlane {
   /** Whoever speaks the client's protocol. */
   private clientFor(listener: Listener, arrival: Arrival | undefined): SocketOwner {
     const { services } = this;
-    if (listener.config.protocol === "http") return new ClientConnection(listener, services, arrival);
+    const { protocol } = listener.config;
     const relay: NextOwner = (known) => new TcpClient(listener, services, known);
-    return listener.config.protocol === "tcp" ? relay(arrival) : new HelloStage(listener, services, relay, arrival);
+    if (protocol === "tcp") return relay(arrival);
+    if (protocol === "tls-passthrough") return new HelloStage(listener, services, relay, arrival);
+    return arrival?.tls?.alpn === "h2" ? new ClientSession(listener, services, arrival) : new ClientConnection(listener, services, arrival);
   }
 
   /** Open client connections. */

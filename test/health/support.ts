@@ -13,6 +13,10 @@ export const PASSING = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 export type Behaviour = { readonly reply: string } | "refuse" | "swallow" | "silent" | "shortage";
 
 export class FakeNetwork implements Network {
+  soon(run: () => void): void {
+    queueMicrotask(run);
+  }
+
   readonly clock = new FakeClock();
   readonly openSockets = 0;
   /** By port; what is not listed passes. */
@@ -69,6 +73,7 @@ export class FakeNetwork implements Network {
     };
     const socket: NetSocket = {
       data: owner,
+      alpnProtocol: null,
       write: (bytes, offset, length) => {
         this.requests.push(Buffer.from(bytes.subarray(offset, offset + length)).toString("latin1"));
         return length;

@@ -1,7 +1,7 @@
 /** Certificates made for a test: an authority, and what it signs. */
 import "reflect-metadata";
 import { webcrypto } from "node:crypto";
-import { BasicConstraintsExtension, cryptoProvider, SubjectAlternativeNameExtension, type X509Certificate, X509CertificateGenerator } from "@peculiar/x509";
+import { BasicConstraintsExtension, cryptoProvider, type JsonName, SubjectAlternativeNameExtension, type X509Certificate, X509CertificateGenerator } from "@peculiar/x509";
 
 cryptoProvider.set(webcrypto as unknown as Crypto);
 
@@ -17,8 +17,8 @@ export interface Pair {
 export interface IssueOptions {
   /** Names and IPv4 addresses that it is for. */
   readonly names?: readonly string[];
-  /** As RFC 4514 writes it; default: CN of the first name. */
-  readonly subject?: string;
+  /** As RFC 4514 writes it, or part by part; default: CN of the first name. */
+  readonly subject?: string | JsonName;
   /** Days from now; default -1 to 90. */
   readonly from?: number;
   readonly to?: number;
@@ -80,7 +80,7 @@ export class Authority {
     return { certificate: `${certificate.toString("pem")}\n${this.chain}`, key: await keyPem(keys) };
   }
 
-  private sign(keys: CryptoKeyPair, subject: string, options: IssueOptions, extensions: (BasicConstraintsExtension | SubjectAlternativeNameExtension)[]): Promise<X509Certificate> {
+  private sign(keys: CryptoKeyPair, subject: string | JsonName, options: IssueOptions, extensions: (BasicConstraintsExtension | SubjectAlternativeNameExtension)[]): Promise<X509Certificate> {
     return X509CertificateGenerator.create({ subject, issuer: this.certificate.subject, ...validity(options), publicKey: keys.publicKey, signingKey: this.keys.privateKey, signingAlgorithm: EC as Algorithm, extensions });
   }
 }

@@ -1,7 +1,7 @@
 /** What a proxy answers itself instead of passing it on: refusals of good syntax, TRACE, Max-Forwards, the health path. */
 import type { ListenerConfig } from "../../config/snapshot.ts";
 import { Name } from "../fields.ts";
-import { joined } from "./forward.ts";
+import { joined } from "../forward.ts";
 import { Parse, refusals } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 
@@ -10,7 +10,12 @@ export interface Answer {
   readonly status: number;
   readonly text: string;
   readonly refusal: boolean;
+  /** Value of Location. */
+  readonly location?: string;
 }
+
+/** Where certificate authorities ask by http: RFC 8555 section 8.3. */
+const CHALLENGE_PATH = "/.well-known/acme-challenge/";
 
 function refuse(status: number, text: string): Answer {
   return { status, text, refusal: true };
@@ -32,7 +37,15 @@ export function answerHere(head: RequestHead, config: ListenerConfig, draining: 
   if (path !== undefined && head.pathEnd - head.pathStart === path.length && head.target === path && (head.methodIs("GET") || head.methodIs("HEAD"))) {
     return draining ? { status: 503, text: "draining", refusal: false } : { status: 200, text: "ok\n", refusal: false };
   }
-  return undefined;
+  return config.redirectHttps === undefined || head.target.startsWith(CHALLENGE_PATH) ? undefined : toHttps(head, config.redirectHttps);
+}
+
+/** The same address under https. 308 (RFC 9110 section 15.4.9) keeps method and body, which browsers may drop after a 301. */
+function toHttps(head: RequestHead, port: number): Answer {
+  if (head.hostEnd === head.hostStart) return refuse(400, "no Host");
+  const host = head.host.replace(/:\d*$/, "");
+  const path = head.target.startsWith("/") ? head.target : "/";
+  return { status: 308, text: "", refusal: false, location: `https://${host}${port === 443 ? "" : `:${port}`}${path}` };
 }
 
 function hasUnderscoreName(head: RequestHead): boolean {

@@ -4,6 +4,7 @@
  */
 import { proxyHeader } from "../../accept/proxy-header-writer.ts";
 import { Connection } from "../../net/connection.ts";
+import type { Duplex } from "../../net/duplex.ts";
 import { least } from "../../net/least.ts";
 import type { NetSocket } from "../../net/network.ts";
 import { relayData, relayEnd } from "../../net/relay.ts";
@@ -13,16 +14,20 @@ import { TOTAL_CONNECTS } from "../../scoreboard/scoreboard.ts";
 import type { Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
 import { Name } from "../fields.ts";
+import { UpstreamSession } from "../h2/upstream-session.ts";
 import type { Services } from "../services.ts";
-import type { StreamOwner, UpstreamStream } from "../sides.ts";
+import type { OwnStream } from "../own-connections.ts";
+import type { StreamOwner } from "../sides.ts";
 import { BodyReader, Event } from "./body.ts";
-import { writeChunk, writeLastChunk } from "./forward.ts";
+import type { RequestForward } from "../forward.ts";
+import { writeChunk, writeLastChunk, writeRequestHead } from "./writer.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head } from "./head.ts";
+import type { RequestHead } from "./request-head.ts";
 
 /** `sending`: the reply is whole, the request is not. */
 type Phase = "connecting" | "idle" | "head" | "body" | "sending" | "tunnel" | "closed";
 
-export class UpstreamConnection extends Connection implements UpstreamStream {
+export class UpstreamConnection extends Connection implements OwnStream {
   readonly target: Target;
   private readonly services: Services;
   /** The upstream of the exchange of the moment: its timeouts and limits hold. */
@@ -39,7 +44,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
   private reused = false;
   /** As far as the reply's head says, another request may follow. */
   private keepAlive = false;
-  private peer: Connection | undefined = undefined;
+  private peer: Duplex | undefined = undefined;
   private peerEnded = false;
 
   constructor(target: Target, upstream: Upstream, services: Services) {
@@ -58,7 +63,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
     }
     this.after(this.upstream.config.timeouts.connect);
     const { proxyProtocol } = this.upstream.config;
-    this.services.network.connect(this.target.address, this, this.target.tls, proxyProtocol === undefined ? undefined : proxyHeader(proxyProtocol, this.exchange!.origin));
+    this.services.network.connect(this.target.address, this, this.target.tls, proxyProtocol === undefined ? undefined : proxyHeader(proxyProtocol, this.exchange!.own.arrival));
   }
 
   get isIdle(): boolean {
@@ -92,16 +97,33 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
     this.abort();
   }
 
-  protected opened(_socket: NetSocket): void {
+  protected opened({ alpnProtocol }: NetSocket): void {
     if (this.phase !== "connecting") {
       // Given up while it connected.
       this.target.countHanging(-1);
       this.abort();
       return;
     }
+    if (this.upstream.config.protocol === "auto") {
+      this.target.speaks = alpnProtocol === "h2" ? "h2" : "h1";
+      if (alpnProtocol === "h2") {
+        this.becomeSession();
+        return;
+      }
+    }
     this.phase = "head";
     this.wheel.cancel(this);
     this.exchange!.connected(this);
+  }
+
+  /** The target chose HTTP/2: from now on that is spoken here. */
+  private becomeSession(): void {
+    const exchange = this.exchange!;
+    this.exchange = undefined;
+    const session = new UpstreamSession(this.target, this.upstream, this.services);
+    session.take().attach(exchange);
+    this.gone();
+    this.handOver(session);
   }
 
   onConnectError(code: string, reason?: string): void {
@@ -116,21 +138,28 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
 
   // The request's way out.
 
-  /** The head is written; this is how its body follows. */
-  requestBody(framing: FramingKind): void {
+  requestHead(head: RequestHead, forward: RequestForward, framing: FramingKind): void {
+    const { lines } = this.services;
+    lines.output.begin(this);
+    writeRequestHead(lines, head, forward);
     this.requestFraming = framing;
     this.wheel.cancel(this);
   }
 
   requestData(buffer: Buffer, start: number, end: number): void {
     const { output } = this.services;
+    output.begin(this);
     if (this.requestFraming === Framing.CHUNKED) writeChunk(output, buffer, start, end);
     else output.copy(buffer, start, end);
   }
 
   /** The request is whole: the target has its time to answer. */
   requestEnd(trailers: Head | undefined): void {
-    if (this.requestFraming === Framing.CHUNKED) writeLastChunk(this.services.output, trailers);
+    if (this.requestFraming === Framing.CHUNKED) {
+      const { lines } = this.services;
+      lines.output.begin(this);
+      writeLastChunk(lines, trailers);
+    }
     this.requestDone = true;
     if (this.phase === "sending") {
       this.services.output.flush();
@@ -284,7 +313,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
   private keep(exchange: StreamOwner): void {
     this.phase = "idle";
     const { poolSize, proxyProtocol } = this.upstream.config;
-    if (!(proxyProtocol === undefined ? this.target.keepIdle(this, poolSize) : exchange.keepOwn(this))) {
+    if (!(proxyProtocol === undefined ? this.target.keepIdle(this, poolSize) : exchange.own.keep(this))) {
       this.retire();
       return;
     }
@@ -307,7 +336,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
   }
 
   /** From now on this is one side of a tunnel. */
-  joinTunnel(peer: Connection): void {
+  joinTunnel(peer: Duplex): void {
     this.peer = peer;
   }
 
