@@ -46,6 +46,8 @@ describe("one error, its place and its cure", () => {
     ["[[upstreams]]", '[[listeners]]\nname = "tls"\naddress = ":443"\nprotocol = "tls-passthrough"\n[[routes]]\npath_prefix = "/a"\nupstream = "api"\n[[upstreams]]', 'f.toml:9:1: listener "tls" is tls-passthrough: it sees the name that a client asks for, and nothing of its requests (leave it out, or say which http listeners the route is for: listeners = ["…"])'],
     ["[[upstreams]]", '[[listeners]]\nname = "tls"\naddress = ":443"\nprotocol = "tls-passthrough"\n[[routes]]\nlisteners = ["listener-1"]\npath_prefix = "/a"\nupstream = "api"\n[[upstreams]]', 'f.toml:4:1: this listener has no upstream, and there are no routes (add upstream = "…" or [[routes]])'],
     ["[[upstreams]]", '[[listeners]]\naddress = "[::]:8080"\nupstream = "api"\n[[upstreams]]', 'f.toml:5:11: [::]:8080 and 0.0.0.0:8080 of listener 1 are the same: [::] takes IPv4 clients too (leave out the listener on 0.0.0.0)'],
+    ['"round-robin"', '"round-robin"\nprotocol = "h2c"\nproxy_protocol = "v2"', 'f.toml:8:1: h2c connections carry requests of many clients, and the PROXY protocol names one (leave it out (X-Forwarded-For names the client), or set protocol = "h1")'],
+    ['"round-robin"', '"round-robin"\nproxy_protocol = "v3"', 'f.toml:7:18: "proxy_protocol" must be "v1" or "v2", not "v3" (did you mean "v1"?)'],
     ['address = ":8080"\n', "", 'f.toml:1:1: [[listeners]] needs "address" (add address = …)'],
     ['upstream = "api"\n', "", 'f.toml:1:1: this listener has no upstream, and there are no routes (add upstream = "…" or [[routes]])'],
     ["[[listeners]]", 'workers = "two"\n[[listeners]]', 'f.toml:1:11: "workers" must be "auto" or a number from 1 to 256, not "two"'],

@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
+import { type ClientHttp2Session, connect as http2 } from "node:http2";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { Authority, pemFiles } from "../../support/certificates.ts";
@@ -48,7 +49,7 @@ beforeAll(async () => {
   checked = await stage.server(answering);
   backend = await stage.backend();
   unix = join(stage.directory(), "front.sock");
-  for (const name of ["tcp1", "tcp2", "sealed", "ended", "behind", "web1", "web2", "chain", "chainTls", "hop", "hopTls", "none"]) ports[name] = await freePort();
+  for (const name of ["tcp1", "tcp2", "sealed", "ended", "behind", "web1", "web2", "chain", "chainTls", "hop", "hopTls", "h2", "none"]) ports[name] = await freePort();
   const tls = 'tls = { certificates = [{ certificate = "first.pem", key = "first.key" }] }';
   const listener = (name: string, upstream: string, more = ""): string => `[[listeners]]\nname = "${name}"\naddress = "127.0.0.1:${ports[name]}"\nupstream = "${upstream}"\n${more}\n`;
   const upstream = (name: string, address: string, more = ""): string => `[[upstreams]]\nname = "${name}"\n${more}\ntargets = [{ address = "${address}" }]\n`;
@@ -62,6 +63,7 @@ beforeAll(async () => {
     listener("web1", "web1"),
     listener("web2", "web2"),
     listener("chain", "hop"),
+    listener("h2", "web2", tls),
     listener("chainTls", "hopTls", tls),
     listener("hop", "backend", 'proxy_protocol = { from = ["127.0.0.1"] }'),
     listener("hopTls", "backend", `proxy_protocol = { from = ["127.0.0.1"] }\n${tls}`),
@@ -157,6 +159,24 @@ describe("connections of http upstreams", () => {
       for (const client of clients) client.destroy();
       await until("their end", () => opened.every(({ peer }) => peer !== "open"));
     });
+
+  test("of a client of HTTP/2 are its own too: one after another its requests share one", async () => {
+    const before = web.connections.length;
+    const sessions = [1, 2].map(() => http2(`https://127.0.0.1:${ports["h2"]}`, { rejectUnauthorized: false, servername: "first.test" }));
+    const ask = (session: ClientHttp2Session): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const stream = session.request({ ":path": "/" });
+        let status = 0;
+        stream.on("response", (headers) => (status = Number(headers[":status"])));
+        stream.on("error", reject).on("end", () => resolve(status)).resume().end();
+      });
+    for (let i = 0; i < 3; i++) for (const session of sessions) expect(await ask(session)).toBe(200);
+    const opened = web.connections.slice(before);
+    expect(opened.length).toBe(2);
+    for (const { received } of opened) expect(received.includes("\u0001\0\u0002h2\u0002\0\nfirst.test")).toBe(true);
+    for (const session of sessions) session.destroy();
+    await until("their end", () => opened.every(({ peer }) => peer !== "open"));
+  });
 
   test("that a target has ended are replaced", async () => {
     const before = web.connections.length;

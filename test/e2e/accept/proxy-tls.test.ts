@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
+import { connect as http2 } from "node:http2";
 import { connect as connectTcp, type Socket } from "node:net";
 import { join } from "node:path";
 import { spawn } from "node:child_process";
@@ -157,6 +158,18 @@ describe("a header before TLS names the client", () => {
     await refusal(from, "too-many-connections-of-client");
     await ask(web, v2({ source: "198.51.100.10" }));
     for (const socket of [first, second]) socket.destroy();
+  });
+
+  test("over HTTP/2 too", async () => {
+    backend.clear();
+    const socket = await secured(web, v2({ source: "198.51.100.17" }), "together", { servername: "first.test", ALPNProtocols: ["h2"] });
+    expect(socket.alpnProtocol).toBe("h2");
+    const session = http2("https://first.test", { createConnection: () => socket });
+    const stream = session.request({ ":path": "/h2" });
+    await within("the reply", new Promise((resolve, reject) => stream.on("end", resolve).on("error", reject).resume().end()));
+    expect(["x-forwarded-for", "x-forwarded-proto"].map((name) => backend.requests[0]!.header(name))).toEqual(["198.51.100.17", "https"]);
+    session.destroy();
+    await fairlead.line("an access line", ({ client }) => client === "198.51.100.17:5000");
   });
 
   test("of a tcp listener too", async () => {
