@@ -16,12 +16,14 @@ import type { Log, LogFormat } from "../observability/log.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import type { Supervised } from "../supervised/supervised.ts";
 import { CAPACITY, createBoard } from "./board.ts";
+import { takeActivated } from "./activation.ts";
 import { CertificateWatch } from "./certificate-watch.ts";
 import { ConfigError, StartError } from "./errors.ts";
 import { adoptHealth, handDown, inherit, type Inheritance } from "./inheritance.ts";
 import { checkOpenFiles } from "./limits.ts";
 import { machineSecret } from "./machine-secret.ts";
 import { type JoinedTargets, Membership } from "./membership.ts";
+import { Notifier } from "./notify.ts";
 import { PendingSlots } from "./pending-slots.ts";
 import { policyProblem } from "./policy-check.ts";
 import { type InstanceState, type RuntimeDirectory } from "./runtime-directory.ts";
@@ -64,6 +66,7 @@ export class Supervisor {
   private readonly log: Log;
   private readonly directory: RuntimeDirectory;
   private readonly sockets: ListeningSockets;
+  private readonly notifier: Notifier;
   private readonly slots: PendingSlots;
   private readonly board: Scoreboard;
   private readonly health: HealthMonitor;
@@ -88,6 +91,8 @@ export class Supervisor {
 
   /** Up and serving, or not at all. @throws StartError that says why not */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
+    const activated = takeActivated(process.env);
+    const notifier = new Notifier(process.env);
     const slots = new PendingSlots(CAPACITY);
     const how: LoadOptions = { slots, generation: 1, secret: machineSecret, selfSigned: keptSelfSigned };
     const read = options.load(how);
@@ -101,11 +106,12 @@ export class Supervisor {
     if (problem !== undefined) throw new StartError(problem);
     const inheritance = await inherit(options.identity, options.runtimeDirectory, options.log);
     const { directory } = inheritance;
-    const sockets = new ListeningSockets(inheritance.sockets);
+    const sockets = new ListeningSockets(inheritance.sockets, activated);
     const prepared = await sockets.prepare(loaded.snapshot.listeners);
     prepared.commit();
+    for (const socket of sockets.unused(loaded.snapshot.listeners)) options.log.warn({ socket }, "Systemd passed a socket that is no listener's: who connects there is served by nobody");
     slots.take();
-    const supervisor = new Supervisor(options, loaded, slots, directory, sockets);
+    const supervisor = new Supervisor(options, loaded, slots, directory, sockets, notifier);
     try {
       await supervisor.serve(inheritance);
     } catch (error) {
@@ -121,7 +127,7 @@ export class Supervisor {
     return supervisor;
   }
 
-  private constructor(options: SupervisorOptions, loaded: Applicable, slots: PendingSlots, directory: RuntimeDirectory, sockets: ListeningSockets) {
+  private constructor(options: SupervisorOptions, loaded: Applicable, slots: PendingSlots, directory: RuntimeDirectory, sockets: ListeningSockets, notifier: Notifier) {
     const { log, self, logFormat } = options;
     const { snapshot } = loaded;
     this.options = options;
@@ -130,6 +136,7 @@ export class Supervisor {
     this.slots = slots;
     this.directory = directory;
     this.sockets = sockets;
+    this.notifier = notifier;
     this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
     this.board.generation = snapshot.generation;
     const network = bunNetwork();
@@ -191,6 +198,7 @@ export class Supervisor {
     this.orphans = inheritance.orphans;
     this.writeState(this.snapshot);
     this.options.serving?.();
+    this.notifier.ready();
     if (heir) this.admin.openWhenFree(this.snapshot.admin?.address);
     const addresses = Object.fromEntries(this.sockets.all.map(({ name, address }) => [name, formatAddress(address)]));
     this.log.info({ addresses, workers: this.workers.pids, generation: this.snapshot.generation }, "Fairlead is ready");
@@ -240,7 +248,7 @@ export class Supervisor {
         board: this.board.path!,
         // Ours first: they have the sockets of these listeners for sure.
         workers: [...workers, ...this.orphans],
-        sockets: this.sockets.all.map(({ name, key, address }) => ({ name, key, address })),
+        sockets: this.sockets.all.map(({ fd: _fd, ...socket }) => socket),
       });
     } catch (error) {
       // A disk that is full is no reason to stop serving.
@@ -254,7 +262,9 @@ export class Supervisor {
     this.nextReload ??= this.turns.take(async () => {
       this.nextReload = undefined;
       if (this.stopping) return false;
+      this.notifier.reloading();
       const errors = await this.reloadNow();
+      this.notifier.ready();
       this.lastReload = { applied: errors.length === 0, at: new Date().toISOString(), errors };
       return errors.length === 0;
     });
@@ -400,7 +410,7 @@ export class Supervisor {
       if (this.successor !== undefined) return this.log.warn({ successor: this.successor.pid }, "Upgrade: the new binary is starting already");
       this.log.info({ pid: process.pid }, "Upgrade: starting the new binary");
       try {
-        this.successor = new Successor([...this.options.self, ...this.options.args], handDown(this.sockets.all, this.directory), (how) => this.successorEnded(how));
+        this.successor = new Successor([...this.options.self, ...this.options.args], handDown(this.sockets.all, this.directory), this.notifier.path, (how) => this.successorEnded(how));
       } catch (error) {
         this.log.error({ reason: (error as Error).message }, "Upgrade failed: the new binary does not start; going on with this one");
       }
@@ -418,6 +428,7 @@ export class Supervisor {
   async succeeded(): Promise<void> {
     if (this.successor === undefined || this.stopping) return;
     this.successor.serves();
+    this.notifier.succeededBy(this.successor.pid);
     // It waits for the address.
     this.admin.stop();
     await this.leave(true);
@@ -433,6 +444,7 @@ export class Supervisor {
     }
     // Who stops us while the new binary starts does not want the new one either.
     this.successor?.stop();
+    this.notifier.stopping();
     await this.leave(false);
   }
 

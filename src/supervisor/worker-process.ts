@@ -74,6 +74,8 @@ export class WorkerProcess {
     const descriptors = Object.fromEntries(start.sockets.map(({ name }, index) => [name, FIRST_DESCRIPTOR + index]));
     this.child = Bun.spawn([...start.self, "__worker", "--log-format", start.logFormat], {
       stdio: ["ignore", "inherit", "inherit", ...start.sockets.map(({ fd }) => fd)],
+      // As it is now: without this it would be as it was when this process began.
+      env: process.env,
       serialization: "advanced",
       ipc: (message: FromWorker) => {
         if (message.type === "outlier") start.report(message.outlier);

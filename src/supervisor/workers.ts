@@ -200,6 +200,6 @@ export class Workers {
 
 /** As many workers, and listeners of the same names, addresses and protocols: they serve on as they are. */
 export function canApplyInPlace(snapshot: Snapshot, before: Snapshot): boolean {
-  const shape = ({ workers, listeners }: Snapshot): string => JSON.stringify([workers, listeners.map(({ name, address, protocol }) => [name, address, protocol])]);
+  const shape = ({ workers, listeners }: Snapshot): string => JSON.stringify([workers, listeners.map(({ name, address, protocol, tls, proxyProtocol }) => [name, address, protocol, tls !== undefined && proxyProtocol !== undefined])]);
   return shape(snapshot) === shape(before);
 }
