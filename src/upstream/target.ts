@@ -53,6 +53,8 @@ export class Target implements BalancedTarget {
   private readonly clock: LatencyClock;
   /** Last in, first out: the warmest connection is used, the coldest times out. */
   private readonly idle: Pooled[] = [];
+  /** Connects under way that nobody waits for any more. */
+  private readonly opening: Pooled[] = [];
   /** Those that take further exchanges, or will again. */
   private readonly shared: Shared[] = [];
   /** All of them, idle, in use or opening. */
@@ -150,6 +152,23 @@ export class Target implements BalancedTarget {
     return this.idle.pop();
   }
 
+  /** A connect that was left under way: it is for the next exchange, so that clients who come and go cost no more connects than who stays. */
+  takeOpening(): Pooled | undefined {
+    return this.opening.pop();
+  }
+
+  /** False: the target is gone, or nobody may want it soon. */
+  keepOpening(connection: Pooled): boolean {
+    if (!this.current || (this.flags & WITHDRAWN) !== 0) return false;
+    this.opening.push(connection);
+    return true;
+  }
+
+  forgetOpening(connection: Pooled): void {
+    const at = this.opening.lastIndexOf(connection);
+    if (at >= 0) this.opening.splice(at, 1);
+  }
+
   /** Keep for the next exchange. False when the pool is full or the target is gone: then it is the caller's to close. */
   keepIdle(connection: Pooled, limit: number): boolean {
     if (!this.current || this.idle.length >= limit || (this.flags & WITHDRAWN) !== 0) return false;
@@ -184,6 +203,6 @@ export class Target implements BalancedTarget {
   }
 
   closeIdle(): void {
-    for (const connection of [...this.idle.splice(0), ...this.shared.splice(0)]) connection.retire();
+    for (const connection of [...this.idle.splice(0), ...this.opening.splice(0), ...this.shared.splice(0)]) connection.retire();
   }
 }

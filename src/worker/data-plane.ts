@@ -132,6 +132,8 @@ export class DataPlane {
     const multiplexed = protocol === "h2" || protocol === "h2c" || (protocol === "auto" && target.speaks === "h2");
     const shared = multiplexed ? (target.sharedWithRoom() as UpstreamSession | undefined) : undefined;
     if (shared !== undefined) return shared.take();
+    const opening = multiplexed || upstream.config.proxyProtocol !== undefined ? undefined : (target.takeOpening() as UpstreamConnection | undefined);
+    if (opening !== undefined) return opening;
     if (this.openFiles.isExhausted) return undefined;
     return multiplexed ? new UpstreamSession(target, upstream, this.services).take() : new UpstreamConnection(target, upstream, this.services);
   }

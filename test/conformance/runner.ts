@@ -43,7 +43,7 @@ export class Lanes {
     while (lanes.length < count) lanes.push({ port: await freePort(), backend: await RawBackend.start() });
     const toml = toToml({
       workers: 1,
-      listeners: lanes.map(({ port }, i) => ({ name: `l${i}`, address: `127.0.0.1:${port}`, protocol: "http", upstream: `u${i}` })),
+      listeners: lanes.map(({ port }, i) => ({ name: `l${i}`, address: `127.0.0.1:${port}`, protocol: "http", http2: false, upstream: `u${i}` })),
       upstreams: lanes.map(({ backend }, i) => ({ name: `u${i}`, policy: "round-robin", targets: [{ address: backend.address }] })),
     });
     return new Lanes(await Fairlead.start(toml), lanes);

@@ -34,6 +34,7 @@ export class UpstreamConnection extends Connection implements OwnStream {
   private upstream: Upstream;
   private exchange: StreamOwner | undefined = undefined;
   private phase: Phase = "connecting";
+  private dialled = false;
   private readonly body = new BodyReader();
   /** A reply head that came in pieces. */
   private partial: Buffer | undefined = undefined;
@@ -56,6 +57,11 @@ export class UpstreamConnection extends Connection implements OwnStream {
   }
 
   connect(): void {
+    if (this.dialled) {
+      this.after(this.upstream.config.timeouts.connect);
+      return;
+    }
+    this.dialled = true;
     this.target.counters.add(TOTAL_CONNECTS, 1);
     if (this.target.isUnreachable) {
       this.lost("connect-timeout", "too many connects to it hang");
@@ -102,6 +108,12 @@ export class UpstreamConnection extends Connection implements OwnStream {
       // Given up while it connected.
       this.target.countHanging(-1);
       this.abort();
+      return;
+    }
+    if (this.exchange === undefined) {
+      // Nobody has wanted it meanwhile.
+      this.target.forgetOpening(this);
+      this.keep(undefined);
       return;
     }
     if (this.upstream.config.protocol === "auto") {
@@ -310,10 +322,10 @@ export class UpstreamConnection extends Connection implements OwnStream {
     exchange.replyEnd(trailers, undefined);
   }
 
-  private keep(exchange: StreamOwner): void {
+  private keep(exchange: StreamOwner | undefined): void {
     this.phase = "idle";
     const { poolSize, proxyProtocol } = this.upstream.config;
-    if (!(proxyProtocol === undefined ? this.target.keepIdle(this, poolSize) : exchange.own.keep(this))) {
+    if (!(proxyProtocol === undefined ? this.target.keepIdle(this, poolSize) : exchange?.own.keep(this))) {
       this.retire();
       return;
     }
@@ -422,6 +434,7 @@ export class UpstreamConnection extends Connection implements OwnStream {
   /** Count it out; exactly once. */
   private gone(): void {
     if (this.phase === "closed") return;
+    if (this.phase === "connecting" && this.exchange === undefined) this.target.forgetOpening(this);
     this.phase = "closed";
     this.wheel.remove(this);
     this.target.closes(this);
@@ -483,7 +496,10 @@ export class UpstreamConnection extends Connection implements OwnStream {
   /** The exchange is over for the client: nobody reads the rest. */
   abandon(): void {
     this.exchange = undefined;
-    if (this.phase === "connecting") this.hangs();
+    if (this.phase === "connecting") {
+      if (this.dialled && this.upstream.config.proxyProtocol === undefined && this.upstream.config.protocol === "h1" && this.target.keepOpening(this)) return;
+      this.hangs();
+    }
     this.gone();
     this.abort();
   }
@@ -506,6 +522,12 @@ export class UpstreamConnection extends Connection implements OwnStream {
   /** Close in good order. */
   retire(): void {
     if (this.phase === "idle") this.target.forgetIdle(this);
+    if (this.phase === "connecting") {
+      this.hangs();
+      this.gone();
+      this.abort();
+      return;
+    }
     this.gone();
     this.end();
   }

@@ -115,6 +115,10 @@ export class ClientSession extends Session<ClientStream> implements Client {
     }
   }
 
+  protected dataAnnounced(stream: ClientStream, length: number): void {
+    stream.bodyAnnounced(length);
+  }
+
   protected dataReceived(stream: ClientStream, bytes: Buffer, start: number, end: number): void {
     stream.bodyReceived(bytes, start, end);
   }

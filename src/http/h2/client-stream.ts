@@ -36,6 +36,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   /** More went than is kept. */
   private moved = false;
   private received = 0;
+  /** Of the request's head; -1: it does not say. */
+  private contentLength = -1;
   private requestTrailers: TrailerFields | undefined = undefined;
   /** The end went to the target. */
   private endSent = false;
@@ -81,6 +83,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
       session.malformed(this, "malformed request");
       return;
     }
+    this.contentLength = head.contentLength;
     this.framing = this.remoteClosed ? Framing.NONE : head.framing;
     view.show(arena.buffer, arena.start, arena.end, limits);
     this.endsAt = reception.endOf(head);
@@ -106,6 +109,13 @@ export class ClientStream extends Stream implements Downstream, Duplex {
 
   // The request's body.
 
+  /** The target must not have a whole request before we know that it is one. */
+  bodyAnnounced(length: number): void {
+    if (this.tunnel !== undefined || !this.exchange.open) return;
+    const { contentLength } = this;
+    if (contentLength >= 0 && this.received + length > contentLength) this.breakOff("more DATA than Content-Length says");
+  }
+
   bodyReceived(bytes: Buffer, start: number, end: number): void {
     this.received += end - start;
     if (this.tunnel !== undefined) {
@@ -120,12 +130,11 @@ export class ClientStream extends Stream implements Downstream, Duplex {
       return;
     }
     const { limits } = this.session.listener.config;
-    const { head } = this.view;
     if (limits.bodyBytes > 0 && this.received > limits.bodyBytes && !this.exchange.asksUpgrade) {
       this.spoil("bad-request", 413, "body too large");
       return;
     }
-    if (head.contentLength >= 0 && this.received > head.contentLength) {
+    if (this.contentLength >= 0 && this.received > this.contentLength) {
       this.breakOff("more DATA than Content-Length says");
       return;
     }
@@ -154,8 +163,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
       return;
     }
     if (!this.exchange.open) return;
-    const { head } = this.view;
-    if (head.contentLength >= 0 && this.received < head.contentLength) {
+    if (this.contentLength >= 0 && this.received < this.contentLength) {
       this.breakOff("less DATA than Content-Length says");
       return;
     }
@@ -234,6 +242,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     if (this.framing === Framing.NONE || this.exchange.asksUpgrade) this.sendEnd(connection);
     else this.sendParts(connection);
     this.services.output.flush();
+    if (this.session.congested) this.stalled();
   }
 
   get canReplay(): boolean {
@@ -315,6 +324,12 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     if (!this.exchange.open) return;
     this.within(this.remoteClosed ? 0 : this.session.listener.config.timeouts.clientBody);
     this.exchange.connection?.resume();
+  }
+
+  stalled(): void {
+    if (this.tunnel !== undefined || !this.exchange.open) return;
+    this.exchange.connection?.pause();
+    this.within(this.session.listener.config.timeouts.clientBody);
   }
 
   flush(): void {

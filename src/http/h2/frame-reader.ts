@@ -11,8 +11,8 @@ export interface FrameHandler {
   frame(type: number, flags: number, id: number, payload: Buffer, start: number, end: number): void;
   /** Bytes of a DATA frame. */
   data(id: number, bytes: Buffer, start: number, end: number): void;
-  /** A DATA frame is whole. @param padding bytes of it that were no data */
-  dataEnds(id: number, flags: number, padding: number): void;
+  /** A DATA frame is whole. @param data bytes of it that were data @param padding and that were not */
+  dataEnds(id: number, flags: number, data: number, padding: number): void;
   /** Padding is as long as its frame, or longer. */
   paddingTooLong(): void;
   /** Nothing is to be read any more. */
@@ -112,7 +112,7 @@ export class FrameReader {
       return;
     }
     if (end - padding > start + 1) this.handler.data(this.id, payload, start + 1, end - padding);
-    this.handler.dataEnds(this.id, this.flags, padding + 1);
+    this.handler.dataEnds(this.id, this.flags, end - start - padding - 1, padding + 1);
   }
 
   private readData(chunk: Buffer, at: number, end: number): number {
@@ -121,7 +121,7 @@ export class FrameReader {
     if (taken > 0) this.handler.data(this.id, chunk, at, at + taken);
     if (this.dataLeft === 0) {
       this.inData = false;
-      if (!this.handler.isOver) this.handler.dataEnds(this.id, this.flags, 0);
+      if (!this.handler.isOver) this.handler.dataEnds(this.id, this.flags, this.length, 0);
     }
     return at + taken;
   }

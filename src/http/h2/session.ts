@@ -27,8 +27,9 @@ const MAX_EMPTY = 1;
 const MAX_CONTROL = 1_000;
 /** What a header block may have beside its fields' bytes. */
 const BLOCK_OVERHEAD = 4_096;
-/** How long a peer that was told to go may go on sending. */
+/** How long a peer that was told to go may go on sending: one that did wrong, and one that did not and has nothing open. */
 const LINGER = 2_000;
+const LINGER_IDLE = 500;
 /** Streams that we reset and whose frames may still arrive. */
 const MAX_RESET_REMEMBERED = 256;
 
@@ -106,6 +107,8 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
 
   /** A whole header block, decoded into services.block. */
   protected abstract headReceived(id: number, endsStream: boolean): void;
+  /** So many bytes of data begin to arrive. */
+  protected abstract dataAnnounced(stream: S, length: number): void;
   protected abstract dataReceived(stream: S, bytes: Buffer, start: number, end: number): void;
   /** END_STREAM on DATA. */
   protected abstract endReceived(stream: S): void;
@@ -144,10 +147,10 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
     if (length === 0 && (type === Type.DATA || type === Type.HEADERS || type === Type.CONTINUATION) && (flags & (Flag.END_STREAM | Flag.END_HEADERS)) === 0) {
       if (++this.emptyInRow > MAX_EMPTY) return this.refuse(ErrorCode.ENHANCE_YOUR_CALM, "empty frames in a row");
     } else this.emptyInRow = 0;
-    return type !== Type.DATA || this.dataBegins(id, length);
+    return type !== Type.DATA || this.dataBegins(id, length, (flags & Flag.PADDED) !== 0);
   }
 
-  private dataBegins(id: number, length: number): boolean {
+  private dataBegins(id: number, length: number, padded: boolean): boolean {
     if (id === 0) return this.refuse(ErrorCode.PROTOCOL_ERROR, "DATA on stream 0");
     this.receiveWindow -= length;
     if (this.receiveWindow < 0) return this.refuse(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the connection's window lets");
@@ -160,6 +163,8 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
       this.dataStream = undefined;
     } else if (stream.charge(length)) {
       this.dataStream = stream;
+      // How much of a padded frame is data is not known yet; it is handed on whole.
+      if (!padded) this.dataAnnounced(stream, length);
     } else {
       this.resetFor(stream, ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window lets");
       this.dataStream = undefined;
@@ -179,12 +184,15 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
     if (stream !== undefined) this.dataReceived(stream, bytes, start, end);
   }
 
-  dataEnds(_id: number, flags: number, padding: number): void {
+  dataEnds(_id: number, flags: number, data: number, padding: number): void {
     const stream = this.dataStream;
     this.dataStream = undefined;
     if (stream === undefined) return;
     // What is no data is used up at once.
-    if (padding > 0) stream.credit(padding);
+    if (padding > 0) {
+      stream.credit(padding);
+      if (data === 0 && (flags & Flag.END_STREAM) === 0 && !this.glitch()) return;
+    }
     if ((flags & Flag.END_STREAM) === 0) return;
     stream.remoteClosed = true;
     this.endReceived(stream);
@@ -314,6 +322,7 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
     else if ((flags & Flag.ACK) !== 0) {
       if (end > start) this.refuse(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS acknowledgement with a payload");
       else if (!this.settled) this.refuse(ErrorCode.PROTOCOL_ERROR, "the first frame is not SETTINGS");
+      else this.glitch();
     } else if ((end - start) % 6 !== 0) this.refuse(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a length that is no multiple of 6");
     else if (end - start > MAX_SETTINGS * 6) this.refuse(ErrorCode.ENHANCE_YOUR_CALM, `more than ${MAX_SETTINGS} settings in a frame`);
     else {
@@ -521,8 +530,11 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
     this.slab = undefined;
     this.length = 0;
     this.lastStream = undefined;
+    const { congested } = this;
     if (length > 0) this.write(slab, 0, length);
     this.services.cork.give(slab);
+    // Sources that are not read yet are better left in the system's buffers than taken into ours.
+    if (!congested && this.congested) for (const stream of this.streams.values()) stream.stalled();
   }
 
   /** @param preface what comes before it */
@@ -704,6 +716,6 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
     this.writeGoAway(lastId, code, code === ErrorCode.NO_ERROR ? "" : `${errorName(code)}: ${reason}`);
     this.writeOut();
     this.shutdown();
-    this.wheel.schedule(this, this.services.network.clock.now + LINGER);
+    this.wheel.schedule(this, this.services.network.clock.now + (code === ErrorCode.NO_ERROR ? LINGER_IDLE : LINGER));
   }
 }

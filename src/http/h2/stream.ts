@@ -26,6 +26,8 @@ export abstract class Stream extends Timed {
   protected abstract readonly session: Session<Stream>;
   /** A window opened, or what waited has gone: the source may go on. */
   abstract sendable(): void;
+  /** The connection takes no more for now. */
+  abstract stalled(): void;
   /** The connection is gone, or this stream is of no use any more. Called once, when it has left its session. */
   abstract lost(reason: StreamLoss): void;
 

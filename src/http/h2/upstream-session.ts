@@ -180,6 +180,10 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
     }
   }
 
+  protected dataAnnounced(): void {
+    // A reply that is too long is cut where it is: nobody takes the rest for another message.
+  }
+
   protected dataReceived(stream: H2UpstreamStream, bytes: Buffer, start: number, end: number): void {
     stream.dataReceived(bytes, start, end);
   }

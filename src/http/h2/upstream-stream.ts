@@ -137,6 +137,10 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
     this.exchange?.requestWritable();
   }
 
+  stalled(): void {
+    // Whoever sends the request is stopped when it sends more.
+  }
+
   // The reply's way in.
 
   headReceived(block: HeaderBlock, endsStream: boolean): void {
