@@ -161,7 +161,7 @@ function checkListeners(listeners: readonly RawListener[], long: LongForm, probl
     }
     if (listener.upstream !== undefined) continue;
     if (listener.protocol === "tcp") problems.push({ path: ["listeners", index], about: "key", message: "a tcp listener needs an upstream", hint: 'add upstream = "…"' });
-    else if ((long.routes ?? []).length === 0) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
+    else if ((long.routes ?? []).length === 0 && (listener.redirect_https ?? false) === false) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
   }
 }
 

@@ -38,7 +38,7 @@ export interface TlsServer {
 /** How a connection to a target is secured. */
 export interface TlsClient {
   readonly context: TlsContext;
-  /** What is asked for (SNI), and what the certificate must be for. */
+  /** What is asked for (SNI), and what the certificate must be for. "": nothing, and for the address that is connected to. */
   readonly serverName: string;
   /** False: any certificate will do. */
   readonly verify: boolean;
