@@ -14,8 +14,12 @@ export interface Peer {
 export interface Arrival {
   /** From the socket, or from a PROXY protocol header that was believed. */
   readonly peer: Peer;
-  /** Undefined: it speaks cleartext. */
+  /** Undefined: its TLS, if there is any, does not end here. */
   readonly tls?: ArrivalTls;
+  /** What it asked for in TLS that does not end here: from its ClientHello, or from a PROXY protocol header. */
+  readonly hello?: ArrivalHello;
+  /** Names the connection across proxies (PP2_TYPE_UNIQUE_ID of the PROXY protocol). */
+  readonly uniqueId?: Buffer;
 }
 
 export interface ArrivalTls {
@@ -25,4 +29,11 @@ export interface ArrivalTls {
   readonly serverName: string;
   /** Subject of the client's verified certificate (RFC 4514); "": it showed none. */
   readonly clientSubject: string;
+}
+
+export interface ArrivalHello {
+  /** Lower case; "": none. */
+  readonly serverName: string;
+  /** Protocols that it offered, or the one that was chosen; empty: none. */
+  readonly alpn: readonly string[];
 }

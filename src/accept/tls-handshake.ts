@@ -3,21 +3,14 @@
  * It counts as a client all the while, so handshakes that are begun and not ended are bounded like connections.
  */
 import { Connection } from "../net/connection.ts";
-import type { HandshakeOwner, NetSocket, Network, SocketOwner } from "../net/network.ts";
-import type { TimerWheel } from "../net/timers.ts";
+import { formatEndpoint, plainAddress } from "../net/endpoint.ts";
+import type { HandshakeOwner, NetSocket, SocketOwner } from "../net/network.ts";
 import type { Handshake, HandshakeFailure } from "../net/tls.ts";
 import { CAUSES, type Cause } from "../observability/cause.ts";
-import type { LimitedLog } from "../observability/limited-log.ts";
 import type { Client, Listener } from "../routing/listener.ts";
 import type { Arrival, Peer } from "./arrival.ts";
+import type { StageServices } from "./stage.ts";
 import { normalName } from "./tls-termination.ts";
-
-/** What the stages of one worker share. */
-export interface AcceptServices {
-  readonly network: Network;
-  readonly wheel: TimerWheel;
-  readonly log: LimitedLog;
-}
 
 const FAILURES = {
   "certificate-missing": "client-certificate-missing",
@@ -28,7 +21,7 @@ const FAILURES = {
 
 export class TlsHandshake extends Connection implements Client, HandshakeOwner {
   private readonly listener: Listener;
-  private readonly services: AcceptServices;
+  private readonly services: StageServices;
   private readonly nextOwner: (arrival: Arrival) => SocketOwner;
   private readonly arrival: Arrival | undefined;
   private peer: Peer | undefined;
@@ -37,7 +30,7 @@ export class TlsHandshake extends Connection implements Client, HandshakeOwner {
    * @param nextOwner makes whoever goes on with the socket
    * @param arrival what a stage before this one has found out; absent: the socket says all
    */
-  constructor(listener: Listener, services: AcceptServices, nextOwner: (arrival: Arrival) => SocketOwner, arrival?: Arrival) {
+  constructor(listener: Listener, services: StageServices, nextOwner: (arrival: Arrival) => SocketOwner, arrival?: Arrival) {
     super(services.wheel);
     this.listener = listener;
     this.services = services;
@@ -77,11 +70,11 @@ export class TlsHandshake extends Connection implements Client, HandshakeOwner {
 
   private say(cause: Cause, reason: string): void {
     const { log } = this.services;
-    if (log.allows(cause)) log.write("info", { cause, phase: CAUSES[cause].phase, reason, client: `${this.clientAddress}:${this.peer?.remotePort ?? 0}`, listener: this.listener.config.name }, "TLS handshake failed");
+    if (log.allows(cause)) log.write("info", { cause, phase: CAUSES[cause].phase, reason, client: formatEndpoint(this.clientAddress, this.peer?.remotePort ?? 0), listener: this.listener.config.name }, "TLS handshake failed");
   }
 
   get clientAddress(): string {
-    return this.peer?.remoteAddress ?? "";
+    return plainAddress(this.peer?.remoteAddress);
   }
 
   onDeadline(): void {

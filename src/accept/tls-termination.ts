@@ -1,12 +1,13 @@
 /** How a listener answers TLS handshakes: its certificates, chosen by the name that a client asks for. */
 import type { CertificateConfig, ListenerTls } from "../config/snapshot.ts";
 import type { Network } from "../net/network.ts";
-import type { TlsContext, TlsServer } from "../net/tls.ts";
+import type { ChallengeServer, TlsContext, TlsServer } from "../net/tls.ts";
 
 export class TlsTermination implements TlsServer {
   context!: TlsContext;
   alpn: readonly string[] = [];
   clientCertificate: "none" | "optional" | "required" = "none";
+  challenge: ChallengeServer | undefined = undefined;
   private readonly network: Network;
   /** By what they are made of: one that stays the same keeps its ticket keys, so that clients can resume their sessions. */
   private contexts = new Map<string, TlsContext>();

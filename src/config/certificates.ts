@@ -29,6 +29,7 @@ export class PemFiles {
   /** What was read before: it stays in use where what is read now is wrong. */
   private readonly before: ReadonlyMap<string, CertificateConfig | string | PemProblem> | undefined;
   private readonly read = new Map<string, CertificateConfig | string | PemProblem>();
+  private readonly followed = new Set<string>();
   /** What is wrong with files whose earlier content is used instead. */
   readonly kept: PemProblem[] = [];
 
@@ -40,7 +41,12 @@ export class PemFiles {
 
   /** Paths of all files that were asked for. */
   get paths(): string[] {
-    return [...new Set([...this.read.keys()].flatMap((key) => key.split("\0")))];
+    return [...new Set([...this.followed, ...[...this.read.keys()].flatMap((key) => key.split("\0"))])];
+  }
+
+  /** A change of this file matters too, though it is read elsewhere. */
+  follow(path: string): void {
+    this.followed.add(path);
   }
 
   /** A chain and its key. @param now wall-clock ms, against which its dates are held */
@@ -145,7 +151,7 @@ function day(at: number): string {
 }
 
 /** Subject alternative names; of a certificate that has none, the common name. */
-function namesOf(leaf: X509Certificate): string[] {
+export function namesOf(leaf: X509Certificate): string[] {
   const alternatives = leaf.subjectAltName?.split(", ") ?? [];
   const names = alternatives.flatMap((name) => /^(?:DNS|IP Address):(.+)$/.exec(name)?.[1] ?? []);
   if (alternatives.length === 0) names.push(/^CN=(.+)$/m.exec(leaf.subject)?.[1] ?? "");

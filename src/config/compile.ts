@@ -5,9 +5,11 @@ import { resolve } from "node:path";
 import { distance } from "fastest-levenshtein";
 import { POLICY_NAMES } from "../policies/registry.ts";
 import type { Path } from "./positions.ts";
+import { acmeOf, checkAcme } from "./acme.ts";
+import { checkRoutes, isRouteFor, listenerName, routeOf } from "./routes.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
-import type { HealthCheckConfig, ListenerConfig, ListenerTls, OutlierConfig, PolicyConfig, RouteConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig, UpstreamTls } from "./snapshot.ts";
+import type { HealthCheckConfig, ListenerConfig, ListenerTls, OutlierConfig, PolicyConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig, UpstreamTls } from "./snapshot.ts";
 import { listenerTls, type TlsSources, upstreamTls } from "./tls.ts";
 import { formatAddress, parseAddress } from "./values.ts";
 
@@ -71,13 +73,15 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   checkListeners(listeners, long, problems);
   checkNames(upstreams, "upstream", problems);
   checkReferences(long, problems);
+  checkAcme(listeners, long.routes ?? [], options.directory, problems);
+  checkRoutes(long.routes ?? [], listeners, suggestion, problems);
   const policies = upstreams.map((upstream, index) => policyOf(upstream, ["upstreams", index], options, problems));
   for (const [index, upstream] of upstreams.entries()) {
     checkTargets(upstream, index, problems);
     checkUpstream(upstream, index, raw, problems);
   }
   const hosts = (long.routes ?? []).flatMap((route) => (route.hosts ?? []).map((host) => host.toLowerCase()));
-  const tlsOfListeners = listeners.map((listener, index) => listenerTls(listener, hosts, http2Of(listener, raw).enabled, ["listeners", index], options, problems));
+  const tlsOfListeners = listeners.map((listener, index) => listenerTls(listener, hosts, http2Of(listener, raw).enabled, ["listeners", index], options, acmeOf(listener, listeners, long.routes ?? [], options.directory), problems));
   const tlsOfUpstreams = upstreams.map((upstream, index) => upstreamTls(upstream, ["upstreams", index], options, problems));
   if (problems.length > 0) return { ok: false, problems };
 
@@ -156,12 +160,19 @@ function checkListeners(listeners: readonly RawListener[], long: LongForm, probl
     const other = addresses.get(address);
     if (other !== undefined && !address.endsWith(":0")) problems.push({ path: ["listeners", index, "address"], about: "value", message: `${address} is taken by listener ${other + 1}`, hint: "each listener has an address of its own" });
     addresses.set(address, index);
-    if (listener.redirect_https !== undefined && listener.redirect_https !== false && (listener.tls !== undefined || listener.protocol === "tcp")) {
+    const { address: at } = listener;
+    // The system refuses two sockets for one address, and this says why.
+    const dual = at.kind !== "tcp" || at.port === 0 ? undefined : at.host === "0.0.0.0" ? `[::]:${at.port}` : at.host === "::" ? `0.0.0.0:${at.port}` : undefined;
+    const both = dual === undefined ? undefined : addresses.get(dual);
+    if (both !== undefined) problems.push({ path: ["listeners", index, "address"], about: "value", message: `${address} and ${dual} of listener ${both + 1} are the same: [::] takes IPv4 clients too`, hint: "leave out the listener on 0.0.0.0" });
+    if (listener.protocol === "tls-passthrough" && listener.tls !== undefined) problems.push({ path: ["listeners", index, "tls"], about: "key", message: "on a tls-passthrough listener TLS ends at the targets", hint: 'leave it out, or set protocol = "http" or "tcp"' });
+    if (listener.protocol === "tls-passthrough" && listener.tcp_unavailable === "http-503") problems.push({ path: ["listeners", index, "tcp_unavailable"], about: "value", message: "a client that speaks TLS cannot read an HTTP answer", hint: 'set "close", or leave it out' });
+    if (listener.redirect_https !== undefined && listener.redirect_https !== false && (listener.tls !== undefined || (listener.protocol ?? "http") !== "http")) {
       problems.push({ path: ["listeners", index, "redirect_https"], about: "key", message: "only http in the clear can be sent to https", hint: "leave it out here, and set it on the listener of port 80" });
     }
     if (listener.upstream !== undefined) continue;
     if (listener.protocol === "tcp") problems.push({ path: ["listeners", index], about: "key", message: "a tcp listener needs an upstream", hint: 'add upstream = "…"' });
-    else if ((long.routes ?? []).length === 0 && (listener.redirect_https ?? false) === false) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
+    else if ((listener.redirect_https ?? false) === false && !(long.routes ?? []).some((route) => isRouteFor(route, listenerName(listener, index)))) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
   }
 }
 
@@ -211,6 +222,7 @@ function checkUpstream(upstream: RawUpstream, index: number, raw: RawConfig, pro
   if (check?.type === "command" && check.command === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "a command check needs its command", hint: 'add command = ["program", "argument"]' });
   const secure = upstream.tls !== undefined && upstream.tls !== false;
   if ((upstream.protocol === "h2" || upstream.protocol === "auto") && !secure) needs("protocol", `${upstream.protocol} is spoken over TLS`, 'add tls = true or [upstreams.tls], or set protocol = "h2c" for HTTP/2 in the clear');
+  if (upstream.proxy_protocol !== undefined && (upstream.protocol ?? "h1") !== "h1") needs("proxy_protocol", `${upstream.protocol} connections carry requests of many clients, and the PROXY protocol names one`, 'leave it out (X-Forwarded-For names the client), or set protocol = "h1"');
   if (upstream.protocol === "h2c" && secure) needs("protocol", "h2c is HTTP/2 in the clear", 'set protocol = "h2", or leave tls out');
   if (check?.tls === true && (upstream.tls === undefined || upstream.tls === false)) problems.push({ path: [...at, "health_check", "tls"], about: "key", message: "checks over TLS need to know how", hint: "add tls = true or [upstreams.tls]" });
   if (check?.type === "agent" && check.port === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "an agent answers on a port of its own", hint: "add port = …" });
@@ -247,11 +259,12 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: Lis
   const forwarding = inherit(DEFAULTS.forwarding, config.forwarding, raw.forwarding);
   const http2 = http2Of(raw, config);
   return {
-    name: raw.name ?? `listener-${index + 1}`,
+    name: listenerName(raw, index),
     address: raw.address,
     protocol: raw.protocol ?? "http",
     ...(raw.upstream === undefined ? {} : { upstream: raw.upstream }),
     ...(raw.health_path === undefined ? {} : { healthPath: raw.health_path }),
+    ...(raw.proxy_protocol === undefined ? {} : { proxyProtocol: { from: raw.proxy_protocol.from, timeout: raw.proxy_protocol.timeout ?? 5_000, headerBytes: raw.proxy_protocol.header_bytes ?? 4096 } }),
     tcpUnavailable: raw.tcp_unavailable ?? "close",
     maxClients: raw.max_clients ?? 10_000,
     maxClientsPerIp: raw.max_clients_per_ip ?? 0,
@@ -277,7 +290,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: Lis
       request: timeouts.request,
       tunnelIdle: timeouts.tunnel_idle,
     },
-    limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count, requestLineBytes: limits.request_line_bytes, bodyBytes: limits.body_bytes },
+    limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count, requestLineBytes: limits.request_line_bytes, bodyBytes: limits.body_bytes, clientHelloBytes: limits.client_hello_bytes },
     forwarding: {
       xForwarded: forwarding.x_forwarded,
       forwarded: forwarding.forwarded,
@@ -285,16 +298,6 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: Lis
       requestId: forwarding.request_id,
       trustedProxies: forwarding.trusted_proxies,
     },
-  };
-}
-
-function routeOf(raw: NonNullable<RawConfig["routes"]>[number]): RouteConfig {
-  return {
-    hosts: (raw.hosts ?? []).map((host) => host.toLowerCase()),
-    ...(raw.path_prefix === undefined ? {} : { pathPrefix: raw.path_prefix }),
-    methods: raw.methods ?? [],
-    headers: Object.entries(raw.headers ?? {}).map(([name, value]) => (value === true ? { name } : { name, value })),
-    upstream: raw.upstream,
   };
 }
 
@@ -347,6 +350,7 @@ function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig 
       : { circuitBreaker: { failureRate: breaker.failure_rate ?? 50, minRequests: breaker.min_requests ?? 20, window: breaker.window ?? 10_000, openFor: breaker.open_for ?? 5_000, probes: breaker.probes ?? 3 } }),
     limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count },
     ...(tls === undefined ? {} : { tls }),
+    ...(raw.proxy_protocol === undefined ? {} : { proxyProtocol: raw.proxy_protocol }),
     ...(raw.health_check === undefined ? {} : { healthCheck: healthCheckOf(raw.health_check, healthPaths !== undefined, context) }),
     outliers: outliersOf(raw.outlier_detection),
     panicThreshold: raw.panic_threshold ?? (targets.length >= PANIC_MIN_TARGETS && healthPaths === undefined ? 50 : 0),

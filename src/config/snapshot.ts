@@ -15,6 +15,9 @@ export type Address =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string };
 
+/** Where a listener's socket is from: bound by us, or made by systemd and known by its name. */
+export type ListenAddress = Address | { readonly kind: "systemd"; readonly name: string };
+
 export interface Snapshot {
   /** Counts up by one with each configuration that was applied. */
   readonly generation: number;
@@ -46,12 +49,14 @@ export interface LogConfig {
 
 export interface ListenerConfig {
   readonly name: string;
-  readonly address: Address;
-  readonly protocol: "http" | "tcp";
+  readonly address: ListenAddress;
+  readonly protocol: "http" | "tcp" | "tls-passthrough";
   /** Where goes what matches no route; none: 404. */
   readonly upstream?: string;
   /** Answers 200 here (503 while draining) without an upstream. */
   readonly healthPath?: string;
+  /** Who tells the client's address by the PROXY protocol; undefined: nobody. */
+  readonly proxyProtocol?: ProxyProtocolConfig;
   /** What a tcp client is told when no target is usable. */
   readonly tcpUnavailable: "close" | "http-503";
   /** Client connections on this listener over all workers. */
@@ -70,6 +75,15 @@ export interface ListenerConfig {
   readonly underscoreNames: "allow" | "drop" | "reject";
 }
 
+export interface ProxyProtocolConfig {
+  /** CIDR blocks, addresses and "unix": from them the header is required, from others it is not read. */
+  readonly from: readonly string[];
+  /** From the connect to the header's last byte. */
+  readonly timeout: Milliseconds;
+  /** Of a header of version 2. */
+  readonly headerBytes: Bytes;
+}
+
 export interface ListenerTls {
   readonly minVersion: TlsVersion;
   readonly maxVersion: TlsVersion;
@@ -86,8 +100,10 @@ export interface ListenerTls {
   readonly selfSigned?: true;
   /** Value of Strict-Transport-Security (RFC 6797). */
   readonly hsts?: string;
-  /** At least one; the first is for clients whose name none of them has. */
+  /** At least one where it is served; the first is for clients whose name none of them has. */
   readonly certificates: readonly CertificateConfig[];
+  /** The last of them, which we get by ourselves. */
+  readonly acme?: AcmeCertificateConfig;
 }
 
 /** Read from its files when the configuration was, so that workers need no access to them. */
@@ -104,6 +120,34 @@ export interface CertificateConfig {
 }
 
 export type TlsVersion = "1.2" | "1.3";
+
+export type AcmeChallenge = "http-01" | "tls-alpn-01";
+export type AcmeKeyType = "ec256" | "rsa2048";
+
+export interface AcmeCertificateConfig {
+  readonly account: AcmeAccountConfig;
+  /** Lower-case names, at least one. */
+  readonly domains: readonly string[];
+  /** What may be tried, by preference; at least one. */
+  readonly challenges: readonly AcmeChallenge[];
+  readonly keyType: AcmeKeyType;
+  /** Absent: a third of its lifetime. */
+  readonly renewBefore?: Milliseconds;
+  /** Where it is kept, with its key: one PEM file. */
+  readonly file: string;
+}
+
+export interface AcmeAccountConfig {
+  /** URL of the ACME server's directory (RFC 8555 section 7.1.1). */
+  readonly directory: string;
+  readonly email?: string;
+  /** PEM file of what the server's own certificate is checked against; absent: authorities of the system. */
+  readonly ca?: string;
+  /** RFC 8555 section 7.3.4; the key in base64url. */
+  readonly externalAccount?: { readonly kid: string; readonly hmacKey: string };
+  /** Where its key is kept. */
+  readonly file: string;
+}
 
 export interface ListenerTimeouts {
   /** From accept to the end of the TLS handshake. */
@@ -129,6 +173,8 @@ export interface ListenerLimits {
   readonly requestLineBytes: Bytes;
   /** A request body; more is 413; 0 is no limit. */
   readonly bodyBytes: Bytes;
+  /** What a client of a tls-passthrough listener may send before its name is known. */
+  readonly clientHelloBytes: Bytes;
 }
 
 /** What a client may do with HTTP/2 (RFC 9113). */
@@ -164,6 +210,8 @@ export interface ForwardingConfig {
 }
 
 export interface RouteConfig {
+  /** Names of listeners; empty: every one that has routes. */
+  readonly listeners: readonly string[];
   /** Lower-case names, `*.example.org` for any name below it; empty: every host. */
   readonly hosts: readonly string[];
   /** Matches whole path segments from the start of the normalised path; undefined: every path. */
@@ -200,6 +248,8 @@ export interface UpstreamConfig {
   readonly limits: { readonly headerBytes: Bytes; readonly headerCount: number };
   /** Absent: cleartext. */
   readonly tls?: UpstreamTls;
+  /** What each connection to a target begins with; absent: nothing of the kind. */
+  readonly proxyProtocol?: "v1" | "v2";
   readonly healthCheck?: HealthCheckConfig;
   readonly outliers: OutlierConfig;
   /** Percent of a tier's targets that must be healthy; below it all are used; 0: never. */

@@ -1,12 +1,13 @@
 /** What the config says of TLS, on listeners and to targets: compiled, and tried out. */
 import { X509Certificate } from "node:crypto";
 import { bunTlsContext } from "../net/bun-tls.ts";
+import { acmeCertificates } from "./acme.ts";
 import type { SelfSigned } from "./self-signed.ts";
 import { isPemProblem, type PemFiles, type PemProblem } from "./certificates.ts";
 import type { Problem } from "./compile.ts";
 import type { Path } from "./positions.ts";
 import type { RawListener, RawUpstream } from "./schema.ts";
-import type { CertificateConfig, ListenerTls, Snapshot, TlsVersion, UpstreamTls } from "./snapshot.ts";
+import type { AcmeCertificateConfig, CertificateConfig, ListenerTls, Snapshot, TlsVersion, UpstreamTls } from "./snapshot.ts";
 
 /** Forward secrecy and authenticated encryption only; what is quickest on today's processors first. */
 const CIPHERS = [
@@ -34,11 +35,11 @@ const WARN_DAYS = 21;
 const DAY = 86_400_000;
 const YEAR = 365 * DAY;
 
-/** One line for each certificate that is about to expire. @param now wall-clock ms */
+/** One line for each certificate that is about to expire, apart from those that renew themselves and tell of it. @param now wall-clock ms */
 export function expiryWarnings({ listeners }: Snapshot, now: number): string[] {
   return listeners.flatMap(({ name, tls }) =>
     (tls?.certificates ?? [])
-      .filter(({ notAfter }) => notAfter - now < WARN_DAYS * DAY)
+      .filter(({ file, notAfter }) => notAfter - now < WARN_DAYS * DAY && file !== tls?.acme?.file)
       .map(({ file, notAfter }) => `certificate ${file} of listener "${name}" ${notAfter > now ? `expires in ${Math.floor((notAfter - now) / DAY)} days` : "has expired"} (${new Date(notAfter).toISOString()})`),
   );
 }
@@ -48,7 +49,7 @@ export function expiryWarnings({ listeners }: Snapshot, now: number): string[] {
  * @param http2 it is offered
  * @returns undefined when it is absent, or wrong: then that is among the problems
  */
-export function listenerTls(raw: RawListener, hosts: readonly string[], http2: boolean, at: Path, { files, now, selfSigned }: TlsSources, problems: Problem[]): ListenerTls | undefined {
+export function listenerTls(raw: RawListener, hosts: readonly string[], http2: boolean, at: Path, { files, now, selfSigned }: TlsSources, acme: AcmeCertificateConfig | undefined, problems: Problem[]): ListenerTls | undefined {
   if (raw.tls === undefined) return undefined;
   const tls = raw.tls === "self-signed" ? {} : raw.tls;
   const path = [...at, "tls"];
@@ -67,11 +68,13 @@ export function listenerTls(raw: RawListener, hosts: readonly string[], http2: b
   const clientCa = tls.client_ca === undefined ? undefined : files.authorities(tls.client_ca);
   if (clientCa !== undefined && isPemProblem(clientCa)) problems.push({ ...told(clientCa, path), path: [...path, "client_ca"] });
   const hsts = hstsOf(tls.hsts, path, problems);
-  if (certificates.length === 0 && raw.tls !== "self-signed") problems.push({ path, about: "key", message: "a listener with TLS needs a certificate", hint: "add [[listeners.tls.certificates]] with certificate and key" });
+  if (certificates.length === 0 && acme === undefined && raw.tls !== "self-signed") problems.push({ path, about: "key", message: "a listener with TLS needs a certificate", hint: "add [[listeners.tls.certificates]] with certificate and key, or acme" });
   const read = certificates.flatMap(({ certificate, key }, index) => identity(files.identity(certificate, key, now), [...path, "certificates", index], problems) ?? []);
   if (problems.length > before) return undefined;
   if (raw.tls === "self-signed") read.push(development(hosts, selfSigned));
   for (const [index, each] of read.entries()) if (!tryOut(each, { minVersion, maxVersion, ciphers }, path, index, problems)) return undefined;
+  const own = acme === undefined ? [] : acmeCertificates(acme, now);
+  if (acme !== undefined) files.follow(acme.file);
   return {
     minVersion,
     maxVersion,
@@ -82,7 +85,8 @@ export function listenerTls(raw: RawListener, hosts: readonly string[], http2: b
     ...(tls.client_subject_header === undefined ? {} : { clientSubjectHeader: tls.client_subject_header }),
     ...(hsts === undefined ? {} : { hsts }),
     ...(raw.tls === "self-signed" ? { selfSigned: true } : {}),
-    certificates: read,
+    certificates: [...read, ...own],
+    ...(acme === undefined ? {} : { acme }),
   };
 }
 

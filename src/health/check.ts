@@ -47,6 +47,8 @@ export interface CheckContext {
   readonly hanging: HangingConnects;
   /** How the target is spoken to over TLS; absent: it is not. */
   readonly tls?: TlsClient;
+  /** What a connection to the target begins with. */
+  readonly preface?: Buffer;
 }
 
 /** A check of one target, made ready once and run again and again. */

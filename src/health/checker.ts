@@ -3,6 +3,7 @@
  *
  * Lives in the supervisor (or in the one process of the library).
  */
+import { proxyHeader } from "../accept/proxy-header-writer.ts";
 import type { HealthCheckConfig, Snapshot, TargetConfig, UpstreamConfig } from "../config/snapshot.ts";
 import type { Network } from "../net/network.ts";
 import type { TlsClient } from "../net/tls.ts";
@@ -199,7 +200,8 @@ export class HealthChecker {
     watch.running = true;
     watch.prepared ??= kindOf(watch.target, config).prepare(watch.target, config);
     watch.tls ??= config.tls ? watch.group.security?.client(watch.target.address, CHECK_PROTOCOLS) : undefined;
-    const context = watch.tls === undefined ? this.context : { ...this.context, tls: watch.tls };
+    const { preface } = watch.group;
+    const context = watch.tls === undefined && preface === undefined ? this.context : { ...this.context, ...(watch.tls === undefined ? {} : { tls: watch.tls }), ...(preface === undefined ? {} : { preface }) };
     const cancel = watch.prepared.run(context, (verdict) => {
       if (watch.halted) return;
       watch.cancel = undefined;
@@ -261,15 +263,18 @@ class Group {
   readonly checkKey: string;
   /** Undefined: targets are spoken to in the clear. */
   readonly security: UpstreamSecurity | undefined;
+  /** Says that a check is our own connection; undefined: targets expect nothing of the kind, another port neither. */
+  readonly preface: Buffer | undefined;
   total = 0;
   up = 0;
 
   constructor(upstream: UpstreamConfig, before: Group | undefined, network: Network) {
-    const { tls, healthCheck } = upstream;
+    const { tls, healthCheck, proxyProtocol } = upstream;
     this.name = upstream.name;
     this.config = healthCheck;
     if (tls !== undefined && healthCheck?.tls === true) this.security = before?.security?.isFor(tls) === true ? before.security : new UpstreamSecurity(network, tls, 0);
-    const key = JSON.stringify([healthCheck, this.security === undefined ? undefined : tls]);
+    if (proxyProtocol !== undefined && healthCheck?.port === undefined) this.preface = proxyHeader(proxyProtocol, undefined);
+    const key = JSON.stringify([healthCheck, this.security === undefined ? undefined : tls, this.preface === undefined ? undefined : proxyProtocol]);
     // The same string object where it is equal: comparing it for 10,000 targets is then comparing pointers.
     this.checkKey = before !== undefined && before.checkKey === key ? before.checkKey : key;
   }

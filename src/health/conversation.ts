@@ -32,7 +32,7 @@ export function converse(context: CheckContext, address: Address, timeout: Milli
   }
   const conversation = new Conversation(dialogue, done, hanging, place, network.clock);
   conversation.cancelTimer = network.clock.after(timeout, () => conversation.timeOut(timeout));
-  network.connect(address, conversation, context.tls);
+  network.connect(address, conversation, context.tls, context.preface);
   return () => conversation.giveUp();
 }
 

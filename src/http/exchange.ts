@@ -9,6 +9,7 @@ import type { Waiter } from "../upstream/queue.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { Hedge, type Hedged } from "./hedge.ts";
+import type { OwnConnections } from "./own-connections.ts";
 import { backoff, mayRetry, mayRetryStatus } from "./retry.ts";
 import type { Services } from "./services.ts";
 import type { Downstream, StreamOwner, UpstreamStream } from "./sides.ts";
@@ -89,6 +90,10 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.startedAt = this.services.network.clock.precise();
   }
 
+  get own(): OwnConnections {
+    return this.client.own;
+  }
+
   /** Send the request to a target of this upstream. */
   dispatch(upstream: Upstream, request: RoutingRequest): void {
     this.upstream = upstream;
@@ -132,7 +137,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.attemptAt = this.attempts === 1 && this.queued === 0 ? this.startedAt : this.services.network.clock.precise();
     if (upstream.durations !== undefined) this.planHedge(upstream);
     if (!this.stale) {
-      const idle = target.takeIdle() as UpstreamStream | undefined;
+      const idle = upstream.config.proxyProtocol === undefined ? (target.takeIdle() as UpstreamStream | undefined) : this.own.take(target);
       if (idle !== undefined) {
         this.connection = idle;
         idle.attach(this);

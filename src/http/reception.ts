@@ -1,5 +1,5 @@
 /** What the requests of one client have in common, whatever codec they come by: who sent them, what targets are told of that, and which way they go. */
-import type { Arrival } from "../accept/arrival.ts";
+import type { Arrival, Peer } from "../accept/arrival.ts";
 import { least } from "../net/least.ts";
 import type { Listener } from "../routing/listener.ts";
 import { Name } from "./fields.ts";
@@ -10,6 +10,7 @@ import { deadlineOf } from "./h1/deadline.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
 import type { RequestHead } from "./h1/request-head.ts";
 import type { RequestView } from "./h1/request-view.ts";
+import { OwnConnections } from "./own-connections.ts";
 import type { Services } from "./services.ts";
 import type { UpstreamStream } from "./sides.ts";
 
@@ -20,6 +21,7 @@ export class Reception {
   private readonly subject: OwnField | undefined;
   private by: ForwardedBy | undefined = undefined;
   private lines = "";
+  private ownConnections: OwnConnections | undefined = undefined;
 
   constructor(listener: Listener, services: Services, arrival: Arrival | undefined) {
     this.listener = listener;
@@ -39,7 +41,7 @@ export class Reception {
     exchange.begin();
     exchange.toHead = head.methodIs("HEAD");
     exchange.idempotent = isIdempotent(head);
-    return answerHere(head, this.listener.config, this.services.draining || this.services.board.draining);
+    return answerHere(head, this.listener.config, this.services.draining || this.services.board.draining, this.services.challenges);
   }
 
   /** Send it where its route says. */
@@ -78,9 +80,19 @@ export class Reception {
     return hsts === undefined || head.get("strict-transport-security") !== undefined ? lines : `${lines}Strict-Transport-Security: ${hsts}\r\n`;
   }
 
+  /** @param peer what the socket says; it counts when nothing else is known */
+  own(peer: Peer): OwnConnections {
+    return (this.ownConnections ??= new OwnConnections(this.arrival ?? { peer }));
+  }
+
+  /** The client is gone. */
+  leave(): void {
+    this.ownConnections?.close();
+  }
+
   private forwardedBy(view: RequestView): ForwardedBy {
     if (this.by === undefined) {
-      const address = view.clientAddress.startsWith("::ffff:") ? view.clientAddress.slice(7) : view.clientAddress;
+      const address = view.clientAddress;
       this.by = { address: address === "" ? "unknown" : address, trusted: this.listener.isTrusted(address), proto: this.arrival?.tls === undefined ? "http" : "https" };
       this.lines = forwardedLines(this.by);
     }

@@ -41,6 +41,8 @@ export interface Services {
   readonly replyHead: ReplyHead;
   /** A way to a target, over a connection of its own that is not yet open or over one that others share; undefined: no descriptor is left. */
   readonly openStream: (target: Target, upstream: Upstream) => UpstreamStream | undefined;
+  /** http-01 challenges that are pending, a token to its key authorization; undefined: none. */
+  challenges: ReadonlyMap<string, string> | undefined;
   /** The worker is going: replies say `Connection: close`. */
   draining: boolean;
   /** Files run low: who is idle is let go soon. */

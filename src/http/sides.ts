@@ -6,6 +6,7 @@ import type { Upstream } from "../upstream/upstream.ts";
 import type { RequestForward } from "./forward.ts";
 import type { FramingKind, Head } from "./h1/head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
+import type { OwnConnections } from "./own-connections.ts";
 import type { RequestHead } from "./h1/request-head.ts";
 
 /** The client's side of an exchange, whatever it speaks. */
@@ -45,6 +46,8 @@ export interface Downstream {
   flush(): void;
   /** Something of a reply was sent and the rest will not come: the client must notice. */
   replyAbort(): void;
+  /** For targets that want to know who it is. */
+  readonly own: OwnConnections;
   /** Who asked, for the log. */
   describe(): { readonly client: string; readonly method: string; readonly host: string; readonly path: string };
 }
@@ -74,6 +77,7 @@ export interface UpstreamStream extends Duplex, Pooled {
 /** What the target's side reports to. */
 export interface StreamOwner {
   readonly upstream: Upstream | undefined;
+  readonly own: OwnConnections;
   readonly toHead: boolean;
   readonly asksUpgrade: boolean;
   readonly wantsMore: boolean;

@@ -1,6 +1,7 @@
 /** Fairlead as a library: the same data plane and health checks in one process, without a supervisor. */
 import { diagnosticLine, loadConfig, loadConfigText, loadConfigValue, SlotAllocator, type Loaded, type LoadOptions } from "../config/load.ts";
 import { randomBytes } from "node:crypto";
+import { formatAddress } from "../config/values.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { TargetStatus } from "../health/checker.ts";
 import { HealthMonitor } from "../health/monitor.ts";
@@ -80,6 +81,8 @@ export class LoadBalancer {
     const loaded = this.load(1);
     if (!loaded.ok) throw new ConfigurationError(loaded.diagnostics.map(diagnosticLine).join("\n"));
     const { snapshot } = loaded;
+    const acme = snapshot.listeners.find(({ tls }) => tls?.acme !== undefined);
+    if (acme !== undefined) throw new ConfigurationError(`listener "${acme.name}" wants a certificate by ACME, which a supervisor orders: use fairlead run, or name the files of a certificate`);
     const network = bunNetwork();
     const log = this.options.log ?? silentLog();
     const monitor = new HealthMonitor({ network, scoreboard: this.board, log });
@@ -136,7 +139,7 @@ export class LoadBalancer {
   get uri(): string {
     const port = this.port();
     const { protocol, address, tls } = this.snapshot!.listeners[0]!;
-    if (address.kind === "unix") return `unix:${address.path}`;
+    if (address.kind !== "tcp") return formatAddress(address);
     const host = address.host === "0.0.0.0" || address.host === "::" ? "127.0.0.1" : address.host;
     return `${protocol === "http" && tls !== undefined ? "https" : protocol}://${host.includes(":") ? `[${host}]` : host}:${port}`;
   }

@@ -1,8 +1,11 @@
 /** The seam's production side: Bun's sockets and clock. Thin on purpose: a Bun socket is a NetSocket as it is. */
-import type { Address } from "../config/snapshot.ts";
+import type { Address, ListenAddress } from "../config/snapshot.ts";
+import { peekingHandlers } from "./bun-peek.ts";
 import { bunTlsContext, clientOptions, Securing, serverHandlers, serverOptions } from "./bun-tls.ts";
+import { deferAccept, peek, take } from "./early.ts";
+import { NOBODY } from "./leaving.ts";
 import { libc } from "./libc.ts";
-import type { Clock, ConnectOwner, NetListener, NetSocket, Network, SocketOwner } from "./network.ts";
+import type { Clock, ConnectOwner, HandshakeOwner, NetListener, NetSocket, Network, SocketOwner } from "./network.ts";
 import { TICK } from "./timers.ts";
 import type { TlsClient, TlsContext, TlsContextOptions, TlsServer } from "./tls.ts";
 
@@ -95,6 +98,29 @@ class BunNetwork implements Network {
     },
   };
 
+  private opening(owner: ConnectOwner, tls: TlsClient | undefined): ConnectOptions {
+    return tls === undefined ? { socket: this.connected, data: owner } : { socket: this.securing, data: new Securing(owner, tls.verify), tls: clientOptions(tls) };
+  }
+
+  /** The system takes all of a preface: it is small, and nothing was sent before. */
+  private openingWith(preface: Buffer, owner: ConnectOwner, tls: TlsClient | undefined): ConnectOptions {
+    const data = tls === undefined ? owner : new Securing(owner, tls.verify);
+    const open = (socket: BunSocket): void => {
+      socket.write(preface);
+      if (tls === undefined) owner.onOpen(asNetSocket(socket));
+      else data.onOpen(raise(socket, { data, tls: clientOptions(tls), socket: { ...this.securing, ...UPPER } }));
+    };
+    return { socket: { ...this.connected, open }, data };
+  }
+
+  readonly peek = peek;
+  readonly take = take;
+
+  secure(socket: NetSocket, tls: TlsServer, owner: HandshakeOwner): void {
+    const handlers = { ...this.connected, ...serverHandlers(tls), ...UPPER };
+    owner.onOpen(raise(socket as unknown as BunSocket, { isServer: true, data: owner, tls: serverOptions(tls), socket: handlers }));
+  }
+
   soon(run: () => void): void {
     setImmediate(run);
   }
@@ -107,7 +133,7 @@ class BunNetwork implements Network {
     return bunTlsContext(options);
   }
 
-  listen(address: Address, fd: number | undefined, accept: () => SocketOwner, tls?: TlsServer): NetListener {
+  listen(address: ListenAddress, fd: number | undefined, accept: () => SocketOwner, tls?: TlsServer, deferred = false): NetListener {
     const socket: Bun.SocketHandler<SocketOwner> = {
       ...this.connected,
       open: (accepted) => {
@@ -117,8 +143,16 @@ class BunNetwork implements Network {
         owner.onOpen(asNetSocket(accepted));
       },
     };
-    const optionsFor = (server: TlsServer | undefined): ListenOptions => ({ allowHalfOpen: true, ...(server === undefined ? { socket } : { socket: { ...socket, ...serverHandlers(server) }, tls: serverOptions(server) }) });
-    if (fd !== undefined) return new InheritedListener(fd, optionsFor, tls);
+    const optionsFor = (server: TlsServer | undefined): ListenOptions => {
+      if (server === undefined) return { allowHalfOpen: true, socket };
+      if (server.challenge !== undefined) return { allowHalfOpen: true, socket: peekingHandlers(socket, server, server.challenge, (change) => void (this.openSockets += change)) };
+      return { allowHalfOpen: true, socket: { ...socket, ...serverHandlers(server) }, tls: serverOptions(server) };
+    };
+    if (fd !== undefined) {
+      deferAccept(fd, deferred);
+      return new InheritedListener(fd, optionsFor, tls);
+    }
+    if (address.kind === "systemd") throw new Error(`systemd:${address.name} is a socket that only a supervisor is passed`);
     const options = optionsFor(tls);
     const listener = address.kind === "unix" ? Bun.listen({ ...options, unix: address.path }) : Bun.listen({ ...options, hostname: address.host, port: address.port });
     return {
@@ -130,13 +164,19 @@ class BunNetwork implements Network {
     };
   }
 
-  connect(address: Address, owner: ConnectOwner, tls?: TlsClient): void {
-    const options = { allowHalfOpen: true, ...(tls === undefined ? { socket: this.connected, data: owner } : { socket: this.securing, data: new Securing(owner, tls.verify), tls: clientOptions(tls) }) };
+  connect(address: Address, owner: ConnectOwner, tls?: TlsClient, preface?: Buffer): void {
+    const options = { allowHalfOpen: true, ...(preface === undefined ? this.opening(owner, tls) : this.openingWith(preface, owner, tls)) };
     this.openSockets++;
     const attempt = address.kind === "unix" ? Bun.connect({ ...options, unix: address.path }) : Bun.connect({ ...options, hostname: address.host, port: address.port });
     // connectError has told the owner already.
     attempt.catch(ignore);
   }
+}
+
+interface ConnectOptions {
+  readonly socket: Bun.SocketHandler<SocketOwner>;
+  readonly data: SocketOwner;
+  readonly tls?: object;
 }
 
 interface ListenOptions {
@@ -195,6 +235,22 @@ class InheritedListener implements NetListener {
 /** An established session that breaks: a record that does not decrypt, a fatal alert. */
 function isTlsFailure(error: Error): boolean {
   return (error as NodeJS.ErrnoException).code === "EPROTO";
+}
+
+/** Of a socket above another, which is counted. It is opened by whoever raised it: cut off from within, it would leave the lower one open. */
+const UPPER: Partial<Bun.SocketHandler<SocketOwner>> = {
+  open: ignore,
+  close(socket, error) {
+    socket.data.onClose(error);
+  },
+};
+
+/** TLS over a socket that is open. */
+function raise(socket: BunSocket, options: object): NetSocket {
+  // It goes on hearing each byte, still encrypted; what becomes of the connection, the socket above it tells.
+  socket.data = NOBODY;
+  const [, upper] = socket.upgradeTLS(options as Bun.TLSUpgradeOptions<SocketOwner>);
+  return asNetSocket(upper);
 }
 
 function ignore(): void {}

@@ -13,6 +13,8 @@ const SYMBOLS = {
   listen: { args: ["int", "int"], returns: "int" },
   accept: { args: ["int", "ptr", "ptr"], returns: "int" },
   connect: { args: ["int", "ptr", "u32"], returns: "int" },
+  setsockopt: { args: ["int", "int", "int", "ptr", "u32"], returns: "int" },
+  recv: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
   send: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
   sendmsg: { args: ["int", "ptr", "int"], returns: "i64" },
   recvmsg: { args: ["int", "ptr", "int"], returns: "i64" },

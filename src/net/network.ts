@@ -5,7 +5,7 @@
  * a simulated network and clock can stand behind the same interface. No codec, pool or policy
  * imports Bun, reads the time or draws a random number in any other way.
  */
-import type { Address } from "../config/snapshot.ts";
+import type { Address, ListenAddress } from "../config/snapshot.ts";
 import type { Handshake, TlsClient, TlsContext, TlsContextOptions, TlsServer } from "./tls.ts";
 
 /** What owns a socket hears of it. One method call an event, nothing allocated. */
@@ -74,10 +74,22 @@ export interface Network {
   readonly clock: Clock;
   /** Accepted and connected sockets that are not closed yet, and connects under way. */
   readonly openSockets: number;
-  /** Accept on `address`, or on the inherited descriptor `fd`. `accept` makes the owner of each new connection: with TLS a HandshakeOwner. */
-  listen(address: Address, fd: number | undefined, accept: () => SocketOwner, tls?: TlsServer): NetListener;
-  /** Connect; the owner hears onOpen, with TLS after a handshake with whom it should be, or onConnectError. Never throws. */
-  connect(address: Address, owner: ConnectOwner, tls?: TlsClient): void;
+  /**
+   * Accept on `address`, or on the inherited descriptor `fd`. `accept` makes the owner of each new connection: with TLS a HandshakeOwner.
+   * @param deferred clients speak first, and are wanted when they have
+   */
+  listen(address: ListenAddress, fd: number | undefined, accept: () => SocketOwner, tls?: TlsServer, deferred?: boolean): NetListener;
+  /**
+   * Connect; the owner hears onOpen, with TLS after a handshake with whom it should be, or onConnectError. Never throws.
+   * @param preface what is said before all else, TLS too; at most 4 KiB
+   */
+  connect(address: Address, owner: ConnectOwner, tls?: TlsClient, preface?: Buffer): void;
+  /** Speak TLS over an accepted socket, from its next byte on; `owner` takes it as it would a new one. */
+  secure(socket: NetSocket, tls: TlsServer, owner: HandshakeOwner): void;
+  /** Copy what has come to a paused socket into `into`, and leave it there. @returns bytes; 0: the peer has ended; -1: nothing has come yet */
+  peek(socket: NetSocket, into: Buffer): number;
+  /** Take away the first `length` bytes of what `peek` has put into `seen`. */
+  take(socket: NetSocket, seen: Buffer, length: number): void;
   /** @throws Error that says what is wrong with certificate, key or ciphers */
   tlsContext(options: TlsContextOptions): TlsContext;
   /** Once what has arrived by now is handled: gathers what many events produce. */

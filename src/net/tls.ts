@@ -33,6 +33,16 @@ export interface TlsServer {
   /** Protocols by preference (ALPN, RFC 7301); empty: it is not spoken. A client that offers others only is refused. */
   readonly alpn: readonly string[];
   readonly clientCertificate: "none" | "optional" | "required";
+  /** Answers handshakes that offer `acme-tls/1` and nothing else; undefined: none is expected. Only on an inherited descriptor. */
+  readonly challenge?: ChallengeServer | undefined;
+}
+
+/** Shows a CA that names are ours: tls-alpn-01 (RFC 8737). */
+export interface ChallengeServer {
+  /** For names that are not under validation. */
+  readonly context: TlsContext;
+  /** By the name in lower case. */
+  choose(serverName: string): TlsContext | undefined;
 }
 
 /** How a connection to a target is secured. */

@@ -16,6 +16,12 @@ export const CAUSES = {
   "client-body-timeout": { side: "client", phase: "body", status: 408 },
   "client-closed": { side: "client", phase: "any", status: 499 },
   "client-write-timeout": { side: "client", phase: "reply", status: 499 },
+  /** What a trusted proxy sent first is no PROXY protocol header, or it did not come. */
+  "bad-proxy-header": { side: "client", phase: "accept", status: 0 },
+  "proxy-header-timeout": { side: "client", phase: "accept", status: 0 },
+  /** On a tls-passthrough listener: what came first is no ClientHello, or it did not come. */
+  "bad-client-hello": { side: "client", phase: "accept", status: 0 },
+  "client-hello-timeout": { side: "client", phase: "accept", status: 0 },
   "tls-handshake-failed": { side: "client", phase: "tls", status: 0 },
   "tls-handshake-timeout": { side: "client", phase: "tls", status: 0 },
   "client-certificate-missing": { side: "client", phase: "tls", status: 0 },

@@ -6,6 +6,7 @@
 import { chmodSync, renameSync, rmSync } from "node:fs";
 import type { Address, ListenerConfig } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
+import { activatedFor, type ActivatedSocket, suits } from "./activation.ts";
 import { StartError } from "./errors.ts";
 import { libc } from "../net/libc.ts";
 import { removeStaleSocket } from "../net/stale-socket.ts";
@@ -20,6 +21,8 @@ export interface ListeningSocket {
   readonly fd: number;
   /** As bound: with the port that the system chose for port 0. */
   readonly address: Address;
+  /** Systemd made it, and its name stays when we go. */
+  readonly activated?: boolean;
 }
 
 /** Listeners on port 0 each have a port of their own. */
@@ -29,9 +32,11 @@ function socketKey({ name, address }: ListenerConfig): string {
 
 export class ListeningSockets {
   private sockets = new Map<string, ListeningSocket>();
+  private readonly activated: readonly ActivatedSocket[];
 
-  /** @param inherited sockets of a supervisor before this one, by key */
-  constructor(inherited: ReadonlyMap<string, ListeningSocket> = new Map()) {
+  /** @param inherited sockets of a supervisor before this one, by key @param activated sockets that systemd made */
+  constructor(inherited: ReadonlyMap<string, ListeningSocket> = new Map(), activated: readonly ActivatedSocket[] = []) {
+    this.activated = activated;
     for (const [key, socket] of inherited) this.sockets.set(key, socket);
   }
 
@@ -55,7 +60,7 @@ export class ListeningSockets {
       for (const listener of listeners) {
         const key = socketKey(listener);
         const kept = this.sockets.get(key);
-        const socket: ListeningSocket = kept === undefined ? await bind(listener, key) : { ...kept, name: listener.name };
+        const socket: ListeningSocket = kept === undefined ? (this.activate(listener, key) ?? (await bind(listener, key))) : { ...kept, name: listener.name };
         if (kept === undefined) fresh.push(socket);
         next.set(key, socket);
       }
@@ -75,6 +80,21 @@ export class ListeningSockets {
     };
   }
 
+  /** A copy of what systemd passed for it. @throws StartError when it asks for one that was not passed */
+  private activate({ name, address }: ListenerConfig, key: string): ListeningSocket | undefined {
+    const found = activatedFor(address, this.activated);
+    if (found === undefined) return undefined;
+    const fd = libc().dup(found.fd);
+    if (fd < 0) throw new StartError(`cannot keep the socket of listener "${name}"`);
+    return { name, key, fd, address: found.address ?? { kind: "unix", path: `@${found.name}` }, activated: true };
+  }
+
+  /** What systemd passed and none of these listeners asks for, as people know it. */
+  unused(listeners: readonly ListenerConfig[]): string[] {
+    const unused = this.activated.filter((socket) => !listeners.some(({ address }) => suits(address, socket)));
+    return unused.map(({ name, address }) => (address === undefined ? name : `${name} (${formatAddress(address)})`));
+  }
+
   /** Close all: connections in the queue are refused from now on, unless others hold the sockets too. */
   close(): void {
     for (const socket of this.sockets.values()) close(socket);
@@ -88,12 +108,13 @@ export class ListeningSockets {
   }
 }
 
-function close({ fd, address }: ListeningSocket): void {
+function close({ fd, address, activated }: ListeningSocket): void {
   libc().close(fd);
-  if (address.kind === "unix") rmSync(address.path, { force: true });
+  if (address.kind === "unix" && activated !== true) rmSync(address.path, { force: true });
 }
 
 async function bind({ name, address }: ListenerConfig, key: string): Promise<ListeningSocket> {
+  if (address.kind === "systemd") throw new StartError(`listener "${name}" takes its socket from systemd, which passed none`);
   if (address.kind === "unix" && !(await removeStaleSocket(address.path))) throw new StartError(`cannot listen on ${formatAddress(address)}: another program listens there`);
   const socket = { data() {} };
   try {

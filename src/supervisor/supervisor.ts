@@ -2,6 +2,7 @@
  * The supervisor: owns configuration, listening sockets, scoreboard, health checks and workers. It touches no traffic.
  * What happens when: start, reload, a worker's death, upgrade, stop; each is one method here.
  */
+import { Acme, makePlaceholders } from "../acme/acme.ts";
 import { AdminError, HealthEndpoint, type InstanceStatus, type ReloadResult } from "../admin/health.ts";
 import { certificatesOf } from "../admin/certificates.ts";
 import { changeTarget } from "../admin/targets.ts";
@@ -15,12 +16,14 @@ import type { Log, LogFormat } from "../observability/log.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import type { Supervised } from "../supervised/supervised.ts";
 import { CAPACITY, createBoard } from "./board.ts";
+import { takeActivated } from "./activation.ts";
 import { CertificateWatch } from "./certificate-watch.ts";
 import { ConfigError, StartError } from "./errors.ts";
 import { adoptHealth, handDown, inherit, type Inheritance } from "./inheritance.ts";
 import { checkOpenFiles } from "./limits.ts";
 import { machineSecret } from "./machine-secret.ts";
 import { type JoinedTargets, Membership } from "./membership.ts";
+import { Notifier } from "./notify.ts";
 import { PendingSlots } from "./pending-slots.ts";
 import { policyProblem } from "./policy-check.ts";
 import { type InstanceState, type RuntimeDirectory } from "./runtime-directory.ts";
@@ -63,12 +66,14 @@ export class Supervisor {
   private readonly log: Log;
   private readonly directory: RuntimeDirectory;
   private readonly sockets: ListeningSockets;
+  private readonly notifier: Notifier;
   private readonly slots: PendingSlots;
   private readonly board: Scoreboard;
   private readonly health: HealthMonitor;
   private readonly membership: Membership;
   private readonly supervised: Supervised;
   private readonly workers: Workers;
+  private readonly acme: Acme;
   private readonly admin: HealthEndpoint;
   private readonly certificates: CertificateWatch;
   private loaded: Applicable;
@@ -86,9 +91,13 @@ export class Supervisor {
 
   /** Up and serving, or not at all. @throws StartError that says why not */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
+    const activated = takeActivated(process.env);
+    const notifier = new Notifier(process.env);
     const slots = new PendingSlots(CAPACITY);
-    const loaded = options.load({ slots, generation: 1, secret: machineSecret, selfSigned: keptSelfSigned });
-    if (!loaded.ok) throw new ConfigError(loaded.diagnostics);
+    const how: LoadOptions = { slots, generation: 1, secret: machineSecret, selfSigned: keptSelfSigned };
+    const read = options.load(how);
+    if (!read.ok) throw new ConfigError(read.diagnostics);
+    const loaded = await withPlaceholders(read, how);
     options.log.level = loaded.snapshot.log.level;
     for (const warning of loaded.warnings) options.log.warn(warning);
     const warning = checkOpenFiles(loaded.snapshot);
@@ -97,11 +106,12 @@ export class Supervisor {
     if (problem !== undefined) throw new StartError(problem);
     const inheritance = await inherit(options.identity, options.runtimeDirectory, options.log);
     const { directory } = inheritance;
-    const sockets = new ListeningSockets(inheritance.sockets);
+    const sockets = new ListeningSockets(inheritance.sockets, activated);
     const prepared = await sockets.prepare(loaded.snapshot.listeners);
     prepared.commit();
+    for (const socket of sockets.unused(loaded.snapshot.listeners)) options.log.warn({ socket }, "Systemd passed a socket that is no listener's: who connects there is served by nobody");
     slots.take();
-    const supervisor = new Supervisor(options, loaded, slots, directory, sockets);
+    const supervisor = new Supervisor(options, loaded, slots, directory, sockets, notifier);
     try {
       await supervisor.serve(inheritance);
     } catch (error) {
@@ -112,11 +122,12 @@ export class Supervisor {
     supervisor.orphans = [];
     supervisor.writeState();
     supervisor.certificates.follow(supervisor.loaded);
+    supervisor.acme.apply(supervisor.snapshot, false);
     supervisor.membership.open();
     return supervisor;
   }
 
-  private constructor(options: SupervisorOptions, loaded: Applicable, slots: PendingSlots, directory: RuntimeDirectory, sockets: ListeningSockets) {
+  private constructor(options: SupervisorOptions, loaded: Applicable, slots: PendingSlots, directory: RuntimeDirectory, sockets: ListeningSockets, notifier: Notifier) {
     const { log, self, logFormat } = options;
     const { snapshot } = loaded;
     this.options = options;
@@ -125,6 +136,7 @@ export class Supervisor {
     this.slots = slots;
     this.directory = directory;
     this.sockets = sockets;
+    this.notifier = notifier;
     this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
     this.board.generation = snapshot.generation;
     const network = bunNetwork();
@@ -135,6 +147,7 @@ export class Supervisor {
     this.supervised = supervised;
     this.workers = new Workers({ self, logFormat, log, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
     this.certificates = new CertificateWatch(log, () => void this.turns.take(() => this.renewCertificates()));
+    this.acme = new Acme({ clock: network.clock, random: () => network.random(), log, show: (challenges) => this.workers.show(challenges) });
     this.admin = new HealthEndpoint(
       log,
       () => this.status(),
@@ -159,6 +172,7 @@ export class Supervisor {
       supervised: this.supervised.status(),
       traffic: this.snapshot.upstreams.map(({ name, slot, targets }) => trafficOf(this.board, name, slot, targets)),
       certificates: certificatesOf(this.snapshot, Date.now()),
+      acme: this.acme.status(),
       lastReload: this.lastReload,
     };
   }
@@ -184,6 +198,7 @@ export class Supervisor {
     this.orphans = inheritance.orphans;
     this.writeState(this.snapshot);
     this.options.serving?.();
+    this.notifier.ready();
     if (heir) this.admin.openWhenFree(this.snapshot.admin?.address);
     const addresses = Object.fromEntries(this.sockets.all.map(({ name, address }) => [name, formatAddress(address)]));
     this.log.info({ addresses, workers: this.workers.pids, generation: this.snapshot.generation }, "Fairlead is ready");
@@ -233,7 +248,7 @@ export class Supervisor {
         board: this.board.path!,
         // Ours first: they have the sockets of these listeners for sure.
         workers: [...workers, ...this.orphans],
-        sockets: this.sockets.all.map(({ name, key, address }) => ({ name, key, address })),
+        sockets: this.sockets.all.map(({ fd: _fd, ...socket }) => socket),
       });
     } catch (error) {
       // A disk that is full is no reason to stop serving.
@@ -247,7 +262,9 @@ export class Supervisor {
     this.nextReload ??= this.turns.take(async () => {
       this.nextReload = undefined;
       if (this.stopping) return false;
+      this.notifier.reloading();
       const errors = await this.reloadNow();
+      this.notifier.ready();
       this.lastReload = { applied: errors.length === 0, at: new Date().toISOString(), errors };
       return errors.length === 0;
     });
@@ -263,15 +280,19 @@ export class Supervisor {
   private async reloadNow(): Promise<readonly string[]> {
     const began = performance.now();
     const joined = this.membership.joined();
-    const loaded = this.options.load(this.how(joined));
-    if (!loaded.ok) {
-      for (const diagnostic of loaded.diagnostics) this.log.error({ ...diagnostic.place }, diagnosticLine(diagnostic));
-      this.log.error({ errors: loaded.diagnostics.length, generation: this.snapshot.generation }, "Reload rejected; nothing has changed");
-      return loaded.diagnostics.map(diagnosticLine);
+    const how = this.how(joined);
+    const read = this.options.load(how);
+    if (!read.ok) {
+      for (const diagnostic of read.diagnostics) this.log.error({ ...diagnostic.place }, diagnosticLine(diagnostic));
+      this.log.error({ errors: read.diagnostics.length, generation: this.snapshot.generation }, "Reload rejected; nothing has changed");
+      return read.diagnostics.map(diagnosticLine);
     }
-    for (const warning of loaded.warnings) this.log.warn(warning);
-    const { snapshot } = loaded;
-    const reason = await this.adopt(loaded);
+    for (const warning of read.warnings) this.log.warn(warning);
+    const { snapshot } = read;
+    const reason = await withPlaceholders(read, how).then(
+      (loaded) => this.adopt(loaded),
+      (error: Error) => error.message,
+    );
     if (reason !== undefined) {
       this.log.error({ generation: this.snapshot.generation, reason }, "Reload rejected; nothing has changed");
       return [reason];
@@ -280,6 +301,7 @@ export class Supervisor {
     this.log.level = snapshot.log.level;
     this.log.info({ generation: snapshot.generation, milliseconds: Math.round(performance.now() - began), workers: this.workers.pids }, "Reload applied");
     this.supervised.apply(snapshot, true);
+    this.acme.apply(snapshot, true);
     return [];
   }
 
@@ -388,7 +410,7 @@ export class Supervisor {
       if (this.successor !== undefined) return this.log.warn({ successor: this.successor.pid }, "Upgrade: the new binary is starting already");
       this.log.info({ pid: process.pid }, "Upgrade: starting the new binary");
       try {
-        this.successor = new Successor([...this.options.self, ...this.options.args], handDown(this.sockets.all, this.directory), (how) => this.successorEnded(how));
+        this.successor = new Successor([...this.options.self, ...this.options.args], handDown(this.sockets.all, this.directory), this.notifier.path, (how) => this.successorEnded(how));
       } catch (error) {
         this.log.error({ reason: (error as Error).message }, "Upgrade failed: the new binary does not start; going on with this one");
       }
@@ -406,6 +428,7 @@ export class Supervisor {
   async succeeded(): Promise<void> {
     if (this.successor === undefined || this.stopping) return;
     this.successor.serves();
+    this.notifier.succeededBy(this.successor.pid);
     // It waits for the address.
     this.admin.stop();
     await this.leave(true);
@@ -421,6 +444,7 @@ export class Supervisor {
     }
     // Who stops us while the new binary starts does not want the new one either.
     this.successor?.stop();
+    this.notifier.stopping();
     await this.leave(false);
   }
 
@@ -430,6 +454,7 @@ export class Supervisor {
     this.log.info({ timeout: this.snapshot.drainTimeout, succeeded }, "Draining");
     this.supervised.rest();
     this.unwatch();
+    this.acme.stop();
     if (succeeded) this.sockets.letGo();
     else {
       // Who comes now is refused at once instead of waiting in a queue that nobody serves.
@@ -444,6 +469,18 @@ export class Supervisor {
     this.log.info({ pid: process.pid }, "Stopped");
     this.end();
   }
+}
+
+/** With something to show on every listener that gets its certificate by itself. @throws StartError when that cannot be kept */
+async function withPlaceholders(loaded: Applicable, how: LoadOptions): Promise<Applicable> {
+  try {
+    if (!(await makePlaceholders(loaded.snapshot, Date.now()))) return loaded;
+  } catch (error) {
+    throw new StartError((error as Error).message);
+  }
+  const again = loaded.again({ ...how, renewCertificates: true });
+  if (!again.ok) throw new ConfigError(again.diagnostics);
+  return again;
 }
 
 function sameCertificates(a: Snapshot, b: Snapshot): boolean {

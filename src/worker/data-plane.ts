@@ -2,9 +2,14 @@
  * The data plane of one worker, or of one process in library mode: takes snapshots, accepts clients, hands them to http or tcp.
  * It owns what its connections share; which listening sockets there are is its caller's business.
  */
+import { challengeServer } from "../accept/acme-challenge.ts";
 import type { Arrival } from "../accept/arrival.ts";
+import { HelloStage } from "../accept/hello-stage.ts";
+import { ProxyStage } from "../accept/proxy-stage.ts";
+import type { NextOwner } from "../accept/stage.ts";
 import { TlsHandshake } from "../accept/tls-handshake.ts";
 import { TlsTermination } from "../accept/tls-termination.ts";
+import type { Challenges } from "../acme/challenges.ts";
 import type { ListenerConfig, Snapshot, UpstreamConfig } from "../config/snapshot.ts";
 import { RequestHead } from "../http/h1/request-head.ts";
 import { ReplyHead } from "../http/h1/reply-head.ts";
@@ -19,8 +24,10 @@ import type { Services } from "../http/services.ts";
 import type { UpstreamStream } from "../http/sides.ts";
 import { Cork } from "../net/cork.ts";
 import { OpenFiles } from "../net/open-files.ts";
+import { NOBODY } from "../net/leaving.ts";
 import type { NetListener, Network, SocketOwner } from "../net/network.ts";
 import { Output } from "../net/output.ts";
+import type { ChallengeServer } from "../net/tls.ts";
 import { TimerWheel } from "../net/timers.ts";
 import { AccessLog } from "../observability/access-log.ts";
 import { LimitedLog } from "../observability/limited-log.ts";
@@ -77,6 +84,7 @@ export class DataPlane {
   /** By the listener's name, like `terminations`: those of listeners with TLS. */
   private readonly sockets = new Map<string, NetListener>();
   private readonly terminations = new Map<string, TlsTermination>();
+  private challenge: ChallengeServer | undefined = undefined;
   private targets = new Map<string, Target>();
   private upstreams = new Map<string, Upstream>();
   private securities = new Map<string, UpstreamSecurity>();
@@ -111,6 +119,7 @@ export class DataPlane {
       requestArena: new HeadArena(),
       replyArena: new HeadArena(),
       openStream: (target, upstream) => this.openStream(target, upstream),
+      challenges: undefined,
       draining: false,
       short: false,
     };
@@ -194,18 +203,25 @@ export class DataPlane {
         this.listeners.set(config.name, new Listener(index % MAX_LISTENERS, config, router, snapshot.maxClients, board, slot, this.openFiles));
       }
       this.applyTls(config);
+      this.applyChallenge(config);
     }
   }
 
   /** Handshakes that have begun end as they began. */
-  private applyTls({ name, tls }: ListenerConfig): void {
+  private applyTls(config: ListenerConfig): void {
+    const { name, tls } = config;
     const { terminations } = this;
     const before = terminations.get(name);
     let anew = true;
     if (tls === undefined) anew = terminations.delete(name);
     else if (before !== undefined) anew = before.apply(tls);
     else terminations.set(name, new TlsTermination(this.services.network, tls));
-    if (anew) this.sockets.get(name)?.secure(terminations.get(name));
+    if (anew) this.sockets.get(name)?.secure(this.tlsFromAccept(config));
+  }
+
+  /** Undefined: clients begin with something else, if only with the header of the PROXY protocol. */
+  private tlsFromAccept({ name, proxyProtocol }: ListenerConfig): TlsTermination | undefined {
+    return proxyProtocol === undefined ? this.terminations.get(name) : undefined;
   }
 
   private async policyFactory(upstream: UpstreamConfig): Promise<AnyPolicyFactory> {
@@ -251,9 +267,25 @@ export class DataPlane {
   }
 
   private router(listener: ListenerConfig): Router<Upstream> {
-    const routes = listener.protocol === "http" ? this.snapshot!.routes : [];
+    const routes = listener.protocol === "tcp" ? [] : this.snapshot!.routes.filter(({ listeners }) => listeners.length === 0 || listeners.includes(listener.name));
     const fallback = listener.upstream === undefined ? undefined : this.upstreams.get(listener.upstream);
     return new Router(routes, fallback, (name) => this.upstreams.get(name)!);
+  }
+
+  /** Answer these challenges, and no others. */
+  show({ http, alpn }: Challenges): void {
+    const answers = Object.entries(http);
+    this.services.challenges = answers.length === 0 ? undefined : new Map(answers);
+    this.challenge = challengeServer(this.services.network, alpn);
+    for (const { config } of this.listeners.values()) this.applyChallenge(config);
+  }
+
+  private applyChallenge({ name, tls }: ListenerConfig): void {
+    const termination = this.terminations.get(name);
+    const challenge = tls?.acme === undefined ? undefined : this.challenge;
+    if (termination === undefined || termination.challenge === challenge) return;
+    termination.challenge = challenge;
+    this.sockets.get(name)?.secure(termination);
   }
 
   /** Accept on a listener of the snapshot: on an inherited descriptor, or on its own address. */
@@ -261,20 +293,30 @@ export class DataPlane {
     const listener = this.listeners.get(listenerName);
     if (listener === undefined) throw new Error(`no listener "${listenerName}" in the snapshot`);
     const { services, openFiles } = this;
-    const clientFor = (arrival?: Arrival): SocketOwner => this.clientFor(listener, arrival);
+    const clientFor: NextOwner = (arrival) => this.clientFor(listener, arrival);
+    const secured: NextOwner = (arrival) => {
+      const owner = new TlsHandshake(listener, services, clientFor, arrival);
+      return { ...NOBODY, onOpen: (socket) => services.network.secure(socket, this.terminations.get(listenerName)!, owner) };
+    };
     const accept = (): SocketOwner => {
       if (!services.short && openFiles.isShort(this.openClients)) this.pauseAccepting();
-      return listener.config.tls === undefined ? clientFor() : new TlsHandshake(listener, services, clientFor);
+      const { tls, proxyProtocol } = listener.config;
+      if (proxyProtocol !== undefined) return new ProxyStage(listener, services, tls === undefined ? clientFor : secured, tls !== undefined);
+      return tls === undefined ? clientFor(undefined) : new TlsHandshake(listener, services, clientFor);
     };
-    const socket = services.network.listen(listener.config.address, fd, accept, this.terminations.get(listenerName));
+    const socket = services.network.listen(listener.config.address, fd, accept, this.tlsFromAccept(listener.config), listener.config.tls !== undefined && listener.config.proxyProtocol !== undefined);
     this.sockets.set(listenerName, socket);
     return socket;
   }
 
   /** Whoever speaks the client's protocol. */
   private clientFor(listener: Listener, arrival: Arrival | undefined): SocketOwner {
-    if (arrival?.tls?.alpn === "h2" && listener.config.protocol === "http") return new ClientSession(listener, this.services, arrival);
-    return listener.config.protocol === "http" ? new ClientConnection(listener, this.services, arrival) : new TcpClient(listener, this.services);
+    const { services } = this;
+    const { protocol } = listener.config;
+    const relay: NextOwner = (known) => new TcpClient(listener, services, known);
+    if (protocol === "tcp") return relay(arrival);
+    if (protocol === "tls-passthrough") return new HelloStage(listener, services, relay, arrival);
+    return arrival?.tls?.alpn === "h2" ? new ClientSession(listener, services, arrival) : new ClientConnection(listener, services, arrival);
   }
 
   /** Open client connections. */

@@ -44,6 +44,10 @@ export class FakeNetwork implements Network {
     throw new Error("not in this network");
   }
 
+  secure = this.tlsContext;
+  peek = this.tlsContext;
+  take = this.tlsContext;
+
   connect(address: Address, owner: SocketOwner): void {
     const port = address.kind === "tcp" ? address.port : 0;
     this.connects.push({ port, at: this.clock.time });

@@ -31,7 +31,9 @@ export class H2Client {
   readonly conversation = new Conversation();
   private readonly incoming = new FrameReader();
   private readonly outgoing = new FrameReader();
-  private readonly polite: boolean;
+  private polite: boolean;
+  /** PINGs of the server that have no answer. */
+  private unanswered: Buffer[] = [];
   private pings = 0;
 
   private constructor(socket: Socket, options: H2Options) {
@@ -102,6 +104,14 @@ export class H2Client {
     await this.expect(pong(payload), patience);
   }
 
+  /** Acknowledges the PINGs that came, and from now on each as it comes. */
+  bePolite(): this {
+    this.polite = true;
+    this.connection.write(Buffer.concat(this.unanswered));
+    this.unanswered = [];
+    return this;
+  }
+
   /** What came so far, in short. */
   told(): string {
     const { story, violation } = this.conversation;
@@ -122,9 +132,10 @@ export class H2Client {
   private take(chunk: Buffer): void {
     for (const frame of this.incoming.feed(chunk)) {
       this.conversation.received(frame);
-      if (!this.polite || (frame.flags & Flag.ACK) !== 0) continue;
-      if (frame.type === FrameType.SETTINGS) this.connection.write(settingsAck());
-      else if (frame.type === FrameType.PING) this.connection.write(ping(frame.payload.toString("latin1"), Flag.ACK));
+      if ((frame.flags & Flag.ACK) !== 0) continue;
+      if (frame.type === FrameType.SETTINGS && this.polite) this.connection.write(settingsAck());
+      else if (frame.type === FrameType.PING) this.unanswered.push(ping(frame.payload.toString("latin1"), Flag.ACK));
+      if (this.polite && this.unanswered.length > 0) this.bePolite();
     }
   }
 }

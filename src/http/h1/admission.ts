@@ -21,8 +21,11 @@ function refuse(status: number, text: string): Answer {
   return { status, text, refusal: true };
 }
 
-/** Undefined: pass it on, as nearly every request. */
-export function answerHere(head: RequestHead, config: ListenerConfig, draining: boolean): Answer | undefined {
+/**
+ * Undefined: pass it on, as nearly every request.
+ * @param challenges http-01 challenges that are pending, a token to its key authorization; undefined: none
+ */
+export function answerHere(head: RequestHead, config: ListenerConfig, draining: boolean, challenges: ReadonlyMap<string, string> | undefined): Answer | undefined {
   if (head.hasUnderscore && config.underscoreNames === "reject" && hasUnderscoreName(head)) return refuse(...refusals[Parse.UNDERSCORE_NAME]!);
   if (config.limits.bodyBytes > 0 && head.contentLength > config.limits.bodyBytes) return refuse(413, "body too large");
   if (head.form === "authority") return refuse(405, "CONNECT is not offered here");
@@ -32,6 +35,10 @@ export function answerHere(head: RequestHead, config: ListenerConfig, draining: 
     const value = joined(head, Name.MAX_FORWARDS);
     if (!/^\d{1,9}$/.test(value)) return refuse(400, "invalid Max-Forwards");
     if (Number(value) === 0) return { status: 200, text: "", refusal: false };
+  }
+  if (challenges !== undefined && head.target.startsWith(CHALLENGE_PATH) && head.methodIs("GET")) {
+    const keyAuthorization = challenges.get(head.target.slice(CHALLENGE_PATH.length));
+    if (keyAuthorization !== undefined) return { status: 200, text: keyAuthorization, refusal: false };
   }
   const path = config.healthPath;
   if (path !== undefined && head.pathEnd - head.pathStart === path.length && head.target === path && (head.methodIs("GET") || head.methodIs("HEAD"))) {

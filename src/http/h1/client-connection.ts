@@ -4,6 +4,7 @@
  */
 import type { Arrival } from "../../accept/arrival.ts";
 import { Connection } from "../../net/connection.ts";
+import { formatEndpoint } from "../../net/endpoint.ts";
 import type { NetSocket } from "../../net/network.ts";
 import { relayData, relayEnd } from "../../net/relay.ts";
 import { release } from "../../net/release.ts";
@@ -13,6 +14,7 @@ import { Exchange } from "../exchange.ts";
 import { ClientSession } from "../h2/client-session.ts";
 import { PREFACE } from "../h2/frames.ts";
 import { localReply } from "../local-reply.ts";
+import type { OwnConnections } from "../own-connections.ts";
 import { Reception } from "../reception.ts";
 import type { Services } from "../services.ts";
 import type { Downstream, UpstreamStream } from "../sides.ts";
@@ -446,7 +448,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const { log } = this.services;
     if (log.allows(cause)) {
       const { phase } = CAUSES[cause];
-      log.write("info", { cause, phase, status, detail: reason, client: `${this.view.clientAddress}:${this.view.clientPort}`, listener: this.listener.config.name }, "Request refused");
+      log.write("info", { cause, phase, status, detail: reason, client: this.client, listener: this.listener.config.name }, "Request refused");
     }
     this.exchange.status = status;
     this.writeLocal(status, status === 503 ? "" : reason);
@@ -542,6 +544,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.phase = "closed";
     this.request.clear();
     this.view.clear();
+    this.reception.leave();
     this.listener.remove(this);
     if (tunnel) this.leaveTunnel(error !== undefined);
     else this.exchange.finish("client-closed");
@@ -599,14 +602,23 @@ export class ClientConnection extends Connection implements Client, Downstream {
     return this.view.clientAddress;
   }
 
+  /** For people. */
+  private get client(): string {
+    return formatEndpoint(this.view.clientAddress, this.view.clientPort);
+  }
+
   drain(): void {
     if (this.phase === "idle") this.after(DRAIN_IDLE);
+  }
+
+  get own(): OwnConnections {
+    return this.reception.own(this.view.peer!);
   }
 
   describe(): { client: string; method: string; host: string; path: string } {
     const known = this.view.hasHead;
     return {
-      client: `${this.view.clientAddress}:${this.view.clientPort}`,
+      client: this.client,
       method: known ? this.view.method : "",
       host: known ? this.view.host : "",
       path: known ? this.view.path : "",

@@ -1,6 +1,7 @@
 /** An HTTP/1 request as router and policies see it: strings are made when somebody asks, from the bytes that came. */
 import type { Peer } from "../../accept/arrival.ts";
 import type { HashKey } from "../../config/snapshot.ts";
+import { plainAddress } from "../../net/endpoint.ts";
 import type { RoutingRequest } from "../../policies/policy.ts";
 import { keyOf } from "../../routing/key.ts";
 import type { HeadLimits } from "./head.ts";
@@ -74,7 +75,7 @@ export class RequestView implements RoutingRequest {
   }
 
   get clientAddress(): string {
-    return (this.address ??= this.peer?.remoteAddress ?? "");
+    return (this.address ??= plainAddress(this.peer?.remoteAddress));
   }
 
   get clientPort(): number {

@@ -2,6 +2,7 @@
  * One HTTP/1 connection to a target: writes requests, reads replies, goes back to the pool when both are whole.
  * It knows the wire and nothing of balancing; what a failure means is the exchange's to say.
  */
+import { proxyHeader } from "../../accept/proxy-header-writer.ts";
 import { Connection } from "../../net/connection.ts";
 import type { Duplex } from "../../net/duplex.ts";
 import { least } from "../../net/least.ts";
@@ -15,7 +16,8 @@ import type { Upstream } from "../../upstream/upstream.ts";
 import { Name } from "../fields.ts";
 import { UpstreamSession } from "../h2/upstream-session.ts";
 import type { Services } from "../services.ts";
-import type { StreamOwner, UpstreamStream } from "../sides.ts";
+import type { OwnStream } from "../own-connections.ts";
+import type { StreamOwner } from "../sides.ts";
 import { BodyReader, Event } from "./body.ts";
 import type { RequestForward } from "../forward.ts";
 import { writeChunk, writeLastChunk, writeRequestHead } from "./writer.ts";
@@ -25,7 +27,7 @@ import type { RequestHead } from "./request-head.ts";
 /** `sending`: the reply is whole, the request is not. */
 type Phase = "connecting" | "idle" | "head" | "body" | "sending" | "tunnel" | "closed";
 
-export class UpstreamConnection extends Connection implements UpstreamStream {
+export class UpstreamConnection extends Connection implements OwnStream {
   readonly target: Target;
   private readonly services: Services;
   /** The upstream of the exchange of the moment: its timeouts and limits hold. */
@@ -60,7 +62,12 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
       return;
     }
     this.after(this.upstream.config.timeouts.connect);
-    this.services.network.connect(this.target.address, this, this.target.tls);
+    const { proxyProtocol } = this.upstream.config;
+    this.services.network.connect(this.target.address, this, this.target.tls, proxyProtocol === undefined ? undefined : proxyHeader(proxyProtocol, this.exchange!.own.arrival));
+  }
+
+  get isIdle(): boolean {
+    return this.phase === "idle";
   }
 
   /** Work for this exchange from now on. */
@@ -156,9 +163,10 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
     this.requestDone = true;
     if (this.phase === "sending") {
       this.services.output.flush();
+      const exchange = this.exchange!;
       this.exchange = undefined;
       if (this.congested) this.retire();
-      else this.keep();
+      else this.keep(exchange);
     } else if (this.phase === "head") {
       const { response, attempt } = this.upstream.config.timeouts;
       this.after(least(response, attempt));
@@ -297,14 +305,15 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
       return;
     }
     this.exchange = undefined;
-    if (clean && this.keepAlive && this.requestDone && !this.services.draining && !this.congested) this.keep();
+    if (clean && this.keepAlive && this.requestDone && !this.services.draining && !this.congested) this.keep(exchange);
     else this.retire();
     exchange.replyEnd(trailers, undefined);
   }
 
-  private keep(): void {
+  private keep(exchange: StreamOwner): void {
     this.phase = "idle";
-    if (!this.target.keepIdle(this, this.upstream.config.poolSize)) {
+    const { poolSize, proxyProtocol } = this.upstream.config;
+    if (!(proxyProtocol === undefined ? this.target.keepIdle(this, poolSize) : exchange.own.keep(this))) {
       this.retire();
       return;
     }

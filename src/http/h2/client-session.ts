@@ -1,5 +1,6 @@
 /** An HTTP/2 connection of a client: opens a stream for each request, prices what the client may ask, goes away in good order (RFC 9113). */
 import type { Arrival, Peer } from "../../accept/arrival.ts";
+import { formatEndpoint, plainAddress } from "../../net/endpoint.ts";
 import type { NetSocket } from "../../net/network.ts";
 import { CAUSES, type Cause } from "../../observability/cause.ts";
 import type { Client, Listener } from "../../routing/listener.ts";
@@ -39,7 +40,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
 
   protected opened(socket: NetSocket): void {
     this.peer = this.reception.arrival?.peer ?? socket;
-    this.clientAddress = this.peer.remoteAddress ?? "";
+    this.clientAddress = plainAddress(this.peer.remoteAddress);
     const refused = this.listener.add(this);
     const { http2, limits } = this.listener.config;
     this.writeSettings(undefined, [
@@ -205,7 +206,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
   }
 
   describe(): string {
-    return `${this.clientAddress}:${this.peer?.remotePort ?? 0}`;
+    return formatEndpoint(this.clientAddress, this.peer?.remotePort ?? 0);
   }
 
   private loseAll(detail: string): void {
@@ -226,6 +227,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
     this.isOver = true;
     this.listener.remove(this);
     this.loseAll("closed");
+    this.reception.leave();
   }
 
   onConnectError(): void {

@@ -7,6 +7,7 @@ import { Framing, Parse, refusals, TrailerFields, type FramingKind, type Head } 
 import type { ReplyHead } from "../h1/reply-head.ts";
 import { RequestView } from "../h1/request-view.ts";
 import { localReply } from "../local-reply.ts";
+import type { OwnConnections } from "../own-connections.ts";
 import type { Services } from "../services.ts";
 import type { Downstream, UpstreamStream } from "../sides.ts";
 import { grpcLines, isGrpc } from "./grpc.ts";
@@ -479,6 +480,10 @@ export class ClientStream extends Stream implements Downstream, Duplex {
         this.replyAbort();
       } else this.spoil("client-body-timeout", 408, "request body took too long");
     }
+  }
+
+  get own(): OwnConnections {
+    return this.session.reception.own(this.session.peer!);
   }
 
   describe(): { client: string; method: string; host: string; path: string } {

@@ -37,8 +37,11 @@ export interface H2Case {
 
 export type Extras = Pick<H2Case, "client" | "script" | "mayEnd" | "foreign">;
 
+/** A case of a section. */
+export type Row = readonly [name: string, steps: readonly Step[], sees: Sees, extras?: Extras];
+
 /** Cases of one section, numbered from 1 in their order. */
-export function section(id: string, source: string, ...cases: readonly (readonly [name: string, steps: readonly Step[], sees: Sees, extras?: Extras])[]): H2Case[] {
+export function section(id: string, source: string, ...cases: readonly Row[]): H2Case[] {
   return cases.map(([name, steps, sees, extras], i) => ({ id: `${id}/${i + 1}`, name, source, steps, sees, ...extras }));
 }
 

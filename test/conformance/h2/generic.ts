@@ -2,13 +2,13 @@
 import { continuation, data, ErrorCode, Flag, frame, FrameType, goaway, headers, more, ping, priority, rstStream, Setting, settings, unfinished, windowUpdate } from "../../support/h2-frames.ts";
 import { block, type Field, indexed, literal, sizeUpdate } from "../../support/h2-hpack.ts";
 import { bytes, connectionError, either, pong, reply, settingsAcks } from "../../support/h2.ts";
-import { asks, get, type H2Case, hold, line, post, posted, section } from "./cases.ts";
+import { asks, get, type H2Case, hold, line, post, posted, type Row, section } from "./cases.ts";
 
 const GET = line("GET");
 const POST = line("POST");
 
 /** A GET whose block ends in this representation of `x-test: test`, in which the back end must see the field. */
-function represented(name: string, representation: Buffer, field: Field): readonly [string, readonly (Buffer | ReturnType<typeof reply>)[], readonly [{ readonly line: string; readonly has: Record<string, string> }]] {
+function represented(name: string, representation: Buffer, field: Field): Row {
   return [name, [headers(1, Buffer.concat([block(asks("GET")), representation])), reply(1)], [{ line: "GET / HTTP/1.1", has: { [field[0]]: field[1] } }]];
 }
 

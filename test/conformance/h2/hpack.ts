@@ -1,8 +1,9 @@
 /** HPACK as the server must read it: tables, integers, strings, and what is an error of the whole connection (RFC 7541, rules 52 to 54). */
 import { continuation, data, ErrorCode, headers, more, rstStream, Setting, settings, unfinished } from "../../support/h2-frames.ts";
 import { block, EOS, type Field, huffman, indexed, integer, literal, sizeUpdate, text } from "../../support/h2-hpack.ts";
-import { anyError, closed, connectionError, either, peerSetting, refusal, reply, settingsAcks, streamError } from "../../support/h2.ts";
-import { asks, get, type H2Case, hold, line, post, section } from "./cases.ts";
+import { anyError, closed, connectionError, either, peerSetting, refusal, reply, settingsAcks, streamError, type Wish } from "../../support/h2.ts";
+import type { Expected } from "../cases.ts";
+import { asks, get, type H2Case, hold, line, post, type Row, section } from "./cases.ts";
 
 const { COMPRESSION_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, STREAM_CLOSED } = ErrorCode;
 const GET = line("GET");
@@ -20,7 +21,7 @@ function ahead(...bytes: readonly Buffer[]): Buffer {
   return headers(1, Buffer.concat([...bytes, ask]));
 }
 
-function broken(name: string, request: Buffer): readonly [string, readonly [Buffer, ReturnType<typeof connectionError>], "nothing"] {
+function broken(name: string, request: Buffer): Row {
   return [name, [request, connectionError(COMPRESSION_ERROR)], "nothing"];
 }
 
@@ -29,7 +30,7 @@ function coded(value: Buffer): Buffer {
   return Buffer.concat([Buffer.from([0]), text("x-test"), integer(value.length, 7, 128), value]);
 }
 
-function sees(...fields: readonly Field[]): { readonly line: string; readonly has: Record<string, string> } {
+function sees(...fields: readonly Field[]): Expected {
   return { line: "GET / HTTP/1.1", has: Object.fromEntries(fields) };
 }
 
@@ -201,6 +202,6 @@ function pieces(bytes: Buffer, count: number): Buffer[] {
 }
 
 /** A reply, or an error of the whole connection, but none of compression. */
-function anyOf(stream: number): ReturnType<typeof streamError> {
+function anyOf(stream: number): Wish {
   return { ...reply(stream), after: "may end", look: (client) => (client.gone || client.conversation.goaways.length > 0 ? client.conversation.goaways.every(({ code }) => code !== COMPRESSION_ERROR) || undefined : reply(stream).look(client)) };
 }

@@ -3,14 +3,14 @@ import { data, ErrorCode, goaway, headers, more, ping, pushPromise, rstStream } 
 import type { Field } from "../../support/h2-hpack.ts";
 import { closed, connectionError, either, head, pong, reply, streamError } from "../../support/h2.ts";
 import { reply as response } from "../../support/raw-backend.ts";
-import { asks, get, type H2Case, hold, line, post, posted, section } from "./cases.ts";
+import { asks, get, type H2Case, hold, line, post, posted, type Row, section } from "./cases.ts";
 
 const { PROTOCOL_ERROR, NO_ERROR, CANCEL } = ErrorCode;
 const GET = line("GET");
 const POST = line("POST");
 
 /** A GET with exactly these fields must be refused as malformed. */
-function malformed(name: string, fields: readonly Field[]): readonly [string, readonly [Buffer, ReturnType<typeof streamError>], "nothing"] {
+function malformed(name: string, fields: readonly Field[]): Row {
   return [name, [headers(1, fields), streamError(1, PROTOCOL_ERROR)], "nothing"];
 }
 

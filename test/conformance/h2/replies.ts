@@ -7,7 +7,7 @@ import { until } from "../../support/until.ts";
 import type { ResponseCase } from "../cases.ts";
 import { answering, demand, type Lanes, matches } from "../runner.ts";
 import { asks, get } from "./cases.ts";
-import { probe } from "./runner.ts";
+import { abandon, probe } from "./runner.ts";
 
 const PATIENCE = 3_000;
 
@@ -58,6 +58,9 @@ export async function playReply(lanes: Lanes, test: ResponseCase): Promise<void>
       demand(text === "GET /next", `the next request was answered with ${JSON.stringify(text)}`);
       demand(conversation.violation === undefined, `the server broke a rule: ${conversation.violation}; came: ${client.told()}`);
       await probe(lane);
+    } catch (error) {
+      abandon(lane);
+      throw error;
     } finally {
       client.destroy();
     }

@@ -34,6 +34,12 @@ export async function probe(lane: Lane): Promise<void> {
   }
 }
 
+/** What went wrong on a lane must not be seen by the next case. */
+export function abandon({ backend }: Lane): void {
+  for (const connection of backend.connections) connection.destroy();
+  backend.connections = [];
+}
+
 async function act(client: H2Client, steps: readonly Step[], how: Delivery): Promise<Wish["after"]> {
   let after: Wish["after"];
   let ready: Buffer[] = [];
@@ -114,6 +120,9 @@ export async function play(lanes: Lanes, test: H2Case, how: Delivery): Promise<v
       const { length } = lane.backend.seen;
       await probe(lane);
       demand(lane.backend.seen.length === length + 1, `a request came out of nowhere: ${show(lane.backend.requests)}`);
+    } catch (error) {
+      abandon(lane);
+      throw error;
     } finally {
       client.destroy();
     }
