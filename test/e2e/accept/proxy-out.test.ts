@@ -49,7 +49,7 @@ beforeAll(async () => {
   checked = await stage.server(answering);
   backend = await stage.backend();
   unix = join(stage.directory(), "front.sock");
-  for (const name of ["tcp1", "tcp2", "sealed", "ended", "behind", "web1", "web2", "chain", "chainTls", "hop", "hopTls", "h2", "none"]) ports[name] = await freePort();
+  for (const name of ["tcp1", "tcp2", "sealed", "ended", "behind", "web1", "web2", "chain", "chainTls", "hop", "hopTls", "h2", "failing", "none"]) ports[name] = await freePort();
   const tls = 'tls = { certificates = [{ certificate = "first.pem", key = "first.key" }] }';
   const listener = (name: string, upstream: string, more = ""): string => `[[listeners]]\nname = "${name}"\naddress = "127.0.0.1:${ports[name]}"\nupstream = "${upstream}"\n${more}\n`;
   const upstream = (name: string, address: string, more = ""): string => `[[upstreams]]\nname = "${name}"\n${more}\ntargets = [{ address = "${address}" }]\n`;
@@ -67,6 +67,11 @@ beforeAll(async () => {
     listener("chainTls", "hopTls", tls),
     listener("hop", "backend", 'proxy_protocol = { from = ["127.0.0.1"] }'),
     listener("hopTls", "backend", `proxy_protocol = { from = ["127.0.0.1"] }\n${tls}`),
+    listener("failing", "backend"),
+    ...Object.entries({ other: ports["hopTls"], refusing: ports["none"], closing: (await stage.server(({ socket }) => void socket.destroy())).port, plain: kept.port }).flatMap(([name, port]) => [
+      `[[routes]]\nlisteners = ["failing"]\nhosts = ["${name}.test"]\nupstream = "${name}"\n`,
+      upstream(name, `127.0.0.1:${port}`, 'proxy_protocol = "v2"\nretries = 0\noutlier_detection = false\ntimeouts = { connect = "300ms" }\ntls = { ca = "ca.pem", server_name = "other.test" }'),
+    ]),
     `[[listeners]]\nname = "unix"\naddress = "unix:${unix}"\nprotocol = "tcp"\nupstream = "kept1"\n`,
     upstream("kept1", kept.address, 'proxy_protocol = "v1"'),
     upstream("kept2", kept.address, 'proxy_protocol = "v2"'),
@@ -195,8 +200,24 @@ describe("connections of http upstreams", () => {
     for (let i = 0; i < 3; i++) expect((await client.ask(GET)).status).toBe(200);
     await fairlead.line("the second hop", ({ client: who, target }) => who === `127.0.0.1:${client.socket.localPort}` && target === backend.address);
     for (let i = 0; i < 3; i++) expect((await tlsExchange(ports["chainTls"]!, { servername: "first.test" }, request("/sealed"))).received).toEndWith("GET /sealed");
-    expect(fairlead.log.filter(({ level }) => level === "warn")).toEqual([]);
+    expect(fairlead.log.filter(({ cause }) => String(cause).startsWith("tls") || String(cause).includes("proxy"))).toEqual([]);
   });
+});
+
+describe("TLS behind a header that is sent", () => {
+  for (const [name, cause] of [
+    ["other", "tls-verify-failed"],
+    ["refusing", "connect-refused"],
+    ["closing", "tls-connect-failed"],
+    ["plain", "connect-timeout"],
+  ] as const)
+    test(`fails as it does elsewhere: ${cause}`, async () => {
+      const from = fairlead.log.length;
+      const client = await stage.client(ports["failing"]!);
+      const { status } = await client.ask(`GET /${name} HTTP/1.1\r\nHost: ${name}.test\r\n\r\n`);
+      expect(status).toBe(name === "plain" ? 504 : 502);
+      expect(await fairlead.line("its cause", ({ msg, path }) => msg === "access" && path === `/${name}`, from)).toMatchObject({ cause });
+    });
 });
 
 describe("health checks", () => {
