@@ -75,7 +75,7 @@ export interface Handshake {
 }
 
 export interface HandshakeFailure {
-  readonly kind: "certificate-missing" | "certificate-refused" | "cleartext" | "protocol";
+  readonly kind: "certificate-missing" | "certificate-refused" | "cleartext" | "protocol" | "closed";
   /** For people. */
   readonly reason: string;
 }
