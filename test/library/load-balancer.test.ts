@@ -41,6 +41,14 @@ describe("LoadBalancer", () => {
     expect((await echo.text()).length).toBe(300_000);
   });
 
+  test("speaks TLS with clients and targets", async () => {
+    const target = await start({ targets: [await backend("a")], tls: "self-signed" });
+    const balancer = await start({ targets: [target.uri.slice("https://".length)], targetTls: { verify: false }, tls: "self-signed" });
+    expect(balancer.uri).toMatch(/^https:\/\/127\.0\.0\.1:\d+$/);
+    const reply = await fetch(balancer.uri, { method: "POST", body: "x".repeat(300_000), tls: { rejectUnauthorized: false } });
+    expect([reply.headers.get("x-name"), (await reply.text()).length]).toEqual(["a", 300_000]);
+  });
+
   test("takes a policy of one's own, by object or by factory", async () => {
     const targets = [await backend("a"), await backend("b")];
     const last: RoutingPolicy = { pick: (_request, usable) => usable.at(-1) };

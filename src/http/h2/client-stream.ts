@@ -4,6 +4,7 @@ import { CAUSES, type Cause } from "../../observability/cause.ts";
 import { Exchange } from "../exchange.ts";
 import { asksUpgrade } from "../h1/admission.ts";
 import { Framing, Parse, refusals, TrailerFields, type FramingKind, type Head } from "../h1/head.ts";
+import { withoutClaims } from "../forward.ts";
 import type { ReplyHead } from "../h1/reply-head.ts";
 import { RequestView } from "../h1/request-view.ts";
 import { localReply } from "../local-reply.ts";
@@ -221,7 +222,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     if (this.endSent) return;
     this.endSent = true;
     this.within(0);
-    connection.requestEnd(this.requestTrailers);
+    connection.requestEnd(withoutClaims(this.requestTrailers, this.session.reception.subject));
     this.services.output.flush();
   }
 
@@ -383,7 +384,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     }
     const { lines, body } = localReply(status, text, this.services.network.clock.wall(), retryAfter, location);
     const bodyless = this.exchange.toHead || body === "";
-    session.writeLines(this, status, lines, bodyless);
+    session.writeLines(this, status, lines + session.reception.hsts, bodyless);
     if (bodyless) return;
     const bytes = Buffer.from(body, "latin1");
     this.send(bytes, 0, bytes.length);
