@@ -21,7 +21,8 @@ async function backend(name: string, status = 200): Promise<string> {
 
 async function start(options: ConstructorParameters<typeof LoadBalancer>[0]): Promise<LoadBalancer> {
   const balancer = await new LoadBalancer(options).start();
-  open.push({ close: () => balancer.stop(1_000) });
+  // What is idle need not be waited for.
+  open.push({ close: () => balancer.stop(20) });
   return balancer;
 }
 

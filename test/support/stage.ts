@@ -12,6 +12,7 @@ import { NodeBackend } from "./node-backend.ts";
 import { freePort } from "./ports.ts";
 import { RawBackend, type Script } from "./raw-backend.ts";
 import { RawClient } from "./raw-client.ts";
+import { connected, RawConnection } from "./raw-connection.ts";
 import { type OnConnection, RawServer } from "./raw-server.ts";
 import { type TomlTable, toToml } from "./toml.ts";
 
@@ -96,6 +97,13 @@ export class Stage {
     const backend = await NodeBackend.start();
     this.atEnd(() => backend.kill());
     return backend;
+  }
+
+  /** A client that reads no HTTP. */
+  async connection(to: Balanced): Promise<RawConnection> {
+    const connection = new RawConnection(await connected(to.port));
+    this.atEnd(() => connection.destroy());
+    return connection;
   }
 
   /** The address of a listener that never accepts and whose queue is full: a connect to it gets no answer. */
