@@ -28,6 +28,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   idempotent = false;
   toHead = false;
   asksUpgrade = false;
+  /** A gRPC call: either side may be silent for as long as it likes. */
+  isCall = false;
   /** Made by us. */
   requestId: string | undefined = undefined;
   /** Status of the reply that the client got; 0: none yet. */
@@ -85,6 +87,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.probe = false;
     this.picking = false;
     this.requestId = undefined;
+    this.isCall = false;
     this.serial++;
     this.startedAt = this.services.network.clock.precise();
   }

@@ -76,6 +76,8 @@ export interface StreamOwner {
   readonly upstream: Upstream | undefined;
   readonly toHead: boolean;
   readonly asksUpgrade: boolean;
+  /** A gRPC call: its reply may pause, for the client's side knows how long. */
+  readonly isCall: boolean;
   readonly wantsMore: boolean;
   readonly replyCongested: boolean;
   connected(stream: UpstreamStream): void;

@@ -2,6 +2,7 @@
 import type { Duplex } from "../../net/duplex.ts";
 import { CAUSES, type Cause } from "../../observability/cause.ts";
 import { Exchange } from "../exchange.ts";
+import { Name } from "../fields.ts";
 import { asksUpgrade } from "../h1/admission.ts";
 import { Framing, Parse, refusals, TrailerFields, type FramingKind, type Head } from "../h1/head.ts";
 import type { ReplyHead } from "../h1/reply-head.ts";
@@ -86,6 +87,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     this.within(0);
     const answer = reception.admit(exchange, head);
     exchange.asksUpgrade = asksUpgrade(head);
+    // Each call says TE: trailers, and few others do.
+    exchange.isCall = head.has(Name.TE) && isGrpc(head);
     if (answer !== undefined) {
       exchange.status = answer.status;
       this.answer(answer.status, answer.text);
@@ -101,6 +104,12 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     const end = this.endsAt;
     if (at === 0 && end === 0) wheel.cancel(this);
     else wheel.schedule(this, at === 0 || (end !== 0 && end < at) ? end : at);
+  }
+
+  /** How long the client may say nothing while its request goes on, in ms. A call is a conversation, like a tunnel. */
+  private get patience(): number {
+    const { tunnelIdle, clientBody } = this.session.listener.config.timeouts;
+    return this.exchange.isCall ? tunnelIdle : clientBody;
   }
 
   // The request's body.
@@ -194,7 +203,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   }
 
   private afterSending(connection: UpstreamStream, length: number): void {
-    this.within(this.session.listener.config.timeouts.clientBody);
+    this.within(this.patience);
     this.taken(length);
     if (!connection.congested) return;
     this.pause();
@@ -257,6 +266,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   replyHead(head: ReplyHead, framing: FramingKind, lines: string): void {
     this.forgetAfterReply();
     this.session.writeReplyHead(this, head, lines, framing === Framing.NONE);
+    if (this.exchange.isCall) this.within(this.patience);
   }
 
   /** Nothing is sent once more: what the log needs stays. */
@@ -267,6 +277,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
 
   replyData(buffer: Buffer, start: number, end: number): void {
     this.send(buffer, start, end);
+    if (this.exchange.isCall) this.within(this.patience);
   }
 
   replyEnd(trailers: Head | undefined): void {
@@ -312,7 +323,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
       return;
     }
     if (!this.exchange.open) return;
-    this.within(this.remoteClosed ? 0 : this.session.listener.config.timeouts.clientBody);
+    this.within(this.remoteClosed && !this.exchange.isCall ? 0 : this.patience);
     this.exchange.connection?.resume();
   }
 
@@ -472,6 +483,9 @@ export class ClientStream extends Stream implements Downstream, Duplex {
       } else exchange.fail("request-timeout", "");
     } else if (this.congested) {
       exchange.finish("client-write-timeout");
+      this.replyAbort();
+    } else if (exchange.isCall && exchange.hasReply) {
+      exchange.finish("idle-timeout");
       this.replyAbort();
     } else if (!this.remoteClosed && this.sent && exchange.connection?.congested !== true) {
       if (exchange.hasReply) {

@@ -186,7 +186,12 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
     // Writing may have shown that the client is gone, which ends us too.
     if (this.exchange !== owner) return;
     if (endsStream) this.finishReply(undefined);
-    else this.after(this.upstream!.config.timeouts.body);
+    else this.awaitMore(owner);
+  }
+
+  /** The reply may pause for so long. */
+  private awaitMore(exchange: StreamOwner): void {
+    this.after(exchange.isCall ? 0 : this.upstream!.config.timeouts.body);
   }
 
   private trailersReceived(block: HeaderBlock, endsStream: boolean): void {
@@ -217,7 +222,7 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
     }
     exchange.replyData(bytes, start, end);
     if (this.exchange !== exchange) return;
-    this.after(this.upstream!.config.timeouts.body);
+    this.awaitMore(exchange);
     this.taken(length);
     if (exchange.replyCongested) this.pause();
   }
@@ -298,7 +303,7 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
     const { withheld } = this;
     this.withheld = 0;
     if (withheld > 0) this.credit(withheld);
-    if (this.phase === "body") this.after(this.upstream!.config.timeouts.body);
+    if (this.phase === "body" && this.exchange !== undefined) this.awaitMore(this.exchange);
   }
 
   shutdown(): void {
