@@ -204,9 +204,10 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.client.requestWritable();
   }
 
-  /** Of the body so many bytes are kept to be sent once more. */
+  /** Of the body so many bytes are kept to be sent once more. A target of HTTP/2 can say of any request that it has not looked at it. */
   get keepsBody(): number {
-    return this.idempotent ? this.upstream!.config.retry.buffer : 0;
+    const { retry, protocol } = this.upstream!.config;
+    return this.idempotent || protocol !== "h1" ? retry.buffer : 0;
   }
 
   claim(head: ReplyHead, _stream: UpstreamStream): StreamOwner | undefined {

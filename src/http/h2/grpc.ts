@@ -13,13 +13,14 @@ export function isGrpc(head: RequestHead): boolean {
   return type !== undefined && /^application\/grpc(?:$|[+;])/i.test(type);
 }
 
-function codeOf(status: number): number {
+function codeOf(cause: Cause, status: number): number {
+  // Who waited was waiting for the answer: other timeouts say that nobody could be asked.
+  if (cause === "request-timeout" || cause === "response-timeout") return DEADLINE_EXCEEDED;
   switch (status) {
     case 404:
     case 405:
       return UNIMPLEMENTED;
     case 408:
-    case 504:
       return DEADLINE_EXCEEDED;
     case 413:
     case 431:
@@ -27,6 +28,7 @@ function codeOf(status: number): number {
     case 429:
     case 502:
     case 503:
+    case 504:
       return UNAVAILABLE;
     default:
       return INTERNAL;
@@ -36,5 +38,5 @@ function codeOf(status: number): number {
 /** The fields of a reply that has only these: a "Trailers-Only" one. */
 export function grpcLines(cause: Cause, status: number, text: string): string {
   const message = text === "" ? cause.replaceAll("-", " ") : text;
-  return `content-type: application/grpc\r\ngrpc-status: ${codeOf(status)}\r\ngrpc-message: ${encodeURI(message)}\r\n`;
+  return `content-type: application/grpc\r\ngrpc-status: ${codeOf(cause, status)}\r\ngrpc-message: ${encodeURI(message)}\r\n`;
 }
