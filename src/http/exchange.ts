@@ -8,8 +8,9 @@ import { TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
 import type { Waiter } from "../upstream/queue.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { failureOf, grpcStatusOf } from "./grpc.ts";
 import { Hedge, type Hedged } from "./hedge.ts";
-import { backoff, mayRetry, mayRetryStatus } from "./retry.ts";
+import { backoff, mayRetry, mayRetryCall, mayRetryStatus } from "./retry.ts";
 import type { Services } from "./services.ts";
 import type { Downstream, StreamOwner, UpstreamStream } from "./sides.ts";
 import type { FramingKind, Head } from "./h1/head.ts";
@@ -61,6 +62,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   private hedge: Hedge | undefined = undefined;
   /** Where the last attempt went, for the access log. */
   private lastTarget: Target | undefined = undefined;
+  /** What the call's own status counts as for the target; 0: as what its HTTP status is. */
+  private callFailure = 0;
   /** Of the attempt that has ended. */
   private readonly outcome = { failed: false, milliseconds: 0, status: 0 };
   /** Tells answers of an earlier exchange's policy from this one's. */
@@ -88,6 +91,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.picking = false;
     this.requestId = undefined;
     this.isCall = false;
+    this.callFailure = 0;
     this.serial++;
     this.startedAt = this.services.network.clock.precise();
   }
@@ -222,11 +226,16 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
       }
       this.endHedge();
     }
-    if (!mayRetryStatus(upstream!.config.retry, head.status, this.attempts) || !this.idempotent || !this.client.canReplay || !this.takeBudget()) return this;
+    const { retry } = upstream!.config;
+    const { grpcStatus } = head;
+    if (grpcStatus > 0) this.callFailure = failureOf(grpcStatus);
+    const again = grpcStatus > 0 ? mayRetryCall(retry, grpcStatus, this.attempts) : mayRetryStatus(retry, head.status, this.attempts, this.idempotent);
+    if (!again || !this.client.canReplay || !this.takeBudget()) return this;
     this.connection = undefined;
-    this.leaveTarget(false, head.status);
+    this.leaveTarget(false, this.callFailure === 0 ? head.status : this.callFailure);
+    this.callFailure = 0;
     target!.counters.add(TOTAL_RETRIES, 1);
-    if (this.services.log.allows("retry-status")) this.log("debug", "retry-status", `status ${head.status}`, target, "Attempt failed, trying again");
+    if (this.services.log.allows("retry-status")) this.log("debug", "retry-status", grpcStatus > 0 ? `grpc-status ${grpcStatus}` : `status ${head.status}`, target, "Attempt failed, trying again");
     this.pauseThenRetry(target!);
     return undefined;
   }
@@ -265,6 +274,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   replyEnd(trailers: Head | undefined, connection: UpstreamStream | undefined): void {
     this.connection = connection;
     this.replyDone = true;
+    if (trailers !== undefined && this.isCall) this.callFailure = failureOf(grpcStatusOf(trailers));
     this.client.replyEnd(trailers, connection);
   }
 
@@ -446,7 +456,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.cancelPause = undefined;
     this.endHedge();
     if (this.target !== undefined && (side === "client" || side === "balancer") && !this.replyDone) this.leaveTargetEarly();
-    else this.leaveTarget(side === "target", this.status);
+    else this.leaveTarget(side === "target", this.callFailure === 0 ? this.status : this.callFailure);
     const { connection } = this;
     this.connection = undefined;
     // What the client no longer waits for, the target need not do.

@@ -6,6 +6,7 @@ import type { Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
 import { Name } from "../fields.ts";
 import { acceptsTrailers, joined, replacedHost, writeRequestFields, type RequestForward } from "../forward.ts";
+import { grpcStatusOf } from "../grpc.ts";
 import { Framing, Parse, refusals, TrailerFields, type FramingKind, type Head } from "../h1/head.ts";
 import type { RequestHead } from "../h1/request-head.ts";
 import type { Services } from "../services.ts";
@@ -168,6 +169,7 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
       exchange.interim(head);
       return;
     }
+    if (endsStream && exchange.isCall) head.grpcStatus = grpcStatusOf(head);
     const owner = exchange.claim(head, this);
     if (owner === undefined) {
       this.exchange = undefined;

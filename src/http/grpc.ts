@@ -1,12 +1,15 @@
-/** What a gRPC client is told in place of an HTTP status (gRPC over HTTP/2, Responses; "HTTP to gRPC Status Code Mapping"). */
-import type { Cause } from "../../observability/cause.ts";
-import type { RequestHead } from "../h1/request-head.ts";
+/** gRPC's own statuses: what a client is told in place of an HTTP status, and what a target's say about it (gRPC over HTTP/2, Responses). */
+import type { Cause } from "../observability/cause.ts";
+import type { Fields } from "./fields.ts";
+import type { RequestHead } from "./h1/request-head.ts";
 
+const UNKNOWN = 2;
 const DEADLINE_EXCEEDED = 4;
 const RESOURCE_EXHAUSTED = 8;
 const UNIMPLEMENTED = 12;
 const INTERNAL = 13;
 const UNAVAILABLE = 14;
+const DATA_LOSS = 15;
 
 export function isGrpc(head: RequestHead): boolean {
   const type = head.get("content-type");
@@ -32,6 +35,30 @@ function codeOf(cause: Cause, status: number): number {
       return UNAVAILABLE;
     default:
       return INTERNAL;
+  }
+}
+
+/** How a call ended: the grpc-status of trailers, or of a reply that is nothing but them; -1: it does not say. */
+export function grpcStatusOf(fields: Fields): number {
+  const text = fields.get("grpc-status");
+  return text !== undefined && /^\d{1,2}$/.test(text) ? Number(text) : -1;
+}
+
+/**
+ * The HTTP status that a target's grpc-status counts as with the circuit breaker and outlier detection; 0: it is no failure of the target.
+ * A deadline is the client's: missing it is an error, and not one that says that nobody is there.
+ */
+export function failureOf(grpcStatus: number): number {
+  switch (grpcStatus) {
+    case UNAVAILABLE:
+      return 503;
+    case UNKNOWN:
+    case DEADLINE_EXCEEDED:
+    case INTERNAL:
+    case DATA_LOSS:
+      return 500;
+    default:
+      return 0;
   }
 }
 
