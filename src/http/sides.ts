@@ -14,7 +14,7 @@ export interface Downstream {
   sendRequest(connection: UpstreamStream): void;
   /** All bytes of the request so far are still here, so it can be written once more. */
   readonly canReplay: boolean;
-  /** It has come in whole. */
+  /** It has come in whole, and gone out. */
   readonly requestDone: boolean;
   /** The connection can take more of the request's body. */
   requestWritable(): void;

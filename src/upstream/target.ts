@@ -43,6 +43,8 @@ export class Target implements BalancedTarget {
   share = 1000;
   flags = 0;
   isUsable = false;
+  /** Streams that it allows on a connection, as far as it has said. */
+  maxStreams = 2 ** 31 - 1;
   private hanging = 0;
   private readonly board: Scoreboard;
   private readonly clock: LatencyClock;

@@ -186,9 +186,10 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     this.endReceived();
   }
 
-  private sendParts(connection: UpstreamStream): void {
+  /** @param all also what the connection has no room for, and must queue */
+  private sendParts(connection: UpstreamStream, all = false): void {
     let length = 0;
-    while (this.nextPart < this.parts.length && !connection.congested) {
+    while (this.nextPart < this.parts.length && (all || !connection.congested)) {
       const part = this.parts[this.nextPart++]!;
       length += part.length;
       connection.requestData(part, 0, part.length);
@@ -240,7 +241,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     this.endSent = false;
     connection.requestHead(head, this.session.reception.forward(this.exchange, this.view, connection, VIA), this.exchange.asksUpgrade ? Framing.NONE : this.framing);
     if (this.framing === Framing.NONE || this.exchange.asksUpgrade) this.sendEnd(connection);
-    else this.sendParts(connection);
+    // Of a hedge nobody hears when there is room again.
+    else this.sendParts(connection, connection !== this.exchange.connection);
     this.services.output.flush();
   }
 
@@ -249,7 +251,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   }
 
   get requestDone(): boolean {
-    return this.remoteClosed || this.exchange.asksUpgrade;
+    return this.endSent || this.exchange.asksUpgrade;
   }
 
   requestWritable(): void {

@@ -24,7 +24,7 @@ type Phase = "waiting" | "head" | "body" | "sending" | "tunnel" | "closed";
 
 export class H2UpstreamStream extends Stream implements UpstreamStream {
   readonly target: Target;
-  protected readonly session: UpstreamSession;
+  protected session: UpstreamSession;
   private readonly services: Services;
   private exchange: StreamOwner | undefined = undefined;
   private upstream: Upstream | undefined = undefined;
@@ -72,6 +72,19 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
   sessionOpened(): void {
     this.phase = "head";
     this.exchange?.connected(this);
+  }
+
+  /** The connection that it waited for takes fewer: wait for another. */
+  move(): void {
+    if (this.exchange === undefined) return;
+    const place = this.services.openStream(this.target, this.upstream!) as H2UpstreamStream | undefined;
+    if (place === undefined) {
+      this.failed("overloaded", "no descriptor is left");
+      return;
+    }
+    this.session = place.session;
+    this.session.exchange(place, this);
+    this.connect();
   }
 
   private after(milliseconds: number): void {
