@@ -9,8 +9,11 @@ import { ErrorCode, MAX_31, PREFACE, Setting, type ErrorCodeValue } from "./fram
 import { Session } from "./session.ts";
 import { H2UpstreamStream } from "./upstream-stream.ts";
 
-/** What a target may send ahead of a client that reads slowly, for each stream. */
-const STREAM_WINDOW = 256 * 1024;
+/**
+ * What a target may send ahead of a client that reads slowly, for each stream. No round number, for bodies have those: where one ends exactly with
+ * the window nghttp2 has no room for END_STREAM, and Node then resets the stream.
+ */
+const STREAM_WINDOW = 256 * 1024 + 1;
 const CONNECTION_WINDOW = 16 * 1024 * 1024;
 /** Frames that do nothing, at once and each second: many streams that end early make many, and a target is trusted more than a client. */
 const GLITCHES = 10_000;

@@ -357,6 +357,12 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
   /** The target reset it, or its connection is gone; it has left the session. */
   lost({ kind, code, detail }: StreamLoss): void {
     const { exchange, phase } = this;
+    if (phase === "body" && exchange !== undefined && kind === "reset" && code === ErrorCode.NO_ERROR && this.received === this.contentLength) {
+      // All of it came, if not its END_STREAM.
+      this.finishReply(undefined);
+      this.services.output.flush();
+      return;
+    }
     this.exchange = undefined;
     this.phase = "closed";
     this.services.wheel.remove(this);

@@ -406,6 +406,15 @@ describe("a target that breaks off in the middle of a reply", () => {
   }
 });
 
+test("a reply is whole when its length is there, also if RST_STREAM with NO_ERROR stands for its END_STREAM", async () => {
+  const { port } = await front(({ id, connection, path }) => connection.send(headers(id, [[":status", "200"], ["content-length", "5"]], { endStream: false }), data(id, path === "/whole" ? "12345" : "1234", { endStream: false }), rstStream(id, ErrorCode.NO_ERROR)));
+  expect([await status(port, get("/whole")), await status(port, get("/part"))]).toEqual([200, "cut"]);
+  const client = await h2(port);
+  client.send(headers(1, asks("GET", "/whole")), headers(3, asks("GET", "/part")));
+  expect((await client.expect(reply(1))).text).toBe("12345");
+  await client.expect(anyError(3));
+});
+
 describe("a target that speaks nonsense", () => {
   const OK: Field[] = [[":status", "200"]];
   const cases: readonly (readonly [name: string, say: (request: H2Request) => readonly Buffer[]])[] = [
