@@ -314,6 +314,9 @@ interface UpstreamContext {
 /** With so few targets a share of them says little: one that is down and one that restarts would be panic. */
 const PANIC_MIN_TARGETS = 4;
 
+/** Those of `retry_on`; https://grpc.io/docs/guides/status-codes. */
+const GRPC_STATUSES: Readonly<Record<string, number>> = { "grpc-cancelled": 1, "grpc-deadline-exceeded": 4, "grpc-resource-exhausted": 8, "grpc-internal": 13, "grpc-unavailable": 14 };
+
 function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig {
   const { policy, plan, healthPaths, tls } = context;
   const { targets = [] } = raw;
@@ -337,6 +340,7 @@ function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig 
       onReset: retryOn.includes("reset"),
       onTimeout: retryOn.includes("timeout"),
       statuses: retryOn.filter((what) => typeof what === "number"),
+      grpcStatuses: retryOn.flatMap((what) => GRPC_STATUSES[what] ?? []),
       backoff: raw.retry_backoff ?? 25,
       backoffMax: raw.retry_backoff_max ?? 250,
       buffer: raw.retry_buffer ?? 64 * 1024,

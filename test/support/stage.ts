@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Fairlead, type StartOptions } from "./fairlead.ts";
 import { fullQueue } from "./full-queue.ts";
+import { type H2Script, H2Target, type H2TargetOptions } from "./h2-target.ts";
 import { NodeBackend } from "./node-backend.ts";
 import { freePort } from "./ports.ts";
 import { RawBackend, type Script } from "./raw-backend.ts";
@@ -84,6 +85,13 @@ export class Stage {
     const all: RawBackend[] = [];
     while (all.length < count) all.push(await this.backend(script));
     return all;
+  }
+
+  /** A target of HTTP/2, by frames. */
+  async h2Target(script?: H2Script, options?: H2TargetOptions): Promise<H2Target> {
+    const target = await H2Target.start(script, options);
+    this.atEnd(() => target.stop());
+    return target;
   }
 
   async server(onConnection?: OnConnection): Promise<RawServer> {
