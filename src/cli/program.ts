@@ -74,7 +74,7 @@ export function program(): Command {
     .option("--listen <address>", "where clients connect, as :8080; may be repeated", collect)
     .option("--target <address>", "a back end, as 127.0.0.1:9001; may be repeated", collect)
     .option("--policy <name>", "how a target is chosen (default round-robin)")
-    .addOption(new Option("--protocol <protocol>", "what clients speak (default http)").choices(["http", "tcp"]))
+    .addOption(new Option("--protocol <protocol>", "what clients speak (default http)").choices(["http", "tcp", "udp"]))
     .option("--workers <number>", "data-plane processes (default: one a core)")
     .addHelpText("after", EXAMPLES)
     .showHelpAfterError("(fairlead --help says more)")

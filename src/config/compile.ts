@@ -8,6 +8,7 @@ import type { Path } from "./positions.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
 import type { HealthCheckConfig, ListenerConfig, OutlierConfig, PolicyConfig, RouteConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig } from "./snapshot.ts";
+import { addressKey, checkUdp } from "./udp.ts";
 import { formatAddress, parseAddress } from "./values.ts";
 
 /** Something wrong at a path of the config; load.ts finds its place in the file. */
@@ -68,6 +69,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   const listeners = long.listeners ?? [];
   const upstreams = (long.upstreams ?? []).map((upstream) => withJoined(upstream, options.joined?.get(upstream.name) ?? []));
   checkListeners(listeners, long, problems);
+  checkUdp(listeners, upstreams, problems);
   checkNames(upstreams, "upstream", problems);
   checkReferences(long, problems);
   const policies = upstreams.map((upstream, index) => policyOf(upstream, ["upstreams", index], options, problems));
@@ -149,11 +151,12 @@ function checkListeners(listeners: readonly RawListener[], long: LongForm, probl
   const addresses = new Map<string, number>();
   for (const [index, listener] of listeners.entries()) {
     const address = formatAddress(listener.address);
-    const other = addresses.get(address);
+    const key = addressKey(listener);
+    const other = addresses.get(key);
     if (other !== undefined && !address.endsWith(":0")) problems.push({ path: ["listeners", index, "address"], about: "value", message: `${address} is taken by listener ${other + 1}`, hint: "each listener has an address of its own" });
-    addresses.set(address, index);
+    addresses.set(key, index);
     if (listener.upstream !== undefined) continue;
-    if (listener.protocol === "tcp") problems.push({ path: ["listeners", index], about: "key", message: "a tcp listener needs an upstream", hint: 'add upstream = "…"' });
+    if (listener.protocol === "tcp" || listener.protocol === "udp") problems.push({ path: ["listeners", index], about: "key", message: `a ${listener.protocol} listener needs an upstream`, hint: 'add upstream = "…"' });
     else if ((long.routes ?? []).length === 0) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
   }
 }
@@ -237,6 +240,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig): Listene
     ...(raw.upstream === undefined ? {} : { upstream: raw.upstream }),
     ...(raw.health_path === undefined ? {} : { healthPath: raw.health_path }),
     tcpUnavailable: raw.tcp_unavailable ?? "close",
+    ...(raw.udp_responses === undefined ? {} : { udpResponses: raw.udp_responses }),
     maxClients: raw.max_clients ?? 10_000,
     maxClientsPerIp: raw.max_clients_per_ip ?? 0,
     underscoreNames: raw.underscore_names ?? "reject",
@@ -246,6 +250,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig): Listene
       clientIdle: timeouts.client_idle,
       request: timeouts.request,
       tunnelIdle: timeouts.tunnel_idle,
+      udpIdle: timeouts.udp_idle,
     },
     limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count, requestLineBytes: limits.request_line_bytes, bodyBytes: limits.body_bytes },
     forwarding: {

@@ -74,13 +74,13 @@ export interface Flags {
   readonly workers?: string | number | undefined;
 }
 
-/** One upstream "default", watched by connects every 5 s; `/health` answers on http listeners. */
+/** One upstream "default", watched by connects every 5 s, but for udp, where there is nothing to connect to; `/health` answers on http listeners. */
 export function snapshotFromFlags(flags: Flags, options: LoadOptions): Loaded {
   const { listen, target, protocol = "http", policy, workers } = flags;
   const value = {
     ...(workers === undefined ? {} : { workers: workers === "auto" ? workers : Number(workers) }),
     listeners: listen.map((address) => ({ address, protocol, upstream: "default", ...(protocol === "http" ? { health_path: "/health" } : {}) })),
-    upstreams: [{ name: "default", ...(policy === undefined ? {} : { policy }), health_check: { type: "tcp", rise: 1, fall: 1 }, targets: target.map((address) => ({ address })) }],
+    upstreams: [{ name: "default", ...(policy === undefined ? {} : { policy }), ...(protocol === "udp" ? {} : { health_check: { type: "tcp", rise: 1, fall: 1 } }), targets: target.map((address) => ({ address })) }],
   };
   return loadConfigValue(value, undefined, "command line", options);
 }

@@ -19,7 +19,7 @@ export interface LoadBalancerOptions {
   /** Default 127.0.0.1. */
   readonly host?: string;
   /** Default http. */
-  readonly protocol?: "http" | "tcp";
+  readonly protocol?: "http" | "tcp" | "udp";
   /** Addresses to balance over, as "127.0.0.1:9001". */
   readonly targets?: readonly (string | { readonly address: string; readonly weight?: number })[];
   /** A built-in policy by name, a policy, or a factory of one. Default round-robin. */

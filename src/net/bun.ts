@@ -1,5 +1,6 @@
 /** The seam's production side: Bun's sockets and clock. Thin on purpose: a Bun socket is a NetSocket as it is. */
 import type { Address } from "../config/snapshot.ts";
+import { BunDatagrams } from "./bun-datagram.ts";
 import { libc } from "./libc.ts";
 import type { Clock, NetListener, NetSocket, Network, SocketOwner } from "./network.ts";
 import { TICK } from "./timers.ts";
@@ -48,6 +49,7 @@ class BunClock implements Clock {
 
 class BunNetwork implements Network {
   readonly clock = new BunClock();
+  readonly datagrams = new BunDatagrams();
   openSockets = 0;
   /** Handlers shared by both directions; `open` differs for accepted sockets. */
   private readonly connected: Bun.SocketHandler<SocketOwner> = {

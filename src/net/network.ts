@@ -6,6 +6,7 @@
  * imports Bun, reads the time or draws a random number in any other way.
  */
 import type { Address } from "../config/snapshot.ts";
+import type { DatagramNetwork } from "./datagram.ts";
 
 /** What owns a socket hears of it. One method call an event, nothing allocated. */
 export interface SocketOwner {
@@ -55,12 +56,13 @@ export interface NetListener {
 
 export interface Network {
   readonly clock: Clock;
-  /** Accepted and connected sockets that are not closed yet, and connects under way. */
+  /** Accepted and connected stream sockets that are not closed yet, and connects under way. */
   readonly openSockets: number;
   /** Accept on `address`, or on the inherited descriptor `fd`. `accept` makes the owner of each new connection. */
   listen(address: Address, fd: number | undefined, accept: () => SocketOwner): NetListener;
   /** Connect; the owner hears onOpen or onConnectError. Never throws. */
   connect(address: Address, owner: SocketOwner): void;
+  readonly datagrams: DatagramNetwork;
   /** Uniform in [0, 1). */
   random(): number;
 }

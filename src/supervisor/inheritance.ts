@@ -37,7 +37,7 @@ interface Handed {
 
 /** The descriptors for the successor's standard ones and beyond, and the text for its environment. */
 export function handDown(sockets: readonly ListeningSocket[], directory: RuntimeDirectory): { readonly descriptors: readonly number[]; readonly text: string } {
-  const handed: Handed = { from: process.pid, sockets: sockets.map(({ name, key, address }) => ({ name, key, address })) };
+  const handed: Handed = { from: process.pid, sockets: sockets.map(({ name, key, address, seat }) => ({ name, key, address, seat })) };
   return { descriptors: [directory.lock, ...sockets.map(({ fd }) => fd)], text: JSON.stringify(handed) };
 }
 

@@ -2,13 +2,16 @@
  * The listening sockets: bound once, kept open for as long as the configuration names them, lent to every worker.
  *
  * The supervisor holds each by a duplicate of its descriptor and never accepts: the queue stays whatever happens to the workers.
+ * All workers accept from one stream socket. Of a udp listener each has a socket of its own at the same address (its seat), for the system
+ * spreads clients over sockets, not over readers: a client stays with one socket as long as their number stays.
  */
 import { chmodSync, renameSync, rmSync } from "node:fs";
-import type { Address, ListenerConfig } from "../config/snapshot.ts";
+import type { Address, ListenerConfig, Snapshot } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
 import { StartError } from "./errors.ts";
 import { libc } from "../net/libc.ts";
 import { removeStaleSocket } from "../net/stale-socket.ts";
+import { udpCalls } from "../net/udp-calls.ts";
 
 /** Clients that wait to be accepted; the system may allow fewer (net.core.somaxconn). */
 const QUEUE = 4_096;
@@ -20,11 +23,30 @@ export interface ListeningSocket {
   readonly fd: number;
   /** As bound: with the port that the system chose for port 0. */
   readonly address: Address;
+  /** udp: the one worker that reads it, from 0 up. */
+  readonly seat?: number | undefined;
+}
+
+/** One that the configuration needs. */
+interface Wanted {
+  readonly listener: ListenerConfig;
+  readonly key: string;
+  readonly seat?: number;
 }
 
 /** Listeners on port 0 each have a port of their own. */
 function socketKey({ name, address }: ListenerConfig): string {
   return address.kind === "tcp" && address.port === 0 ? `${formatAddress(address)} ${name}` : formatAddress(address);
+}
+
+function seatKey(listener: ListenerConfig, seat: number): string {
+  return `udp ${socketKey(listener)} ${seat}`;
+}
+
+function wantedBy({ listeners, workers }: Snapshot): Wanted[] {
+  return listeners.flatMap((listener): Wanted[] =>
+    listener.protocol === "udp" ? Array.from({ length: workers }, (_, seat) => ({ listener, key: seatKey(listener, seat), seat })) : [{ listener, key: socketKey(listener) }],
+  );
 }
 
 export class ListeningSockets {
@@ -39,23 +61,24 @@ export class ListeningSockets {
     return [...this.sockets.values()];
   }
 
-  /** Do these listeners need a socket that is not there, or leave one that is? */
-  differs(listeners: readonly ListenerConfig[]): boolean {
-    return listeners.length !== this.sockets.size || listeners.some((listener) => this.sockets.get(socketKey(listener))?.name !== listener.name);
+  /** Does this configuration need a socket that is not there, or leave one that is? */
+  differs(snapshot: Snapshot): boolean {
+    const wanted = wantedBy(snapshot);
+    return wanted.length !== this.sockets.size || wanted.some(({ key, listener }) => this.sockets.get(key)?.name !== listener.name);
   }
 
   /**
-   * Bind what is missing. Returns the sockets for exactly these listeners, and what closes those no longer wanted, or those bound in vain.
+   * Bind what is missing. Returns the sockets for exactly this configuration, and what closes those no longer wanted, or those bound in vain.
    * @throws StartError that names the address; then nothing has changed
    */
-  async prepare(listeners: readonly ListenerConfig[]): Promise<{ readonly sockets: readonly ListeningSocket[]; commit(): void; abandon(): void }> {
+  async prepare(snapshot: Snapshot): Promise<{ readonly sockets: readonly ListeningSocket[]; commit(): void; abandon(): void }> {
     const next = new Map<string, ListeningSocket>();
     const fresh: ListeningSocket[] = [];
     try {
-      for (const listener of listeners) {
-        const key = socketKey(listener);
+      for (const { listener, key, seat } of wantedBy(snapshot)) {
         const kept = this.sockets.get(key);
-        const socket: ListeningSocket = kept === undefined ? await bind(listener, key) : { ...kept, name: listener.name };
+        const missing = async (): Promise<ListeningSocket> => (seat === undefined ? bind(listener, key) : bindSeat(listener, key, seat, next.get(seatKey(listener, 0))));
+        const socket = kept === undefined ? await missing() : { ...kept, name: listener.name };
         if (kept === undefined) fresh.push(socket);
         next.set(key, socket);
       }
@@ -112,6 +135,23 @@ async function bind({ name, address }: ListenerConfig, key: string): Promise<Lis
   } catch (error) {
     if (error instanceof StartError) throw error;
     throw new StartError(`cannot listen on ${formatAddress(address)} (listener "${name}"): ${why(error, address)}`);
+  }
+}
+
+/** @param first the same listener's first seat, which has the port that is shared */
+function bindSeat({ name, address }: ListenerConfig, key: string, seat: number, first: ListeningSocket | undefined): ListeningSocket {
+  const calls = udpCalls();
+  try {
+    let shared = first?.address;
+    if (shared === undefined) {
+      // Another program of this user that shares ports too would get a part of the clients: nobody else may be there.
+      const alone = calls.bound(address, false);
+      calls.close(alone.fd);
+      shared = { ...address, port: alone.port } as Address;
+    }
+    return { name, key, seat, fd: calls.bound(shared, true).fd, address: shared };
+  } catch (error) {
+    throw new StartError(`cannot listen on ${formatAddress(address)}, udp (listener "${name}"): ${why(error, address)}`);
   }
 }
 

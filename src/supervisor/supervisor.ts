@@ -119,7 +119,7 @@ export class Supervisor {
     const inheritance = await inherit(options.identity, options.runtimeDirectory, options.log);
     const { directory } = inheritance;
     const sockets = new ListeningSockets(inheritance.sockets);
-    const prepared = await sockets.prepare(loaded.snapshot.listeners);
+    const prepared = await sockets.prepare(loaded.snapshot);
     prepared.commit();
     slots.take();
     const supervisor = new Supervisor(options, loaded, slots, directory, sockets);
@@ -130,6 +130,7 @@ export class Supervisor {
       throw error;
     }
     await inheritance.release();
+    supervisor.workers.receive();
     supervisor.orphans = [];
     supervisor.writeState();
     supervisor.serving = true;
@@ -274,7 +275,7 @@ export class Supervisor {
         board: this.board.path!,
         // Ours first: they have the sockets of these listeners for sure.
         workers: [...workers, ...this.orphans],
-        sockets: this.sockets.all.map(({ name, key, address }) => ({ name, key, address })),
+        sockets: this.sockets.all.map(({ name, key, address, seat }) => ({ name, key, address, seat })),
       });
     } catch (error) {
       // A disk that is full is no reason to stop serving.
@@ -417,8 +418,8 @@ export class Supervisor {
   private async switchTo(loaded: Applicable, previous: Applicable): Promise<void> {
     const { snapshot } = loaded;
     const before = previous.snapshot;
-    const inPlace = !this.sockets.differs(snapshot.listeners) && sameListeners(snapshot, before) && snapshot.workers === before.workers;
-    const prepared = inPlace ? undefined : await this.sockets.prepare(snapshot.listeners);
+    const inPlace = !this.sockets.differs(snapshot) && sameListeners(snapshot, before) && snapshot.workers === before.workers;
+    const prepared = inPlace ? undefined : await this.sockets.prepare(snapshot);
     try {
       // The same address may still be another's, whom we wait for.
       if (JSON.stringify(snapshot.admin?.address) !== JSON.stringify(before.admin?.address)) await this.openAdmin(snapshot);

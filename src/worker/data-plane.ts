@@ -1,5 +1,5 @@
 /**
- * The data plane of one worker, or of one process in library mode: takes snapshots, accepts clients, hands them to http or tcp.
+ * The data plane of one worker, or of one process in library mode: takes snapshots, accepts clients, hands them to http, tcp or udp.
  * It owns what its connections share; which listening sockets there are is its caller's business.
  */
 import type { ListenerConfig, Snapshot, UpstreamConfig } from "../config/snapshot.ts";
@@ -23,6 +23,7 @@ import { Listener } from "../routing/listener.ts";
 import { Router } from "../routing/router.ts";
 import { MAX_LISTENERS, type Scoreboard } from "../scoreboard/scoreboard.ts";
 import { TcpClient } from "../tcp/relay.ts";
+import { UdpRelay } from "../udp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import { Target } from "../upstream/target.ts";
@@ -208,6 +209,11 @@ export class DataPlane {
     if (listener === undefined) throw new Error(`no listener "${listenerName}" in the snapshot`);
     const { services } = this;
     const { openFiles } = this;
+    if (listener.config.protocol === "udp") {
+      const relay = new UdpRelay(listener, fd, services);
+      this.sockets.push(relay);
+      return relay;
+    }
     const make = listener.config.protocol === "http" ? (): SocketOwner => new ClientConnection(listener, services) : (): SocketOwner => new TcpClient(listener, services);
     const accept = (): SocketOwner => {
       if (!this.services.short && openFiles.isShort(this.openClients)) this.pauseAccepting();

@@ -11,8 +11,10 @@ export type ToWorker =
       readonly type: "start";
       readonly generation: number;
       readonly snapshot: EncodedSnapshot;
-      /** A listener's name to the inherited descriptor. */
+      /** A listener's name to the inherited descriptor on which this worker serves it. */
       readonly descriptors: Readonly<Record<string, number>>;
+      /** How many it has inherited, from 3 on: those of other workers' udp sockets too, for a supervisor that comes after this one. */
+      readonly inherited: number;
       /** Path of the mapped file. */
       readonly scoreboard: string;
       readonly slot: number;
@@ -21,6 +23,8 @@ export type ToWorker =
       /** What to do when the supervisor is gone. */
       readonly alone: "serve" | "end";
     }
+  /** Read from its udp sockets, each of which one worker at a time reads: nobody else does any more. */
+  | { readonly type: "receive" }
   /** Apply in place; listeners are the same as before. */
   | { readonly type: "apply"; readonly generation: number; readonly snapshot: EncodedSnapshot }
   /** Stop accepting, let exchanges end, exit 0 when the last one has or the timeout (ms) is over. */

@@ -41,7 +41,7 @@ describe("a minimal config", () => {
         maxClients: 10_000,
         maxClientsPerIp: 0,
         underscoreNames: "reject",
-        timeouts: { clientHeader: 10_000, clientBody: 30_000, clientIdle: 60_000, request: 0, tunnelIdle: 3_600_000 },
+        timeouts: { clientHeader: 10_000, clientBody: 30_000, clientIdle: 60_000, request: 0, tunnelIdle: 3_600_000, udpIdle: 60_000 },
         limits: { headerBytes: 32_768, headerCount: 100, requestLineBytes: 8_192, bodyBytes: 0 },
         forwarding: { xForwarded: true, forwarded: false, via: true, requestId: "off", trustedProxies: [] },
       },

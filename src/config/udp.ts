@@ -1,0 +1,36 @@
+/** What a udp listener may say, and what only it may. */
+import ipaddr from "ipaddr.js";
+import type { Problem } from "./compile.ts";
+import type { RawListener, RawUpstream } from "./schema.ts";
+import { formatAddress } from "./values.ts";
+
+/** They speak of streams, or of what is said on them. */
+const MEANINGLESS = ["health_path", "tcp_unavailable", "underscore_names", "limits", "forwarding"] as const;
+const MEANINGLESS_TIMEOUTS = ["client_header", "client_body", "client_idle", "request", "tunnel_idle"] as const;
+
+/** The same for two listeners that cannot both have their address: a port of UDP and one of TCP are different ones. */
+export function addressKey({ protocol, address }: RawListener): string {
+  return `${protocol === "udp" ? "udp " : ""}${formatAddress(address)}`;
+}
+
+export function checkUdp(listeners: readonly RawListener[], upstreams: readonly RawUpstream[], problems: Problem[]): void {
+  for (const [index, listener] of listeners.entries()) {
+    const at = ["listeners", index];
+    if (listener.protocol === "udp") checkListener(listener, at, upstreams, problems);
+    else {
+      if (listener.udp_responses !== undefined) problems.push({ path: [...at, "udp_responses"], about: "key", message: 'udp_responses goes with protocol = "udp"', hint: "set the protocol, or leave it out" });
+      if (listener.timeouts?.udp_idle !== undefined) problems.push({ path: [...at, "timeouts", "udp_idle"], about: "key", message: 'udp_idle goes with protocol = "udp"', hint: "set the protocol, or leave it out" });
+    }
+  }
+}
+
+function checkListener(listener: RawListener, at: readonly (string | number)[], upstreams: readonly RawUpstream[], problems: Problem[]): void {
+  for (const key of MEANINGLESS) if (listener[key] !== undefined) problems.push({ path: [...at, key], about: "key", message: `${key} means nothing to a udp listener`, hint: "leave it out" });
+  for (const key of MEANINGLESS_TIMEOUTS) if (listener.timeouts?.[key] !== undefined) problems.push({ path: [...at, "timeouts", key], about: "key", message: `${key} means nothing to a udp listener`, hint: "its timeout is udp_idle" });
+  const { address } = listener;
+  if (address.kind === "unix") problems.push({ path: [...at, "address"], about: "value", message: "a udp listener has no unix socket", hint: 'write an IP address, as "0.0.0.0:53" or "[::]:53"' });
+  else if (!ipaddr.isValid(address.host)) problems.push({ path: [...at, "address"], about: "value", message: `a udp listener needs an IP address, not the name "${address.host}"`, hint: "write the address that the name stands for" });
+  const upstream = upstreams.find(({ name }) => name === listener.upstream);
+  const unix = upstream?.targets?.find((target) => target.address.startsWith("unix:"));
+  if (unix !== undefined) problems.push({ path: [...at, "upstream"], about: "value", message: `target ${unix.address} of upstream "${upstream!.name}" is a unix socket: it takes no datagrams`, hint: "a udp listener needs an upstream whose targets are all host:port" });
+}

@@ -1,0 +1,228 @@
+/**
+ * Datagrams on Bun. Sockets are made and written to by the C library, and Bun reads them: so one that reads no more can still be written
+ * to, a connected one takes half the calls to open, and a client that refuses a reply is no error of the socket that all clients share
+ * (Bun asks for IP_RECVERR, under which it would be).
+ */
+import { lookup } from "node:dns";
+import { ptr } from "bun:ffi";
+import type { Address } from "../config/snapshot.ts";
+import type { DatagramListener, DatagramNetwork, DatagramOwner, DatagramPeer, DatagramReceiver, DatagramSocket } from "./datagram.ts";
+import { AF_INET, AF_INET6, socketAddress } from "./socket-address.ts";
+import { type UdpCalls, udpCalls } from "./udp-calls.ts";
+
+/** How long the addresses of a target's name are good for, in ms: as long as Bun keeps those of stream targets. */
+const NAME_LIFETIME = 30_000;
+/** What an empty datagram is read from. */
+const NOTHING = new Uint8Array(new ArrayBuffer(1));
+
+/** A Bun.udpSocket on a descriptor of ours; that it takes one is not in the types. */
+interface Reader {
+  readonly port: number;
+  close(): void;
+  /** Set by us. */
+  connected: Connected | undefined;
+}
+
+interface ReaderHandlers {
+  data(reader: Reader, bytes: Buffer, port: number, address: string): void;
+  error(this: Reader, error: NodeJS.ErrnoException): void;
+}
+
+/** Reads `fd` from now on, and closes it in the end. */
+function read(fd: number, socket: ReaderHandlers): Reader {
+  const opened = Bun.peek(Bun.udpSocket({ fd, socket } as unknown as Bun.udp.SocketOptions<"buffer">));
+  if (opened instanceof Promise) throw new Error("Bun.udpSocket did not open a descriptor at once");
+  return opened as unknown as Reader;
+}
+
+/** Not of the network: a handler threw, a bug of ours. One datagram pays for it, the worker goes on. */
+function isBug(error: NodeJS.ErrnoException): boolean {
+  if (error.syscall === "recv") return false;
+  console.error(error);
+  return true;
+}
+
+class Peer implements DatagramPeer {
+  readonly address: string;
+  readonly port: number;
+  readonly bytes: Uint8Array;
+  readonly pointer: ReturnType<typeof ptr>;
+
+  constructor(address: string, port: number) {
+    this.address = address;
+    this.port = port;
+    const bytes = socketAddress(address, port);
+    if (bytes === undefined) throw new Error(`${address} is not an IP address`);
+    this.bytes = bytes;
+    this.pointer = ptr(bytes);
+  }
+}
+
+class Bound implements DatagramListener {
+  readonly port: number;
+  private readonly fd: number;
+  private readonly calls: UdpCalls;
+  private reader: Reader | undefined;
+  private closed = false;
+
+  /** @param fd is closed in the end */
+  constructor(fd: number, receiver: DatagramReceiver, calls: UdpCalls) {
+    this.fd = fd;
+    this.calls = calls;
+    const copy = calls.dup(fd);
+    if (copy < 0) throw calls.failure("dup");
+    this.reader = read(copy, {
+      data: (_reader, bytes, port, address) => {
+        // A batch that was read before it was told to stop.
+        if (this.reader !== undefined) receiver.onDatagram(bytes, address, port);
+      },
+      error(error) {
+        isBug(error);
+      },
+    });
+    this.port = this.reader.port;
+    // Bun sets it on what it is given: anybody might bind the same port beside us then.
+    calls.allowReuse(fd, false);
+  }
+
+  peer(address: string, port: number): Peer {
+    return new Peer(address, port);
+  }
+
+  send(bytes: Buffer, to: Peer): boolean {
+    if (this.closed) return false;
+    return this.calls.sendto(this.fd, ptr(bytes.length === 0 ? NOTHING : bytes), bytes.length, 0, to.pointer, to.bytes.length) >= 0;
+  }
+
+  stop(): void {
+    this.reader?.close();
+    this.reader = undefined;
+  }
+
+  close(): void {
+    this.stop();
+    if (!this.closed) this.calls.close(this.fd);
+    this.closed = true;
+  }
+}
+
+class Connected implements DatagramSocket {
+  readonly owner: DatagramOwner;
+  closed = false;
+  private readonly fd: number;
+  private readonly reader: Reader;
+  private readonly network: BunDatagrams;
+
+  constructor(fd: number, reader: Reader, owner: DatagramOwner, network: BunDatagrams) {
+    this.fd = fd;
+    this.reader = reader;
+    this.owner = owner;
+    this.network = network;
+    reader.connected = this;
+    network.openSockets++;
+  }
+
+  send(bytes: Buffer): string | undefined {
+    if (this.closed) return "EBADF";
+    const { calls } = this.network;
+    return calls.send(this.fd, ptr(bytes.length === 0 ? NOTHING : bytes), bytes.length, 0) >= 0 ? undefined : calls.errno();
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.network.openSockets--;
+    this.reader.close();
+  }
+}
+
+/** One for all connected sockets. What is left of a batch comes after a close, too. */
+const CONNECTED: ReaderHandlers = {
+  data({ connected }, bytes) {
+    if (connected?.closed === false) connected.owner.onReply(bytes);
+  },
+  error(error) {
+    const { connected } = this;
+    if (!isBug(error) && connected?.closed === false) connected.owner.onError(error.code ?? "ECONNREFUSED");
+  },
+};
+
+interface Name {
+  readonly bytes: Uint8Array;
+  /** In performance.now() ms. */
+  readonly until: number;
+}
+
+export class BunDatagrams implements DatagramNetwork {
+  openSockets = 0;
+  private loaded: UdpCalls | undefined = undefined;
+  private readonly addresses = new WeakMap<Address, Uint8Array>();
+  private readonly names = new WeakMap<Address, Name>();
+
+  get calls(): UdpCalls {
+    return (this.loaded ??= udpCalls());
+  }
+
+  listen(address: Address, fd: number | undefined, receiver: DatagramReceiver): DatagramListener {
+    const { calls } = this;
+    return new Bound(fd ?? calls.bound(address, false).fd, receiver, calls);
+  }
+
+  connect(address: Address, owner: DatagramOwner): void {
+    if (address.kind === "unix") {
+      owner.onError("EAFNOSUPPORT");
+      return;
+    }
+    const bytes = this.addressOf(address, address.host, address.port);
+    if (bytes !== undefined) {
+      this.open(bytes, owner);
+      return;
+    }
+    lookup(address.host, (error, ip) => {
+      const found = error === null ? socketAddress(ip, address.port) : undefined;
+      if (found === undefined) {
+        owner.onError(error?.code ?? "ENOTFOUND");
+        return;
+      }
+      this.names.set(address, { bytes: found, until: performance.now() + NAME_LIFETIME });
+      this.open(found, owner);
+    });
+  }
+
+  /** Undefined: it is a name whose address is not known now. */
+  private addressOf(address: Address, host: string, port: number): Uint8Array | undefined {
+    const known = this.addresses.get(address);
+    if (known !== undefined) return known;
+    const bytes = socketAddress(host, port);
+    if (bytes !== undefined) {
+      this.addresses.set(address, bytes);
+      return bytes;
+    }
+    const name = this.names.get(address);
+    return name !== undefined && name.until > performance.now() ? name.bytes : undefined;
+  }
+
+  private open(to: Uint8Array, owner: DatagramOwner): void {
+    const { calls } = this;
+    const fd = calls.create(to.length === 16 ? AF_INET : AF_INET6);
+    if (fd < 0) {
+      owner.onError(calls.errno());
+      return;
+    }
+    if (calls.connect(fd, ptr(to), to.length) !== 0) {
+      const code = calls.errno();
+      calls.close(fd);
+      owner.onError(code);
+      return;
+    }
+    let reader: Reader;
+    try {
+      reader = read(fd, CONNECTED);
+    } catch (error) {
+      calls.close(fd);
+      owner.onError((error as NodeJS.ErrnoException).code ?? "EMFILE");
+      return;
+    }
+    owner.onReady(new Connected(fd, reader, owner, this));
+  }
+}
