@@ -8,6 +8,7 @@ import type { Diagnostic, Place } from "./diagnostics.ts";
 import { Positions } from "./positions.ts";
 import { configSchema, knownKeys } from "./schema.ts";
 import type { SlotAllocator } from "./slots.ts";
+import { wildcardWarning } from "./udp.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 export { type JoinedTarget, nearest as nearestName } from "./compile.ts";
@@ -138,6 +139,7 @@ function warningsOf(snapshot: Snapshot): string[] {
   const used = new Set([...snapshot.listeners.map(({ upstream }) => upstream), ...snapshot.routes.map(({ upstream }) => upstream)]);
   const warnings = snapshot.upstreams.filter(({ name }) => !used.has(name)).map(({ name }) => `upstream "${name}" is used by no listener and no route`);
   for (const { name, targets } of snapshot.upstreams) if (targets.length > 0 && targets.every(({ weight }) => weight === 0)) warnings.push(`every target of upstream "${name}" has weight 0: all requests get 503`);
+  warnings.push(...snapshot.listeners.map((listener) => wildcardWarning(listener)).filter((warning) => warning !== undefined));
   return warnings;
 }
 

@@ -1,7 +1,9 @@
 /** What a udp listener may say, and what only it may. */
+import { networkInterfaces, type NetworkInterfaceInfo } from "node:os";
 import ipaddr from "ipaddr.js";
 import type { Problem } from "./compile.ts";
 import type { RawListener, RawUpstream } from "./schema.ts";
+import type { ListenerConfig } from "./snapshot.ts";
 import { formatAddress } from "./values.ts";
 
 /** They speak of streams, or of what is said on them. */
@@ -33,4 +35,21 @@ function checkListener(listener: RawListener, at: readonly (string | number)[], 
   const upstream = upstreams.find(({ name }) => name === listener.upstream);
   const unix = upstream?.targets?.find((target) => target.address.startsWith("unix:"));
   if (unix !== undefined) problems.push({ path: [...at, "upstream"], about: "value", message: `target ${unix.address} of upstream "${upstream!.name}" is a unix socket: it takes no datagrams`, hint: "a udp listener needs an upstream whose targets are all host:port" });
+}
+
+/**
+ * Bun does not say to which of our addresses a datagram came: on a wildcard address replies go out with the one that the system prefers for
+ * that client. Where there are several, some clients get replies from an address that they did not write to, and drop them.
+ * @returns a warning; undefined: there is no such danger
+ */
+export function wildcardWarning({ name, protocol, address }: ListenerConfig, interfaces: Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>> = networkInterfaces()): string | undefined {
+  if (protocol !== "udp" || address.kind === "unix") return undefined;
+  const families = address.host === "0.0.0.0" ? ["IPv4"] : /^[0:]+$/.test(address.host) ? ["IPv4", "IPv6"] : [];
+  const addresses = Object.values(interfaces).flatMap((of) => of ?? []);
+  for (const family of families) {
+    // Whom a link-local address writes to is answered from that link.
+    const own = addresses.filter((each) => each.family === family && !each.internal && !each.address.startsWith("fe80:"));
+    if (own.length > 1) return `udp listener "${name}" listens on every address, and this machine has several (${own.map(({ address: each }) => each).join(", ")}): replies go out with the one that the system prefers, not with the one that a client wrote to; give each address that clients use a listener of its own`;
+  }
+  return undefined;
 }
