@@ -7,6 +7,7 @@ import { lookup } from "node:dns";
 import { ptr } from "bun:ffi";
 import type { Address } from "../config/snapshot.ts";
 import type { DatagramListener, DatagramNetwork, DatagramOwner, DatagramPeer, DatagramReceiver, DatagramSocket } from "./datagram.ts";
+import { IdleDatagrams, type Read } from "./idle-datagrams.ts";
 import { AF_INET, AF_INET6, socketAddress } from "./socket-address.ts";
 import { type UdpCalls, udpCalls } from "./udp-calls.ts";
 
@@ -29,9 +30,12 @@ interface ReaderHandlers {
 }
 
 /** Reads `fd` from now on, and closes it in the end. */
-function read(fd: number, socket: ReaderHandlers): Reader {
+function read(fd: number, socket: ReaderHandlers, calls: UdpCalls): Reader {
   const opened = Bun.peek(Bun.udpSocket({ fd, socket } as unknown as Bun.udp.SocketOptions<"buffer">));
   if (opened instanceof Promise) throw new Error("Bun.udpSocket did not open a descriptor at once");
+  // Bun has set it. Under it anybody might bind the port of a listener beside us, and two sockets of ours might be given one port: then one
+  // would get what is for the other.
+  calls.forbidReuse(fd);
   return opened as unknown as Reader;
 }
 
@@ -79,10 +83,8 @@ class Bound implements DatagramListener {
       error(error) {
         isBug(error);
       },
-    });
+    }, calls);
     this.port = this.reader.port;
-    // Bun sets it on what it is given: anybody might bind the same port beside us then.
-    calls.allowReuse(fd, false);
   }
 
   peer(address: string, port: number): Peer {
@@ -108,42 +110,41 @@ class Bound implements DatagramListener {
 
 class Connected implements DatagramSocket {
   readonly owner: DatagramOwner;
-  closed = false;
-  private readonly fd: number;
-  private readonly reader: Reader;
+  private closed = false;
+  private readonly socket: Read<Reader>;
   private readonly network: BunDatagrams;
 
-  constructor(fd: number, reader: Reader, owner: DatagramOwner, network: BunDatagrams) {
-    this.fd = fd;
-    this.reader = reader;
+  constructor(socket: Read<Reader>, owner: DatagramOwner, network: BunDatagrams) {
+    this.socket = socket;
     this.owner = owner;
     this.network = network;
-    reader.connected = this;
+    socket.reader.connected = this;
     network.openSockets++;
   }
 
   send(bytes: Buffer): string | undefined {
     if (this.closed) return "EBADF";
     const { calls } = this.network;
-    return calls.send(this.fd, ptr(bytes.length === 0 ? NOTHING : bytes), bytes.length, 0) >= 0 ? undefined : calls.errno();
+    return calls.send(this.socket.fd, ptr(bytes.length === 0 ? NOTHING : bytes), bytes.length, 0) >= 0 ? undefined : calls.errno();
   }
 
   close(): void {
     if (this.closed) return;
     this.closed = true;
     this.network.openSockets--;
-    this.reader.close();
+    // What is left of a batch comes after this, too.
+    this.socket.reader.connected = undefined;
+    this.network.idle.put(this.socket);
   }
 }
 
-/** One for all connected sockets. What is left of a batch comes after a close, too. */
+/** One for all connected sockets. */
 const CONNECTED: ReaderHandlers = {
   data({ connected }, bytes) {
-    if (connected?.closed === false) connected.owner.onReply(bytes);
+    connected?.owner.onReply(bytes);
   },
   error(error) {
-    const { connected } = this;
-    if (!isBug(error) && connected?.closed === false) connected.owner.onError(error.code ?? "ECONNREFUSED");
+    if (!isBug(error)) this.connected?.owner.onError(error.code ?? "ECONNREFUSED");
   },
 };
 
@@ -156,11 +157,16 @@ interface Name {
 export class BunDatagrams implements DatagramNetwork {
   openSockets = 0;
   private loaded: UdpCalls | undefined = undefined;
+  private unused: IdleDatagrams<Reader> | undefined = undefined;
   private readonly addresses = new WeakMap<Address, Uint8Array>();
   private readonly names = new WeakMap<Address, Name>();
 
   get calls(): UdpCalls {
     return (this.loaded ??= udpCalls());
+  }
+
+  get idle(): IdleDatagrams<Reader> {
+    return (this.unused ??= new IdleDatagrams(this.calls));
   }
 
   listen(address: Address, fd: number | undefined, receiver: DatagramReceiver): DatagramListener {
@@ -204,25 +210,33 @@ export class BunDatagrams implements DatagramNetwork {
 
   private open(to: Uint8Array, owner: DatagramOwner): void {
     const { calls } = this;
-    const fd = calls.create(to.length === 16 ? AF_INET : AF_INET6);
-    if (fd < 0) {
-      owner.onError(calls.errno());
-      return;
-    }
-    if (calls.connect(fd, ptr(to), to.length) !== 0) {
-      const code = calls.errno();
-      calls.close(fd);
-      owner.onError(code);
-      return;
-    }
-    let reader: Reader;
+    const family = to.length === 16 ? AF_INET : AF_INET6;
+    let socket: Read<Reader>;
     try {
-      reader = read(fd, CONNECTED);
+      socket = this.idle.take(family) ?? this.create(family);
     } catch (error) {
-      calls.close(fd);
       owner.onError((error as NodeJS.ErrnoException).code ?? "EMFILE");
       return;
     }
-    owner.onReady(new Connected(fd, reader, owner, this));
+    if (calls.connect(socket.fd, ptr(to), to.length) !== 0) {
+      const code = calls.errno();
+      socket.reader.close();
+      owner.onError(code);
+      return;
+    }
+    owner.onReady(new Connected(socket, owner, this));
+  }
+
+  /** @throws Error with errno's name as its code */
+  private create(family: number): Read<Reader> {
+    const { calls } = this;
+    const fd = calls.create(family);
+    if (fd < 0) throw calls.failure("socket");
+    try {
+      return { fd, family, reader: read(fd, CONNECTED, calls) };
+    } catch (error) {
+      calls.close(fd);
+      throw error;
+    }
   }
 }

@@ -25,20 +25,22 @@ const SYMBOLS = {
   getsockname: { args: ["int", "ptr", "ptr"], returns: "int" },
   setsockopt: { args: ["int", "int", "int", "ptr", "u32"], returns: "int" },
   // A datagram's length fits.
+  recv: { args: ["int", "ptr", "u64", "int"], returns: "int" },
   send: { args: ["int", "ptr", "u64", "int"], returns: "int" },
   sendto: { args: ["int", "ptr", "u64", "int", "ptr", "u32"], returns: "int" },
 } as const;
 
 type Library = ReturnType<typeof loadLibrary<typeof SYMBOLS>>;
 
-export interface UdpCalls extends Pick<Library, "dup" | "close" | "connect" | "send" | "sendto"> {
+export interface UdpCalls extends Pick<Library, "dup" | "close" | "connect" | "recv" | "send" | "sendto"> {
   /** Name of the last failed call's error, as ECONNREFUSED; ask before the next call. */
   errno(): string;
   /** The same as an Error that has it as its code. */
   failure(call: string): Error;
   /** A socket that does not block and that children do not inherit; below 0: there is none (errno). */
   create(family: number): number;
-  allowReuse(fd: number, on: boolean): void;
+  /** Take SO_REUSEADDR away from it. */
+  forbidReuse(fd: number): void;
   /**
    * A socket bound to `address`, an IP address; one on every IPv6 address takes IPv4 too.
    * @param shared others of this user may be bound to it too, if they all say so: Linux gives each of them a part of the clients
@@ -79,5 +81,5 @@ export function udpCalls(): UdpCalls {
     return { fd, port: new DataView(bytes.buffer).getUint16(2, false) };
   };
 
-  return { ...library, errno, failure, create, bound, allowReuse: (fd, on) => void option(fd, SOL_SOCKET, SO_REUSEADDR, on ? 1 : 0) };
+  return { ...library, errno, failure, create, bound, forbidReuse: (fd) => void option(fd, SOL_SOCKET, SO_REUSEADDR, 0) };
 }

@@ -74,6 +74,34 @@ describe("a client", () => {
   });
 });
 
+describe("a socket that serves one client after another", () => {
+  test("has another port each time, where late replies find nobody", async () => {
+    const back = await server();
+    const front = await plane([back], "udp_responses = 1");
+    const all = await clients(front, 20);
+    for (const [i, each] of all.entries()) {
+      await each.ask(`${i}`);
+      await until("its end", () => front.clients === 0);
+      for (const { from } of back.received) back.send(`late for ${i}`, from);
+    }
+    expect(all.map(({ texts }) => texts)).toEqual(all.map((_, i) => [`${i}`]));
+    // Ports are drawn: one may come twice.
+    expect(back.sources.size).toBeGreaterThan(15);
+  });
+
+  test("tells nobody what was said to somebody else, however many replies there are to one question", async () => {
+    const back = await server(({ text }) => [text, text, text]);
+    const front = await plane([back], "udp_responses = 1");
+    // So many that two sockets would have one port now and then, if the system did not see to it that they have not.
+    const all = await clients(front, 64);
+    for (let round = 0; round < 80; round++) {
+      for (const [i, each] of all.entries()) each.send(`${i} ${round}`);
+      await until("answers", () => all.every(({ texts }, i) => texts.includes(`${i} ${round}`)));
+    }
+    for (const [i, { texts }] of all.entries()) expect(texts.every((text) => text.startsWith(`${i} `))).toBe(true);
+  });
+});
+
 describe("IPv6", () => {
   test("listens and reaches targets", async () => {
     const front = await plane([await server(undefined, "::1")], 'address = "[::1]:0"');
