@@ -8,7 +8,7 @@ import { ptr } from "bun:ffi";
 import type { Address } from "../config/snapshot.ts";
 import type { DatagramListener, DatagramNetwork, DatagramOwner, DatagramPeer, DatagramReceiver, DatagramSocket } from "./datagram.ts";
 import { IdleDatagrams, type Read } from "./idle-datagrams.ts";
-import { AF_INET, AF_INET6, socketAddress } from "./socket-address.ts";
+import { AF_INET, AF_INET6, IPv4SocketAddress, parseIPv4, socketAddress } from "./socket-address.ts";
 import { type UdpCalls, udpCalls } from "./udp-calls.ts";
 
 /** How long the addresses of a target's name are good for, in ms: as long as Bun keeps those of stream targets. */
@@ -49,16 +49,15 @@ function isBug(error: NodeJS.ErrnoException): boolean {
 class Peer implements DatagramPeer {
   readonly address: string;
   readonly port: number;
-  readonly bytes: Uint8Array;
-  readonly pointer: ReturnType<typeof ptr>;
+  readonly four: number | undefined;
+  /** Of one that is not IPv4. */
+  readonly bytes: Uint8Array | undefined;
 
   constructor(address: string, port: number) {
     this.address = address;
     this.port = port;
-    const bytes = socketAddress(address, port);
-    if (bytes === undefined) throw new Error(`${address} is not an IP address`);
-    this.bytes = bytes;
-    this.pointer = ptr(bytes);
+    this.four = parseIPv4(address);
+    this.bytes = this.four === undefined ? socketAddress(address, port) : undefined;
   }
 }
 
@@ -67,6 +66,7 @@ class Bound implements DatagramListener {
   private readonly fd: number;
   private readonly calls: UdpCalls;
   private reader: Reader | undefined;
+  private readonly four = new IPv4SocketAddress();
   private closed = false;
 
   /** @param fd is closed in the end */
@@ -93,7 +93,12 @@ class Bound implements DatagramListener {
 
   send(bytes: Buffer, to: Peer): boolean {
     if (this.closed) return false;
-    return this.calls.sendto(this.fd, ptr(bytes.length === 0 ? NOTHING : bytes), bytes.length, 0, to.pointer, to.bytes.length) >= 0;
+    const data = ptr(bytes.length === 0 ? NOTHING : bytes);
+    if (to.four !== undefined) {
+      this.four.set(to.four, to.port);
+      return this.calls.sendto(this.fd, data, bytes.length, 0, this.four.pointer, this.four.length) >= 0;
+    }
+    return to.bytes !== undefined && this.calls.sendto(this.fd, data, bytes.length, 0, ptr(to.bytes), to.bytes.length) >= 0;
   }
 
   stop(): void {

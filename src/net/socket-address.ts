@@ -8,14 +8,56 @@ export const AF_INET = 2;
 export const AF_INET6 = MAC ? 30 : 10;
 const SIZE_4 = 16;
 const SIZE_6 = 28;
+const DOT = 0x2e;
+const ZERO = 0x30;
+
+/** As an unsigned number; undefined: it is no IPv4 address. */
+export function parseIPv4(text: string): number | undefined {
+  let value = 0;
+  let part = 0;
+  let digits = 0;
+  let dots = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === DOT) {
+      if (digits === 0) return undefined;
+      value = value * 256 + part;
+      part = 0;
+      digits = 0;
+      dots++;
+    } else {
+      part = part * 10 + code - ZERO;
+      digits++;
+      if (code < ZERO || code > ZERO + 9 || part > 255) return undefined;
+    }
+  }
+  return dots === 3 && digits > 0 ? value * 256 + part : undefined;
+}
+
+/** One that is written over for each use: an array buffer for each client would keep the collector busy. */
+export class IPv4SocketAddress {
+  readonly pointer: ReturnType<typeof ptr>;
+  readonly length = SIZE_4;
+  private readonly view: DataView;
+
+  constructor() {
+    const bytes = header(SIZE_4, AF_INET, 0);
+    this.view = new DataView(bytes.buffer);
+    this.pointer = ptr(bytes);
+  }
+
+  set(address: number, port: number): void {
+    this.view.setUint16(2, port, false);
+    this.view.setUint32(4, address, false);
+  }
+}
 
 /** @returns undefined when `host` is no IP address */
 export function socketAddress(host: string, port: number): Uint8Array | undefined {
-  if (!host.includes(":")) {
-    const parts = host.split(".").map(Number);
-    if (parts.length !== 4 || !parts.every((part) => part >= 0 && part <= 255)) return undefined;
+  const four = parseIPv4(host);
+  if (four !== undefined) {
     const bytes = header(SIZE_4, AF_INET, port);
-    bytes.set(parts, 4);
+    new DataView(bytes.buffer).setUint32(4, four, false);
     return bytes;
   }
   const [address, zone] = host.split("%", 2) as [string, string?];

@@ -21,6 +21,8 @@ const MAX_ATTEMPTS = 8;
 const MAX_EARLY = 16;
 /** How long replies are still relayed by a worker that leaves, in ms. */
 const LINGER = 2_000;
+const NO_HEADERS = (): undefined => undefined;
+const NOBODY: readonly Target[] = [];
 /** The target's system has said that nobody is there. */
 const UNREACHABLE: ReadonlySet<string> = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"]);
 
@@ -42,7 +44,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
   /** The first datagram to this target, as long as it is the only one and has no reply: it can be sent once more. */
   private kept: Buffer | undefined = undefined;
   /** Those that have failed since a reply came. */
-  private tried: Target[] = [];
+  private tried = NOBODY;
   private resent = 0;
   private attempts = 0;
   /** The circuit breaker let it through to try, and no target has had a say yet. */
@@ -64,7 +66,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
     this.key = key;
     this.peer = peer;
     this.startedAt = relay.services.network.clock.precise();
-    this.request = { protocol: "udp", clientAddress: peer.address, clientPort: peer.port, method: "", host: "", path: "", key: clientKey(peer.address), header: () => undefined };
+    this.request = { protocol: "udp", clientAddress: peer.address, clientPort: peer.port, method: "", host: "", path: "", key: clientKey(peer.address), header: NO_HEADERS };
   }
 
   get clientAddress(): string {
@@ -140,7 +142,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
       this.end("queue-full");
       return;
     }
-    if (this.tried.length > 0 && !upstream.hasOther(this.tried)) this.tried = [];
+    if (this.tried.length > 0 && !upstream.hasOther(this.tried)) this.tried = NOBODY;
     const picked = upstream.pick(this.request, this.tried);
     if (!(picked instanceof Promise)) this.use(picked);
     else void picked.then((target) => this.over || this.use(target));
@@ -217,7 +219,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
     const elapsed = this.relay.services.network.clock.precise() - this.pickedAt;
     this.kept = undefined;
     this.resent = 0;
-    this.tried = [];
+    this.tried = NOBODY;
     this.upstream!.learn(this.target!, { failed: false, milliseconds: elapsed, status: 0 }, elapsed, this.takeProbe());
   }
 

@@ -142,7 +142,7 @@ describe("new workers for old ones", () => {
       clearInterval(timer);
     }
     await until("all answers", () => talker.replies.length >= sent);
-    expect([...new Set(talker.texts)].length).toBe(sent);
+    expect(new Set(talker.texts).size).toBe(sent);
     const now = await askAll("rolled");
     expect(await askAll("and again")).toEqual(now);
     // On the same port number a stream listener does its work.
