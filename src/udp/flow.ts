@@ -32,7 +32,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
   private readonly peer: DatagramPeer;
   private readonly request: RoutingRequest;
   private readonly startedAt: number;
-  /** In coarse clock ms. */
+  /** When its last datagram came or went, in exact clock ms. */
   private lastAt = 0;
   private upstream: Upstream | undefined = undefined;
   private target: Target | undefined = undefined;
@@ -100,8 +100,9 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
 
   private active(): void {
     const { wheel, network, draining } = this.relay.services;
-    this.lastAt = network.clock.now;
-    if (!draining) wheel.schedule(this, this.lastAt + this.relay.listener.config.timeouts.udpIdle);
+    const { clock } = network;
+    this.lastAt = clock.precise();
+    if (!draining) wheel.schedule(this, clock.now + this.relay.listener.config.timeouts.udpIdle);
   }
 
   /** Its target may go on with it, under the configuration and the states of now. */
@@ -279,9 +280,9 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
     this.end("response-timeout");
   }
 
-  /** The target is put out of service: the next datagram goes to another one. */
+  /** The target is put out of service: the next datagram goes to another one. While the socket is made it is not let go of: stays() will see. */
   cut(): void {
-    this.leave(false);
+    if (this.socket !== undefined) this.leave(false);
   }
 
   /** It is never idle: there is nothing to retire. */

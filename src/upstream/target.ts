@@ -79,7 +79,7 @@ export class Target implements BalancedTarget {
 
   /** Nothing is known that would keep it from answering who is there already. */
   get mayGoOn(): boolean {
-    return this.isUsable || this.isHealthy;
+    return this.isUsable || (this.isHealthy && (this.flags & Flag.CUT) === 0);
   }
 
   /** Clients that were there before may stay. */

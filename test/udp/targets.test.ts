@@ -133,6 +133,23 @@ describe("a target that", () => {
     expect([front.openConnections(a!), front.openRequests(b!), front.clients]).toEqual([0, 2, 2]);
   });
 
+  test("is cut while its name is still being resolved is left by the next datagram", async () => {
+    const [a, b] = await servers("a", "b");
+    const front = await plane([a!, b!], "", FIRST);
+    const { datagrams } = front.network;
+    const connect = datagrams.connect.bind(datagrams);
+    datagrams.connect = (address, owner) => void setTimeout(() => connect(address, owner), 80);
+    const each = await client(front);
+    each.send("1");
+    await until("the client", () => front.openConnections(a!) === 1);
+    front.flag(a!, Flag.DRAINING | Flag.CUT);
+    await sleep(40);
+    each.send("2");
+    await until("replies", () => each.replies.length === 2);
+    expect((await each.ask("3")).text).toBe("b 3");
+    expect([each.texts, front.openRequests(a!), front.openConnections(a!), front.openRequests(b!), front.network.datagrams.openSockets]).toEqual([["a 1", "a 2", "b 3"], 0, 0, 1, 1]);
+  });
+
   test("is down, and no other is there: datagrams are dropped until it is back", async () => {
     const [a] = await servers("a");
     const front = await plane([a!]);
