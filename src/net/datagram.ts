@@ -1,9 +1,6 @@
 /** The seam's part for datagrams (UDP, RFC 768): a socket that clients write to, and sockets connected to one peer each. */
 import type { Address } from "../config/snapshot.ts";
 
-/** What a datagram may hold at most, in bytes, over IPv4: 65,535 less both headers. */
-export const MAX_DATAGRAM = 65_507;
-
 /** Hears of everything that arrives at a bound socket. */
 export interface DatagramReceiver {
   /** From 0 bytes on; they belong to the receiver from now on. @param address textual IP address of the sender */
