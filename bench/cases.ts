@@ -3,12 +3,14 @@
 export interface Case {
   readonly name: string;
   readonly title: string;
-  /** Through the http or the tcp listener. */
-  readonly listener: "http" | "tcp";
+  /** Through the http listener, the one with TLS (1.3, ECDSA P-256, X25519), or the tcp listener. */
+  readonly listener: "http" | "https" | "tcp";
   readonly path: string;
   readonly connections: number;
   /** wrk's script. */
   readonly lua?: string;
+  /** By `openssl s_time` instead of wrk, which resumes sessions. */
+  readonly fullHandshakes?: true;
 }
 
 const POST = `wrk.method = "POST"\nwrk.body = string.rep("x", 1048576)\n`;
@@ -22,6 +24,10 @@ export const cases: readonly Case[] = [
   { name: "connect", title: "a new client connection each request, 32 clients", listener: "http", path: "/", connections: 32, lua: CLOSE },
   { name: "tcp-small", title: "TCP relay, small messages, 64 clients", listener: "tcp", path: "/", connections: 64 },
   { name: "tcp-1m", title: "TCP relay, 1 MiB responses, 16 clients", listener: "tcp", path: "/f/1m", connections: 16 },
+  { name: "tls-small", title: "small GET over TLS, keep-alive, 64 clients", listener: "https", path: "/", connections: 64 },
+  { name: "tls-1m", title: "1 MiB response over TLS, 16 clients", listener: "https", path: "/f/1m", connections: 16 },
+  { name: "tls-resume", title: "a new TLS connection each request, session resumed, 32 clients", listener: "https", path: "/", connections: 32, lua: CLOSE },
+  { name: "tls-connect", title: "a new TLS connection each request, full handshake, 4 clients", listener: "https", path: "/", connections: 4, fullHandshakes: true },
 ];
 
 /** Memory of this many clients that stay connected and ask nothing. */

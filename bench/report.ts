@@ -30,6 +30,11 @@ export function median(numbers: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+/** Not every load generator tells latencies. */
+function milliseconds(value: number): string {
+  return Number.isNaN(value) ? "–" : value.toFixed(2);
+}
+
 export function table(rows: readonly Row[], idle: readonly IdleRow[]): string {
   const lines = ["| case | | requests/s | p50 ms | p99 ms | CPU µs/request | peak MiB | CPU ÷ best peer | p99 ÷ best peer |", "|---|---|--:|--:|--:|--:|--:|--:|--:|"];
   for (const title of new Set(rows.map((row) => row.title))) {
@@ -40,7 +45,7 @@ export function table(rows: readonly Row[], idle: readonly IdleRow[]): string {
       const ours = row.peer === "Fairlead" && peers.length > 0;
       const errors = row.errors > 0 ? ` (${row.errors} errors)` : "";
       lines.push(
-        `| ${index === 0 ? title : ""} | ${row.peer}${errors} | ${row.perSecond.toFixed(0)} | ${row.p50.toFixed(2)} | ${row.p99.toFixed(2)} | ${row.cpu.toFixed(1)} | ${row.peak.toFixed(0)} | ${ours ? `**${(row.cpu / cpu).toFixed(2)}**` : ""} | ${ours ? (row.p99 / p99).toFixed(2) : ""} |`,
+        `| ${index === 0 ? title : ""} | ${row.peer}${errors} | ${row.perSecond.toFixed(0)} | ${milliseconds(row.p50)} | ${milliseconds(row.p99)} | ${row.cpu.toFixed(1)} | ${row.peak.toFixed(0)} | ${ours ? `**${(row.cpu / cpu).toFixed(2)}**` : ""} | ${ours ? milliseconds(row.p99 / p99) : ""} |`,
       );
     }
   }

@@ -6,11 +6,13 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startBackends } from "./backends.ts";
 import { IDLE_CLIENTS, cases } from "./cases.ts";
+import { fullHandshakes } from "./handshakes.ts";
 import { idleMemory } from "./idle.ts";
 import { fairlead } from "./peers/fairlead.ts";
 import { haproxy } from "./peers/haproxy.ts";
 import { nginx } from "./peers/nginx.ts";
-import { firstLine, type Peer, type Ports } from "./peers/peer.ts";
+import { makeSelfSigned } from "../src/config/self-signed.ts";
+import { CERTIFICATE, firstLine, type Peer, type Ports } from "./peers/peer.ts";
 import { cpuMicroseconds, memoryOf, stopAll } from "./processes.ts";
 import { median, table, writeResults, type IdleRow, type Row } from "./report.ts";
 import { load, type Load } from "./wrk.ts";
@@ -72,7 +74,7 @@ async function measureCases(runners: readonly Runner[], directory: string): Prom
     for (let round = 0; round < rounds; round++) {
       for (const runner of runners) {
         const before = cpuMicroseconds(runner.pid);
-        const result = await load(what, runner.ports[what.listener], seconds, directory);
+        const result = await (what.fullHandshakes === true ? fullHandshakes(what, runner.ports[what.listener], seconds) : load(what, runner.ports[what.listener], seconds, directory));
         const cpu = (cpuMicroseconds(runner.pid) - before) / Math.max(1, result.requests);
         runs.set(runner, [...(runs.get(runner) ?? []), { load: result, cpu }]);
       }
@@ -96,9 +98,11 @@ async function main(): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "fairlead-bench-"));
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void stopAll().then(() => process.exit(1)));
   try {
+    const { certificate, key } = makeSelfSigned(["localhost", "127.0.0.1"], Date.now());
+    for (const [name, text] of Object.entries({ [CERTIFICATE.certificate]: certificate, [CERTIFICATE.key]: key, [CERTIFICATE.both]: certificate + key })) writeFileSync(join(directory, name), text);
     const backends = await startBackends(directory, [await freePort(), await freePort()]);
     const start = async (peer: Peer): Promise<Runner> => {
-      const ports = { http: await freePort(), tcp: await freePort() };
+      const ports = { http: await freePort(), https: await freePort(), tcp: await freePort() };
       return { peer, ports, pid: await peer.start(directory, ports, backends) };
     };
     const runners: Runner[] = [];

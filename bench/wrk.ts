@@ -27,7 +27,7 @@ export async function load(what: Case, port: number, seconds: number, directory:
     writeFileSync(file, what.lua);
     script.push("-s", file);
   }
-  const child = Bun.spawn(["taskset", "-c", "1", "wrk", "-t1", `-c${what.connections}`, `-d${seconds}s`, "--latency", ...script, `http://127.0.0.1:${port}${what.path}`], { stdout: "pipe", stderr: "pipe" });
+  const child = Bun.spawn(["taskset", "-c", "1", "wrk", "-t1", `-c${what.connections}`, `-d${seconds}s`, "--latency", ...script, `${what.listener === "https" ? "https" : "http"}://127.0.0.1:${port}${what.path}`], { stdout: "pipe", stderr: "pipe" });
   const text = await new Response(child.stdout).text();
   await child.exited;
   const number = (pattern: RegExp): number => Number(pattern.exec(text)?.[1] ?? 0);

@@ -15,9 +15,10 @@ const RANKS: readonly (readonly string[])[] = [
   ["worker"],
   ["admin"],
   ["supervised"],
-  ["health", "discovery"],
+  ["health", "discovery", "acme"],
   ["config"],
   ["http", "tcp", "udp"],
+  ["accept"],
   ["routing"],
   // An upstream asks its policy, and a policy knows of no upstream.
   ["upstream"],
@@ -26,7 +27,7 @@ const RANKS: readonly (readonly string[])[] = [
 ];
 
 /** Where sockets, time and chance come through the seam only. */
-const BEHIND_THE_SEAM = new Set(["http", "tcp", "udp", "policies", "routing", "upstream", "health", "simulate"]);
+const BEHIND_THE_SEAM = new Set(["accept", "http", "tcp", "udp", "policies", "routing", "upstream", "health", "simulate"]);
 const FORBIDDEN: Readonly<Record<string, RegExp>> = {
   "Bun's modules": /\bfrom "bun(?::[^"]*)?"|\bimport\("bun/,
   "the Bun global": /(?<![\w.$/"'`])Bun\s*\./,
@@ -82,6 +83,21 @@ describe("imports", () => {
       }
     }
     expect(faults).toEqual([]);
+  });
+});
+
+/** Modules of src/ that `file` loads when it is loaded, and packages; what it imports for its types, or later, is not among them. */
+function loadedBy(file: string): string[] {
+  const declared = [...codeOf(file).matchAll(/^(?:import|export) (?!type\b)[^;]*?from "([^"]+)"/gm)].map(([, path]) => path as string);
+  return declared.map((path) => (path.startsWith(".") ? resolve(dirname(file), path) : path));
+}
+
+describe("a start", () => {
+  test("loads nothing of what orders certificates: that takes 16 MB", () => {
+    const loaded = new Set([join(SRC, "cli/main.ts"), join(SRC, "cli/run.ts"), join(SRC, "worker/main.ts")]);
+    for (const file of loaded) if (file.endsWith(".ts")) for (const path of loadedBy(file)) loaded.add(path);
+    expect([...loaded]).toContain(join(SRC, "acme/acme.ts"));
+    expect([...loaded].filter((path) => /^jose$|^@peculiar|reflect-metadata|acme\/(?:order|client|account|x509)\.ts$/.test(path))).toEqual([]);
   });
 });
 

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "../../package.json";
 import { accepts, childrenOf, startPinned, waitUntil } from "../processes.ts";
-import type { Peer } from "./peer.ts";
+import { CERTIFICATE, type Peer } from "./peer.ts";
 
 const BINARY = join(import.meta.dir, "../../bin/fairlead");
 
@@ -22,6 +22,11 @@ name = "http"
 address = "127.0.0.1:${ports.http}"
 upstream = "backends"
 max_clients = 20000
+[[listeners]]
+name = "https"
+address = "127.0.0.1:${ports.https}"
+upstream = "backends"
+tls = { certificates = [{ certificate = "${CERTIFICATE.certificate}", key = "${CERTIFICATE.key}" }] }
 [[listeners]]
 name = "tcp"
 address = "127.0.0.1:${ports.tcp}"

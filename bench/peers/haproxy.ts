@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { accepts, startPinned, waitUntil } from "../processes.ts";
-import { firstLine, type Peer } from "./peer.ts";
+import { CERTIFICATE, firstLine, type Peer } from "./peer.ts";
 
 export const haproxy: Peer = {
   name: "HAProxy",
@@ -25,6 +25,7 @@ defaults
 frontend web
   mode http
   bind 127.0.0.1:${ports.http} backlog 4096
+  bind 127.0.0.1:${ports.https} backlog 4096 ssl crt ${join(directory, CERTIFICATE.both)} alpn http/1.1
   option forwardfor
   http-request set-header X-Forwarded-Proto http
   http-request set-header X-Forwarded-Host %[req.hdr(host)]

@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { accepts, childrenOf, startPinned, waitUntil } from "../processes.ts";
-import { firstLine, type Peer } from "./peer.ts";
+import { CERTIFICATE, firstLine, type Peer } from "./peer.ts";
 
 const STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
@@ -25,6 +25,8 @@ http {
   upstream backends { ${servers} keepalive 256; keepalive_requests 100000000; }
   server {
     listen 127.0.0.1:${ports.http} backlog=4096;
+    listen 127.0.0.1:${ports.https} ssl backlog=4096;
+    ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate ${join(directory, CERTIFICATE.certificate)}; ssl_certificate_key ${join(directory, CERTIFICATE.key)};
     location / {
       proxy_pass http://backends; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
       proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $host;

@@ -1,10 +1,14 @@
 /** What the benchmark must know of a contestant. */
 
 export interface Ports {
-  /** Where http and tcp clients connect. */
+  /** Where clients connect. */
   readonly http: number;
+  readonly https: number;
   readonly tcp: number;
 }
+
+/** What all contestants show to TLS clients, in the benchmark's directory: the chain, its key, and both in one. */
+export const CERTIFICATE = { certificate: "certificate.pem", key: "certificate.key", both: "both.pem" } as const;
 
 /** The back ends that all contestants balance over. */
 export interface Backends {

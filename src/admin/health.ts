@@ -1,5 +1,6 @@
 /** The admin address: `GET /health` and `GET /v1/status` say how this instance is and whom it thinks healthy; targets.ts changes things. */
 import { chmodSync, rmSync } from "node:fs";
+import type { AcmeStatus } from "../acme/managed.ts";
 import type { Address } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
 import type { TargetStatus } from "../health/checker.ts";
@@ -8,6 +9,7 @@ import type { RotationStatus } from "../health/rotation.ts";
 import { removeStaleSocket } from "../net/stale-socket.ts";
 import type { Log } from "../observability/log.ts";
 import type { InstanceStatus as SupervisedStatus } from "../supervised/supervised.ts";
+import type { CertificateStatus } from "./certificates.ts";
 import type { Traffic } from "./traffic.ts";
 
 export interface InstanceStatus {
@@ -21,6 +23,8 @@ export interface InstanceStatus {
   readonly ejections: readonly EjectionStatus[];
   readonly supervised: readonly SupervisedStatus[];
   readonly traffic: readonly Traffic[];
+  readonly certificates: readonly CertificateStatus[];
+  readonly acme: readonly AcmeStatus[];
   /** Undefined: there was none. */
   readonly lastReload: ReloadResult | undefined;
 }
@@ -114,7 +118,7 @@ export class HealthEndpoint {
   private answer(path: string, method: string): Response {
     if (path !== "/health" && path !== "/v1/status") return Response.json({ error: "not found", known: ["/health", "/v1/status"] }, { status: 404 });
     if (method !== "GET" && method !== "HEAD") return Response.json({ error: "method not allowed" }, { status: 405, headers: { Allow: "GET, HEAD" } });
-    const { generation, draining, workers, targets, panicking, ejections, supervised, traffic, lastReload } = this.status();
+    const { generation, draining, workers, targets, panicking, ejections, supervised, traffic, certificates, acme, lastReload } = this.status();
     const state = draining ? "draining" : "ok";
     const upstreams: Record<string, object[]> = {};
     for (const { upstream, name, slot, up, state: rotation, share, check, since, lastResult } of targets) {
@@ -130,6 +134,6 @@ export class HealthEndpoint {
         ...(ejected === undefined ? {} : { ejected: { detector: ejected.detector, until: new Date(ejected.until).toISOString(), times: ejected.times } }),
       });
     }
-    return Response.json({ status: state, generation, pid: process.pid, workers, lastReload, panicking, upstreams, supervised, traffic }, { status: path === "/health" && draining ? 503 : 200 });
+    return Response.json({ status: state, generation, pid: process.pid, workers, lastReload, panicking, upstreams, supervised, traffic, certificates: certificates.map(({ notAfter, daysLeft, ...rest }) => ({ ...rest, not_after: notAfter, days_left: daysLeft })), acme: acme.map(({ notAfter, nextAttempt, lastError, ...rest }) => ({ ...rest, not_after: notAfter, next_attempt: nextAttempt, last_error: lastError })) }, { status: path === "/health" && draining ? 503 : 200 });
   }
 }

@@ -48,6 +48,7 @@ interface DefaultOptions extends RunOptions {
   readonly target?: readonly string[];
   readonly policy?: string;
   readonly protocol?: string;
+  readonly tls?: "self-signed";
   readonly workers?: string;
 }
 
@@ -59,10 +60,10 @@ function unknownCommand(root: Command, command: string): never {
 async function runDefault(root: Command, options: DefaultOptions): Promise<void> {
   const [unknown] = root.args;
   if (unknown !== undefined) unknownCommand(root, unknown);
-  const { listen, target, policy, protocol, workers } = options;
+  const { listen, target, policy, protocol, tls, workers } = options;
   if (listen !== undefined && target !== undefined) return runFlags({ ...options, listen, target });
   if (listen !== undefined || target !== undefined) root.error("error: --listen and --target go together", { exitCode: USAGE_ERROR });
-  if (policy !== undefined || protocol !== undefined || workers !== undefined) root.error("error: --policy, --protocol and --workers go with --listen and --target", { exitCode: USAGE_ERROR });
+  if (policy !== undefined || protocol !== undefined || tls !== undefined || workers !== undefined) root.error("error: --policy, --protocol, --tls and --workers go with --listen and --target", { exitCode: USAGE_ERROR });
   if (existsSync("fairlead.toml")) return run({ ...options, config: "fairlead.toml" });
   root.help({ error: true });
 }
@@ -75,6 +76,7 @@ export function program(): Command {
     .option("--target <address>", "a back end, as 127.0.0.1:9001; may be repeated", collect)
     .option("--policy <name>", "how a target is chosen (default round-robin)")
     .addOption(new Option("--protocol <protocol>", "what clients speak (default http)").choices(["http", "tcp", "udp"]))
+    .addOption(new Option("--tls <certificate>", "clients speak TLS; the certificate is for development, made once and kept").choices(["self-signed"]))
     .option("--workers <number>", "data-plane processes (default: one a core)")
     .addHelpText("after", EXAMPLES)
     .showHelpAfterError("(fairlead --help says more)")

@@ -2,9 +2,9 @@
 import { resolve } from "node:path";
 import { formatDiagnostics, loadConfig, snapshotFromFlags, type Flags, type Loaded } from "../config/load.ts";
 import { createLog, type LogFormat } from "../observability/log.ts";
-import { StartError } from "../supervisor/errors.ts";
+import { ConfigError, StartError } from "../supervisor/errors.ts";
 import { policyPaths } from "../supervisor/policy-check.ts";
-import { ConfigError, Supervisor, type SupervisorOptions } from "../supervisor/supervisor.ts";
+import { Supervisor, type SupervisorOptions } from "../supervisor/supervisor.ts";
 import { FileWatch } from "../supervisor/watch.ts";
 import { removePidFile, writePidFile } from "./pid-file.ts";
 import { platformProblem } from "./platform.ts";

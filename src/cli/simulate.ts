@@ -1,8 +1,8 @@
 /** `fairlead simulate`: policies beside each other in a scenario, before production finds out. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { loadConfig, loadConfigValue, formatDiagnostics, type Loaded, nearestName, SlotAllocator } from "../config/load.ts";
-import type { Snapshot, TargetConfig, UpstreamConfig } from "../config/snapshot.ts";
+import { type Diagnostic, formatDiagnostics, loadConfig, loadConfigValue, type Loaded, nearestName, SlotAllocator } from "../config/load.ts";
+import type { Snapshot } from "../config/snapshot.ts";
 import { parseDuration, parsePercent } from "../config/values.ts";
 import { type Arrivals, fromLog, LogError, poisson } from "../simulate/arrivals.ts";
 import { DISTRIBUTIONS } from "../simulate/chance.ts";
@@ -87,23 +87,20 @@ function snapshotOf({ config, upstream, targets }: SimulateOptions): Snapshot {
           how,
         )
       : loadConfig(config, how);
-  if (!loaded.ok) {
-    process.stderr.write(formatDiagnostics(loaded.diagnostics, { color: process.stderr.isTTY === true && process.env["NO_COLOR"] === undefined }));
-    process.exit(1);
-  }
+  if (!loaded.ok) return refuseConfig(loaded.diagnostics);
   const { upstreams } = loaded.snapshot;
   const names = upstreams.map(({ name }) => name);
   const chosen = upstream === undefined ? upstreams[0]! : (upstreams.find(({ name }) => name === upstream) ?? refuse(`there is no upstream "${upstream}"`, nearestName(upstream, names) ?? `known: ${names.join(", ")}`));
-  return { ...loaded.snapshot, upstreams: [{ ...chosen, targets: [...chosen.targets, ...instancesOf(chosen)] }] };
+  // Back ends that would be started get their addresses then.
+  const instances = Array.from({ length: chosen.supervised?.instances ?? 0 }, (_, n) => ({ address: `127.0.0.1:${n + 1}` }));
+  const complete = loaded.again({ ...how, joined: new Map([[chosen.name, instances]]) });
+  if (!complete.ok) return refuseConfig(complete.diagnostics);
+  return { ...complete.snapshot, upstreams: complete.snapshot.upstreams.filter(({ name }) => name === chosen.name) };
 }
 
-/** Back ends that would be started: they get their addresses then. */
-function instancesOf({ supervised, targets }: UpstreamConfig): TargetConfig[] {
-  const first = targets.reduce((most, { slot }) => Math.max(most, slot), -1) + 1;
-  return Array.from({ length: supervised?.instances ?? 0 }, (_, n) => {
-    const name = `127.0.0.1:${n + 1}`;
-    return { address: { kind: "tcp", host: "127.0.0.1", port: n + 1 }, name, weight: 1, slot: first + n, zone: "", tier: 0, maxConnections: 0, maxRequests: 0, drain: false };
-  });
+function refuseConfig(diagnostics: readonly Diagnostic[]): never {
+  process.stderr.write(formatDiagnostics(diagnostics, { color: process.stderr.isTTY === true && process.env["NO_COLOR"] === undefined }));
+  process.exit(1);
 }
 
 /** The upstream's own first. */

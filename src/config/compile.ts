@@ -5,9 +5,12 @@ import { resolve } from "node:path";
 import { distance } from "fastest-levenshtein";
 import { POLICY_NAMES } from "../policies/registry.ts";
 import type { Path } from "./positions.ts";
+import { acmeOf, checkAcme } from "./acme.ts";
+import { checkRoutes, isRouteFor, listenerName, routeOf } from "./routes.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
-import type { HealthCheckConfig, ListenerConfig, OutlierConfig, PolicyConfig, RouteConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig } from "./snapshot.ts";
+import type { HealthCheckConfig, ListenerConfig, ListenerTls, OutlierConfig, PolicyConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig, UpstreamTls } from "./snapshot.ts";
+import { listenerTls, type TlsSources, upstreamTls } from "./tls.ts";
 import { addressKey, checkUdp } from "./udp.ts";
 import { formatAddress, parseAddress } from "./values.ts";
 
@@ -20,7 +23,7 @@ export interface Problem {
   readonly hint?: string;
 }
 
-export interface CompileOptions {
+export interface CompileOptions extends TlsSources {
   readonly slots: SlotAllocator;
   readonly generation: number;
   /** Relative policy files start here. */
@@ -72,11 +75,16 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   checkUdp(listeners, upstreams, problems);
   checkNames(upstreams, "upstream", problems);
   checkReferences(long, problems);
+  checkAcme(listeners, long.routes ?? [], options.directory, problems);
+  checkRoutes(long.routes ?? [], listeners, suggestion, problems);
   const policies = upstreams.map((upstream, index) => policyOf(upstream, ["upstreams", index], options, problems));
   for (const [index, upstream] of upstreams.entries()) {
     checkTargets(upstream, index, problems);
     checkUpstream(upstream, index, raw, problems);
   }
+  const hosts = (long.routes ?? []).flatMap((route) => (route.hosts ?? []).map((host) => host.toLowerCase()));
+  const tlsOfListeners = listeners.map((listener, index) => listenerTls(listener, hosts, http2Of(listener, raw).enabled, ["listeners", index], options, acmeOf(listener, listeners, long.routes ?? [], options.directory), problems));
+  const tlsOfUpstreams = upstreams.map((upstream, index) => upstreamTls(upstream, ["upstreams", index], options, problems));
   if (problems.length > 0) return { ok: false, problems };
 
   const plan = options.slots.plan(upstreams.map(({ name, targets = [] }) => ({ name, targets: targets.map(({ address }) => ({ name: address })) })));
@@ -92,9 +100,9 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     maxClients: raw.max_clients ?? 50_000,
     ...(raw.admin === undefined ? {} : { admin: { address: raw.admin.address, ...(raw.admin.token === undefined ? {} : { token: raw.admin.token }) } }),
     log: { level: raw.log?.level ?? "info", access: raw.log?.access ?? false },
-    listeners: listeners.map((listener, index) => listenerOf(listener, index, raw)),
+    listeners: listeners.map((listener, index) => listenerOf(listener, index, raw, tlsOfListeners[index])),
     routes: (long.routes ?? []).map(routeOf),
-    upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
+    upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, tls: tlsOfUpstreams[index], plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
   };
   return { ok: true, snapshot, plan };
 }
@@ -151,13 +159,23 @@ function checkListeners(listeners: readonly RawListener[], long: LongForm, probl
   const addresses = new Map<string, number>();
   for (const [index, listener] of listeners.entries()) {
     const address = formatAddress(listener.address);
-    const key = addressKey(listener);
+    const key = addressKey(listener.protocol, listener.address);
     const other = addresses.get(key);
     if (other !== undefined && !address.endsWith(":0")) problems.push({ path: ["listeners", index, "address"], about: "value", message: `${address} is taken by listener ${other + 1}`, hint: "each listener has an address of its own" });
     addresses.set(key, index);
+    const { address: at } = listener;
+    // The system refuses two sockets for one address, and this says why.
+    const dual = at.kind !== "tcp" || at.port === 0 ? undefined : at.host === "0.0.0.0" ? { ...at, host: "::" } : at.host === "::" ? { ...at, host: "0.0.0.0" } : undefined;
+    const both = dual === undefined ? undefined : addresses.get(addressKey(listener.protocol, dual));
+    if (dual !== undefined && both !== undefined) problems.push({ path: ["listeners", index, "address"], about: "value", message: `${address} and ${formatAddress(dual)} of listener ${both + 1} are the same: [::] takes IPv4 clients too`, hint: "leave out the listener on 0.0.0.0" });
+    if (listener.protocol === "tls-passthrough" && listener.tls !== undefined) problems.push({ path: ["listeners", index, "tls"], about: "key", message: "on a tls-passthrough listener TLS ends at the targets", hint: 'leave it out, or set protocol = "http" or "tcp"' });
+    if (listener.protocol === "tls-passthrough" && listener.tcp_unavailable === "http-503") problems.push({ path: ["listeners", index, "tcp_unavailable"], about: "value", message: "a client that speaks TLS cannot read an HTTP answer", hint: 'set "close", or leave it out' });
+    if (listener.redirect_https !== undefined && listener.redirect_https !== false && (listener.tls !== undefined || (listener.protocol ?? "http") !== "http")) {
+      problems.push({ path: ["listeners", index, "redirect_https"], about: "key", message: "only http in the clear can be sent to https", hint: "leave it out here, and set it on the listener of port 80" });
+    }
     if (listener.upstream !== undefined) continue;
     if (listener.protocol === "tcp" || listener.protocol === "udp") problems.push({ path: ["listeners", index], about: "key", message: `a ${listener.protocol} listener needs an upstream`, hint: 'add upstream = "…"' });
-    else if ((long.routes ?? []).length === 0) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
+    else if (!(long.routes ?? []).some((route) => isRouteFor(route, listenerName(listener, index)))) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
   }
 }
 
@@ -205,6 +223,11 @@ function checkUpstream(upstream: RawUpstream, index: number, raw: RawConfig, pro
   if (sticky?.same_site === "none" && sticky.secure !== true) problems.push({ path: [...at, "sticky", "same_site"], about: "key", message: 'browsers drop a cookie with SameSite=None that is not secure', hint: "add secure = true" });
   if (upstream.heartbeat !== undefined && raw.admin?.token === undefined) needs("heartbeat", "heartbeats come in on the admin address and need its token", 'add [admin] with address and token');
   if (check?.type === "command" && check.command === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "a command check needs its command", hint: 'add command = ["program", "argument"]' });
+  const secure = upstream.tls !== undefined && upstream.tls !== false;
+  if ((upstream.protocol === "h2" || upstream.protocol === "auto") && !secure) needs("protocol", `${upstream.protocol} is spoken over TLS`, 'add tls = true or [upstreams.tls], or set protocol = "h2c" for HTTP/2 in the clear');
+  if (upstream.proxy_protocol !== undefined && (upstream.protocol ?? "h1") !== "h1") needs("proxy_protocol", `${upstream.protocol} connections carry requests of many clients, and the PROXY protocol names one`, 'leave it out (X-Forwarded-For names the client), or set protocol = "h1"');
+  if (upstream.protocol === "h2c" && secure) needs("protocol", "h2c is HTTP/2 in the clear", 'set protocol = "h2", or leave tls out');
+  if (check?.tls === true && (upstream.tls === undefined || upstream.tls === false)) problems.push({ path: [...at, "health_check", "tls"], about: "key", message: "checks over TLS need to know how", hint: "add tls = true or [upstreams.tls]" });
   if (check?.type === "agent" && check.port === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "an agent answers on a port of its own", hint: "add port = …" });
 }
 
@@ -229,22 +252,42 @@ function inherit<T extends object>(defaults: T, ...layers: readonly ({ readonly 
   return merged;
 }
 
-function listenerOf(raw: RawListener, index: number, config: RawConfig): ListenerConfig {
+function http2Of(raw: RawListener, config: RawConfig): typeof DEFAULTS.http2 {
+  return inherit(DEFAULTS.http2, config.http2, typeof raw.http2 === "boolean" ? { enabled: raw.http2 } : raw.http2);
+}
+
+function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: ListenerTls | undefined): ListenerConfig {
   const timeouts = inherit(DEFAULTS.timeouts, config.timeouts, raw.timeouts);
   const limits = inherit(DEFAULTS.limits, config.limits, raw.limits);
   const forwarding = inherit(DEFAULTS.forwarding, config.forwarding, raw.forwarding);
+  const http2 = http2Of(raw, config);
   return {
-    name: raw.name ?? `listener-${index + 1}`,
+    name: listenerName(raw, index),
     address: raw.address,
     protocol: raw.protocol ?? "http",
     ...(raw.upstream === undefined ? {} : { upstream: raw.upstream }),
     ...(raw.health_path === undefined ? {} : { healthPath: raw.health_path }),
+    ...(raw.proxy_protocol === undefined ? {} : { proxyProtocol: { from: raw.proxy_protocol.from, timeout: raw.proxy_protocol.timeout ?? 5_000, headerBytes: raw.proxy_protocol.header_bytes ?? 4096 } }),
     tcpUnavailable: raw.tcp_unavailable ?? "close",
     ...(raw.udp_responses === undefined ? {} : { udpResponses: raw.udp_responses }),
     maxClients: raw.max_clients ?? 10_000,
     maxClientsPerIp: raw.max_clients_per_ip ?? 0,
+    http2: {
+      enabled: http2.enabled,
+      maxStreams: http2.max_concurrent_streams,
+      streamWindow: http2.stream_window,
+      connectionWindow: http2.connection_window,
+      continuations: http2.continuations,
+      resets: http2.resets,
+      resetsPerSecond: http2.resets_per_second,
+      glitches: http2.glitches,
+      glitchesPerSecond: http2.glitches_per_second,
+    },
     underscoreNames: raw.underscore_names ?? "reject",
+    ...(tls === undefined ? {} : { tls }),
+    ...(raw.redirect_https === undefined || raw.redirect_https === false ? {} : { redirectHttps: raw.redirect_https === true ? 443 : raw.redirect_https }),
     timeouts: {
+      tlsHandshake: timeouts.tls_handshake,
       clientHeader: timeouts.client_header,
       clientBody: timeouts.client_body,
       clientIdle: timeouts.client_idle,
@@ -252,7 +295,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig): Listene
       tunnelIdle: timeouts.tunnel_idle,
       udpIdle: timeouts.udp_idle,
     },
-    limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count, requestLineBytes: limits.request_line_bytes, bodyBytes: limits.body_bytes },
+    limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count, requestLineBytes: limits.request_line_bytes, bodyBytes: limits.body_bytes, clientHelloBytes: limits.client_hello_bytes },
     forwarding: {
       xForwarded: forwarding.x_forwarded,
       forwarded: forwarding.forwarded,
@@ -263,18 +306,9 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig): Listene
   };
 }
 
-function routeOf(raw: NonNullable<RawConfig["routes"]>[number]): RouteConfig {
-  return {
-    hosts: (raw.hosts ?? []).map((host) => host.toLowerCase()),
-    ...(raw.path_prefix === undefined ? {} : { pathPrefix: raw.path_prefix }),
-    methods: raw.methods ?? [],
-    headers: Object.entries(raw.headers ?? {}).map(([name, value]) => (value === true ? { name } : { name, value })),
-    upstream: raw.upstream,
-  };
-}
-
 interface UpstreamContext {
   readonly policy: PolicyConfig;
+  readonly tls: UpstreamTls | undefined;
   readonly plan: SlotPlan;
   readonly healthPaths: ReadonlyMap<string, string> | undefined;
   readonly zone: string | undefined;
@@ -286,7 +320,7 @@ interface UpstreamContext {
 const PANIC_MIN_TARGETS = 4;
 
 function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig {
-  const { policy, plan, healthPaths } = context;
+  const { policy, plan, healthPaths, tls } = context;
   const { targets = [] } = raw;
   const timeouts = inherit(DEFAULTS.upstreamTimeouts, raw.timeouts);
   const limits = inherit(DEFAULTS.upstreamLimits, raw.limits);
@@ -298,6 +332,8 @@ function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig 
     hash: { key: raw.hash_key ?? { kind: "client-ip" }, method: raw.hash_method ?? "ketama", boundedLoad: raw.bounded_load ?? 0 },
     ...(raw.sticky === undefined ? {} : { sticky: stickyOf(raw.sticky, context.secret) }),
     hostHeader: host === "client" || host === "target" ? { kind: host } : { kind: "fixed", value: host },
+    protocol: raw.protocol ?? "h1",
+    maxStreams: raw.max_concurrent_streams ?? DEFAULTS.http2.max_concurrent_streams,
     timeouts,
     poolSize: raw.pool_size ?? 256,
     retry: {
@@ -318,7 +354,9 @@ function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig 
       ? {}
       : { circuitBreaker: { failureRate: breaker.failure_rate ?? 50, minRequests: breaker.min_requests ?? 20, window: breaker.window ?? 10_000, openFor: breaker.open_for ?? 5_000, probes: breaker.probes ?? 3 } }),
     limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count },
-    ...(raw.health_check === undefined ? {} : { healthCheck: healthCheckOf(raw.health_check, healthPaths !== undefined, context.directory) }),
+    ...(tls === undefined ? {} : { tls }),
+    ...(raw.proxy_protocol === undefined ? {} : { proxyProtocol: raw.proxy_protocol }),
+    ...(raw.health_check === undefined ? {} : { healthCheck: healthCheckOf(raw.health_check, healthPaths !== undefined, context) }),
     outliers: outliersOf(raw.outlier_detection),
     panicThreshold: raw.panic_threshold ?? (targets.length >= PANIC_MIN_TARGETS && healthPaths === undefined ? 50 : 0),
     overprovisioning: raw.overprovisioning ?? 1.4,
@@ -405,7 +443,7 @@ function outliersOf(raw: RawUpstream["outlier_detection"]): OutlierConfig {
   };
 }
 
-function healthCheckOf(raw: NonNullable<RawUpstream["health_check"]>, short: boolean, directory: string): HealthCheckConfig {
+function healthCheckOf(raw: NonNullable<RawUpstream["health_check"]>, short: boolean, { directory, tls }: UpstreamContext): HealthCheckConfig {
   return {
     type: raw.type ?? "http",
     interval: raw.interval ?? 5_000,
@@ -421,6 +459,7 @@ function healthCheckOf(raw: NonNullable<RawUpstream["health_check"]>, short: boo
     statuses: raw.statuses ?? [],
     ...(raw.body_contains === undefined ? {} : { bodyContains: raw.body_contains }),
     ...(raw.port === undefined ? {} : { port: raw.port }),
+    tls: tls !== undefined && raw.tls !== false,
     service: raw.service ?? "",
     command: commandOf(raw.command ?? [], directory),
     ...(raw.send === undefined ? {} : { send: raw.send }),

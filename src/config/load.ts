@@ -4,12 +4,15 @@ import { dirname, resolve } from "node:path";
 import { TomlError, parse } from "smol-toml";
 import type { z } from "zod";
 import { compile, nearest, type JoinedTarget, type Problem } from "./compile.ts";
+import { PemFiles } from "./certificates.ts";
+import { makeSelfSigned, type SelfSigned } from "./self-signed.ts";
 import type { Diagnostic, Place } from "./diagnostics.ts";
 import { Positions } from "./positions.ts";
 import { configSchema, knownKeys } from "./schema.ts";
 import type { SlotAllocator } from "./slots.ts";
 import { wildcardWarning } from "./udp.ts";
 import type { Snapshot } from "./snapshot.ts";
+import { expiryWarnings } from "./tls.ts";
 
 export { type JoinedTarget, nearest as nearestName } from "./compile.ts";
 export { diagnosticLine, formatDiagnostics, type Diagnostic } from "./diagnostics.ts";
@@ -23,8 +26,12 @@ export interface LoadOptions {
   readonly policies?: readonly string[];
   /** Gives what signs sticky cookies where the config names no secret; called only then. */
   readonly secret?: () => string;
+  /** Gives the development certificate for these names where the config asks for it; default: one that is not kept. */
+  readonly selfSigned?: (names: readonly string[]) => SelfSigned;
   /** Targets beyond the file's, by upstream. */
   readonly joined?: ReadonlyMap<string, readonly JoinedTarget[]>;
+  /** For `again`: read the files of certificates anew; where one is wrong now, what was read before stays. */
+  readonly renewCertificates?: boolean;
 }
 
 export type Loaded =
@@ -36,6 +43,10 @@ export type Loaded =
       /** The same for upstreams. */
       readonly freshUpstreams: readonly number[];
       readonly warnings: readonly string[];
+      /** Paths of the certificates, keys and authorities that it names. */
+      readonly certificateFiles: readonly string[];
+      /** What is wrong with those of them that were read anew, and stay as they were read before. */
+      readonly unrenewed: readonly string[];
       /** The same configuration once more, as it was read then, with other targets that joined. */
       readonly again: (options: LoadOptions) => Loaded;
     }
@@ -72,15 +83,16 @@ export interface Flags {
   readonly target: readonly string[];
   readonly protocol?: string | undefined;
   readonly policy?: string | undefined;
+  readonly tls?: "self-signed" | undefined;
   readonly workers?: string | number | undefined;
 }
 
 /** One upstream "default", watched by connects every 5 s, but for udp, where there is nothing to connect to; `/health` answers on http listeners. */
 export function snapshotFromFlags(flags: Flags, options: LoadOptions): Loaded {
-  const { listen, target, protocol = "http", policy, workers } = flags;
+  const { listen, target, protocol = "http", policy, tls, workers } = flags;
   const value = {
     ...(workers === undefined ? {} : { workers: workers === "auto" ? workers : Number(workers) }),
-    listeners: listen.map((address) => ({ address, protocol, upstream: "default", ...(protocol === "http" ? { health_path: "/health" } : {}) })),
+    listeners: listen.map((address) => ({ address, protocol, upstream: "default", ...(tls === undefined ? {} : { tls }), ...(protocol === "http" ? { health_path: "/health" } : {}) })),
     upstreams: [{ name: "default", ...(policy === undefined ? {} : { policy }), ...(protocol === "udp" ? {} : { health_check: { type: "tcp", rise: 1, fall: 1 } }), targets: target.map((address) => ({ address })) }],
   };
   return loadConfigValue(value, undefined, "command line", options);
@@ -88,23 +100,39 @@ export function snapshotFromFlags(flags: Flags, options: LoadOptions): Loaded {
 
 /** @param text undefined: the value has no text to point into */
 export function loadConfigValue(value: unknown, text: string | undefined, file: string, options: LoadOptions): Loaded {
+  const directory = text === undefined ? process.cwd() : dirname(resolve(file));
   const checked = configSchema.safeParse(value);
   if (!checked.success) {
     const own = checked.error.issues.flatMap((issue) => problemsOf(issue, value));
-    return { ok: false, diagnostics: locate([...own, ...furtherProblems(value, checked.error.issues, own, options)], text, file) };
+    return { ok: false, diagnostics: locate([...own, ...furtherProblems(value, checked.error.issues, own, options, directory)], text, file) };
   }
-  const directory = text === undefined ? process.cwd() : dirname(resolve(file));
+  let files = new PemFiles(directory);
+  let development: SelfSigned | undefined;
+  const unkept = (names: readonly string[]): SelfSigned => (development ??= { file: "self-signed", ...makeSelfSigned(names, Date.now()) });
   const build = (how: LoadOptions): Loaded => {
-    const compiled = compile(checked.data, { ...how, directory });
+    const now = Date.now();
+    const used = how.renewCertificates === true ? new PemFiles(directory, files) : files;
+    const compiled = compile(checked.data, { ...how, directory, files: used, now, selfSigned: how.selfSigned ?? unkept });
     if (!compiled.ok) return { ok: false, diagnostics: locate(compiled.problems, text, file) };
     compiled.plan.commit();
-    return { ok: true, snapshot: compiled.snapshot, freshSlots: compiled.plan.freshTargets, freshUpstreams: compiled.plan.freshUpstreams, warnings: warningsOf(compiled.snapshot), again: build };
+    files = used;
+    const { snapshot, plan } = compiled;
+    return {
+      ok: true,
+      snapshot,
+      freshSlots: plan.freshTargets,
+      freshUpstreams: plan.freshUpstreams,
+      warnings: [...warningsOf(snapshot), ...expiryWarnings(snapshot, now)],
+      certificateFiles: files.paths,
+      unrenewed: files.kept.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`)),
+      again: build,
+    };
   };
   return build(options);
 }
 
 /** What would be wrong still if the values that are wrong by themselves were right: a person mends a file once, not twice. */
-function furtherProblems(value: unknown, issues: readonly z.core.$ZodIssue[], reported: readonly Problem[], options: LoadOptions): Problem[] {
+function furtherProblems(value: unknown, issues: readonly z.core.$ZodIssue[], reported: readonly Problem[], options: LoadOptions, directory: string): Problem[] {
   const mended = structuredClone(value);
   let left = issues;
   // Taking a wrong value away may show that it was required: then something harmless stands in for it.
@@ -114,7 +142,7 @@ function furtherProblems(value: unknown, issues: readonly z.core.$ZodIssue[], re
   }
   const checked = configSchema.safeParse(mended);
   if (!checked.success) return [];
-  const compiled = compile(checked.data, { ...options, directory: "." });
+  const compiled = compile(checked.data, { ...options, directory, files: new PemFiles(directory), now: Date.now(), selfSigned: (names) => ({ file: "", ...makeSelfSigned(names, Date.now()) }) });
   if (compiled.ok) return [];
   const known = reported.map(({ path }) => path.map(String).join("\0"));
   return compiled.problems.filter(({ path, about }) => {
@@ -140,6 +168,7 @@ function warningsOf(snapshot: Snapshot): string[] {
   const warnings = snapshot.upstreams.filter(({ name }) => !used.has(name)).map(({ name }) => `upstream "${name}" is used by no listener and no route`);
   for (const { name, targets } of snapshot.upstreams) if (targets.length > 0 && targets.every(({ weight }) => weight === 0)) warnings.push(`every target of upstream "${name}" has weight 0: all requests get 503`);
   warnings.push(...snapshot.listeners.map((listener) => wildcardWarning(listener)).filter((warning) => warning !== undefined));
+  for (const { name, tls } of snapshot.listeners) if (tls?.selfSigned === true) warnings.push(`listener "${name}" shows a self-signed certificate (${tls.certificates[0]!.file}): good for development only`);
   return warnings;
 }
 
@@ -188,6 +217,9 @@ function problemsOf(issue: z.core.$ZodIssue, root: unknown): Problem[] {
     }
     case "invalid_union": {
       const found = valueAt(root, path);
+      // A table that may also be one word, true or false: what is wrong within the table.
+      const within = typeof found === "object" ? issue.errors.filter((errors) => !errors.some(({ code, path: at }) => at.length === 0 && (code === "invalid_type" || code === "invalid_value"))) : [];
+      if (within.length === 1) return within[0]!.flatMap((inner) => problemsOf({ ...inner, path: [...path, ...inner.path] }, root));
       if (last === "workers") return [{ path, about: "value", message: `"workers" must be "auto" or a number from 1 to 256, not ${describe(found)}` }];
       if (last.endsWith("_bytes")) return [{ path, about: "value", message: `${describe(found)} is not a size`, hint: 'write it as "64KiB", "1MiB", a number of bytes, or "off" where there may be no limit' }];
       return [{ path, about: "value", message: `"${last}" must be a text or true, not ${describe(found)}` }];

@@ -3,7 +3,7 @@
  * and so are the defaults: what is not written here does not exist.
  */
 import { z } from "zod";
-import { isBlock, parseAddress, parseDuration, parseHashKey, parsePercent, parseSize } from "./values.ts";
+import { isBlock, parseAddress, parseDuration, parseHashKey, parseListenAddress, parseLongDuration, parsePercent, parseSize } from "./values.ts";
 
 /** Defaults as people write them, for the JSON Schema; kept apart from zod's own so that tables can inherit. */
 const written = new WeakMap<z.core.$ZodType, unknown>();
@@ -31,11 +31,13 @@ function parsed<T>(parse: (text: string) => T | undefined, expected: string, pat
 const DURATION = String.raw`^(off|0|(\d+(\.\d+)?(ms|s|m|h|d))+)$`;
 const SIZE = String.raw`^(off|\d+(\.\d+)?\s?(B|KiB|MiB|GiB|KB|MB|GB)?)$`;
 const optionalDuration = parsed(parseDuration, 'a duration, as "250ms", "5s", "1m" or "off"', DURATION);
+const lifetime = parsed((text) => parseLongDuration(text) || undefined, 'a duration above zero, as "12h" or "365d"', DURATION);
 const duration = parsed((text) => parseDuration(text) || undefined, 'a duration above zero, as "250ms", "5s" or "1m"', DURATION);
 const size = z.union([parsed(parseSize, 'a size, as "64KiB", "1MiB" or "off"', SIZE), z.number().int().min(0)]);
 const someSize = z.union([parsed((text) => parseSize(text) || undefined, 'a size above zero, as "64KiB" or "1MiB"', SIZE), z.number().int().min(1)]);
 const percent = z.union([parsed(parsePercent, 'a percentage, as "50%" or "off"', String.raw`^(off|\d+(\.\d+)?\s?%?)$`), z.number().min(0).max(100)]);
-const listenAddress = parsed((text) => parseAddress(text, true), 'an address, as "0.0.0.0:8080", ":8080", "[::]:8080" or "unix:/run/x.sock"');
+const ADDRESSES = 'an address, as "0.0.0.0:8080", ":8080", "[::]:8080" or "unix:/run/x.sock"';
+const listenAddress = parsed((text) => parseAddress(text, true), ADDRESSES);
 const targetAddress = z.string().refine((text) => parseAddress(text, false) !== undefined && !text.startsWith(":"), {
   error: (issue) => `"${String(issue.input)}" is not an address, as "127.0.0.1:9001", "host:80", "[::1]:9001" or "unix:/run/x.sock"`,
 });
@@ -48,20 +50,23 @@ const fieldValue = z.string().regex(/^[\t\x20-\x7e]*$/, { error: "a header value
 
 /** In ms and bytes; the texts beside the keys below say the same to people, and a test holds them together. */
 export const DEFAULTS: {
-  readonly timeouts: Record<"client_header" | "client_body" | "client_idle" | "request" | "tunnel_idle" | "udp_idle", number>;
-  readonly limits: Record<"header_bytes" | "header_count" | "request_line_bytes" | "body_bytes", number>;
+  readonly timeouts: Record<"tls_handshake" | "client_header" | "client_body" | "client_idle" | "request" | "tunnel_idle" | "udp_idle", number>;
+  readonly limits: Record<"header_bytes" | "header_count" | "request_line_bytes" | "body_bytes" | "client_hello_bytes", number>;
   readonly forwarding: { x_forwarded: boolean; forwarded: boolean; via: boolean; request_id: "off" | "missing" | "always"; trusted_proxies: readonly string[] };
   readonly upstreamTimeouts: Record<"connect" | "response" | "attempt" | "body" | "idle", number>;
   readonly upstreamLimits: Record<"header_bytes" | "header_count", number>;
+  readonly http2: { enabled: boolean } & Record<"max_concurrent_streams" | "stream_window" | "connection_window" | "continuations" | "resets" | "resets_per_second" | "glitches" | "glitches_per_second", number>;
 } = {
-  timeouts: { client_header: 10_000, client_body: 30_000, client_idle: 60_000, request: 0, tunnel_idle: 3_600_000, udp_idle: 60_000 },
-  limits: { header_bytes: 32 * 1024, header_count: 100, request_line_bytes: 8 * 1024, body_bytes: 0 },
+  timeouts: { tls_handshake: 10_000, client_header: 10_000, client_body: 30_000, client_idle: 60_000, request: 0, tunnel_idle: 3_600_000, udp_idle: 60_000 },
+  limits: { header_bytes: 32 * 1024, header_count: 100, request_line_bytes: 8 * 1024, body_bytes: 0, client_hello_bytes: 16 * 1024 },
   forwarding: { x_forwarded: true, forwarded: false, via: true, request_id: "off", trusted_proxies: [] },
   upstreamTimeouts: { connect: 5_000, response: 60_000, attempt: 0, body: 30_000, idle: 30_000 },
   upstreamLimits: { header_bytes: 64 * 1024, header_count: 200 },
+  http2: { enabled: true, max_concurrent_streams: 100, stream_window: 64 * 1024, connection_window: 1024 * 1024, continuations: 8, resets: 1_000, resets_per_second: 33, glitches: 10_000, glitches_per_second: 330 },
 };
 
 const timeouts = z.strictObject({
+  tls_handshake: key(duration, "From a connect to the end of the TLS handshake.", "10s"),
   client_header: key(duration, "From the first byte of a request head to its last; then 408.", "10s"),
   client_body: key(duration, "Between two reads of a request body, and between two writes of a reply that the client does not read.", "30s"),
   client_idle: key(optionalDuration, "A keep-alive connection without a request.", "60s"),
@@ -75,7 +80,25 @@ const limits = z.strictObject({
   header_count: key(whole(1, 1000), "Fields in a head or in trailers; more is 431.", 100),
   request_line_bytes: key(someSize, "The request line; more is 414.", "8KiB"),
   body_bytes: key(size, "A request body; more is 413.", "off"),
+  client_hello_bytes: key(someSize, "tls-passthrough: all of a ClientHello; more is closed.", "16KiB"),
 });
+
+const MAX_WINDOW = 2 ** 31 - 1;
+const window = z.union([parsed((text) => (parseSize(text) ?? 0) >= 65_535 && parseSize(text)! <= MAX_WINDOW ? parseSize(text) : undefined, 'a window, as "64KiB" or "1MiB", from 65535 bytes to 2 GiB', SIZE), whole(65_535, MAX_WINDOW)]);
+
+const http2 = z.strictObject({
+  enabled: key(z.boolean(), "HTTP/2 for whoever asks for it: by ALPN, or in the clear by prior knowledge.", true),
+  max_concurrent_streams: key(whole(1, 10_000), "Open streams of a connection; more are refused.", 100),
+  stream_window: key(window, "What a client may send on a stream ahead of its target.", "64KiB"),
+  connection_window: key(window, "The same over all streams of a connection.", "1MiB"),
+  continuations: key(whole(0, 1_000), "CONTINUATION frames in one header block; more end the connection.", 8),
+  resets: key(whole(1, 1_000_000), "Streams that a client may reset, or have reset by what it does, at once; more end the connection.", 1_000),
+  resets_per_second: key(whole(1, 1_000_000), "So many more each second.", 33),
+  glitches: key(whole(100, 10_000_000), "Frames that do nothing (PING, SETTINGS, PRIORITY, unknown, tiny windows) at once; more end the connection.", 10_000),
+  glitches_per_second: key(whole(1, 1_000_000), "So many more each second.", 330),
+});
+
+const block = z.string().refine(isBlock, { error: (issue) => `"${String(issue.input)}" is not an address, a CIDR block as "10.0.0.0/8", or "unix"` });
 
 const forwarding = z.strictObject({
   x_forwarded: key(z.boolean(), "Set X-Forwarded-For, -Proto and -Host.", true),
@@ -83,33 +106,98 @@ const forwarding = z.strictObject({
   via: key(z.boolean(), "Add Via to requests.", true),
   request_id: key(z.enum(["off", "missing", "always"]), "X-Request-ID: leave it alone, make one where none is, or always make one.", "off"),
   trusted_proxies: key(
-    z.array(z.string().refine(isBlock, { error: (issue) => `"${String(issue.input)}" is not an address or a CIDR block, as "10.0.0.0/8"` })),
+    z.array(block),
     "Proxies before this one whose X-Forwarded-*, Forwarded and X-Request-ID are believed and appended to.",
     [],
   ),
 });
 
+const domain = z.string().regex(/^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/, {
+  error: (issue) => (String(issue.input).startsWith("*.") ? `"${String(issue.input)}" needs the challenge dns-01, which is not offered: name each host, or get this certificate elsewhere` : `"${String(issue.input)}" is not a host name, as "www.example.org"`),
+});
+
+const acme = z.strictObject({
+  domains: key(z.array(domain).min(1, { error: "a certificate is for at least one domain" }).max(100, { error: "a certificate is for at most 100 domains" }), "Names of one certificate; absent: the hosts of all routes."),
+  email: key(z.string().regex(/^[^\s@,?]+@[^\s@,?]+$/, { error: "this is not a mail address" }), "Where the CA writes to when something is wrong."),
+  directory: key(z.url({ protocol: /^https$/, error: "a directory is an https:// URL" }), "The ACME server's directory. Using it is agreeing to its terms of service.", "https://acme-v02.api.letsencrypt.org/directory"),
+  challenge: key(z.enum(["auto", "http-01", "tls-alpn-01"]), "How it is shown that the domains are ours; auto: http-01 where a listener speaks http in the clear, else tls-alpn-01, and the other one after a failure.", "auto"),
+  key_type: key(z.enum(["ec256", "rsa2048"]), "The certificate's key: ECDSA P-256 or RSA.", "ec256"),
+  renew_before: key(lifetime, "So long before it ends a certificate is renewed; absent: after two thirds of its lifetime."),
+  ca: key(z.string().min(1), "PEM file: authorities that the directory's own certificate is checked against, instead of the system's; relative to this file."),
+  storage: key(z.string().min(1), "Directory where accounts, keys and certificates are kept, relative to this file.", "$XDG_STATE_HOME/fairlead/acme; for root /var/lib/fairlead/acme"),
+  eab_kid: key(z.string().min(1), "External account binding, for CAs that ask for it: the key's identifier."),
+  eab_hmac_key: key(z.string().regex(/^[A-Za-z0-9_-]{16,}={0,2}$/, { error: "this is not base64url" }), "External account binding: the key, in base64url."),
+});
+
+const proxyProtocol = z.strictObject({
+  from: z.array(block).min(1, { error: "from needs at least one address or CIDR block" }).meta({ description: "Who sends the header: addresses, CIDR blocks, or \"unix\" for clients of a unix socket. From them it is required, from others it is not read." }),
+  timeout: key(duration, "From the connect to the header's last byte; then closed.", "5s"),
+  header_bytes: key(someSize, "All of a header of version 2; more is closed.", "4KiB"),
+});
+
+const tlsVersion = z.enum(["1.2", "1.3"]);
+const file = z.string().min(1, { error: "a file's path is not empty" });
+
+const certificate = z.strictObject({
+  certificate: file.meta({ description: "PEM file: the chain, the server's own certificate first; relative to this file." }),
+  key: file.meta({ description: "PEM file: its private key, not encrypted." }),
+});
+
+const hsts = z.strictObject({
+  max_age: key(lifetime, "How long browsers ask by https only.", "365d"),
+  include_subdomains: key(z.boolean(), "Names below the host too.", false),
+  preload: key(z.boolean(), "The host may be listed in browsers; needs include_subdomains and a year.", false),
+});
+
+const listenerTls = z.strictObject({
+  certificates: key(z.array(certificate), "Chosen by the name that a client asks for; the first one for any other name, and for clients that name nobody."),
+  acme: key(acme, "A certificate that Fairlead gets and renews by itself (RFC 8555), after those of certificates."),
+  min_version: key(tlsVersion, "The oldest version of TLS.", "1.2"),
+  max_version: key(tlsVersion, "The newest.", "1.3"),
+  ciphers: key(z.string().min(1), "OpenSSL's list of ciphers for TLS 1.2; those of 1.3 are fixed.", "ECDHE with AES-GCM or ChaCha20"),
+  alpn: key(z.array(z.string().regex(/^[\x21-\x7e]{1,255}$/, { error: "a protocol's name has 1 to 255 printable characters" })), "tcp listeners: protocols that are offered, by preference; http listeners offer what they speak."),
+  client_ca: key(file, "PEM file: authorities whose clients' certificates are accepted; relative to this file. Absent: clients are not asked for one."),
+  client_auth: key(z.enum(["required", "optional"]), "With client_ca: clients without a certificate are refused, or let in. One that is not good is refused in any case.", "required"),
+  client_subject_header: key(headerName, "http: targets are told the subject of the client's certificate in this header (RFC 4514). What a client sends under that name is taken away."),
+  hsts: key(z.union([hsts, lifetime, z.boolean()]), "http: Strict-Transport-Security on replies that have none, for this long; true: a year; absent: none."),
+});
+
+const upstreamTls = z.strictObject({
+  verify: key(z.boolean(), "The target's certificate must be valid, and for server_name.", true),
+  ca: key(file, "PEM file: authorities that are trusted instead of the system's; relative to this file."),
+  server_name: key(z.string().min(1), "The name that is asked for (SNI) and that the certificate must be for; absent: the host of the target's address."),
+  certificate: key(file, "PEM file: the chain that we show to targets that ask for one."),
+  key: key(file, "PEM file: its private key, not encrypted."),
+  min_version: key(tlsVersion, "The oldest version of TLS.", "1.2"),
+  max_version: key(tlsVersion, "The newest.", "1.3"),
+});
+
 const listener = z.strictObject({
   name: key(name, "How logs, metrics and the API call it.", "listener-1, listener-2, …"),
-  address: listenAddress.meta({ description: "Where clients connect." }),
-  protocol: key(z.enum(["http", "tcp", "udp"]), "What clients speak.", "http"),
-  upstream: key(z.string(), "Where goes what matches no route; without one that is answered 404."),
+  address: parsed(parseListenAddress, ADDRESSES).meta({ description: "Where clients connect: host:port, :port (every IPv4 address), [::]:port (every address), unix:/path, or systemd:NAME for a socket that systemd passes." }),
+  protocol: key(z.enum(["http", "tcp", "tls-passthrough", "udp"]), "What clients speak; tls-passthrough: TLS that ends at the targets, routed by the name that the client asks for (SNI).", "http"),
+  upstream: key(z.string(), "Where goes what matches no route; without one that is answered 404, or with tls-passthrough closed."),
   health_path: key(path, "Answered 200 here, without an upstream; 503 while draining."),
+  proxy_protocol: key(proxyProtocol, "Proxies before this one that tell the client's address by the PROXY protocol, version 1 or 2; absent: nobody does."),
   tcp_unavailable: key(z.enum(["close", "http-503"]), "What a tcp client is told when no target is usable.", "close"),
   udp_responses: key(whole(0, 1_000_000), "Replies to each datagram of a client, 1 for DNS: when all have come, the client is forgotten. 0: each datagram is balanced by itself. Absent: only udp_idle counts."),
   max_clients: key(whole(1, 10_000_000), "Client connections of this listener over all workers; more are told 503.", 10_000),
   max_clients_per_ip: key(whole(0, 10_000_000), "Client connections of one address on this listener over all workers; 0: no limit.", 0),
+  tls: key(z.union([listenerTls, z.literal("self-signed")]), 'Clients speak TLS, which ends here; absent: they do not. "self-signed": with a certificate for development, made once and kept.'),
+  redirect_https: key(z.union([z.boolean(), whole(1, 65_535)]), "http in the clear: answer with the same address under https, on port 443 or this one; /.well-known/acme-challenge/ is left alone.", false),
   underscore_names: key(z.enum(["allow", "drop", "reject"]), "Header names with an underscore: pass on, leave out, or answer 400.", "reject"),
   timeouts: key(timeouts, "Timeouts of this listener; what is absent is as in the top-level [timeouts]."),
   limits: key(limits, "Limits of this listener; what is absent is as in the top-level [limits]."),
+  http2: key(z.union([z.boolean(), http2]), "HTTP/2 on this listener: false turns it off; what is absent of the table is as in the top-level [http2]."),
   forwarding: key(forwarding, "What targets are told of the client; what is absent is as in the top-level [forwarding]."),
 });
 
 const route = z.strictObject({
-  hosts: key(z.array(z.string().regex(/^(\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])$/, { error: 'a host is a name or "*.name", without scheme, port or path' })), "Any of these; absent: every host."),
+  hosts: key(z.array(z.string().regex(/^(\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])$/, { error: 'a host is a name or "*.name", without scheme, port or path' })), "Any of these; absent: every host. On a tls-passthrough listener: the name that the client asks for."),
   path_prefix: key(path, "Whole segments from the start of the path: /v1 matches /v1 and /v1/x, not /v10."),
   methods: key(z.array(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Z]+$/, { error: "methods are written in upper case" })), "Any of these; absent: every method."),
   headers: key(z.record(headerName, z.union([fieldValue, z.literal(true)])), "All of these: a value, or true for any value."),
+  listeners: key(z.array(name), "The http and tls-passthrough listeners that it is for; absent: all of them."),
   upstream: z.string().meta({ description: "Where to." }),
 });
 
@@ -129,6 +217,7 @@ const healthCheck = z.strictObject({
   port: key(whole(1, 65_535), "Another port to check than the one that is balanced to."),
   service: key(z.string(), "grpc: the service that is asked for; absent: the server as a whole."),
   command: key(z.array(z.string().min(1)).min(1), "command: program and arguments; exit code 0 passes. FAIRLEAD_HOST, FAIRLEAD_PORT and FAIRLEAD_TARGET are in its environment."),
+  tls: key(z.boolean(), "http, tcp and grpc: over TLS; absent: as the upstream."),
   send: key(z.string(), "agent: text to send before the line is read."),
 });
 
@@ -229,6 +318,8 @@ const upstream = z.strictObject({
   slow_start: key(optionalDuration, "How long a target that comes back takes from a tenth of its weight to all of it.", "off"),
   drain_timeout: key(duration, "How long a draining target may keep what is open, and its sticky clients.", "30s"),
   host_header: key(z.string().min(1), 'The Host that targets see: "client", "target" (its address) or a fixed text.', "client"),
+  protocol: key(z.enum(["h1", "h2", "h2c", "auto"]), "What http requests are sent as: HTTP/1.1; HTTP/2 over TLS; HTTP/2 in the clear by prior knowledge; or, over TLS, whichever of the two the target chooses (ALPN).", "h1"),
+  max_concurrent_streams: key(whole(1, 10_000), "With HTTP/2: requests on one connection at a time; the target may allow fewer. More open another connection.", 100),
   pool_size: key(whole(0, 100_000), "Idle connections kept for each target and worker.", 256),
   retries: key(whole(0, 10), "Further attempts after the first; 0: none. Requests that may have had an effect are never sent twice.", 1),
   retry_on: key(z.array(z.union([z.enum(["connect-failure", "reset", "timeout"]), whole(400, 599)])), "What is tried again: connects that fail, connections that end before a reply, no reply in timeouts.attempt, statuses.", ["connect-failure", "reset", "timeout"]),
@@ -245,6 +336,8 @@ const upstream = z.strictObject({
   circuit_breaker: key(circuitBreaker, "Answers 503 while too many requests fail; absent: never."),
   timeouts: key(upstreamTimeouts, "Timeouts towards targets."),
   limits: key(upstreamLimits, "Limits on replies."),
+  tls: key(z.union([upstreamTls, z.boolean()]), "Targets are spoken to over TLS; true: with what is usual; absent: in the clear."),
+  proxy_protocol: key(z.enum(["v1", "v2"]), "Each connection to a target begins with a PROXY protocol header that names the client; absent: none does."),
   health_check: key(healthCheck, "How targets are watched; absent: they are not."),
   outlier_detection: key(z.union([outlierDetection, z.literal(false)]), "Takes targets out that fail real requests; absent: in a mild form; false: never."),
   heartbeat: key(heartbeat, "Back ends report themselves on the admin address; absent: they cannot."),
@@ -280,6 +373,7 @@ export const configSchema = z
     ),
     timeouts: key(timeouts, "Defaults for every listener."),
     limits: key(limits, "Defaults for every listener."),
+    http2: key(http2, "Defaults for every listener."),
     forwarding: key(forwarding, "Defaults for every listener."),
     listeners: key(z.array(listener), "Where clients connect."),
     routes: key(z.array(route), "Which upstream a request goes to; the first match wins."),
@@ -318,6 +412,9 @@ export function knownKeys(at: readonly PropertyKey[]): readonly string[] {
   return type instanceof z.ZodObject ? Object.keys(type.shape as object) : [];
 }
 
+/** Of a table that may also be one word, the table. */
 function unwrapped(type: z.core.$ZodType): z.core.$ZodType {
-  return type instanceof z.ZodOptional ? unwrapped(type.unwrap()) : type;
+  if (type instanceof z.ZodOptional) return unwrapped(type.unwrap());
+  if (type instanceof z.ZodUnion) return type.options.map(unwrapped).find((option) => option instanceof z.ZodObject) ?? type;
+  return type;
 }

@@ -15,6 +15,9 @@ export type Address =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string };
 
+/** Where a listener's socket is from: bound by us, or made by systemd and known by its name. */
+export type ListenAddress = Address | { readonly kind: "systemd"; readonly name: string };
+
 export interface Snapshot {
   /** Counts up by one with each configuration that was applied. */
   readonly generation: number;
@@ -46,12 +49,14 @@ export interface LogConfig {
 
 export interface ListenerConfig {
   readonly name: string;
-  readonly address: Address;
-  readonly protocol: "http" | "tcp" | "udp";
+  readonly address: ListenAddress;
+  readonly protocol: "http" | "tcp" | "tls-passthrough" | "udp";
   /** Where goes what matches no route; none: 404. */
   readonly upstream?: string;
   /** Answers 200 here (503 while draining) without an upstream. */
   readonly healthPath?: string;
+  /** Who tells the client's address by the PROXY protocol; undefined: nobody. */
+  readonly proxyProtocol?: ProxyProtocolConfig;
   /** What a tcp client is told when no target is usable. */
   readonly tcpUnavailable: "close" | "http-503";
   /** udp: replies that a client's datagram gets; when all have come the client is forgotten. Undefined: nobody knows. */
@@ -60,14 +65,95 @@ export interface ListenerConfig {
   readonly maxClients: number;
   /** Client connections of one client address on this listener over all workers; 0: no limit. */
   readonly maxClientsPerIp: number;
+  /** Absent: cleartext. */
+  readonly tls?: ListenerTls;
+  /** Port of https that clients are sent to; absent: they are served. */
+  readonly redirectHttps?: number;
   readonly timeouts: ListenerTimeouts;
   readonly limits: ListenerLimits;
   readonly forwarding: ForwardingConfig;
+  readonly http2: Http2Config;
   /** Field names with `_`: pass on, leave out, or answer 400. */
   readonly underscoreNames: "allow" | "drop" | "reject";
 }
 
+export interface ProxyProtocolConfig {
+  /** CIDR blocks, addresses and "unix": from them the header is required, from others it is not read. */
+  readonly from: readonly string[];
+  /** From the connect to the header's last byte. */
+  readonly timeout: Milliseconds;
+  /** Of a header of version 2. */
+  readonly headerBytes: Bytes;
+}
+
+export interface ListenerTls {
+  readonly minVersion: TlsVersion;
+  readonly maxVersion: TlsVersion;
+  /** OpenSSL's list for TLS 1.2. */
+  readonly ciphers: string;
+  /** Offered by preference; empty: none. */
+  readonly alpn: readonly string[];
+  /** PEM of authorities; absent: clients are not asked for a certificate. */
+  readonly clientCa?: string;
+  readonly clientCertificate: "none" | "optional" | "required";
+  /** Tells targets its subject. */
+  readonly clientSubjectHeader?: string;
+  /** Its certificate is one for development. */
+  readonly selfSigned?: true;
+  /** Value of Strict-Transport-Security (RFC 6797). */
+  readonly hsts?: string;
+  /** At least one where it is served; the first is for clients whose name none of them has. */
+  readonly certificates: readonly CertificateConfig[];
+  /** The last of them, which we get by ourselves. */
+  readonly acme?: AcmeCertificateConfig;
+}
+
+/** Read from its files when the configuration was, so that workers need no access to them. */
+export interface CertificateConfig {
+  /** The file of the chain, for people. */
+  readonly file: string;
+  /** PEM. */
+  readonly certificate: string;
+  readonly key: string;
+  /** What it is good for: lower-case names, `*.example.org`, addresses. */
+  readonly names: readonly string[];
+  /** Wall-clock ms since 1970. */
+  readonly notAfter: number;
+}
+
+export type TlsVersion = "1.2" | "1.3";
+
+export type AcmeChallenge = "http-01" | "tls-alpn-01";
+export type AcmeKeyType = "ec256" | "rsa2048";
+
+export interface AcmeCertificateConfig {
+  readonly account: AcmeAccountConfig;
+  /** Lower-case names, at least one. */
+  readonly domains: readonly string[];
+  /** What may be tried, by preference; at least one. */
+  readonly challenges: readonly AcmeChallenge[];
+  readonly keyType: AcmeKeyType;
+  /** Absent: a third of its lifetime. */
+  readonly renewBefore?: Milliseconds;
+  /** Where it is kept, with its key: one PEM file. */
+  readonly file: string;
+}
+
+export interface AcmeAccountConfig {
+  /** URL of the ACME server's directory (RFC 8555 section 7.1.1). */
+  readonly directory: string;
+  readonly email?: string;
+  /** PEM file of what the server's own certificate is checked against; absent: authorities of the system. */
+  readonly ca?: string;
+  /** RFC 8555 section 7.3.4; the key in base64url. */
+  readonly externalAccount?: { readonly kid: string; readonly hmacKey: string };
+  /** Where its key is kept. */
+  readonly file: string;
+}
+
 export interface ListenerTimeouts {
+  /** From accept to the end of the TLS handshake. */
+  readonly tlsHandshake: Milliseconds;
   /** From the first byte of a request head to its last. */
   readonly clientHeader: Milliseconds;
   /** Between two reads of a request body, and between two writes of a reply that the client does not read. */
@@ -91,6 +177,27 @@ export interface ListenerLimits {
   readonly requestLineBytes: Bytes;
   /** A request body; more is 413; 0 is no limit. */
   readonly bodyBytes: Bytes;
+  /** What a client of a tls-passthrough listener may send before its name is known. */
+  readonly clientHelloBytes: Bytes;
+}
+
+/** What a client may do with HTTP/2 (RFC 9113). */
+export interface Http2Config {
+  /** Spoken to whoever asks for it: by ALPN, or in the clear by prior knowledge. */
+  readonly enabled: boolean;
+  /** Open streams of a connection. */
+  readonly maxStreams: number;
+  /** What may be sent ahead of its target, for each stream and for a connection. */
+  readonly streamWindow: Bytes;
+  readonly connectionWindow: Bytes;
+  /** CONTINUATION frames in one header block. */
+  readonly continuations: number;
+  /** Streams that end by a reset of the client's making: so many at once, and so many more each second. */
+  readonly resets: number;
+  readonly resetsPerSecond: number;
+  /** Frames that do nothing. */
+  readonly glitches: number;
+  readonly glitchesPerSecond: number;
 }
 
 export interface ForwardingConfig {
@@ -107,6 +214,8 @@ export interface ForwardingConfig {
 }
 
 export interface RouteConfig {
+  /** Names of listeners; empty: every one that has routes. */
+  readonly listeners: readonly string[];
   /** Lower-case names, `*.example.org` for any name below it; empty: every host. */
   readonly hosts: readonly string[];
   /** Matches whole path segments from the start of the normalised path; undefined: every path. */
@@ -128,6 +237,10 @@ export interface UpstreamConfig {
   readonly sticky?: StickyConfig;
   /** The Host header that targets see: the client's, the target's address, or a fixed text. */
   readonly hostHeader: { readonly kind: "client" } | { readonly kind: "target" } | { readonly kind: "fixed"; readonly value: string };
+  /** What its targets speak: HTTP/1.1; HTTP/2 over TLS or in the clear; over TLS whichever they choose. */
+  readonly protocol: "h1" | "h2" | "h2c" | "auto";
+  /** Streams on one HTTP/2 connection; the target may allow fewer. */
+  readonly maxStreams: number;
   readonly timeouts: UpstreamTimeouts;
   /** Idle connections kept for each target and worker. */
   readonly poolSize: number;
@@ -137,6 +250,10 @@ export interface UpstreamConfig {
   readonly circuitBreaker?: CircuitBreakerConfig;
   /** Limits on a reply's head: more is 502. */
   readonly limits: { readonly headerBytes: Bytes; readonly headerCount: number };
+  /** Absent: cleartext. */
+  readonly tls?: UpstreamTls;
+  /** What each connection to a target begins with; absent: nothing of the kind. */
+  readonly proxyProtocol?: "v1" | "v2";
   readonly healthCheck?: HealthCheckConfig;
   readonly outliers: OutlierConfig;
   /** Percent of a tier's targets that must be healthy; below it all are used; 0: never. */
@@ -150,6 +267,20 @@ export interface UpstreamConfig {
   readonly heartbeat?: HeartbeatConfig;
   readonly supervised?: SupervisedConfig;
   readonly targets: readonly TargetConfig[];
+}
+
+export interface UpstreamTls {
+  /** Check the target's certificate. */
+  readonly verify: boolean;
+  /** SNI, and what the certificate is checked for; absent: the host of the target's address. */
+  readonly serverName?: string;
+  /** PEM; absent: authorities of the system. */
+  readonly ca?: string;
+  /** PEM: what we show of ourselves. */
+  readonly certificate?: string;
+  readonly key?: string;
+  readonly minVersion: TlsVersion;
+  readonly maxVersion: TlsVersion;
 }
 
 /** What of a request is hashed. */
@@ -335,6 +466,8 @@ export interface HealthCheckConfig {
   readonly bodyContains?: string;
   /** Another port to check than the one that is balanced to. */
   readonly port?: number;
+  /** As the upstream's tls says; http, tcp and grpc only. */
+  readonly tls: boolean;
   /** grpc only: the service asked for; "": the server as a whole (grpc.health.v1). */
   readonly service: string;
   /** command only: program and arguments; exit code 0 passes. */

@@ -3,7 +3,7 @@ import { networkInterfaces, type NetworkInterfaceInfo } from "node:os";
 import ipaddr from "ipaddr.js";
 import type { Problem } from "./compile.ts";
 import type { RawListener, RawUpstream } from "./schema.ts";
-import type { ListenerConfig } from "./snapshot.ts";
+import type { ListenAddress, ListenerConfig } from "./snapshot.ts";
 import { formatAddress } from "./values.ts";
 
 /** They speak of streams, or of what is said on them. */
@@ -11,7 +11,7 @@ const MEANINGLESS = ["health_path", "tcp_unavailable", "underscore_names", "limi
 const MEANINGLESS_TIMEOUTS = ["client_header", "client_body", "client_idle", "request", "tunnel_idle"] as const;
 
 /** The same for two listeners that cannot both have their address: a port of UDP and one of TCP are different ones. */
-export function addressKey({ protocol, address }: RawListener): string {
+export function addressKey(protocol: RawListener["protocol"], address: ListenAddress): string {
   return `${protocol === "udp" ? "udp " : ""}${formatAddress(address)}`;
 }
 
@@ -31,7 +31,7 @@ function checkListener(listener: RawListener, at: readonly (string | number)[], 
   for (const key of MEANINGLESS_TIMEOUTS) if (listener.timeouts?.[key] !== undefined) problems.push({ path: [...at, "timeouts", key], about: "key", message: `${key} means nothing to a udp listener`, hint: "its timeout is udp_idle" });
   const { address } = listener;
   if (address.kind === "unix") problems.push({ path: [...at, "address"], about: "value", message: "a udp listener has no unix socket", hint: 'write an IP address, as "0.0.0.0:53" or "[::]:53"' });
-  else if (!ipaddr.isValid(address.host)) problems.push({ path: [...at, "address"], about: "value", message: `a udp listener needs an IP address, not the name "${address.host}"`, hint: "write the address that the name stands for" });
+  else if (address.kind === "tcp" && !ipaddr.isValid(address.host)) problems.push({ path: [...at, "address"], about: "value", message: `a udp listener needs an IP address, not the name "${address.host}"`, hint: "write the address that the name stands for" });
   const upstream = upstreams.find(({ name }) => name === listener.upstream);
   const unix = upstream?.targets?.find((target) => target.address.startsWith("unix:"));
   if (unix !== undefined) problems.push({ path: [...at, "upstream"], about: "value", message: `target ${unix.address} of upstream "${upstream!.name}" is a unix socket: it takes no datagrams`, hint: "a udp listener needs an upstream whose targets are all host:port" });
@@ -43,7 +43,7 @@ function checkListener(listener: RawListener, at: readonly (string | number)[], 
  * @returns a warning; undefined: there is no such danger
  */
 export function wildcardWarning({ name, protocol, address }: ListenerConfig, interfaces: Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>> = networkInterfaces()): string | undefined {
-  if (protocol !== "udp" || address.kind === "unix") return undefined;
+  if (protocol !== "udp" || address.kind !== "tcp") return undefined;
   const families = address.host === "0.0.0.0" ? ["IPv4"] : /^[0:]+$/.test(address.host) ? ["IPv4", "IPv6"] : [];
   const addresses = Object.values(interfaces).flatMap((of) => of ?? []);
   for (const family of families) {

@@ -1,6 +1,6 @@
 /** The texts that a config may hold as values: durations, sizes, addresses, CIDR blocks. Each is parsed here and nowhere else. */
 import ipaddr from "ipaddr.js";
-import type { Address, HashKey } from "./snapshot.ts";
+import type { Address, HashKey, ListenAddress } from "./snapshot.ts";
 
 const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const SIZE_UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, KB: 1000, MB: 1000 ** 2, GB: 1000 ** 3 };
@@ -9,11 +9,17 @@ const MAX_DURATION = 2 ** 31 - 1;
 
 /** `"250ms"`, `"5s"`, `"1m30s"`, `"1h"` in milliseconds; `"0"`, `"0s"` and `"off"` are 0. Undefined: not a duration. */
 export function parseDuration(text: string): number | undefined {
+  const total = parseLongDuration(text);
+  return total !== undefined && total <= MAX_DURATION ? total : undefined;
+}
+
+/** The same without setTimeout's limit, for what no timer waits for in one piece. */
+export function parseLongDuration(text: string): number | undefined {
   if (text === "off" || text === "0") return 0;
   if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) return undefined;
   let total = 0;
   for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) total += Number(amount) * DURATION_UNITS[unit!]!;
-  return total <= MAX_DURATION ? Math.round(total) : undefined;
+  return Number.isSafeInteger(Math.round(total)) ? Math.round(total) : undefined;
 }
 
 /** `"64KiB"`, `"1MiB"`, `"512"` (bytes) in bytes; `"off"` is 0. Undefined: not a size. */
@@ -47,14 +53,22 @@ export function parseAddress(text: string, anyPort: boolean): Address | undefine
   return { kind: "tcp", host, port };
 }
 
+/** The same for a listener, or `systemd:NAME`: a socket that systemd passes under that name. */
+export function parseListenAddress(text: string): ListenAddress | undefined {
+  const name = /^systemd:([A-Za-z0-9][A-Za-z0-9._-]*)$/.exec(text)?.[1];
+  return name === undefined ? parseAddress(text, true) : { kind: "systemd", name };
+}
+
 /** An address as people write it. */
-export function formatAddress(address: Address): string {
+export function formatAddress(address: ListenAddress): string {
+  if (address.kind === "systemd") return `systemd:${address.name}`;
   if (address.kind === "unix") return `unix:${address.path}`;
   return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }
 
-/** A CIDR block or a single address. */
+/** A CIDR block, a single address, or "unix" for clients of a unix socket. */
 export function isBlock(text: string): boolean {
+  if (text === "unix") return true;
   return text.includes("/") ? ipaddr.isValidCIDR(text) : ipaddr.isValid(text);
 }
 

@@ -18,7 +18,8 @@ export const agentCheck: CheckKind = {
     const opening = Buffer.from(config.send ?? "", "utf8");
     // A line that says neither up nor down leaves that as it was.
     const memory = { up: true };
-    return { run: (context, done) => converse(context, address, config.timeout, new AgentDialogue(opening, memory), done) };
+    // An agent is a program of its own, in the clear whatever its target speaks.
+    return { run: ({ network, hanging }, done) => converse({ network, hanging }, address, config.timeout, new AgentDialogue(opening, memory), done) };
   },
 };
 

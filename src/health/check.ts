@@ -6,6 +6,7 @@
  */
 import type { Address, HealthCheckConfig, TargetConfig } from "../config/snapshot.ts";
 import type { Network } from "../net/network.ts";
+import type { TlsClient } from "../net/tls.ts";
 import type { HangingConnects } from "./hanging.ts";
 
 /** What one check found out. */
@@ -44,6 +45,10 @@ export interface CheckContext {
   readonly network: Network;
   /** Connects that outlived their checks. */
   readonly hanging: HangingConnects;
+  /** How the target is spoken to over TLS; absent: it is not. */
+  readonly tls?: TlsClient;
+  /** What a connection to the target begins with. */
+  readonly preface?: Buffer;
 }
 
 /** A check of one target, made ready once and run again and again. */

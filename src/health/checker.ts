@@ -3,10 +3,13 @@
  *
  * Lives in the supervisor (or in the one process of the library).
  */
+import { proxyHeader } from "../accept/proxy-header-writer.ts";
 import type { HealthCheckConfig, Snapshot, TargetConfig, UpstreamConfig } from "../config/snapshot.ts";
 import type { Network } from "../net/network.ts";
+import type { TlsClient } from "../net/tls.ts";
 import type { Log } from "../observability/log.ts";
 import { Flag, type Scoreboard } from "../scoreboard/scoreboard.ts";
+import { UpstreamSecurity } from "../upstream/tls.ts";
 import type { AgentOrders, CheckContext, PreparedCheck, Verdict } from "./check.ts";
 import { HangingConnects } from "./hanging.ts";
 import { type CheckResult, TargetHealth } from "./health.ts";
@@ -14,6 +17,8 @@ import { kindOf } from "./kinds.ts";
 import type { Rotation } from "./rotation.ts";
 import { firstDelay, Gate, nextDelay, secondDelay } from "./schedule.ts";
 
+/** What http and tcp checks over TLS offer. */
+const CHECK_PROTOCOLS: readonly string[] = ["http/1.1"];
 /** Checks that run at the same time, over all upstreams. */
 export const MAX_CHECKS_IN_FLIGHT = 256;
 /** Between two complaints that checks cannot be made, in milliseconds. */
@@ -88,7 +93,7 @@ export class HealthChecker {
     const fresh: Watch[] = [];
     const replaced: Watch[] = [];
     for (const upstream of snapshot.upstreams) {
-      const group = new Group(upstream, this.groups.get(upstream.name));
+      const group = new Group(upstream, this.groups.get(upstream.name), this.network);
       groups.set(upstream.name, group);
       for (const target of upstream.targets) {
         const known = before.get(target.slot);
@@ -194,7 +199,10 @@ export class HealthChecker {
     const started = this.network.clock.precise();
     watch.running = true;
     watch.prepared ??= kindOf(watch.target, config).prepare(watch.target, config);
-    const cancel = watch.prepared.run(this.context, (verdict) => {
+    watch.tls ??= config.tls ? watch.group.security?.client(watch.target.address, CHECK_PROTOCOLS) : undefined;
+    const { preface } = watch.group;
+    const context = watch.tls === undefined && preface === undefined ? this.context : { ...this.context, ...(watch.tls === undefined ? {} : { tls: watch.tls }), ...(preface === undefined ? {} : { preface }) };
+    const cancel = watch.prepared.run(context, (verdict) => {
       if (watch.halted) return;
       watch.cancel = undefined;
       watch.running = false;
@@ -253,13 +261,20 @@ class Group {
   readonly config: HealthCheckConfig | undefined;
   /** Equal for equal checks. */
   readonly checkKey: string;
+  /** Undefined: targets are spoken to in the clear. */
+  readonly security: UpstreamSecurity | undefined;
+  /** Says that a check is our own connection; undefined: targets expect nothing of the kind, another port neither. */
+  readonly preface: Buffer | undefined;
   total = 0;
   up = 0;
 
-  constructor(upstream: UpstreamConfig, before: Group | undefined) {
+  constructor(upstream: UpstreamConfig, before: Group | undefined, network: Network) {
+    const { tls, healthCheck, proxyProtocol } = upstream;
     this.name = upstream.name;
-    this.config = upstream.healthCheck;
-    const key = JSON.stringify(upstream.healthCheck) ?? "none";
+    this.config = healthCheck;
+    if (tls !== undefined && healthCheck?.tls === true) this.security = before?.security?.isFor(tls) === true ? before.security : new UpstreamSecurity(network, tls, 0);
+    if (proxyProtocol !== undefined && healthCheck?.port === undefined) this.preface = proxyHeader(proxyProtocol, undefined);
+    const key = JSON.stringify([healthCheck, this.security === undefined ? undefined : tls, this.preface === undefined ? undefined : proxyProtocol]);
     // The same string object where it is equal: comparing it for 10,000 targets is then comparing pointers.
     this.checkKey = before !== undefined && before.checkKey === key ? before.checkKey : key;
   }
@@ -276,6 +291,7 @@ class Watch {
   target: TargetConfig;
   readonly health: TargetHealth;
   prepared: PreparedCheck | undefined = undefined;
+  tls: TlsClient | undefined = undefined;
   /** Runs one check; stands for this watch in the gate's queue. */
   start: () => void = () => {};
   /** Calls off the timer or the check that runs. */

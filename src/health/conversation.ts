@@ -4,7 +4,8 @@
  * For the kinds of check that talk over a stream socket. What is said and how the answer is judged is the dialogue's.
  */
 import type { Address, Milliseconds } from "../config/snapshot.ts";
-import type { NetSocket, SocketOwner } from "../net/network.ts";
+import { NOBODY } from "../net/leaving.ts";
+import type { Clock, ConnectOwner, NetSocket } from "../net/network.ts";
 import { OUR_SHORTAGES } from "../observability/cause.ts";
 import { type CheckContext, failed, formatDuration, inconclusive, type Verdict } from "./check.ts";
 import type { HangingConnects } from "./hanging.ts";
@@ -29,9 +30,9 @@ export function converse(context: CheckContext, address: Address, timeout: Milli
     done(connectTimeout(timeout));
     return () => {};
   }
-  const conversation = new Conversation(dialogue, done, hanging, place);
+  const conversation = new Conversation(dialogue, done, hanging, place, network.clock);
   conversation.cancelTimer = network.clock.after(timeout, () => conversation.timeOut(timeout));
-  network.connect(address, conversation);
+  network.connect(address, conversation, context.tls, context.preface);
   return () => conversation.giveUp();
 }
 
@@ -39,24 +40,29 @@ function connectTimeout(timeout: Milliseconds): Verdict {
   return failed(`connect timeout after ${formatDuration(timeout)}`);
 }
 
-class Conversation implements SocketOwner {
+/** How long a target may take to end a connection that we have ended, in ms. */
+const GOODBYE = 2_000;
+
+class Conversation implements ConnectOwner {
   cancelTimer: () => void = () => {};
   private readonly dialogue: Dialogue;
   private readonly done: (verdict: Verdict) => void;
   private readonly hanging: HangingConnects;
   private readonly place: string;
+  private readonly clock: Clock;
   private socket: NetSocket | undefined = undefined;
   /** What has not been sent yet. */
   private unsent: Uint8Array;
   private connecting = true;
   private over = false;
 
-  constructor(dialogue: Dialogue, done: (verdict: Verdict) => void, hanging: HangingConnects, place: string) {
+  constructor(dialogue: Dialogue, done: (verdict: Verdict) => void, hanging: HangingConnects, place: string, clock: Clock) {
     this.dialogue = dialogue;
     this.unsent = dialogue.opening;
     this.done = done;
     this.hanging = hanging;
     this.place = place;
+    this.clock = clock;
   }
 
   timeOut(timeout: Milliseconds): void {
@@ -67,10 +73,16 @@ class Conversation implements SocketOwner {
     if (!this.over) this.leave(false);
   }
 
+  onSecuring(socket: NetSocket): void {
+    this.connected();
+    this.socket = socket;
+    if (this.over) this.cut();
+  }
+
   onOpen(socket: NetSocket): void {
     this.connected();
-    if (this.over) return socket.terminate();
     this.socket = socket;
+    if (this.over) return this.cut();
     this.send();
     if (!this.over) this.judge(this.dialogue.opened());
   }
@@ -88,20 +100,27 @@ class Conversation implements SocketOwner {
   }
 
   onClose(error: Error | undefined): void {
-    if (this.over) return;
+    this.socket = undefined;
+    if (this.over) return this.cancelTimer();
     this.settle(error === undefined ? this.dialogue.ended() : failed(describeClose(error)));
   }
 
-  onConnectError(code: string): void {
+  onConnectError(code: string, reason?: string): void {
     this.connected();
     if (this.over) return;
     if (OUR_SHORTAGES.has(code)) this.settle(inconclusive(`not checked: ${code}`));
+    else if (reason !== undefined) this.settle(failed(`TLS: ${reason}`));
     else this.settle(failed(CONNECT_ERRORS[code] ?? `connect failed: ${code}`));
   }
 
   private connected(): void {
+    if (this.connecting && this.over) this.hanging.remove(this.place);
     this.connecting = false;
-    if (this.over) this.hanging.remove(this.place);
+  }
+
+  private cut(): void {
+    this.socket!.data = NOBODY;
+    this.socket!.terminate();
   }
 
   private readonly say = (bytes: Uint8Array): void => {
@@ -131,8 +150,14 @@ class Conversation implements SocketOwner {
     this.over = true;
     this.cancelTimer();
     if (this.connecting) this.hanging.add(this.place);
-    else if (politely) this.socket?.end();
-    else this.socket?.terminate();
+    else if (politely) this.end();
+    else if (this.socket !== undefined) this.cut();
+  }
+
+  private end(): void {
+    this.socket?.end();
+    // With TLS it stays until the target ends it too.
+    if (this.socket !== undefined) this.cancelTimer = this.clock.after(GOODBYE, () => this.cut());
   }
 }
 

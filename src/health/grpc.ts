@@ -1,6 +1,6 @@
 /**
- * The grpc check: one unary call of `grpc.health.v1.Health/Check` (the gRPC health checking protocol) over HTTP/2 without TLS, with prior
- * knowledge (RFC 9113 section 3.3). SERVING passes.
+ * The grpc check: one unary call of `grpc.health.v1.Health/Check` (the gRPC health checking protocol) over HTTP/2 with prior
+ * knowledge (RFC 9113 section 3.3), or over TLS. SERVING passes.
  *
  * Of HTTP/2 this needs five kinds of frames and no decoding of fields: the answer is a message of at most a few bytes.
  */
@@ -35,10 +35,10 @@ export const grpcCheck: CheckKind = {
     const opening = Buffer.concat([
       Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
       frame(SETTINGS, 0, 0, Buffer.alloc(0)),
-      frame(HEADERS, END_HEADERS, 1, fields(config.host ?? authority(address))),
+      frame(HEADERS, END_HEADERS, 1, fields(config.host ?? authority(address, config.tls), config.tls)),
       frame(DATA, END_STREAM, 1, request(config.service)),
     ]);
-    return { run: (context, done) => converse(context, address, config.timeout, new GrpcDialogue(opening), done) };
+    return { run: ({ tls, ...context }, done) => converse(tls === undefined ? context : { ...context, tls: { ...tls, alpn: ["h2"] } }, address, config.timeout, new GrpcDialogue(opening), done) };
   },
 };
 
@@ -52,10 +52,10 @@ function frame(type: number, flags: number, stream: number, payload: Uint8Array)
 }
 
 /** A field section of HPACK literals that enter no table (RFC 7541 section 6.2.2); names by their number in the static table. */
-function fields(host: string): Buffer {
+function fields(host: string, tls: boolean): Buffer {
   const literal = (name: readonly number[], value: string): Buffer => Buffer.concat([Buffer.from(name), text(value)]);
   return Buffer.concat([
-    Buffer.from([0x83, 0x86]), // :method POST, :scheme http
+    Buffer.from([0x83, tls ? 0x87 : 0x86]), // :method POST, :scheme https or http
     literal([0x04], "/grpc.health.v1.Health/Check"), // :path
     literal([0x01], host), // :authority
     literal([0x0f, 31 - 15], "application/grpc"), // content-type

@@ -100,10 +100,7 @@ export class Heartbeats {
     }
     const fresh = member === undefined;
     if (member === undefined) {
-      if (!known && !config.register) throw new BeatRefused("unknown", `${address} is no target of upstream "${upstream}", and its targets cannot register`);
-      if (!known && (parseAddress(address, false) === undefined || address.startsWith(":"))) throw new BeatRefused("not-allowed", `"${address}" is not an address, as "10.0.0.7:8080"`);
-      if (!known && (address.length > MAX_TEXT || (beat.zone ?? "").length > MAX_TEXT)) throw new BeatRefused("not-allowed", `an address and a zone have at most ${MAX_TEXT} characters`);
-      if (!known && this.joinedTo(upstream).length >= MAX_JOINED) throw new BeatRefused("not-allowed", `upstream "${upstream}" has ${MAX_JOINED} registered targets already`);
+      if (!known) this.mayJoin(upstream, address, beat, config.register);
       member = new Member(upstream, address, !known);
       this.members.set(key, member);
     }
@@ -171,6 +168,14 @@ export class Heartbeats {
     if (found === undefined) throw new BeatRefused("unknown", `there is no upstream "${upstream}"`);
     if (found.heartbeat === undefined) throw new BeatRefused("not-allowed", `upstream "${upstream}" takes no heartbeats; give it [upstreams.heartbeat]`);
     return found.heartbeat;
+  }
+
+  /** @throws BeatRefused */
+  private mayJoin(upstream: string, address: string, { zone = "" }: Beat, register: boolean): void {
+    if (!register) throw new BeatRefused("unknown", `${address} is no target of upstream "${upstream}", and its targets cannot register`);
+    if (parseAddress(address, false) === undefined || address.startsWith(":")) throw new BeatRefused("not-allowed", `"${address}" is not an address, as "10.0.0.7:8080"`);
+    if (address.length > MAX_TEXT || zone.length > MAX_TEXT) throw new BeatRefused("not-allowed", `an address and a zone have at most ${MAX_TEXT} characters`);
+    if (this.joinedTo(upstream).length >= MAX_JOINED) throw new BeatRefused("not-allowed", `upstream "${upstream}" has ${MAX_JOINED} registered targets already`);
   }
 
   private expectAnother(key: string, member: Member): void {

@@ -28,7 +28,7 @@ export function writeRequest(target: TargetConfig, config: HealthCheckConfig): B
   const byItself = (name: string, value: string) => {
     if (!own.has(name.toLowerCase())) lines.push(`${name}: ${value}`);
   };
-  byItself("Host", config.host ?? authority(checkAddress(target, config)));
+  byItself("Host", config.host ?? authority(checkAddress(target, config), config.tls));
   byItself("User-Agent", USER_AGENT);
   byItself("Accept", "*/*");
   if (config.method === "POST" || config.method === "PUT" || config.method === "PATCH") byItself("Content-Length", "0");
@@ -40,10 +40,10 @@ export function writeRequest(target: TargetConfig, config: HealthCheckConfig): B
 }
 
 /** As in a Host field. */
-export function authority(address: Address): string {
+export function authority(address: Address, tls: boolean): string {
   if (address.kind === "unix") return "localhost";
   const host = address.host.includes(":") ? `[${address.host}]` : address.host;
-  return address.port === 80 ? host : `${host}:${address.port}`;
+  return address.port === (tls ? 443 : 80) ? host : `${host}:${address.port}`;
 }
 
 class HttpDialogue implements Dialogue {

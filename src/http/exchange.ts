@@ -9,6 +9,7 @@ import type { Waiter } from "../upstream/queue.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { Hedge, type Hedged } from "./hedge.ts";
+import type { OwnConnections } from "./own-connections.ts";
 import { backoff, mayRetry, mayRetryStatus } from "./retry.ts";
 import type { Services } from "./services.ts";
 import type { Downstream, StreamOwner, UpstreamStream } from "./sides.ts";
@@ -28,6 +29,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   idempotent = false;
   toHead = false;
   asksUpgrade = false;
+  /** Made by us. */
+  requestId: string | undefined = undefined;
   /** Status of the reply that the client got; 0: none yet. */
   status = 0;
   attempts = 0;
@@ -57,6 +60,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   private hedge: Hedge | undefined = undefined;
   /** Where the last attempt went, for the access log. */
   private lastTarget: Target | undefined = undefined;
+  /** Of the attempt that has ended. */
+  private readonly outcome = { failed: false, milliseconds: 0, status: 0 };
   /** Tells answers of an earlier exchange's policy from this one's. */
   private serial = 0;
 
@@ -80,8 +85,13 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.queued = 0;
     this.probe = false;
     this.picking = false;
+    this.requestId = undefined;
     this.serial++;
     this.startedAt = this.services.network.clock.precise();
+  }
+
+  get own(): OwnConnections {
+    return this.client.own;
   }
 
   /** Send the request to a target of this upstream. */
@@ -127,7 +137,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.attemptAt = this.attempts === 1 && this.queued === 0 ? this.startedAt : this.services.network.clock.precise();
     if (upstream.durations !== undefined) this.planHedge(upstream);
     if (!this.stale) {
-      const idle = target.takeIdle() as UpstreamStream | undefined;
+      const idle = upstream.config.proxyProtocol === undefined ? (target.takeIdle() as UpstreamStream | undefined) : this.own.take(target);
       if (idle !== undefined) {
         this.connection = idle;
         idle.attach(this);
@@ -135,11 +145,11 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
         return;
       }
     }
-    if (this.services.openFiles.isExhausted) {
+    const connection = this.services.openStream(target, upstream);
+    if (connection === undefined) {
       this.attemptFailed("overloaded", "no descriptor is left", false);
       return;
     }
-    const connection = this.services.openStream(target, upstream);
     this.connection = connection;
     connection.attach(this);
     connection.connect();
@@ -187,6 +197,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
 
   /** The connection is up: the request goes out. */
   connected(connection: UpstreamStream): void {
+    // What a connection speaks may show only now: then this is another than was opened.
+    this.connection = connection;
     this.client.sendRequest(connection);
   }
 
@@ -310,7 +322,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
       this.retry(cause, detail, target);
       return;
     }
-    const how = mayRetry(this.upstream!.config, cause, this.attempts, this.idempotent && this.client.canReplay);
+    const how = mayRetry(this.upstream!.config, cause, this.attempts, (this.idempotent || cause === "stream-refused") && this.client.canReplay);
     if (how === "no" || (how === "within budget" && !this.takeBudget())) {
       this.fail(cause, detail, target);
       return;
@@ -452,6 +464,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     if (accessLog !== undefined) {
       accessLog.write({
         ...this.client.describe(),
+        requestId: this.requestId ?? "",
         status: this.status === 0 ? CAUSES[cause].status : this.status,
         upstream: this.upstream?.name ?? "",
         target: this.lastTarget?.name ?? "",
@@ -470,7 +483,11 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.target = undefined;
     this.lastTarget = target;
     const milliseconds = this.services.network.clock.precise() - this.attemptAt;
-    this.upstream!.leave(target, { failed, milliseconds, status }, this.answeredAt === 0 ? milliseconds : this.answeredAt - this.attemptAt, this.probe);
+    const { outcome } = this;
+    outcome.failed = failed;
+    outcome.milliseconds = milliseconds;
+    outcome.status = status;
+    this.upstream!.leave(target, outcome, this.answeredAt === 0 ? milliseconds : this.answeredAt - this.attemptAt, this.probe);
     this.probe = false;
   }
 
@@ -498,6 +515,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
         status: this.replyStarted ? this.status : CAUSES[cause].status,
         attempts: this.attempts,
         ...this.client.describe(),
+        requestId: this.requestId ?? "",
       },
       message,
     );

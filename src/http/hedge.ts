@@ -10,6 +10,7 @@ import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { FramingKind, Head } from "./h1/head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
+import type { OwnConnections } from "./own-connections.ts";
 import type { Services } from "./services.ts";
 import type { StreamOwner, UpstreamStream } from "./sides.ts";
 
@@ -19,6 +20,7 @@ export interface Hedged {
   readonly asksUpgrade: boolean;
   readonly wantsMore: boolean;
   readonly replyCongested: boolean;
+  readonly own: OwnConnections;
   /** Where to, counted in there; undefined: not now. */
   hedgeTarget(): Target | undefined;
   /** Write the request once more. */
@@ -55,8 +57,13 @@ export class Hedge implements StreamOwner {
     this.target = target;
     this.startedAt = this.services.network.clock.precise();
     this.upstream.column.add(TOTAL_HEDGES, 1);
-    const idle = target.takeIdle() as UpstreamStream | undefined;
+    const idle = this.upstream.config.proxyProtocol === undefined ? (target.takeIdle() as UpstreamStream | undefined) : this.own.take(target);
     const stream = idle ?? this.services.openStream(target, this.upstream);
+    if (stream === undefined) {
+      this.target = undefined;
+      this.upstream.leaveEarly(target, 0);
+      return;
+    }
     this.stream = stream;
     stream.attach(this);
     if (idle === undefined) stream.connect();
@@ -84,6 +91,10 @@ export class Hedge implements StreamOwner {
 
   // What its connection tells.
 
+  get own(): OwnConnections {
+    return this.exchange.own;
+  }
+
   get toHead(): boolean {
     return this.exchange.toHead;
   }
@@ -101,6 +112,7 @@ export class Hedge implements StreamOwner {
   }
 
   connected(stream: UpstreamStream): void {
+    this.stream = stream;
     this.exchange.sendHedge(stream);
   }
 

@@ -17,9 +17,13 @@ export function mayRetry({ retry, timeouts }: UpstreamConfig, cause: Cause, atte
   switch (cause) {
     case "connect-refused":
     case "connect-failed":
+    case "tls-verify-failed":
+    case "tls-connect-failed":
       return retry.onConnectFailure && retry.retries > 0 && attempts < MAX_CONNECT_ATTEMPTS ? "at once" : "no";
     case "connect-timeout":
       return retry.onConnectFailure && left ? "at once" : "no";
+    case "stream-refused":
+      return left && repeatable ? "at once" : "no";
     case "target-closed":
     case "target-reset":
       return retry.onReset && left && repeatable ? "within budget" : "no";

@@ -1,4 +1,5 @@
 /** What every connection of one worker shares: made once, handed down, never global. */
+import type { Cork } from "../net/cork.ts";
 import type { Network } from "../net/network.ts";
 import type { OpenFiles } from "../net/open-files.ts";
 import type { Output } from "../net/output.ts";
@@ -8,6 +9,9 @@ import type { LimitedLog } from "../observability/limited-log.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import type { HeadArena } from "./h2/head-arena.ts";
+import type { HeaderBlock } from "./h2/hpack/header-block.ts";
+import type { LineSink } from "./h1/writer.ts";
 import type { RequestHead } from "./h1/request-head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
 import type { UpstreamStream } from "./sides.ts";
@@ -17,17 +21,28 @@ export interface Services {
   readonly openFiles: OpenFiles;
   readonly wheel: TimerWheel;
   readonly output: Output;
+  /** Writes HTTP/1 fields to `output`. */
+  readonly lines: LineSink;
   readonly board: Scoreboard;
   /** This worker's row of the scoreboard. */
   readonly slot: number;
   readonly log: LimitedLog;
   /** Undefined: no line an exchange is wanted. */
   accessLog: AccessLog | undefined;
+  /** Gathers what HTTP/2 connections write. */
+  readonly cork: Cork;
+  /** Scratch for decoding. */
+  readonly block: HeaderBlock;
+  /** Heads of HTTP/2 requests; and one of a reply, good until the next. */
+  readonly requestArena: HeadArena;
+  readonly replyArena: HeadArena;
   /** Scratch for parsing; what it holds is good until the next parse. */
   readonly requestHead: RequestHead;
   readonly replyHead: ReplyHead;
-  /** A connection to a target, not yet opened. */
-  readonly openStream: (target: Target, upstream: Upstream) => UpstreamStream;
+  /** A way to a target, over a connection of its own that is not yet open or over one that others share; undefined: no descriptor is left. */
+  readonly openStream: (target: Target, upstream: Upstream) => UpstreamStream | undefined;
+  /** http-01 challenges that are pending, a token to its key authorization; undefined: none. */
+  challenges: ReadonlyMap<string, string> | undefined;
   /** The worker is going: replies say `Connection: close`. */
   draining: boolean;
   /** Files run low: who is idle is let go soon. */

@@ -1,10 +1,13 @@
 /** What an exchange stands between: the client's side and the target's. Each codec implements one of them; neither knows the other. */
-import type { Connection } from "../net/connection.ts";
+import type { Duplex } from "../net/duplex.ts";
 import type { Cause } from "../observability/cause.ts";
 import type { Pooled, Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import type { RequestForward } from "./forward.ts";
 import type { FramingKind, Head } from "./h1/head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
+import type { OwnConnections } from "./own-connections.ts";
+import type { RequestHead } from "./h1/request-head.ts";
 
 /** The client's side of an exchange, whatever it speaks. */
 export interface Downstream {
@@ -43,12 +46,14 @@ export interface Downstream {
   flush(): void;
   /** Something of a reply was sent and the rest will not come: the client must notice. */
   replyAbort(): void;
+  /** For targets that want to know who it is. */
+  readonly own: OwnConnections;
   /** Who asked, for the log. */
-  describe(): { readonly client: string; readonly method: string; readonly host: string; readonly path: string; readonly requestId: string };
+  describe(): { readonly client: string; readonly method: string; readonly host: string; readonly path: string };
 }
 
 /** The target's side of an exchange: one request out, one reply in, on a connection that may serve others after it. */
-export interface UpstreamStream extends Connection, Pooled {
+export interface UpstreamStream extends Duplex, Pooled {
   readonly target: Target;
   /** Work for this exchange from now on. */
   attach(owner: StreamOwner): void;
@@ -56,15 +61,15 @@ export interface UpstreamStream extends Connection, Pooled {
   reassign(owner: StreamOwner): void;
   /** Open the connection; the owner hears `connected` or `attemptFailed`. */
   connect(): void;
-  /** The request's head is written; this is how its body follows. */
-  requestBody(framing: FramingKind): void;
+  /** Write the request's head. @param framing how its body follows */
+  requestHead(head: RequestHead, forward: RequestForward, framing: FramingKind): void;
   requestData(buffer: Buffer, start: number, end: number): void;
   requestEnd(trailers: Head | undefined): void;
   /** What was given last did not go out whole. */
   requestStalled(): void;
   /** The exchange is over for the client: nobody reads the rest. */
   abandon(): void;
-  joinTunnel(peer: Connection): void;
+  joinTunnel(peer: Duplex): void;
   tunnelPeerEnded(): void;
   leaveTunnel(broken: boolean): void;
 }
@@ -72,6 +77,7 @@ export interface UpstreamStream extends Connection, Pooled {
 /** What the target's side reports to. */
 export interface StreamOwner {
   readonly upstream: Upstream | undefined;
+  readonly own: OwnConnections;
   readonly toHead: boolean;
   readonly asksUpgrade: boolean;
   readonly wantsMore: boolean;

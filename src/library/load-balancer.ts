@@ -1,10 +1,10 @@
 /** Fairlead as a library: the same data plane and health checks in one process, without a supervisor. */
 import { diagnosticLine, loadConfig, loadConfigText, loadConfigValue, SlotAllocator, type Loaded, type LoadOptions } from "../config/load.ts";
 import { randomBytes } from "node:crypto";
+import { formatAddress } from "../config/values.ts";
 import type { Snapshot } from "../config/snapshot.ts";
-import { HealthChecker, type TargetStatus } from "../health/checker.ts";
-import { Ejection } from "../health/ejection.ts";
-import { Rotation } from "../health/rotation.ts";
+import type { TargetStatus } from "../health/checker.ts";
+import { HealthMonitor } from "../health/monitor.ts";
 import { bunNetwork } from "../net/bun.ts";
 import { openFilesLimit } from "../net/open-files.ts";
 import type { NetListener } from "../net/network.ts";
@@ -20,6 +20,10 @@ export interface LoadBalancerOptions {
   readonly host?: string;
   /** Default http. */
   readonly protocol?: "http" | "tcp" | "udp";
+  /** As the config's tls of a listener: a table, with paths relative to the working directory, or "self-signed"; absent: clients speak cleartext. */
+  readonly tls?: "self-signed" | Readonly<Record<string, unknown>>;
+  /** As the config's tls of an upstream; absent: targets are spoken to in the clear. */
+  readonly targetTls?: true | Readonly<Record<string, unknown>>;
   /** Addresses to balance over, as "127.0.0.1:9001". */
   readonly targets?: readonly (string | { readonly address: string; readonly weight?: number })[];
   /** A built-in policy by name, a policy, or a factory of one. Default round-robin. */
@@ -60,8 +64,7 @@ export class LoadBalancer {
   private readonly slots = new SlotAllocator(SLOTS);
   private readonly board = Scoreboard.local({ ...SLOTS, workers: 1 });
   private plane: DataPlane | undefined = undefined;
-  private checker: HealthChecker | undefined = undefined;
-  private unwatch: () => void = () => {};
+  private monitor: HealthMonitor | undefined = undefined;
   private snapshot: Snapshot | undefined = undefined;
   private readonly listeners = new Map<string, NetListener>();
 
@@ -78,11 +81,12 @@ export class LoadBalancer {
     const loaded = this.load(1);
     if (!loaded.ok) throw new ConfigurationError(loaded.diagnostics.map(diagnosticLine).join("\n"));
     const { snapshot } = loaded;
+    const acme = snapshot.listeners.find(({ tls }) => tls?.acme !== undefined);
+    if (acme !== undefined) throw new ConfigurationError(`listener "${acme.name}" wants a certificate by ACME, which a supervisor orders: use fairlead run, or name the files of a certificate`);
     const network = bunNetwork();
     const log = this.options.log ?? silentLog();
-    const rotation = new Rotation({ scoreboard: this.board, clock: network.clock, log });
-    const ejection = new Ejection({ scoreboard: this.board, rotation, clock: network.clock, log });
-    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, log, policies: this.policies, openFiles: openFilesLimit(), report: (outlier) => ejection.report(outlier) });
+    const monitor = new HealthMonitor({ network, scoreboard: this.board, log });
+    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, log, policies: this.policies, openFiles: openFilesLimit(), report: (outlier) => monitor.ejection.report(outlier) });
     try {
       await plane.apply(snapshot);
       for (const { name } of snapshot.listeners) this.listeners.set(name, plane.open(name));
@@ -93,12 +97,8 @@ export class LoadBalancer {
     }
     this.plane = plane;
     this.snapshot = snapshot;
-    const checker = new HealthChecker({ network, scoreboard: this.board, rotation, log, passed: (slot, back) => ejection.passed(slot, back) });
-    for (const each of [rotation, checker, ejection]) each.apply(snapshot);
-    this.checker = checker;
-    this.unwatch = () => {
-      for (const each of [checker, ejection, rotation]) each.stop();
-    };
+    monitor.apply(snapshot);
+    this.monitor = monitor;
     return this;
   }
 
@@ -109,16 +109,17 @@ export class LoadBalancer {
   }
 
   private load(generation: number): Loaded {
-    const { port = 0, host = "127.0.0.1", protocol = "http", targets = [], policy, healthCheck, config, configFile } = this.options;
+    const { port = 0, host = "127.0.0.1", protocol = "http", tls, targetTls, targets = [], policy, healthCheck, config, configFile } = this.options;
     const how: LoadOptions = { slots: this.slots, generation, policies: [...this.policies.keys()], secret: () => randomBytes(32).toString("hex") };
     if (configFile !== undefined) return loadConfig(configFile, how);
     if (config !== undefined) return loadConfigText(config, "config", how);
     const value = {
-      listeners: [{ name: "default", address: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`, protocol, upstream: "default" }],
+      listeners: [{ name: "default", address: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`, protocol, ...(tls === undefined ? {} : { tls }), upstream: "default" }],
       upstreams: [
         {
           name: "default",
           ...(policy === undefined ? {} : { policy: typeof policy === "string" ? policy : OWN_POLICY }),
+          ...(targetTls === undefined ? {} : { tls: targetTls }),
           ...(healthCheck === undefined ? {} : { health_check: healthCheck }),
           targets: targets.map((target) => (typeof target === "string" ? { address: target } : target)),
         },
@@ -134,18 +135,18 @@ export class LoadBalancer {
     return found.port;
   }
 
-  /** Where the first listener can be reached, as http://127.0.0.1:8080 or tcp://127.0.0.1:8080. */
+  /** Where the first listener can be reached, as http://127.0.0.1:8080, https://127.0.0.1:8443 or tcp://127.0.0.1:8080. */
   get uri(): string {
     const port = this.port();
-    const { protocol, address } = this.snapshot!.listeners[0]!;
-    if (address.kind === "unix") return `unix:${address.path}`;
+    const { protocol, address, tls } = this.snapshot!.listeners[0]!;
+    if (address.kind !== "tcp") return formatAddress(address);
     const host = address.host === "0.0.0.0" || address.host === "::" ? "127.0.0.1" : address.host;
-    return `${protocol}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+    return `${protocol === "http" && tls !== undefined ? "https" : protocol}://${host.includes(":") ? `[${host}]` : host}:${port}`;
   }
 
   /** What the health checks know of each target. */
   get health(): readonly TargetStatus[] {
-    return this.checker?.status() ?? [];
+    return this.monitor?.checker.status() ?? [];
   }
 
   /** Stop accepting and let open requests end, for at most `timeout` ms (default 30,000). */
@@ -153,7 +154,7 @@ export class LoadBalancer {
     const { plane } = this;
     if (plane === undefined) return;
     this.plane = undefined;
-    this.unwatch();
+    this.monitor?.stop();
     await plane.drain(timeout);
     this.listeners.clear();
   }

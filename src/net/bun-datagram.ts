@@ -5,7 +5,7 @@
  */
 import { lookup } from "node:dns";
 import { ptr } from "bun:ffi";
-import type { Address } from "../config/snapshot.ts";
+import type { Address, ListenAddress } from "../config/snapshot.ts";
 import type { DatagramListener, DatagramNetwork, DatagramOwner, DatagramPeer, DatagramReceiver, DatagramSocket } from "./datagram.ts";
 import { IdleDatagrams, type Read } from "./idle-datagrams.ts";
 import { AF_INET, AF_INET6, IPv4SocketAddress, parseIPv4, socketAddress } from "./socket-address.ts";
@@ -174,9 +174,11 @@ export class BunDatagrams implements DatagramNetwork {
     return (this.unused ??= new IdleDatagrams(this.calls));
   }
 
-  listen(address: Address, fd: number | undefined, receiver: DatagramReceiver): DatagramListener {
+  listen(address: ListenAddress, fd: number | undefined, receiver: DatagramReceiver): DatagramListener {
     const { calls } = this;
-    return new Bound(fd ?? calls.bound(address, false).fd, receiver, calls);
+    if (fd !== undefined) return new Bound(fd, receiver, calls);
+    if (address.kind === "systemd") throw new Error(`systemd:${address.name} is a socket that only a supervisor is passed`);
+    return new Bound(calls.bound(address, false).fd, receiver, calls);
   }
 
   connect(address: Address, owner: DatagramOwner): void {

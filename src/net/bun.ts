@@ -1,9 +1,14 @@
 /** The seam's production side: Bun's sockets and clock. Thin on purpose: a Bun socket is a NetSocket as it is. */
-import type { Address } from "../config/snapshot.ts";
+import type { Address, ListenAddress } from "../config/snapshot.ts";
 import { BunDatagrams } from "./bun-datagram.ts";
+import { peekingHandlers } from "./bun-peek.ts";
+import { bunTlsContext, clientOptions, Securing, serverHandlers, serverOptions } from "./bun-tls.ts";
+import { deferAccept, peek, take } from "./early.ts";
+import { NOBODY } from "./leaving.ts";
 import { libc } from "./libc.ts";
-import type { Clock, NetListener, NetSocket, Network, SocketOwner } from "./network.ts";
+import type { Clock, ConnectOwner, HandshakeOwner, NetListener, NetSocket, Network, SocketOwner } from "./network.ts";
 import { TICK } from "./timers.ts";
+import type { TlsClient, TlsContext, TlsContextOptions, TlsServer } from "./tls.ts";
 
 type BunSocket = Bun.Socket<SocketOwner>;
 
@@ -71,6 +76,11 @@ class BunNetwork implements Network {
       socket.data.onClose(error);
     },
     error(socket, error) {
+      if (isTlsFailure(error)) {
+        // The close that follows does not say why.
+        socket.data.onClose(error);
+        return;
+      }
       // A handler threw: a bug of ours. One connection pays for it, the worker goes on.
       console.error(error);
       socket.terminate();
@@ -81,11 +91,51 @@ class BunNetwork implements Network {
     },
   };
 
+  /** The same with TLS: the owner has its socket when the handshake is over. */
+  private readonly securing: Bun.SocketHandler<SocketOwner> = {
+    ...this.connected,
+    handshake(socket, success, error) {
+      // Cutting a socket off in the middle of its handshake ends that too.
+      if (socket.data instanceof Securing) socket.data.secured(asNetSocket(socket), success, error);
+    },
+  };
+
+  private opening(owner: ConnectOwner, tls: TlsClient | undefined): ConnectOptions {
+    return tls === undefined ? { socket: this.connected, data: owner } : { socket: this.securing, data: new Securing(owner, tls.verify), tls: clientOptions(tls) };
+  }
+
+  /** The system takes all of a preface: it is small, and nothing was sent before. */
+  private openingWith(preface: Buffer, owner: ConnectOwner, tls: TlsClient | undefined): ConnectOptions {
+    const data = tls === undefined ? owner : new Securing(owner, tls.verify);
+    const open = (socket: BunSocket): void => {
+      socket.write(preface);
+      if (tls === undefined) owner.onOpen(asNetSocket(socket));
+      else data.onOpen(raise(socket, { data, tls: clientOptions(tls), socket: { ...this.securing, ...UPPER } }));
+    };
+    return { socket: { ...this.connected, open }, data };
+  }
+
+  readonly peek = peek;
+  readonly take = take;
+
+  secure(socket: NetSocket, tls: TlsServer, owner: HandshakeOwner): void {
+    const handlers = { ...this.connected, ...serverHandlers(tls), ...UPPER };
+    owner.onOpen(raise(socket as unknown as BunSocket, { isServer: true, data: owner, tls: serverOptions(tls), socket: handlers }));
+  }
+
+  soon(run: () => void): void {
+    setImmediate(run);
+  }
+
   random(): number {
     return Math.random();
   }
 
-  listen(address: Address, fd: number | undefined, accept: () => SocketOwner): NetListener {
+  tlsContext(options: TlsContextOptions): TlsContext {
+    return bunTlsContext(options);
+  }
+
+  listen(address: ListenAddress, fd: number | undefined, accept: () => SocketOwner, tls?: TlsServer, deferred = false): NetListener {
     const socket: Bun.SocketHandler<SocketOwner> = {
       ...this.connected,
       open: (accepted) => {
@@ -95,19 +145,29 @@ class BunNetwork implements Network {
         owner.onOpen(asNetSocket(accepted));
       },
     };
-    const options = { socket, allowHalfOpen: true };
-    if (fd !== undefined) return new InheritedListener(fd, options);
+    const optionsFor = (server: TlsServer | undefined): ListenOptions => {
+      if (server === undefined) return { allowHalfOpen: true, socket };
+      if (server.challenge !== undefined) return { allowHalfOpen: true, socket: peekingHandlers(socket, server, server.challenge, (change) => void (this.openSockets += change)) };
+      return { allowHalfOpen: true, socket: { ...socket, ...serverHandlers(server) }, tls: serverOptions(server) };
+    };
+    if (fd !== undefined) {
+      deferAccept(fd, deferred);
+      return new InheritedListener(fd, optionsFor, tls);
+    }
+    if (address.kind === "systemd") throw new Error(`systemd:${address.name} is a socket that only a supervisor is passed`);
+    const options = optionsFor(tls);
     const listener = address.kind === "unix" ? Bun.listen({ ...options, unix: address.path }) : Bun.listen({ ...options, hostname: address.host, port: address.port });
     return {
       port: "port" in listener ? (listener.port as number) : 0,
       close: () => listener.stop(),
+      secure: ignore,
       pause: ignore,
       resume: ignore,
     };
   }
 
-  connect(address: Address, owner: SocketOwner): void {
-    const options = { socket: this.connected, allowHalfOpen: true, data: owner };
+  connect(address: Address, owner: ConnectOwner, tls?: TlsClient, preface?: Buffer): void {
+    const options = { allowHalfOpen: true, ...(preface === undefined ? this.opening(owner, tls) : this.openingWith(preface, owner, tls)) };
     this.openSockets++;
     const attempt = address.kind === "unix" ? Bun.connect({ ...options, unix: address.path }) : Bun.connect({ ...options, hostname: address.host, port: address.port });
     // connectError has told the owner already.
@@ -115,16 +175,37 @@ class BunNetwork implements Network {
   }
 }
 
+interface ConnectOptions {
+  readonly socket: Bun.SocketHandler<SocketOwner>;
+  readonly data: SocketOwner;
+  readonly tls?: object;
+}
+
+interface ListenOptions {
+  readonly allowHalfOpen: boolean;
+  readonly socket: Bun.SocketHandler<SocketOwner>;
+  readonly tls?: object;
+}
+
 /** Accepts on a copy of a descriptor, so that it can stop and begin again. */
 class InheritedListener implements NetListener {
   private readonly fd: number;
-  private readonly options: object;
+  private readonly optionsFor: (tls: TlsServer | undefined) => ListenOptions;
+  private options: ListenOptions;
   private listener: Bun.TCPSocketListener<SocketOwner> | undefined;
 
-  constructor(fd: number, options: object) {
+  constructor(fd: number, optionsFor: (tls: TlsServer | undefined) => ListenOptions, tls: TlsServer | undefined) {
     this.fd = fd;
-    this.options = options;
+    this.optionsFor = optionsFor;
+    this.options = optionsFor(tls);
     this.listener = this.listen();
+  }
+
+  secure(tls: TlsServer | undefined): void {
+    this.options = this.optionsFor(tls);
+    if (this.listener === undefined) return;
+    this.pause();
+    this.resume();
   }
 
   private listen(): Bun.TCPSocketListener<SocketOwner> {
@@ -151,6 +232,27 @@ class InheritedListener implements NetListener {
     this.pause();
     libc().close(this.fd);
   }
+}
+
+/** An established session that breaks: a record that does not decrypt, a fatal alert. */
+function isTlsFailure(error: Error): boolean {
+  return (error as NodeJS.ErrnoException).code === "EPROTO";
+}
+
+/** Of a socket above another, which is counted. It is opened by whoever raised it: cut off from within, it would leave the lower one open. */
+const UPPER: Partial<Bun.SocketHandler<SocketOwner>> = {
+  open: ignore,
+  close(socket, error) {
+    socket.data.onClose(error);
+  },
+};
+
+/** TLS over a socket that is open. */
+function raise(socket: BunSocket, options: object): NetSocket {
+  // It goes on hearing each byte, still encrypted; what becomes of the connection, the socket above it tells.
+  socket.data = NOBODY;
+  const [, upper] = socket.upgradeTLS(options as Bun.TLSUpgradeOptions<SocketOwner>);
+  return asNetSocket(upper);
 }
 
 function ignore(): void {}

@@ -2,11 +2,13 @@
  * A socket with what every owner of one needs: a queue for what the kernel did not take, a deadline, one clear end.
  * It knows bytes and nothing of any protocol.
  */
+import type { Duplex } from "./duplex.ts";
 import type { NetSocket, SocketOwner } from "./network.ts";
+import { Leaving, NOBODY } from "./leaving.ts";
 import { release } from "./release.ts";
 import { Timed, type TimerWheel } from "./timers.ts";
 
-export abstract class Connection extends Timed implements SocketOwner {
+export abstract class Connection extends Timed implements SocketOwner, Duplex {
   protected socket: NetSocket | undefined = undefined;
   protected readonly wheel: TimerWheel;
   /** What the kernel did not take, oldest first, in buffers of its own; undefined: nothing waits. */
@@ -29,13 +31,18 @@ export abstract class Connection extends Timed implements SocketOwner {
   abstract onEnd(): void;
   /** Gone for good; called exactly once, also after abort(). */
   protected abstract closed(error: Error | undefined): void;
-  abstract onConnectError(code: string): void;
+  abstract onConnectError(code: string, reason?: string): void;
   /** All that was queued is written: the source may go on. */
   protected abstract writable(): void;
 
   onOpen(socket: NetSocket): void {
     this.socket = socket;
     this.opened(socket);
+  }
+
+  /** Connected, and of no use before the handshake is over; abort() ends it. */
+  onSecuring(socket: NetSocket): void {
+    this.socket = socket;
   }
 
   onClose(error: Error | undefined): void {
@@ -65,7 +72,7 @@ export abstract class Connection extends Timed implements SocketOwner {
     }
     this.queue = undefined;
     if (this.ending === "shutdown") socket.shutdown();
-    else if (this.ending === "end") socket.end();
+    else if (this.ending === "end") this.close(socket);
     else this.writable();
   }
 
@@ -116,7 +123,15 @@ export abstract class Connection extends Timed implements SocketOwner {
   end(): void {
     if (this.ending === "end") return;
     this.ending = "end";
-    if (this.queue === undefined) this.socket?.end();
+    if (this.queue === undefined && this.socket !== undefined) this.close(this.socket);
+  }
+
+  private close(socket: NetSocket): void {
+    socket.end();
+    if (this.socket === undefined) return;
+    // With TLS it stays until the peer has said its goodbye too (close_notify); what comes until then is for nobody.
+    socket.data = new Leaving(socket, this.wheel);
+    this.onClose(undefined);
   }
 
   /** RST now. */
@@ -124,8 +139,20 @@ export abstract class Connection extends Timed implements SocketOwner {
     const { socket } = this;
     if (socket === undefined) return;
     this.ending = "end";
+    socket.data = NOBODY;
     socket.terminate();
     // Some paths report the close at once, others with the next turn of the loop, a failed connect not at all.
     this.onClose(undefined);
+  }
+
+  /** Another owner goes on with the socket; this one hears nothing more. */
+  protected handOver(next: SocketOwner): void {
+    const { socket } = this;
+    if (socket === undefined) return;
+    this.wheel.remove(this);
+    this.finished = true;
+    this.socket = undefined;
+    socket.data = next;
+    next.onOpen(socket);
   }
 }

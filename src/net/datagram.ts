@@ -1,5 +1,5 @@
 /** The seam's part for datagrams (UDP, RFC 768): a socket that clients write to, and sockets connected to one peer each. */
-import type { Address } from "../config/snapshot.ts";
+import type { Address, ListenAddress } from "../config/snapshot.ts";
 
 /** Hears of everything that arrives at a bound socket. */
 export interface DatagramReceiver {
@@ -49,7 +49,7 @@ export interface DatagramNetwork {
   /** Connected sockets that are not closed yet. */
   readonly openSockets: number;
   /** Receive at `address`, or on the inherited descriptor `fd`. @throws Error with errno's name as its code */
-  listen(address: Address, fd: number | undefined, receiver: DatagramReceiver): DatagramListener;
+  listen(address: ListenAddress, fd: number | undefined, receiver: DatagramReceiver): DatagramListener;
   /** A socket with a port of its own. The owner hears onReady or onError. Never throws. */
   connect(address: Address, owner: DatagramOwner): void;
 }

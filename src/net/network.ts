@@ -5,8 +5,9 @@
  * a simulated network and clock can stand behind the same interface. No codec, pool or policy
  * imports Bun, reads the time or draws a random number in any other way.
  */
-import type { Address } from "../config/snapshot.ts";
+import type { Address, ListenAddress } from "../config/snapshot.ts";
 import type { DatagramNetwork } from "./datagram.ts";
+import type { Handshake, TlsClient, TlsContext, TlsContextOptions, TlsServer } from "./tls.ts";
 
 /** What owns a socket hears of it. One method call an event, nothing allocated. */
 export interface SocketOwner {
@@ -20,8 +21,20 @@ export interface SocketOwner {
   onEnd(): void;
   /** The socket is gone; nothing else will be called. `error` when it was not a clean close. */
   onClose(error: Error | undefined): void;
-  /** A connect failed; nothing else will be called. `code` is errno's name, as ECONNREFUSED. */
-  onConnectError(code: string): void;
+  /** A connect failed; nothing else will be called. `code` is errno's name, as ECONNREFUSED, or that of a TLS failure; `reason` says more. */
+  onConnectError(code: string, reason?: string): void;
+}
+
+/** Owns a connection while it is being secured. */
+export interface HandshakeOwner extends SocketOwner {
+  /** Once, before any data. After a failure the connection is of no use. */
+  onHandshake(handshake: Handshake): void;
+}
+
+/** Opens a connection, to be secured before it is used. */
+export interface ConnectOwner extends SocketOwner {
+  /** Connected; the TLS handshake runs, and onOpen or onConnectError will say how it ended. Nothing may be done but to terminate. */
+  onSecuring(socket: NetSocket): void;
 }
 
 /** A connected stream socket, half-open capable. */
@@ -38,6 +51,8 @@ export interface NetSocket {
   end(): void;
   /** Send RST and close. */
   terminate(): void;
+  /** What ALPN chose; nothing without TLS. */
+  readonly alpnProtocol: string | false | null;
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localAddress: string;
@@ -49,6 +64,8 @@ export interface NetListener {
   readonly port: number;
   /** Stop accepting; connections that were accepted go on. */
   close(): void;
+  /** Accept like this from now on; who waits in the queue is not lost. Only on an inherited descriptor. */
+  secure(tls: TlsServer | undefined): void;
   /** Accept nobody for a while: who comes waits in the system's queue. Only on an inherited descriptor; elsewhere it does nothing. */
   pause(): void;
   resume(): void;
@@ -58,11 +75,27 @@ export interface Network {
   readonly clock: Clock;
   /** Accepted and connected stream sockets that are not closed yet, and connects under way. */
   readonly openSockets: number;
-  /** Accept on `address`, or on the inherited descriptor `fd`. `accept` makes the owner of each new connection. */
-  listen(address: Address, fd: number | undefined, accept: () => SocketOwner): NetListener;
-  /** Connect; the owner hears onOpen or onConnectError. Never throws. */
-  connect(address: Address, owner: SocketOwner): void;
+  /**
+   * Accept on `address`, or on the inherited descriptor `fd`. `accept` makes the owner of each new connection: with TLS a HandshakeOwner.
+   * @param deferred clients speak first, and are wanted when they have
+   */
+  listen(address: ListenAddress, fd: number | undefined, accept: () => SocketOwner, tls?: TlsServer, deferred?: boolean): NetListener;
+  /**
+   * Connect; the owner hears onOpen, with TLS after a handshake with whom it should be, or onConnectError. Never throws.
+   * @param preface what is said before all else, TLS too; at most 4 KiB
+   */
+  connect(address: Address, owner: ConnectOwner, tls?: TlsClient, preface?: Buffer): void;
+  /** Speak TLS over an accepted socket, from its next byte on; `owner` takes it as it would a new one. */
+  secure(socket: NetSocket, tls: TlsServer, owner: HandshakeOwner): void;
+  /** Copy what has come to a paused socket into `into`, and leave it there. @returns bytes; 0: the peer has ended; -1: nothing has come yet */
+  peek(socket: NetSocket, into: Buffer): number;
+  /** Take away the first `length` bytes of what `peek` has put into `seen`. */
+  take(socket: NetSocket, seen: Buffer, length: number): void;
+  /** @throws Error that says what is wrong with certificate, key or ciphers */
+  tlsContext(options: TlsContextOptions): TlsContext;
   readonly datagrams: DatagramNetwork;
+  /** Once what has arrived by now is handled: gathers what many events produce. */
+  soon(run: () => void): void;
   /** Uniform in [0, 1). */
   random(): number;
 }

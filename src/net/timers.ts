@@ -32,6 +32,11 @@ export class TimerWheel {
     this.swept = Math.floor(now / TICK);
   }
 
+  /** Clock ms of the last sweep. */
+  get now(): number {
+    return this.swept * TICK;
+  }
+
   /** Be called at `at` (clock ms), never earlier and at most two ticks later, unless moved before. */
   schedule(timed: Timed, at: number): void {
     timed.deadline = at;

@@ -3,6 +3,8 @@
  *
  * Each cause names who ended it and in which phase, like HAProxy's termination codes.
  */
+import { TlsError } from "../net/tls.ts";
+
 export const CAUSES = {
   /** Request and reply are whole. */
   "done": { side: "none", phase: "-", status: 0 },
@@ -14,6 +16,17 @@ export const CAUSES = {
   "client-body-timeout": { side: "client", phase: "body", status: 408 },
   "client-closed": { side: "client", phase: "any", status: 499 },
   "client-write-timeout": { side: "client", phase: "reply", status: 499 },
+  /** What a trusted proxy sent first is no PROXY protocol header, or it did not come. */
+  "bad-proxy-header": { side: "client", phase: "accept", status: 0 },
+  "proxy-header-timeout": { side: "client", phase: "accept", status: 0 },
+  /** On a tls-passthrough listener: what came first is no ClientHello, or it did not come. */
+  "bad-client-hello": { side: "client", phase: "accept", status: 0 },
+  "client-hello-timeout": { side: "client", phase: "accept", status: 0 },
+  "tls-handshake-failed": { side: "client", phase: "tls", status: 0 },
+  "tls-handshake-timeout": { side: "client", phase: "tls", status: 0 },
+  "client-certificate-missing": { side: "client", phase: "tls", status: 0 },
+  /** It is not signed by whom we trust, expired, or revoked. */
+  "client-certificate-refused": { side: "client", phase: "tls", status: 0 },
   "too-many-connections": { side: "balancer", phase: "accept", status: 503 },
   /** One client address has as many connections as it may. */
   "too-many-connections-of-client": { side: "balancer", phase: "accept", status: 429 },
@@ -34,8 +47,14 @@ export const CAUSES = {
   "connect-refused": { side: "target", phase: "connect", status: 502 },
   "connect-timeout": { side: "target", phase: "connect", status: 504 },
   "connect-failed": { side: "target", phase: "connect", status: 502 },
+  /** The target's certificate is not good, or is another's. */
+  "tls-verify-failed": { side: "target", phase: "connect", status: 502 },
+  /** The target and we found no way to speak TLS with each other. */
+  "tls-connect-failed": { side: "target", phase: "connect", status: 502 },
   "target-closed": { side: "target", phase: "wait", status: 502 },
   "target-reset": { side: "target", phase: "wait", status: 502 },
+  /** The target says that it has not looked at the request: HTTP/2's REFUSED_STREAM, or GOAWAY. */
+  "stream-refused": { side: "target", phase: "wait", status: 502 },
   "bad-reply": { side: "target", phase: "reply", status: 502 },
   "response-timeout": { side: "target", phase: "wait", status: 504 },
   "target-write-timeout": { side: "target", phase: "body", status: 504 },
@@ -50,8 +69,10 @@ export type Cause = keyof typeof CAUSES;
 /** Out of descriptors, memory or local ports: never the target's fault. */
 export const OUR_SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EAGAIN", "EADDRNOTAVAIL"]);
 
-/** The cause of a connect that failed with this errno name. */
+/** The cause of a connect that failed with this errno name, or this code of a TLS failure. */
 export function connectCause(code: string): Cause {
   if (OUR_SHORTAGES.has(code)) return "overloaded";
+  if (code === TlsError.CERTIFICATE) return "tls-verify-failed";
+  if (code === TlsError.HANDSHAKE) return "tls-connect-failed";
   return code === "ECONNREFUSED" || code === "ENOENT" ? "connect-refused" : code === "ETIMEDOUT" ? "connect-timeout" : "connect-failed";
 }

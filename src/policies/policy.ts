@@ -8,7 +8,7 @@ export interface RoutingRequest {
   readonly clientPort: number;
   /** As sent, upper case by convention; "" for tcp and udp. */
   readonly method: string;
-  /** Host and port as the client named them; "" for tcp and udp. */
+  /** Host and port as the client named them; tls-passthrough: the name that it asks for (SNI); "" for tcp and udp. */
   readonly host: string;
   /** Path and query as they came; "" for tcp and udp. */
   readonly path: string;

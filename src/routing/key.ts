@@ -1,5 +1,6 @@
 /** What of a request the hash policies go by: its client, its address, a field, a cookie or a query parameter. */
 import type { HashKey } from "../config/snapshot.ts";
+import { plainAddress } from "../net/endpoint.ts";
 import { cookieOf } from "../upstream/cookie.ts";
 
 /** The parts of a request that a key may be made of. */
@@ -29,7 +30,7 @@ export function keyOf(request: Source, key: HashKey): string | undefined {
 
 /** One client, one text: an IPv4 address on an IPv6 socket is the IPv4 address. */
 export function clientKey(address: string): string | undefined {
-  return orNothing(address.startsWith("::ffff:") ? address.slice(7) : address);
+  return orNothing(plainAddress(address));
 }
 
 function queryOf(target: string, name: string): string | undefined {

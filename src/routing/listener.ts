@@ -25,6 +25,8 @@ export class Listener {
   config: ListenerConfig;
   router: Router<Upstream>;
   isTrusted: (address: string) => boolean;
+  /** By its address: must it begin with a PROXY protocol header? */
+  sendsProxyHeader: (address: string) => boolean;
   readonly clients = new Set<Client>();
   private maxClients: number;
   private readonly board: Scoreboard;
@@ -40,6 +42,7 @@ export class Listener {
     this.router = router;
     this.maxClients = maxClients;
     this.isTrusted = trustedMatcher(config.forwarding.trustedProxies);
+    this.sendsProxyHeader = trustedMatcher(config.proxyProtocol?.from ?? []);
     this.board = board;
     this.slot = slot;
     this.openFiles = openFiles;
@@ -51,6 +54,7 @@ export class Listener {
     this.router = router;
     this.maxClients = maxClients;
     this.isTrusted = trustedMatcher(config.forwarding.trustedProxies);
+    this.sendsProxyHeader = trustedMatcher(config.proxyProtocol?.from ?? []);
   }
 
   /** Count one more. Not undefined when a limit is passed by it: the client is to be removed, told and closed. */

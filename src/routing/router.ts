@@ -1,4 +1,5 @@
 /** Which upstream a request goes to: the first route in file order that matches, else the listener's default. */
+import ipaddr from "ipaddr.js";
 import type { RouteConfig } from "../config/snapshot.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
 import { normalizePath } from "./path.ts";
@@ -29,7 +30,7 @@ export class Router<Upstream> {
       for (const host of config.hosts) {
         if (host === "*") this.any.push(route);
         else if (host.startsWith("*.")) append(this.suffix, host.slice(1), route);
-        else append(this.exact, host, route);
+        else append(this.exact, hostOnly(host), route);
       }
     }
   }
@@ -76,9 +77,15 @@ function matches(route: Compiled<unknown>, request: RoutingRequest, path: string
   return true;
 }
 
-/** Lower case, without port and without the final dot of a fully qualified name. */
+/** Lower case, without port and without the final dot of a fully qualified name; IPv6 addresses in their one short form (RFC 5952). */
 function hostOnly(host: string): string {
-  const end = host.startsWith("[") ? host.indexOf("]") + 1 : host.indexOf(":");
+  if (host.startsWith("[")) return literal(host.slice(0, host.indexOf("]") + 1));
+  const end = host.indexOf(":");
   const name = (end > 0 ? host.slice(0, end) : host).toLowerCase();
   return name.endsWith(".") ? name.slice(0, -1) : name;
+}
+
+function literal(host: string): string {
+  const address = host.slice(1, -1);
+  return ipaddr.IPv6.isValid(address) ? `[${ipaddr.IPv6.parse(address).toString()}]` : host.toLowerCase();
 }

@@ -7,6 +7,11 @@
  * pick needs to see of all workers (cursors, open requests) is common and atomic beside that.
  */
 import { closeSync, ftruncateSync, openSync, unlinkSync } from "node:fs";
+import { Column, TargetColumn } from "./columns.ts";
+import { ADDRESS_WORDS, COLUMN_WORDS, firstPlace, Flag, LATENCY, LATENCY_BUCKETS, MAX_LISTENERS, OPEN_CONNECTIONS, OPEN_REQUESTS, OPEN_RETRIES, RETRIES_HELD, secondPlace, STAT_LATENCY, STAT_STAMP, STAT_WORDS, UPSTREAM_COLUMN_WORDS, UPSTREAM_EPOCH, UPSTREAM_GAUGES, UPSTREAM_WORDS, WORKER_CLIENTS, WORKER_WORDS } from "./words.ts";
+
+export { Column, TargetColumn } from "./columns.ts";
+export * from "./words.ts";
 
 const MAGIC = 0x46_4c_42_32; // "FLB2"
 
@@ -20,113 +25,11 @@ const H_GENERATION = 5;
 const H_DRAINING = 6;
 const HEADER_WORDS = 32;
 
-/** Words of a worker's own row. */
-export const WORKER_PID = 0;
-export const WORKER_CLIENTS = 1;
-/** Counts up once a second while the worker's event loop turns. */
-export const WORKER_HEARTBEAT = 2;
-const WORKER_WORDS = 16;
-/** Client connections a listener, in the worker's row. */
-export const MAX_LISTENERS = 64;
-
-/**
- * Connections of each client address and listener, in two rows of counters for each worker, at two places that the address's hash gives: an
- * address has at most as many as the smaller of its two sums says (G. Cormode and S. Muthukrishnan, "An Improved Data Stream Summary: The
- * Count-Min Sketch", 2005). Two addresses that meet in both rows are taken for one; of ten thousand that happens to one in a thousand.
- */
-const ADDRESS_COUNTERS = 1 << 14;
-const ADDRESS_WORDS = 2 * ADDRESS_COUNTERS;
-
-/** Words that all workers share for an upstream: a cursor for each tier, … */
-export const MAX_TIERS = 12;
-/** … the next number in its queue, … */
-export const QUEUE_TICKET = 12;
-/** … on a cache line of its own what is read with each pick: whether any target's state changed, … */
-const UPSTREAM_EPOCH = 16;
-/** … and its circuit breaker. */
-export const BREAKER_STATE = 17;
-export const BREAKER_SINCE = 18;
-export const BREAKER_WINDOW = 19;
-export const BREAKER_REQUESTS = 20;
-export const BREAKER_FAILURES = 21;
-export const BREAKER_PROBES = 22;
-/** Places of the retry budget that all workers together hold. */
-export const RETRIES_HELD = 23;
-const UPSTREAM_WORDS = 32;
-
-/** Words of an upstream's column a worker: what is open now, cleared when the worker dies, … */
-export const OPEN_EXCHANGES = 0;
-export const OPEN_RETRIES = 1;
-export const QUEUED = 2;
-/** The oldest number in this worker's queue, plus one; 0: nobody waits. */
-export const QUEUE_HEAD = 3;
-const UPSTREAM_GAUGES = 4;
-/** … and totals, which stay. */
-export const TOTAL_QUEUED = 4;
-export const TOTAL_QUEUE_MS = 5;
-export const TOTAL_QUEUE_FULL = 6;
-export const TOTAL_QUEUE_TIMEOUTS = 7;
-export const TOTAL_BUDGET_REFUSED = 8;
-export const TOTAL_HEDGES = 9;
-export const TOTAL_HEDGES_WON = 10;
-export const TOTAL_BREAKER_REFUSED = 11;
-const UPSTREAM_COLUMN_WORDS = 16;
-
-/** Words of a target's column a worker. */
-export const OPEN_CONNECTIONS = 0;
-export const OPEN_REQUESTS = 1;
-export const TOTAL_REQUESTS = 2;
-export const TOTAL_FAILURES = 3;
-export const TOTAL_CONNECTS = 4;
-export const TOTAL_RETRIES = 5;
-/** Replies with a status of 500 to 599. */
-export const TOTAL_5XX = 6;
-/** Latency histogram: bucket i counts exchanges below 2^i × 0.25 ms, the last one all above. */
-export const LATENCY_BUCKETS = 16;
-const LATENCY = 8;
-const COLUMN_WORDS = 32;
-
-/** Words that all workers share for a target: its latency as peak-ewma sees it (a float, and when it was set), failures in a row. */
-const STAT_LATENCY = 0;
-const STAT_STAMP = 1;
-export const CONSECUTIVE_5XX = 2;
-export const CONSECUTIVE_GATEWAY = 3;
-export const CONSECUTIVE_LOCAL = 4;
-const STAT_WORDS = 8;
-
-/** Why a target takes no part; several at a time. Fresh memory means "in rotation". */
-export const Flag = {
-  /** Its health check fails. */
-  DOWN: 1,
-  /** Its traffic fails: outlier detection. */
-  EJECTED: 2,
-  /** Its heartbeat has stopped. */
-  SILENT: 4,
-  /** No new requests, but sticky clients may stay. */
-  DRAINING: 8,
-  /** Nothing at all. */
-  MAINTENANCE: 16,
-  /** Its drain is over: what is open is cut. */
-  CUT: 32,
-} as const;
-/** Something is wrong with it; in a panic that counts for nothing. */
-export const UNHEALTHY = Flag.DOWN | Flag.EJECTED | Flag.SILENT;
-/** It is not wanted. */
-export const WITHDRAWN = Flag.DRAINING | Flag.MAINTENANCE | Flag.CUT;
-
 export interface ScoreboardSize {
   /** Worker slots; twice the number of workers, so that old and new ones can stand side by side. */
   readonly workers: number;
   readonly targets: number;
   readonly upstreams: number;
-}
-
-function firstPlace(hash: number): number {
-  return hash & (ADDRESS_COUNTERS - 1);
-}
-
-function secondPlace(hash: number): number {
-  return ADDRESS_COUNTERS + ((hash >>> 16) & (ADDRESS_COUNTERS - 1));
 }
 
 export class Scoreboard {
@@ -279,7 +182,7 @@ export class Scoreboard {
   }
 
   private changed(upstream: number): void {
-    Atomics.add(this.words, this.upstreamAt + upstream * UPSTREAM_WORDS + UPSTREAM_EPOCH, 1);
+    Atomics.add(this.words, this.epochAt(upstream), 1);
     Atomics.add(this.words, H_EPOCH, 1);
   }
 
@@ -287,7 +190,7 @@ export class Scoreboard {
 
   /** Where the epoch of an upstream stands: it moves whenever the state of one of its targets does. */
   epochAt(upstream: number): number {
-    return this.upstreamAt + upstream * UPSTREAM_WORDS + UPSTREAM_EPOCH;
+    return this.upstreamWordAt(upstream, UPSTREAM_EPOCH);
   }
 
   /** Where a word that all workers share for an upstream stands. */
@@ -297,7 +200,7 @@ export class Scoreboard {
 
   /** Next number of an upstream's cursor, over all workers; wraps at 2^32. Each tier has its own. */
   nextCursor(upstream: number, tier = 0): number {
-    return Atomics.add(this.words, this.upstreamAt + upstream * UPSTREAM_WORDS + tier, 1) >>> 0;
+    return Atomics.add(this.words, this.upstreamWordAt(upstream, tier), 1) >>> 0;
   }
 
   /** Where a target's open requests over all workers stand. */
@@ -439,7 +342,7 @@ export class Scoreboard {
 
   /** Forget everything about an upstream whose slot is given to another one. Supervisor only. */
   clearUpstream(upstream: number): void {
-    const first = this.upstreamAt + upstream * UPSTREAM_WORDS;
+    const first = this.upstreamWordAt(upstream, 0);
     const epoch = this.words[first + UPSTREAM_EPOCH]!;
     const retries = this.words[first + RETRIES_HELD]!;
     this.words.fill(0, first, first + UPSTREAM_WORDS);
@@ -455,7 +358,7 @@ export class Scoreboard {
   /** Forget everything about a target whose slot is given to another one. Supervisor only. */
   clearTarget(target: number): void {
     for (const at of [this.flagsAt, this.shareAt, this.openAt, this.connectionsAt]) this.words[at + target] = 0;
-    this.words.fill(0, this.statAt + target * STAT_WORDS, this.statAt + (target + 1) * STAT_WORDS);
+    this.words.fill(0, this.statWordAt(target, 0), this.statWordAt(target + 1, 0));
     const first = this.columnOf(0, target);
     this.words.fill(0, first, first + this.size.workers * COLUMN_WORDS);
     Atomics.add(this.words, H_EPOCH, 1);
@@ -477,84 +380,5 @@ export class Scoreboard {
   /** What one worker writes about one upstream. */
   upstreamColumn(worker: number, upstream: number): Column {
     return new Column(this.words, this.upstreamColumnOf(worker, upstream));
-  }
-}
-
-/** Words that one worker alone writes, so plain adds are exact. */
-export class Column {
-  protected readonly words: Int32Array;
-  protected readonly at: number;
-
-  constructor(words: Int32Array, at: number) {
-    this.words = words;
-    this.at = at;
-  }
-
-  add(counter: number, change: number): void {
-    this.words[this.at + counter]! += change;
-  }
-
-  set(counter: number, value: number): void {
-    this.words[this.at + counter] = value;
-  }
-
-  get(counter: number): number {
-    return this.words[this.at + counter]!;
-  }
-}
-
-/**
- * One worker's counters of one target, and its part in what all workers count together.
- *
- * A worker that is killed between its own count and the common one leaves the common one too low, never too high: the one who finds it
- * below zero, where it cannot be, sets it right.
- */
-export class TargetColumn extends Column {
-  private readonly open: number;
-  private readonly connections: number;
-
-  constructor(words: Int32Array, at: number, open: number, connections: number) {
-    super(words, at);
-    this.open = open;
-    this.connections = connections;
-  }
-
-  requestBegins(): void {
-    this.words[this.at + OPEN_REQUESTS]! += 1;
-    this.words[this.at + TOTAL_REQUESTS]! += 1;
-    this.countIn(this.open);
-  }
-
-  /** It had begun, but must not. */
-  requestTurnedAway(): void {
-    this.requestEnds();
-    this.words[this.at + TOTAL_REQUESTS]! -= 1;
-  }
-
-  requestEnds(): void {
-    Atomics.sub(this.words, this.open, 1);
-    this.words[this.at + OPEN_REQUESTS]! -= 1;
-  }
-
-  connectionBegins(): void {
-    this.words[this.at + OPEN_CONNECTIONS]! += 1;
-    this.countIn(this.connections);
-  }
-
-  connectionEnds(): void {
-    Atomics.sub(this.words, this.connections, 1);
-    this.words[this.at + OPEN_CONNECTIONS]! -= 1;
-  }
-
-  private countIn(at: number): void {
-    const before = Atomics.add(this.words, at, 1);
-    if (before < 0) Atomics.sub(this.words, at, before);
-  }
-
-  /** Count one exchange that took this many milliseconds. */
-  latency(milliseconds: number): void {
-    const quarter = milliseconds * 4;
-    const bucket = quarter < 1 ? 0 : Math.min(LATENCY_BUCKETS - 1, 32 - Math.clz32(quarter | 0));
-    this.words[this.at + LATENCY + bucket]! += 1;
   }
 }

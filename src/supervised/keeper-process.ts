@@ -23,6 +23,8 @@ export class KeeperProcess {
   constructor({ self, board, logFormat, hear, died }: KeeperStart) {
     this.child = Bun.spawn([...self, "__keeper", board, logFormat], {
       stdio: ["ignore", "inherit", "inherit"],
+      // As it is now: what was said to this process alone is not for the programs.
+      env: process.env,
       ipc: (message: FromKeeper) => {
         if (message.type === "started") this.groups.set(message.id, message.pid);
         else this.groups.delete(message.id);

@@ -17,14 +17,15 @@ import type { FromKeeper } from "./messages.ts";
 
 /** Between two checks of an instance that starts, in ms. */
 const ASK_EVERY = 50;
-/** Between two looks at the health of those that serve, and at what is open to one that leaves, in ms. */
+/** Between two looks at the health of those that serve, in ms. */
 const LOOK_EVERY = 250;
-const DRAIN_LOOK = 20;
+/** Between two looks at what is open to one that leaves, in ms; so long workers have at the least to see that it does. */
+const DRAIN_LOOK_EVERY = 40;
 /** An instance that ran for this long has come up well: the pauses begin anew. */
 const STABLE = 60_000;
 
 /** Without a check of the upstream's own, who takes a connection is ready. */
-const CONNECT: Omit<HealthCheckConfig, "timeout"> = { type: "tcp", interval: 1_000, rise: 1, fall: 1, initial: "up", path: "", method: "GET", headers: [], statuses: [], service: "", command: [] };
+const CONNECT: Omit<HealthCheckConfig, "timeout"> = { type: "tcp", interval: 1_000, rise: 1, fall: 1, initial: "up", path: "", method: "GET", headers: [], statuses: [], service: "", tls: false, command: [] };
 
 export interface SupervisedOptions {
   readonly self: readonly string[];
@@ -321,7 +322,7 @@ export class Supervised {
       const until = network.clock.precise() + drainTimeout;
       const idle = (): boolean => scoreboard.openRequests(slot) === 0 || network.clock.precise() > until || instance.pid === 0;
       // Once at the least: a worker that has not looked yet may still send something.
-      do await new Promise<void>((resolve) => network.clock.after(DRAIN_LOOK * 2, resolve));
+      do await new Promise<void>((resolve) => network.clock.after(DRAIN_LOOK_EVERY, resolve));
       while (!idle() && !this.stopping);
     }
     log.info({ upstream: instance.upstream, instance: instance.address, process: instance.pid }, "Back end is stopped");

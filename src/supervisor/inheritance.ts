@@ -3,11 +3,12 @@
  * The queues of connections never close, and what was known about targets' health stays known.
  */
 import { unlinkSync } from "node:fs";
+import type { Snapshot } from "../config/snapshot.ts";
 import { receiveDescriptors } from "../net/descriptors.ts";
 import type { Log } from "../observability/log.ts";
-import { Scoreboard } from "../scoreboard/scoreboard.ts";
+import { Flag, Scoreboard } from "../scoreboard/scoreboard.ts";
 import { StartError } from "./errors.ts";
-import { type InstanceState, isAlive, RuntimeDirectory } from "./runtime-directory.ts";
+import { type InstanceState, isAlive, RuntimeDirectory, slotName } from "./runtime-directory.ts";
 import type { ListeningSocket } from "./sockets.ts";
 
 /** How long a worker may take to hand its sockets over, in ms. */
@@ -37,7 +38,7 @@ interface Handed {
 
 /** The descriptors for the successor's standard ones and beyond, and the text for its environment. */
 export function handDown(sockets: readonly ListeningSocket[], directory: RuntimeDirectory): { readonly descriptors: readonly number[]; readonly text: string } {
-  const handed: Handed = { from: process.pid, sockets: sockets.map(({ name, key, address, seat }) => ({ name, key, address, seat })) };
+  const handed: Handed = { from: process.pid, sockets: sockets.map(({ fd: _fd, ...socket }) => socket) };
   return { descriptors: [directory.lock, ...sockets.map(({ fd }) => fd)], text: JSON.stringify(handed) };
 }
 
@@ -110,6 +111,13 @@ function healthOf(state: InstanceState | undefined, directory: RuntimeDirectory)
   } catch {
     // Another version's, or gone: health is found out anew.
     return undefined;
+  }
+}
+
+/** Mark as down who was. @param health as inherited */
+export function adoptHealth(board: Scoreboard, { upstreams }: Snapshot, health: Inheritance["health"]): void {
+  for (const { name, slot, targets } of upstreams) {
+    for (const target of targets) if (health?.get(slotName(name, target.name)) === false) board.setFlags(slot, target.slot, Flag.DOWN);
   }
 }
 

@@ -38,6 +38,7 @@ export async function policyProblem(self: readonly string[], snapshot: Snapshot,
   let answer: FromCheck | undefined;
   const child = Bun.spawn([...self, "__policies", JSON.stringify(files)], {
     stdio: ["ignore", "ignore", "ignore"],
+    env: process.env,
     ipc: (message: FromCheck) => {
       if ("loading" in message) ({ loading } = message);
       else answer ??= message;

@@ -3,11 +3,13 @@
  *
  * The supervisor holds each by a duplicate of its descriptor and never accepts: the queue stays whatever happens to the workers.
  * All workers accept from one stream socket. Of a udp listener each has a socket of its own at the same address (its seat), for the system
- * spreads clients over sockets, not over readers: a client stays with one socket as long as their number stays.
+ * spreads clients over sockets, not over readers: a client stays with one socket as long as their number stays. Where systemd made the
+ * socket there is that one, and one worker reads it: beside somebody else's socket we could bind none of our own.
  */
 import { chmodSync, renameSync, rmSync } from "node:fs";
 import type { Address, ListenerConfig, Snapshot } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
+import { activatedFor, type ActivatedSocket, suits } from "./activation.ts";
 import { StartError } from "./errors.ts";
 import { libc } from "../net/libc.ts";
 import { removeStaleSocket } from "../net/stale-socket.ts";
@@ -23,8 +25,10 @@ export interface ListeningSocket {
   readonly fd: number;
   /** As bound: with the port that the system chose for port 0. */
   readonly address: Address;
+  /** Systemd made it, and its name stays when we go. */
+  readonly activated?: boolean;
   /** udp: the one worker that reads it, from 0 up. */
-  readonly seat?: number | undefined;
+  readonly seat?: number;
 }
 
 /** One that the configuration needs. */
@@ -43,17 +47,13 @@ function seatKey(listener: ListenerConfig, seat: number): string {
   return `udp ${socketKey(listener)} ${seat}`;
 }
 
-function wantedBy({ listeners, workers }: Snapshot): Wanted[] {
-  return listeners.flatMap((listener): Wanted[] =>
-    listener.protocol === "udp" ? Array.from({ length: workers }, (_, seat) => ({ listener, key: seatKey(listener, seat), seat })) : [{ listener, key: socketKey(listener) }],
-  );
-}
-
 export class ListeningSockets {
   private sockets = new Map<string, ListeningSocket>();
+  private readonly activated: readonly ActivatedSocket[];
 
-  /** @param inherited sockets of a supervisor before this one, by key */
-  constructor(inherited: ReadonlyMap<string, ListeningSocket> = new Map()) {
+  /** @param inherited sockets of a supervisor before this one, by key @param activated sockets that systemd made */
+  constructor(inherited: ReadonlyMap<string, ListeningSocket> = new Map(), activated: readonly ActivatedSocket[] = []) {
+    this.activated = activated;
     for (const [key, socket] of inherited) this.sockets.set(key, socket);
   }
 
@@ -61,9 +61,23 @@ export class ListeningSockets {
     return [...this.sockets.values()];
   }
 
+  private wantedBy({ listeners, workers }: Snapshot): Wanted[] {
+    return listeners.flatMap((listener): Wanted[] => {
+      if (listener.protocol !== "udp") return [{ listener, key: socketKey(listener) }];
+      const seats = this.isActivated(listener, seatKey(listener, 0)) ? 1 : workers;
+      return Array.from({ length: seats }, (_, seat) => ({ listener, key: seatKey(listener, seat), seat }));
+    });
+  }
+
+  /** @throws StartError when it asks for a socket of systemd that was not passed */
+  private isActivated(listener: ListenerConfig, key: string): boolean {
+    const kept = this.sockets.get(key);
+    return kept === undefined ? activatedFor(listener, this.activated) !== undefined : kept.activated === true;
+  }
+
   /** Does this configuration need a socket that is not there, or leave one that is? */
   differs(snapshot: Snapshot): boolean {
-    const wanted = wantedBy(snapshot);
+    const wanted = this.wantedBy(snapshot);
     return wanted.length !== this.sockets.size || wanted.some(({ key, listener }) => this.sockets.get(key)?.name !== listener.name);
   }
 
@@ -75,10 +89,10 @@ export class ListeningSockets {
     const next = new Map<string, ListeningSocket>();
     const fresh: ListeningSocket[] = [];
     try {
-      for (const { listener, key, seat } of wantedBy(snapshot)) {
+      for (const { listener, key, seat } of this.wantedBy(snapshot)) {
         const kept = this.sockets.get(key);
-        const missing = async (): Promise<ListeningSocket> => (seat === undefined ? bind(listener, key) : bindSeat(listener, key, seat, next.get(seatKey(listener, 0))));
-        const socket = kept === undefined ? await missing() : { ...kept, name: listener.name };
+        const bound = async (): Promise<ListeningSocket> => (seat === undefined ? bind(listener, key) : bindSeat(listener, key, seat, next.get(seatKey(listener, 0))));
+        const socket: ListeningSocket = kept === undefined ? (this.activate(listener, key, seat) ?? (await bound())) : { ...kept, name: listener.name };
         if (kept === undefined) fresh.push(socket);
         next.set(key, socket);
       }
@@ -98,6 +112,22 @@ export class ListeningSockets {
     };
   }
 
+  /** A copy of what systemd passed for it. @throws StartError when it asks for one that was not passed */
+  private activate(listener: ListenerConfig, key: string, seat: number | undefined): ListeningSocket | undefined {
+    const { name } = listener;
+    const found = activatedFor(listener, this.activated);
+    if (found === undefined) return undefined;
+    const fd = libc().dup(found.fd);
+    if (fd < 0) throw new StartError(`cannot keep the socket of listener "${name}"`);
+    return { name, key, fd, address: found.address ?? { kind: "unix", path: `@${found.name}` }, activated: true, ...(seat === undefined ? {} : { seat }) };
+  }
+
+  /** What systemd passed and none of these listeners asks for, as people know it. */
+  unused(listeners: readonly ListenerConfig[]): string[] {
+    const unused = this.activated.filter((socket) => !listeners.some((listener) => suits(listener, socket)));
+    return unused.map(({ name, address }) => (address === undefined ? name : `${name} (${formatAddress(address)})`));
+  }
+
   /** Close all: connections in the queue are refused from now on, unless others hold the sockets too. */
   close(): void {
     for (const socket of this.sockets.values()) close(socket);
@@ -111,12 +141,20 @@ export class ListeningSockets {
   }
 }
 
-function close({ fd, address }: ListeningSocket): void {
+function close({ fd, address, activated }: ListeningSocket): void {
   libc().close(fd);
-  if (address.kind === "unix") rmSync(address.path, { force: true });
+  if (address.kind === "unix" && activated !== true) rmSync(address.path, { force: true });
 }
 
-async function bind({ name, address }: ListenerConfig, key: string): Promise<ListeningSocket> {
+/** What it is bound to. @throws StartError when it is bound by somebody else */
+function ownAddress({ name, address }: ListenerConfig): Address {
+  if (address.kind === "systemd") throw new StartError(`listener "${name}" takes its socket from systemd, which passed none`);
+  return address;
+}
+
+async function bind(listening: ListenerConfig, key: string): Promise<ListeningSocket> {
+  const { name } = listening;
+  const address = ownAddress(listening);
   if (address.kind === "unix" && !(await removeStaleSocket(address.path))) throw new StartError(`cannot listen on ${formatAddress(address)}: another program listens there`);
   const socket = { data() {} };
   try {
@@ -139,7 +177,9 @@ async function bind({ name, address }: ListenerConfig, key: string): Promise<Lis
 }
 
 /** @param first the same listener's first seat, which has the port that is shared */
-function bindSeat({ name, address }: ListenerConfig, key: string, seat: number, first: ListeningSocket | undefined): ListeningSocket {
+function bindSeat(listener: ListenerConfig, key: string, seat: number, first: ListeningSocket | undefined): ListeningSocket {
+  const { name } = listener;
+  const address = ownAddress(listener);
   const calls = udpCalls();
   try {
     let shared = first?.address;

@@ -14,9 +14,12 @@ export class FileWatch {
   private readonly directories = new Map<string, FSWatcher>();
   private timer: Timer | undefined = undefined;
   private readonly poll: Timer;
+  private readonly settle: number;
 
-  constructor(changed: () => void) {
+  /** @param settle changes that follow each other within so many ms are one */
+  constructor(changed: () => void, settle = SETTLE) {
     this.changed = changed;
+    this.settle = settle;
     this.poll = setInterval(() => this.look(), POLL_INTERVAL);
     this.poll.unref();
   }
@@ -60,7 +63,7 @@ export class FileWatch {
 
   private soon(): void {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.look(), SETTLE);
+    this.timer = setTimeout(() => this.look(), this.settle);
   }
 
   private look(): void {

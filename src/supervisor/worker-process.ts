@@ -1,4 +1,5 @@
 /** One worker as its supervisor sees it: started, told things, heard from, gone. */
+import type { Challenges } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import type { EncodedSnapshot, FromWorker, ToWorker } from "../worker/messages.ts";
@@ -34,7 +35,7 @@ export class WorkerEnded extends Error {}
 
 /** An answer that is waited for. */
 interface Waiting {
-  readonly type: "ready" | "applied";
+  readonly type: "ready" | "applied" | "shown";
   readonly generation: number;
   /** Without an error it is as wished. */
   readonly settle: (error?: Error) => void;
@@ -77,6 +78,8 @@ export class WorkerProcess {
     const served = start.sockets.flatMap(({ name, seat }, index) => (seat === undefined || seat === start.seat ? [[name, FIRST_DESCRIPTOR + index] as const] : []));
     this.child = Bun.spawn([...start.self, "__worker", "--log-format", start.logFormat], {
       stdio: ["ignore", "inherit", "inherit", ...start.sockets.map(({ fd }) => fd)],
+      // As it is now: without this it would be as it was when this process began.
+      env: process.env,
       serialization: "advanced",
       ipc: (message: FromWorker) => {
         if (message.type === "outlier") start.report(message.outlier);
@@ -103,7 +106,8 @@ export class WorkerProcess {
 
   private hear(message: Exclude<FromWorker, { type: "outlier" }>): void {
     for (const { type, generation, settle } of this.waiting) {
-      if (generation !== message.generation || (message.type !== "failed" && message.type !== type)) continue;
+      // Challenges are numbered on their own, and nobody refuses them.
+      if (generation !== message.generation || (message.type === "failed" ? type === "shown" : message.type !== type)) continue;
       settle(message.type === "failed" ? new Error(message.reason) : undefined);
       return;
     }
@@ -134,6 +138,13 @@ export class WorkerProcess {
   async apply(snapshot: Snapshot): Promise<void> {
     const answer = this.answer("applied", snapshot.generation);
     this.send({ type: "apply", generation: snapshot.generation, snapshot: encode(snapshot) });
+    await answer;
+  }
+
+  /** @throws WorkerEnded */
+  async show(challenges: Challenges, sequence: number): Promise<void> {
+    const answer = this.answer("shown", sequence);
+    this.send({ type: "challenges", sequence, challenges });
     await answer;
   }
 

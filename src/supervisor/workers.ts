@@ -1,4 +1,5 @@
 /** The workers of an instance: as many as wanted, replaced when one dies or hangs, rolled over when their sockets change. */
+import { anyPending, type Challenges, NO_CHALLENGES } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Log, LogFormat } from "../observability/log.ts";
 import { type Scoreboard, WORKER_HEARTBEAT } from "../scoreboard/scoreboard.ts";
@@ -35,6 +36,8 @@ export class Workers {
   /** Everyone who has not ended, those who leave too. */
   private readonly running = new Set<WorkerProcess>();
   private snapshot: Snapshot | undefined = undefined;
+  private challenges: Challenges = NO_CHALLENGES;
+  private challengesShown = 0;
   private readonly crashes = new CrashLoop();
   private readonly watchdog: Timer;
   private stopping = false;
@@ -81,6 +84,7 @@ export class Workers {
     void worker.ended.then((how) => this.gone(worker, how));
     try {
       await worker.ready;
+      if (anyPending(this.challenges)) await worker.show(this.challenges, this.challengesShown);
     } catch (error) {
       worker.kill();
       throw new StartError(`worker does not start: ${error instanceof Error ? error.message : String(error)}`);
@@ -171,6 +175,14 @@ export class Workers {
     throw refused.reason;
   }
 
+  /** All of them, and those who come later; resolves when all do. */
+  async show(challenges: Challenges): Promise<void> {
+    this.challenges = challenges;
+    this.challengesShown++;
+    // One that dies meanwhile shows nothing to anybody; its replacement shows what there is then.
+    await Promise.allSettled(this.staying.map((worker) => worker.show(challenges, this.challengesShown)));
+  }
+
   /** New workers for these sockets; when all of them serve, the old ones drain. @throws when one does not come up; then only the old ones are left */
   async roll(snapshot: Snapshot, sockets: readonly ListeningSocket[], serving: () => void): Promise<void> {
     const fresh = new Set<WorkerProcess>();
@@ -202,4 +214,10 @@ export class Workers {
     clearInterval(this.watchdog);
     for (const worker of this.running) worker.kill();
   }
+}
+
+/** As many workers, and listeners of the same names, addresses and protocols: they serve on as they are. */
+export function canApplyInPlace(snapshot: Snapshot, before: Snapshot): boolean {
+  const shape = ({ workers, listeners }: Snapshot): string => JSON.stringify([workers, listeners.map(({ name, address, protocol, tls, proxyProtocol }) => [name, address, protocol, tls !== undefined && proxyProtocol !== undefined])]);
+  return shape(snapshot) === shape(before);
 }

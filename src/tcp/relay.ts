@@ -2,7 +2,10 @@
  * One tcp client and its target: picks, connects (to the next one if that fails), then moves bytes both ways.
  * It knows connections and nothing of what is said on them.
  */
+import type { Arrival } from "../accept/arrival.ts";
+import { proxyHeader } from "../accept/proxy-header-writer.ts";
 import { Connection } from "../net/connection.ts";
+import { formatEndpoint, plainAddress } from "../net/endpoint.ts";
 import type { NetSocket, Network } from "../net/network.ts";
 import { relayData, relayEnd } from "../net/relay.ts";
 import type { TimerWheel } from "../net/timers.ts";
@@ -35,6 +38,7 @@ const LINGER = 2_000;
 export class TcpClient extends Connection implements Client, Waiter {
   private readonly listener: Listener;
   private readonly services: TcpServices;
+  private readonly arrival: Arrival | undefined;
   private upstream: Upstream | undefined = undefined;
   private target: TcpTarget | undefined = undefined;
   private request: RoutingRequest | undefined = undefined;
@@ -56,16 +60,18 @@ export class TcpClient extends Connection implements Client, Waiter {
   /** This side has sent its last byte. */
   ended = false;
 
-  constructor(listener: Listener, services: TcpServices) {
+  constructor(listener: Listener, services: TcpServices, arrival?: Arrival) {
     super(services.wheel);
     this.listener = listener;
     this.services = services;
+    this.arrival = arrival;
   }
 
   protected opened(socket: NetSocket): void {
     this.startedAt = this.services.network.clock.precise();
-    this.clientAddress = socket.remoteAddress ?? "";
-    this.port = socket.remotePort ?? 0;
+    const { remoteAddress, remotePort } = this.arrival?.peer ?? socket;
+    this.clientAddress = plainAddress(remoteAddress);
+    this.port = remotePort ?? 0;
     const refused = this.listener.add(this);
     if (refused !== undefined) {
       // Who is turned away takes up no place while it listens to the reason.
@@ -74,7 +80,7 @@ export class TcpClient extends Connection implements Client, Waiter {
       this.unavailable();
       return;
     }
-    const request: RoutingRequest = { protocol: "tcp", clientAddress: this.clientAddress, clientPort: this.port, method: "", host: "", path: "", key: clientKey(this.clientAddress), header: () => undefined };
+    const request: RoutingRequest = { protocol: "tcp", clientAddress: this.clientAddress, clientPort: this.port, method: "", host: this.arrival?.hello?.serverName ?? "", path: "", key: clientKey(this.clientAddress), header: () => undefined };
     this.request = request;
     this.upstream = this.listener.router.route(request);
     if (this.upstream === undefined) {
@@ -87,6 +93,12 @@ export class TcpClient extends Connection implements Client, Waiter {
     if (admission === "no") this.turnAway("circuit-open");
     else if (this.upstream.isWaitedFor) this.wait();
     else this.attempt();
+  }
+
+  /** Where it comes from, for targets that want to know. */
+  get origin(): Arrival | undefined {
+    const { arrival, socket } = this;
+    return arrival ?? (socket === undefined ? undefined : { peer: socket });
   }
 
   private attempt(): void {
@@ -271,7 +283,7 @@ export class TcpClient extends Connection implements Client, Waiter {
     this.over = true;
     if (this.takeProbe()) this.upstream!.probeUnused();
     const { log, accessLog, network } = this.services;
-    const client = `${this.clientAddress}:${this.port}`;
+    const client = formatEndpoint(this.clientAddress, this.port);
     if (CAUSES[cause].side !== "none" && log.allows(cause)) {
       const level = CAUSES[cause].side === "client" || cause === "idle-timeout" ? "info" : "warn";
       log.write(level, { cause, phase: CAUSES[cause].phase, upstream: this.upstream?.name ?? "", target: target?.name ?? "", detail, client, listener: this.listener.config.name }, "Connection failed");
@@ -279,7 +291,7 @@ export class TcpClient extends Connection implements Client, Waiter {
     accessLog?.write({
       client,
       method: "TCP",
-      host: "",
+      host: this.request?.host ?? "",
       path: "",
       status: 0,
       upstream: this.upstream?.name ?? "",
@@ -337,7 +349,11 @@ class TcpTarget extends Connection implements Pooled {
       return;
     }
     if (timeout > 0) this.wheel.schedule(this, clock.now + timeout);
-    this.services.network.connect(this.target.address, this);
+    const { proxyProtocol } = this.upstream.config;
+    const { tls } = this.target;
+    // What is spoken within is the client's and the target's business.
+    const within = tls === undefined ? undefined : { ...tls, alpn: [] };
+    this.services.network.connect(this.target.address, this, within, proxyProtocol === undefined ? undefined : proxyHeader(proxyProtocol, this.client.origin));
   }
 
   /** @param failed the target could not be reached, or broke off */
@@ -356,6 +372,13 @@ class TcpTarget extends Connection implements Pooled {
     return true;
   }
 
+  override onSecuring(socket: NetSocket): void {
+    super.onSecuring(socket);
+    if (!this.gone) return;
+    this.target.countHanging(-1);
+    super.abort();
+  }
+
   protected opened(): void {
     if (this.gone) {
       this.target.countHanging(-1);
@@ -369,16 +392,16 @@ class TcpTarget extends Connection implements Pooled {
     this.client.joined();
   }
 
-  onConnectError(code: string): void {
+  onConnectError(code: string, reason?: string): void {
     const cause = connectCause(code);
     // A shortage of ours says nothing about the target.
-    if (this.leave(cause !== "overloaded")) this.failed(cause, code);
+    if (this.leave(cause !== "overloaded")) this.failed(cause, reason ?? code);
     else this.target.countHanging(-1);
   }
 
   onDeadline(): void {
     if (this.ready || !this.leave(true)) return;
-    this.target.countHanging(1);
+    this.hangs();
     super.abort();
     this.failed("connect-timeout", "");
   }
@@ -398,9 +421,13 @@ class TcpTarget extends Connection implements Pooled {
   }
 
   override abort(): void {
-    // While it connects there is no socket to close yet: opened() will.
-    if (this.leave(false) && !this.ready) this.target.countHanging(1);
+    if (this.leave(false) && !this.ready) this.hangs();
     super.abort();
+  }
+
+  /** Given up before the system has connected: there is no socket to close yet, and opened() will. */
+  private hangs(): void {
+    if (!this.isOpen) this.target.countHanging(1);
   }
 
   /** It is never idle: there is nothing to retire. */

@@ -68,6 +68,9 @@ export class UdpRelay implements DatagramReceiver, NetListener {
     if (this.closing && this.flows.size === 0) this.socket.close();
   }
 
+  /** Datagrams go on as they came: DTLS and QUIC end at the targets. */
+  secure(): void {}
+
   /** When descriptors are short, new clients are turned away one by one. */
   pause(): void {}
 

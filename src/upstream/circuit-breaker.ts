@@ -33,6 +33,10 @@ export class CircuitBreaker {
     this.at = (word) => board.upstreamWordAt(upstream, word);
   }
 
+  /**
+   * Does it let a request through? "probe" takes one of the places that half-open has: `ended` or `probeUnused` must follow. When `openFor`
+   * is over, whoever asks first makes it half-open.
+   */
   admits(): Admission {
     const { words } = this;
     const state = words[this.at(BREAKER_STATE)]!;

@@ -1,6 +1,7 @@
 /** One backend address at work: its state and counters in the scoreboard, and its connections in this worker. */
 import type { Address, TargetConfig } from "../config/snapshot.ts";
 import { least } from "../net/least.ts";
+import type { TlsClient } from "../net/tls.ts";
 import type { BalancedTarget } from "../policies/balanced.ts";
 import { Flag, type Scoreboard, type TargetColumn, UNHEALTHY, WITHDRAWN } from "../scoreboard/scoreboard.ts";
 import { decayed, type LatencyClock } from "./latency.ts";
@@ -13,6 +14,12 @@ export interface Pooled {
   cut(): void;
 }
 
+/** A connection that serves many exchanges at a time. */
+export interface Shared extends Pooled {
+  /** It takes another. */
+  readonly hasRoom: boolean;
+}
+
 /**
  * A connect that nobody waits for any longer cannot be called off: the system gives up on it after about two minutes, and until
  * then it holds a descriptor. This bounds how many one target may hold in one worker.
@@ -22,6 +29,8 @@ const MAX_HANGING_CONNECTS = 64;
 export class Target implements BalancedTarget {
   readonly name: string;
   readonly address: Address;
+  /** Undefined: it is spoken to in the clear. */
+  readonly tls: TlsClient | undefined;
   readonly slot: number;
   readonly zone: string;
   readonly tier: number;
@@ -37,17 +46,24 @@ export class Target implements BalancedTarget {
   share = 1000;
   flags = 0;
   isUsable = false;
+  /** What it chose, where it may choose; undefined: it was not asked yet. */
+  speaks: "h1" | "h2" | undefined = undefined;
   private hanging = 0;
   private readonly board: Scoreboard;
   private readonly clock: LatencyClock;
   /** Last in, first out: the warmest connection is used, the coldest times out. */
   private readonly idle: Pooled[] = [];
+  /** Connects under way that nobody waits for any more. */
+  private readonly opening: Pooled[] = [];
+  /** Those that take further exchanges, or will again. */
+  private readonly shared: Shared[] = [];
   /** All of them, idle, in use or opening. */
   private readonly connections = new Set<Pooled>();
 
-  constructor(config: TargetConfig, board: Scoreboard, workerSlot: number, clock: LatencyClock) {
+  constructor(config: TargetConfig, board: Scoreboard, workerSlot: number, clock: LatencyClock, tls?: TlsClient) {
     this.name = config.name;
     this.address = config.address;
+    this.tls = tls;
     this.slot = config.slot;
     this.zone = config.zone;
     this.tier = config.tier;
@@ -141,6 +157,23 @@ export class Target implements BalancedTarget {
     return this.idle.pop();
   }
 
+  /** A connect that was left under way: it is for the next exchange, so that clients who come and go cost no more connects than who stays. */
+  takeOpening(): Pooled | undefined {
+    return this.opening.pop();
+  }
+
+  /** False: the target is gone, or nobody may want it soon. */
+  keepOpening(connection: Pooled): boolean {
+    if (!this.current || (this.flags & WITHDRAWN) !== 0) return false;
+    this.opening.push(connection);
+    return true;
+  }
+
+  forgetOpening(connection: Pooled): void {
+    const at = this.opening.lastIndexOf(connection);
+    if (at >= 0) this.opening.splice(at, 1);
+  }
+
   /** Keep for the next exchange. False when the pool is full or the target is gone: then it is the caller's to close. */
   keepIdle(connection: Pooled, limit: number): boolean {
     if (!this.current || this.idle.length >= limit || (this.flags & WITHDRAWN) !== 0) return false;
@@ -154,12 +187,27 @@ export class Target implements BalancedTarget {
     if (at >= 0) this.idle.splice(at, 1);
   }
 
+  /** A connection that takes another exchange: the first, so that few are needed. */
+  sharedWithRoom(): Shared | undefined {
+    for (let i = 0; i < this.shared.length; i++) if (this.shared[i]!.hasRoom) return this.shared[i];
+    return undefined;
+  }
+
+  keepShared(connection: Shared): void {
+    this.shared.push(connection);
+  }
+
+  forgetShared(connection: Shared): void {
+    const at = this.shared.indexOf(connection);
+    if (at >= 0) this.shared.splice(at, 1);
+  }
+
   retire(): void {
     this.current = false;
     this.closeIdle();
   }
 
   closeIdle(): void {
-    for (const connection of this.idle.splice(0)) connection.retire();
+    for (const connection of [...this.idle.splice(0), ...this.opening.splice(0), ...this.shared.splice(0)]) connection.retire();
   }
 }

@@ -216,7 +216,8 @@ export class Upstream {
 
   /** Some target is left to try, a backup too. */
   hasOther(tried: readonly Target[]): boolean {
-    return this.usable.some((target) => !tried.includes(target)) || this.tiers.some(({ usable }) => usable.some((target) => !tried.includes(target)));
+    this.refresh();
+    return this.tiers.some(({ usable }) => usable.some((target) => !tried.includes(target)));
   }
 
   /** Some target could take it if it were not full. */
@@ -302,7 +303,7 @@ export class Upstream {
   /** The policy hears how it ended. */
   tell(target: Target, outcome: RoutingOutcome): void {
     const policy = this.tiers[target.tier]?.policy;
-    if (policy?.ended !== undefined) policy.ended(target, outcome);
+    if (policy?.ended !== undefined) policy.ended(target, { ...outcome });
   }
 
   /**

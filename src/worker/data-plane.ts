@@ -2,15 +2,32 @@
  * The data plane of one worker, or of one process in library mode: takes snapshots, accepts clients, hands them to http, tcp or udp.
  * It owns what its connections share; which listening sockets there are is its caller's business.
  */
+import { challengeServer } from "../accept/acme-challenge.ts";
+import type { Arrival } from "../accept/arrival.ts";
+import { HelloStage } from "../accept/hello-stage.ts";
+import { ProxyStage } from "../accept/proxy-stage.ts";
+import type { NextOwner } from "../accept/stage.ts";
+import { TlsHandshake } from "../accept/tls-handshake.ts";
+import { TlsTermination } from "../accept/tls-termination.ts";
+import type { Challenges } from "../acme/challenges.ts";
 import type { ListenerConfig, Snapshot, UpstreamConfig } from "../config/snapshot.ts";
 import { RequestHead } from "../http/h1/request-head.ts";
 import { ReplyHead } from "../http/h1/reply-head.ts";
 import { ClientConnection } from "../http/h1/client-connection.ts";
+import { LineSink } from "../http/h1/writer.ts";
 import { UpstreamConnection } from "../http/h1/upstream-connection.ts";
+import { HeadArena } from "../http/h2/head-arena.ts";
+import { HeaderBlock } from "../http/h2/hpack/header-block.ts";
+import { ClientSession } from "../http/h2/client-session.ts";
+import { UpstreamSession } from "../http/h2/upstream-session.ts";
 import type { Services } from "../http/services.ts";
+import type { UpstreamStream } from "../http/sides.ts";
+import { Cork } from "../net/cork.ts";
 import { OpenFiles } from "../net/open-files.ts";
+import { NOBODY } from "../net/leaving.ts";
 import type { NetListener, Network, SocketOwner } from "../net/network.ts";
 import { Output } from "../net/output.ts";
+import type { ChallengeServer } from "../net/tls.ts";
 import { TimerWheel } from "../net/timers.ts";
 import { AccessLog } from "../observability/access-log.ts";
 import { LimitedLog } from "../observability/limited-log.ts";
@@ -27,6 +44,7 @@ import { UdpRelay } from "../udp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import { Target } from "../upstream/target.ts";
+import { UpstreamSecurity } from "../upstream/tls.ts";
 import { Upstream, type UpstreamHost } from "../upstream/upstream.ts";
 
 export interface DataPlaneOptions {
@@ -50,6 +68,8 @@ type AnyPolicyFactory = (context: Parameters<BalancerFactory>[0]) => RoutingPoli
 
 /** Between two complaints that files run low, in ms. */
 const COMPLAIN_EVERY = 10_000;
+/** What is offered to targets over TLS. */
+const OFFERED = { h1: ["http/1.1"], h2: ["h2"], h2c: [], auto: ["h2", "http/1.1"] } as const satisfies Record<UpstreamConfig["protocol"], readonly string[]>;
 /** The most fields that any config may allow in a head. */
 const MAX_FIELDS = 1000;
 
@@ -62,9 +82,14 @@ export class DataPlane {
   private saysShortage = false;
   private nextComplaint = 0;
   private readonly listeners = new Map<string, Listener>();
-  private readonly sockets: NetListener[] = [];
+  /** By the listener's name, like `terminations`: those of listeners with TLS. */
+  private readonly sockets = new Map<string, NetListener>();
+  private readonly terminations = new Map<string, TlsTermination>();
+  private challenge: ChallengeServer | undefined = undefined;
   private targets = new Map<string, Target>();
   private upstreams = new Map<string, Upstream>();
+  private securities = new Map<string, UpstreamSecurity>();
+  private lastSecurity = 0;
   /** Of earlier configurations, with connections that are still open. */
   private readonly retired = new Set<Target>();
   private snapshot: Snapshot | undefined = undefined;
@@ -77,23 +102,41 @@ export class DataPlane {
     const { network, scoreboard, slot, log } = options;
     this.options = options;
     this.openFiles = new OpenFiles(network, options.openFiles);
+    const output = new Output();
     this.services = {
       network,
       openFiles: this.openFiles,
       wheel: new TimerWheel(network.clock.now),
-      output: new Output(),
+      output,
+      lines: new LineSink(output),
       board: scoreboard,
       slot,
       log: new LimitedLog(log, network.clock),
       accessLog: undefined,
       requestHead: new RequestHead(MAX_FIELDS),
       replyHead: new ReplyHead(MAX_FIELDS),
-      openStream: (target, upstream) => new UpstreamConnection(target, upstream, this.services),
+      cork: new Cork(network),
+      block: new HeaderBlock(),
+      requestArena: new HeadArena(),
+      replyArena: new HeadArena(),
+      openStream: (target, upstream) => this.openStream(target, upstream),
+      challenges: undefined,
       draining: false,
       short: false,
     };
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
     this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log, random: () => network.random(), report: (outlier) => options.report?.(outlier) };
+  }
+
+  private openStream(target: Target, upstream: Upstream): UpstreamStream | undefined {
+    const { protocol } = upstream.config;
+    const multiplexed = protocol === "h2" || protocol === "h2c" || (protocol === "auto" && target.speaks === "h2");
+    const shared = multiplexed ? (target.sharedWithRoom() as UpstreamSession | undefined) : undefined;
+    if (shared !== undefined) return shared.take();
+    const opening = multiplexed || upstream.config.proxyProtocol !== undefined ? undefined : (target.takeOpening() as UpstreamConnection | undefined);
+    if (opening !== undefined) return opening;
+    if (this.openFiles.isExhausted) return undefined;
+    return multiplexed ? new UpstreamSession(target, upstream, this.services).take() : new UpstreamConnection(target, upstream, this.services);
   }
 
   private tick(now: number): void {
@@ -107,7 +150,7 @@ export class DataPlane {
   /** Files run low: who comes waits in the system's queue, and what is idle is closed. */
   private pauseAccepting(): void {
     this.services.short = true;
-    for (const socket of this.sockets) socket.pause();
+    for (const socket of this.sockets.values()) socket.pause();
     const { now } = this.services.network.clock;
     this.saysShortage = now >= this.nextComplaint;
     if (this.saysShortage) {
@@ -119,7 +162,7 @@ export class DataPlane {
 
   private goOnAccepting(): void {
     if (this.openFiles.isAmple(this.openClients)) {
-      for (const socket of this.sockets) socket.resume();
+      for (const socket of this.sockets.values()) socket.resume();
       this.services.short = false;
       if (this.saysShortage) this.options.log.info({ clients: this.openClients }, "Clients are accepted again");
     }
@@ -162,7 +205,26 @@ export class DataPlane {
         const { board, slot } = this.services;
         this.listeners.set(config.name, new Listener(index % MAX_LISTENERS, config, router, snapshot.maxClients, board, slot, this.openFiles));
       }
+      this.applyTls(config);
+      this.applyChallenge(config);
     }
+  }
+
+  /** Handshakes that have begun end as they began. */
+  private applyTls(config: ListenerConfig): void {
+    const { name, tls } = config;
+    const { terminations } = this;
+    const before = terminations.get(name);
+    let anew = true;
+    if (tls === undefined) anew = terminations.delete(name);
+    else if (before !== undefined) anew = before.apply(tls);
+    else terminations.set(name, new TlsTermination(this.services.network, tls));
+    if (anew) this.sockets.get(name)?.secure(this.tlsFromAccept(config));
+  }
+
+  /** Undefined: clients begin with something else, if only with the header of the PROXY protocol. */
+  private tlsFromAccept({ name, proxyProtocol }: ListenerConfig): TlsTermination | undefined {
+    return proxyProtocol === undefined ? this.terminations.get(name) : undefined;
   }
 
   private async policyFactory(upstream: UpstreamConfig): Promise<AnyPolicyFactory> {
@@ -176,10 +238,13 @@ export class DataPlane {
     const { board, slot } = this.services;
     const targets = new Map<string, Target>();
     const upstreams = new Map<string, Upstream>();
+    const securities = new Map<string, UpstreamSecurity>();
     for (const config of snapshot.upstreams) {
+      const security = this.securityOf(config);
+      if (security !== undefined) securities.set(config.name, security);
       const members = config.targets.map((target) => {
-        const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests}`;
-        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock);
+        const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests} ${config.protocol} ${security?.number ?? 0}`;
+        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, OFFERED[config.protocol]));
         targets.set(key, kept);
         return kept;
       });
@@ -195,33 +260,71 @@ export class DataPlane {
     }
     this.targets = targets;
     this.upstreams = upstreams;
+    this.securities = securities;
+  }
+
+  private securityOf({ name, tls }: UpstreamConfig): UpstreamSecurity | undefined {
+    if (tls === undefined) return undefined;
+    const before = this.securities.get(name);
+    return before?.isFor(tls) === true ? before : new UpstreamSecurity(this.services.network, tls, ++this.lastSecurity);
   }
 
   private router(listener: ListenerConfig): Router<Upstream> {
-    const routes = listener.protocol === "http" ? this.snapshot!.routes : [];
+    const routes = listener.protocol === "tcp" || listener.protocol === "udp" ? [] : this.snapshot!.routes.filter(({ listeners }) => listeners.length === 0 || listeners.includes(listener.name));
     const fallback = listener.upstream === undefined ? undefined : this.upstreams.get(listener.upstream);
     return new Router(routes, fallback, (name) => this.upstreams.get(name)!);
+  }
+
+  /** Answer these challenges, and no others. */
+  show({ http, alpn }: Challenges): void {
+    const answers = Object.entries(http);
+    this.services.challenges = answers.length === 0 ? undefined : new Map(answers);
+    this.challenge = challengeServer(this.services.network, alpn);
+    for (const { config } of this.listeners.values()) this.applyChallenge(config);
+  }
+
+  private applyChallenge({ name, tls }: ListenerConfig): void {
+    const termination = this.terminations.get(name);
+    const challenge = tls?.acme === undefined ? undefined : this.challenge;
+    if (termination === undefined || termination.challenge === challenge) return;
+    termination.challenge = challenge;
+    this.sockets.get(name)?.secure(termination);
   }
 
   /** Accept on a listener of the snapshot: on an inherited descriptor, or on its own address. */
   open(listenerName: string, fd?: number): NetListener {
     const listener = this.listeners.get(listenerName);
     if (listener === undefined) throw new Error(`no listener "${listenerName}" in the snapshot`);
-    const { services } = this;
-    const { openFiles } = this;
+    const { services, openFiles } = this;
     if (listener.config.protocol === "udp") {
       const relay = new UdpRelay(listener, fd, services);
-      this.sockets.push(relay);
+      this.sockets.set(listenerName, relay);
       return relay;
     }
-    const make = listener.config.protocol === "http" ? (): SocketOwner => new ClientConnection(listener, services) : (): SocketOwner => new TcpClient(listener, services);
-    const accept = (): SocketOwner => {
-      if (!this.services.short && openFiles.isShort(this.openClients)) this.pauseAccepting();
-      return make();
+    const clientFor: NextOwner = (arrival) => this.clientFor(listener, arrival);
+    const secured: NextOwner = (arrival) => {
+      const owner = new TlsHandshake(listener, services, clientFor, arrival);
+      return { ...NOBODY, onOpen: (socket) => services.network.secure(socket, this.terminations.get(listenerName)!, owner) };
     };
-    const socket = services.network.listen(listener.config.address, fd, accept);
-    this.sockets.push(socket);
+    const accept = (): SocketOwner => {
+      if (!services.short && openFiles.isShort(this.openClients)) this.pauseAccepting();
+      const { tls, proxyProtocol } = listener.config;
+      if (proxyProtocol !== undefined) return new ProxyStage(listener, services, tls === undefined ? clientFor : secured, tls !== undefined);
+      return tls === undefined ? clientFor(undefined) : new TlsHandshake(listener, services, clientFor);
+    };
+    const socket = services.network.listen(listener.config.address, fd, accept, this.tlsFromAccept(listener.config), listener.config.tls !== undefined && listener.config.proxyProtocol !== undefined);
+    this.sockets.set(listenerName, socket);
     return socket;
+  }
+
+  /** Whoever speaks the client's protocol. */
+  private clientFor(listener: Listener, arrival: Arrival | undefined): SocketOwner {
+    const { services } = this;
+    const { protocol } = listener.config;
+    const relay: NextOwner = (known) => new TcpClient(listener, services, known);
+    if (protocol === "tcp") return relay(arrival);
+    if (protocol === "tls-passthrough") return new HelloStage(listener, services, relay, arrival);
+    return arrival?.tls?.alpn === "h2" ? new ClientSession(listener, services, arrival) : new ClientConnection(listener, services, arrival);
   }
 
   /** Open client connections. */
@@ -256,6 +359,7 @@ export class DataPlane {
   }
 
   private closeSockets(): void {
-    for (const socket of this.sockets.splice(0)) socket.close();
+    for (const socket of this.sockets.values()) socket.close();
+    this.sockets.clear();
   }
 }

@@ -1,5 +1,6 @@
 /** A worker process: runs the data plane, does what its supervisor says, and goes on serving when the supervisor is gone. */
 import { openSync } from "node:fs";
+import { NO_CHALLENGES } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { bunNetwork } from "../net/bun.ts";
 import { tryLock } from "../net/file-lock.ts";
@@ -106,11 +107,20 @@ export function runWorker(logFormat: LogFormat): void {
 
   process.on("message", (message: ToWorker) => {
     if (message.type === "drain") void leave(message.timeout);
+    else if (message.type === "challenges") {
+      const { challenges, sequence } = message;
+      order = order.then(() => {
+        plane?.show(challenges);
+        say({ type: "shown", generation: sequence });
+      });
+    }
     else order = order.then(() => hear(message));
   });
   // The supervisor died: what we have is enough to serve, until another one takes over.
   process.on("disconnect", () => {
     if (alone === "end") process.exit(0);
+    // Nobody is left who would take them back.
+    plane?.show(NO_CHALLENGES);
     if (!leaving) log.warn({ pid: process.pid }, "Supervisor is gone; serving on without it");
   });
   // What a policy leaves unhandled, in a timer or a promise of its own, ends no connection of anybody's.

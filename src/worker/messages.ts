@@ -1,5 +1,6 @@
 /** What supervisor and worker say to each other over IPC. Nothing else crosses. */
 
+import type { Challenges } from "../acme/challenges.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 
 /** A Snapshot as JSON: made once for all workers, and read in a fifth of the time that a structured clone of 10,000 targets takes. */
@@ -27,6 +28,8 @@ export type ToWorker =
   | { readonly type: "receive" }
   /** Apply in place; listeners are the same as before. */
   | { readonly type: "apply"; readonly generation: number; readonly snapshot: EncodedSnapshot }
+  /** Show these to whoever validates, and no others. `sequence` counts up by one each time. */
+  | { readonly type: "challenges"; readonly sequence: number; readonly challenges: Challenges }
   /** Stop accepting, let exchanges end, exit 0 when the last one has or the timeout (ms) is over. */
   | { readonly type: "drain"; readonly timeout: number };
 
@@ -34,6 +37,8 @@ export type ToWorker =
 export type FromWorker =
   /** A target fails too much. */
   | { readonly type: "outlier"; readonly outlier: OutlierReport }
+  /** The challenges of that sequence number are shown. */
+  | { readonly type: "shown"; readonly generation: number }
   | { readonly type: "ready"; readonly generation: number }
   | { readonly type: "applied"; readonly generation: number }
   | { readonly type: "failed"; readonly generation: number; readonly reason: string };

@@ -57,7 +57,7 @@ describe("a command line that is not understood has exit code 2 and says what is
     [["run", "--log-level", "loud"], ["Allowed choices are debug, info, warn, error"]],
     [["--listen", ":1"], ["--listen and --target go together"]],
     [["--target", "127.0.0.1:1"], ["--listen and --target go together"]],
-    [["--workers", "2"], ["--policy, --protocol and --workers go with --listen and --target"]],
+    [["--workers", "2"], ["--policy, --protocol, --tls and --workers go with --listen and --target"]],
     [["--listen", ":1", "--target", "a:1", "--protocol", "htp"], ["Allowed choices are http, tcp"]],
     [["--listen", "nowhere", "--target", "a:1"], ['"nowhere" is not an address']],
     [["--listen", ":1", "--target", "a:1", "--workers", "many"], ['"workers" must be "auto" or a number']],

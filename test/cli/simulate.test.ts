@@ -50,6 +50,19 @@ describe("fairlead simulate", () => {
     expect(policies.find(({ policy }) => policy === "round-robin")!.byTarget).toEqual([500, 1000, 500]);
   });
 
+  test("takes back ends that would be started for targets like the others, with the upstream's limits", async () => {
+    const path = stage.directory();
+    const results = async (rest: string): Promise<unknown> => {
+      writeFileSync(join(path, "fairlead.toml"), `listeners = [{ address = ":8080", upstream = "web" }]\n[[upstreams]]\nname = "web"\nmax_requests = 3\n${rest}`);
+      const { code, stdout } = await ran(["simulate", "--config", "fairlead.toml", "--scenario", "slow-target", "--policy", "round-robin,p2c", "--json", ...QUICK], path);
+      expect(code).toBe(0);
+      return JSON.parse(stdout);
+    };
+    const started = await results('targets = [{ address = "10.0.0.1:80", weight = 2 }]\nsupervised = { command = ["./web"], instances = 3 }\n');
+    const written = await results('targets = [{ address = "10.0.0.1:80", weight = 2 }, { address = "10.0.0.2:80" }, { address = "10.0.0.3:80" }, { address = "10.0.0.4:80" }]\n');
+    expect(started).toEqual(written);
+  });
+
   test("takes policy files by their names, and says what is wrong with one", async () => {
     const path = directory();
     const { code, stdout } = await ran(["simulate", "--scenario", "hot-key", "--policy", "./last.ts,p2c", ...QUICK], path);

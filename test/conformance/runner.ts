@@ -43,7 +43,7 @@ export class Lanes {
     while (lanes.length < count) lanes.push({ port: await freePort(), backend: await RawBackend.start() });
     const toml = toToml({
       workers: 1,
-      listeners: lanes.map(({ port }, i) => ({ name: `l${i}`, address: `127.0.0.1:${port}`, protocol: "http", upstream: `u${i}` })),
+      listeners: lanes.map(({ port }, i) => ({ name: `l${i}`, address: `127.0.0.1:${port}`, protocol: "http", http2: false, upstream: `u${i}` })),
       upstreams: lanes.map(({ backend }, i) => ({ name: `u${i}`, policy: "round-robin", targets: [{ address: backend.address }] })),
     });
     return new Lanes(await Fairlead.start(toml), lanes);
@@ -81,22 +81,22 @@ const DELIVERIES: readonly Delivery[] = [
   ["byte by byte", (bytes) => split(bytes, bytes.length > BYTEWISE_LIMIT ? PIECE : 1)],
 ];
 
-function show(messages: readonly Message[]): string {
+export function show(messages: readonly Message[]): string {
   return JSON.stringify(messages.map(({ head, text, state }) => [head, text.slice(0, 200), state]));
 }
 
 class Wrong extends Error {}
 
-function demand(condition: boolean, what: string): asserts condition {
+export function demand(condition: boolean, what: string): asserts condition {
   if (!condition) throw new Wrong(what);
 }
 
-function matches(actual: string | undefined, wanted: string | RegExp): boolean {
+export function matches(actual: string | undefined, wanted: string | RegExp): boolean {
   return typeof wanted === "string" ? actual === wanted : actual !== undefined && wanted.test(actual);
 }
 
 /** Compares what arrived with what was wanted, on either side. */
-function compare(message: Message, wanted: Omit<Expected, "line">): void {
+export function compare(message: Message, wanted: Omit<Expected, "line">): void {
   if (wanted.body !== undefined) demand(message.text === wanted.body, `body ${JSON.stringify(wanted.body)} expected, got ${show([message])}`);
   for (const [name, value] of Object.entries(wanted.has ?? {})) demand(matches(message.header(name), value), `field ${name}: ${String(value)} expected, got ${show([message])}`);
   for (const name of wanted.lacks ?? []) {
@@ -194,7 +194,7 @@ async function judge(lane: Lane, { verdict }: RequestCase, client: RawClient): P
 }
 
 /** Nothing that Fairlead began may stay half-done at the back end. */
-async function expectTidy(backend: RawBackend): Promise<void> {
+export async function expectTidy(backend: RawBackend): Promise<void> {
   demand(backend.malformed.length === 0, `the back end got malformed bytes: ${backend.malformed.join("; ")}`);
   await until("unfinished requests to be aborted", () => backend.requests.every(({ state }) => state !== "open"), PATIENCE).catch(() => {
     throw new Wrong(`an unfinished request stays open at the back end: ${show(backend.requests)}`);
@@ -222,7 +222,7 @@ export async function playRequest(lanes: Lanes, test: RequestCase): Promise<void
   }
 }
 
-function answering(test: ResponseCase, parts: Buffer[]): Script {
+export function answering(test: ResponseCase, parts: Buffer[]): Script {
   return async (request, connection) => {
     if (request.target !== "/case") return sayWhich(request, connection);
     await request.ended;

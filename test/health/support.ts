@@ -14,6 +14,10 @@ export const PASSING = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 export type Behaviour = { readonly reply: string } | "refuse" | "swallow" | "silent" | "shortage";
 
 export class FakeNetwork implements Network {
+  soon(run: () => void): void {
+    queueMicrotask(run);
+  }
+
   readonly clock = new FakeClock();
   readonly openSockets = 0;
   /** By port; what is not listed passes. */
@@ -37,6 +41,14 @@ export class FakeNetwork implements Network {
     throw new Error("not in this network");
   }
 
+  tlsContext(): never {
+    throw new Error("not in this network");
+  }
+
+  secure = this.tlsContext;
+  peek = this.tlsContext;
+  take = this.tlsContext;
+
   get datagrams(): DatagramNetwork {
     throw new Error("not in this network");
   }
@@ -59,11 +71,14 @@ export class FakeNetwork implements Network {
   private socketFor(owner: SocketOwner): NetSocket {
     let closed = false;
     const close = () => {
-      if (!closed) this.open -= 1;
+      if (closed) return;
       closed = true;
+      this.open -= 1;
+      socket.data.onClose(undefined);
     };
-    return {
+    const socket: NetSocket = {
       data: owner,
+      alpnProtocol: null,
       write: (bytes, offset, length) => {
         this.requests.push(Buffer.from(bytes.subarray(offset, offset + length)).toString("latin1"));
         return length;
@@ -78,6 +93,7 @@ export class FakeNetwork implements Network {
       localAddress: "127.0.0.1",
       localPort: 2,
     };
+    return socket;
   }
 }
 
@@ -134,6 +150,7 @@ export const CHECK: HealthCheckConfig = {
   headers: [],
   statuses: [],
   service: "",
+  tls: false,
   command: [],
 };
 

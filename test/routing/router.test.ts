@@ -11,13 +11,19 @@ function request(host: string, path: string, method = "GET", headers: Record<str
 
 function router(...routes: readonly (Partial<RouteConfig> & { upstream: string })[]): Router<string> {
   return new Router(
-    routes.map((route) => ({ hosts: [], methods: [], headers: [], ...route })),
+    routes.map((route) => ({ listeners: [], hosts: [], methods: [], headers: [], ...route })),
     "default",
     (name) => name,
   );
 }
 
 describe("routes", () => {
+  test("an IPv6 address is the same however it is written", () => {
+    const routes = router({ hosts: ["[2001:DB8:0::1]"], upstream: "v6" });
+    for (const host of ["[2001:db8::1]", "[2001:db8::1]:8080", "[2001:0db8:0:0:0:0:0:1]", "[2001:DB8::0.0.0.1]"]) expect(routes.route(request(host, "/"))).toBe("v6");
+    for (const host of ["[2001:db8::2]", "[2001:db8::1", "[]", "[x]", "2001:db8::1"]) expect(routes.route(request(host, "/"))).toBe("default");
+  });
+
   test("the first match wins, whatever kind of host it names", () => {
     const routes = router({ hosts: ["*.example.org"], upstream: "wild" }, { hosts: ["api.example.org"], upstream: "exact" }, { upstream: "any" });
     expect(routes.route(request("api.example.org", "/"))).toBe("wild");

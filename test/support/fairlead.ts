@@ -56,24 +56,31 @@ export interface StartOptions {
   readonly arguments?: readonly string[];
   /** Files that each of its processes may open; default: as many as the tests themselves. */
   readonly openFiles?: number;
+  /** Sockets that systemd would pass, and their names; more of the environment. */
+  readonly activation?: { readonly fds: readonly number[]; readonly names?: string };
+  readonly environment?: Readonly<Record<string, string>>;
+  /** What starts it, instead of itself. */
+  readonly command?: string;
   /** Do not wait until it is ready. */
   readonly patience?: number;
 }
 
 export class Fairlead {
+  static readonly binary = BINARY;
   readonly directory: string;
   readonly lines: string[] = [];
   /** Exit code, or the signal's name; undefined while it runs. */
   ended: number | string | undefined;
   private readonly child: ChildProcess;
 
-  private constructor(directory: string, args: readonly string[], openFiles: number | undefined) {
+  private constructor(directory: string, args: readonly string[], { openFiles, activation, environment, command: starter = BINARY }: StartOptions) {
     this.directory = directory;
     // A group of its own, so that workers which outlive their supervisor can be ended too.
     // `bun test --no-orphans` tells every bun below it to end with its parent; here workers outlive theirs, and we end the group.
-    const env = { ...process.env, BUN_FEATURE_FLAG_NO_ORPHANS: undefined, TMPDIR: RUNTIME };
-    const [command, ...rest] = openFiles === undefined ? [BINARY, ...args] : ["/bin/sh", "-c", `ulimit -n ${openFiles}; exec "$0" "$@"`, BINARY, ...args];
-    this.child = spawn(command!, rest, { cwd: directory, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    const env = { ...process.env, BUN_FEATURE_FLAG_NO_ORPHANS: undefined, TMPDIR: RUNTIME, ...environment };
+    const before = [...(openFiles === undefined ? [] : [`ulimit -n ${openFiles}`]), ...(activation === undefined ? [] : [`export LISTEN_PID=$$ LISTEN_FDS=${activation.fds.length}`]), ...(activation?.names === undefined ? [] : [`export LISTEN_FDNAMES='${activation.names}'`])];
+    const [command, ...rest] = before.length === 0 ? [starter, ...args] : ["/bin/sh", "-c", `${before.join("; ")}; exec "$0" "$@"`, starter, ...args];
+    this.child = spawn(command!, rest, { cwd: directory, env, stdio: ["ignore", "pipe", "pipe", ...(activation?.fds ?? [])], detached: true });
     if (this.child.pid !== undefined) groups.add(this.child.pid);
     for (const stream of [this.child.stdout, this.child.stderr]) this.collect(stream);
     this.child.on("error", (error) => {
@@ -108,7 +115,7 @@ export class Fairlead {
     const file = join(directory, "fairlead.toml");
     writeFileSync(file, toml);
     for (const [name, text] of Object.entries(options.files ?? {})) writeFileSync(join(directory, name), text);
-    return new Fairlead(directory, options.arguments ?? ["run", "--config", file, "--log-format", "json"], options.openFiles);
+    return new Fairlead(directory, options.arguments ?? ["run", "--config", file, "--log-format", "json"], options);
   }
 
   get pid(): number {

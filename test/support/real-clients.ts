@@ -1,9 +1,10 @@
-/** Clients that people have: curl, and undici, node:http and ws as Node runs them. */
+/** Clients that people have: curl, and undici, node:http, node:http2 and ws as Node runs them. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { within } from "./until.ts";
 
 const PROGRAM = join(import.meta.dir, "node-client.mjs");
+const H2_PROGRAM = join(import.meta.dir, "node-h2-client.mjs");
 
 export interface Ran {
   readonly code: number | null;
@@ -50,6 +51,33 @@ export async function nodeClient(task: string, url: string, ...args: readonly (s
   const { stdout, stderr } = await run("node", [PROGRAM, task, url, ...args.map(String)]);
   if (stdout === "") throw new Error(`${task} said nothing: ${stderr}`);
   return JSON.parse(stdout) as ClientResult;
+}
+
+/** What an exchange of Node's HTTP/2 client came to; each task fills the fields that it knows. */
+export interface H2Result {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly trailers: Readonly<Record<string, string>>;
+  readonly informations: readonly { readonly status: number; readonly headers: Readonly<Record<string, string>> }[];
+  readonly body: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly sent: string;
+  /** END_STREAM came. */
+  readonly ended: boolean;
+  readonly continued: boolean;
+  /** The code of the stream's RST_STREAM; 0: there was none, or NO_ERROR. */
+  readonly rstCode: number;
+  readonly error?: string;
+  readonly [other: string]: unknown;
+}
+
+/** Node's HTTP/2 client does `task`; tasks are in node-h2-client.mjs. */
+export async function nodeH2Client(task: string, url: string, ...args: readonly (string | number)[]): Promise<H2Result> {
+  const { stdout, stderr } = await run("node", [H2_PROGRAM, task, url, ...args.map(String)]);
+  const last = stdout.trimEnd().split("\n").at(-1);
+  if (last === undefined || last === "") throw new Error(`${task} said nothing: ${stderr}`);
+  return JSON.parse(last) as H2Result;
 }
 
 /** curl without a proxy of the environment or a configuration of the user. */

@@ -28,6 +28,8 @@ export interface BalanceOptions extends StartOptions {
   readonly routes?: readonly TomlTable[];
   /** Further upstreams by name. */
   readonly upstreams?: Readonly<Record<string, readonly Target[]>>;
+  /** More of the file, as text. */
+  readonly tail?: string;
 }
 
 /** A running Fairlead and the port of its first listener. */
@@ -44,13 +46,14 @@ function addresses(targets: readonly Target[]): TomlTable[] {
 /** The configuration that `options` stand for; one worker, unless said otherwise, so that what happened is in one place. */
 export function configText(port: number, options: BalanceOptions): string {
   const more = Object.entries(options.upstreams ?? {}).map(([name, targets]) => ({ name, targets: addresses(targets) }));
-  return toToml({
+  const text = toToml({
     workers: 1,
     ...options.top,
     listeners: [{ name: "front", address: `127.0.0.1:${port}`, protocol: "http", upstream: "main", ...options.listener }],
     ...(options.routes === undefined ? {} : { routes: options.routes }),
     upstreams: [{ name: "main", policy: "round-robin", ...options.upstream, targets: addresses(options.targets) }, ...more],
   });
+  return text + (options.tail ?? "");
 }
 
 export class Stage {

@@ -2,26 +2,29 @@
  * One HTTP/1 client connection: reads requests one after the other, hands each to its exchange, writes the reply.
  * It knows the wire on the client's side; where a request goes is the exchange's business.
  */
+import type { Arrival } from "../../accept/arrival.ts";
 import { Connection } from "../../net/connection.ts";
-import { least } from "../../net/least.ts";
+import { formatEndpoint } from "../../net/endpoint.ts";
 import type { NetSocket } from "../../net/network.ts";
 import { relayData, relayEnd } from "../../net/relay.ts";
 import { release } from "../../net/release.ts";
 import { CAUSES, type Cause } from "../../observability/cause.ts";
 import type { Client, Listener } from "../../routing/listener.ts";
 import { Exchange } from "../exchange.ts";
-import { Name } from "../fields.ts";
+import { ClientSession } from "../h2/client-session.ts";
+import { PREFACE } from "../h2/frames.ts";
+import { localReply } from "../local-reply.ts";
+import type { OwnConnections } from "../own-connections.ts";
+import { Reception } from "../reception.ts";
 import type { Services } from "../services.ts";
 import type { Downstream, UpstreamStream } from "../sides.ts";
 import { ClientRequest, Sent, type SentKind } from "./client-request.ts";
-import { answerHere, asksUpgrade, expectsContinue, isIdempotent } from "./admission.ts";
-import { deadlineOf } from "./deadline.ts";
-import { forwardedLines, writeChunk, writeLastChunk, writeReplyHead, writeRequestHead, type ForwardedBy } from "./forward.ts";
+import { type Answer, asksUpgrade, expectsContinue } from "./admission.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ReplyHead } from "./reply-head.ts";
-import { localReply } from "./local-reply.ts";
 import { RequestView } from "./request-view.ts";
+import { writeChunk, writeLastChunk, writeReplyHead } from "./writer.ts";
 
 type Phase = "idle" | "head" | "exchange" | "tunnel" | "linger" | "closed";
 
@@ -31,42 +34,45 @@ const LINGER_BYTES = 64 * 1024 * 1024;
 /** A keep-alive client without a request is let go this long after draining began: shorter would race with requests under way. */
 const DRAIN_IDLE = 1_000;
 const LF = 10;
+const P = 0x50;
+const VIA_1_1 = "Via: 1.1 fairlead\r\n";
+const VIA_1_0 = "Via: 1.0 fairlead\r\n";
 
 export class ClientConnection extends Connection implements Client, Downstream {
   private readonly services: Services;
   private readonly listener: Listener;
+  private readonly reception: Reception;
   private readonly exchange: Exchange;
   private readonly view: RequestView;
   private phase: Phase = "idle";
-  private by: ForwardedBy | undefined = undefined;
-  private lines = "";
+  /** No request has come yet. */
+  private isFirst = true;
 
   private readonly request = new ClientRequest();
   /** The reply was quicker than the request. */
   private replyDone = false;
   private minor = 1;
   private keepAlive = true;
-  private upgrade = false;
   private expects = false;
   /** When the whole request must be over, in clock ms; 0: no limit. */
   private requestEndsAt = 0;
-  private requestId: string | undefined = undefined;
   private replyFraming: FramingKind = Framing.NONE;
   private lingered = 0;
   private advancing = false;
   private targetEnded = false;
   private clientEnded = false;
 
-  constructor(listener: Listener, services: Services) {
+  constructor(listener: Listener, services: Services, arrival?: Arrival) {
     super(services.wheel);
     this.listener = listener;
     this.services = services;
+    this.reception = new Reception(listener, services, arrival);
     this.exchange = new Exchange(this, services);
     this.view = new RequestView(services.requestHead);
   }
 
   protected opened(socket: NetSocket): void {
-    this.view.peer = socket;
+    this.view.peer = this.reception.arrival?.peer ?? socket;
     const refused = this.listener.add(this);
     if (refused !== undefined) {
       // Who is turned away takes up no place while it listens to the reason.
@@ -131,6 +137,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   }
 
   private readRequest(buffer: Buffer): void {
+    if (this.isFirst && buffer[0] === P && this.listener.config.http2.enabled && this.readPreface(buffer)) return;
     const head = this.services.requestHead;
     const { limits } = this.listener.config;
     const result = head.parse(buffer, 0, buffer.length, limits);
@@ -148,6 +155,25 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.after(this.listener.config.timeouts.clientHeader);
   }
 
+  /** Whoever knows that HTTP/2 is spoken here begins with its preface: RFC 9113 section 3.3. @returns true when that is so, or may yet be */
+  private readPreface(buffer: Buffer): boolean {
+    const length = Math.min(buffer.length, PREFACE.length);
+    if (buffer.compare(PREFACE, 0, length, 0, length) !== 0) return false;
+    if (length === PREFACE.length) {
+      const session = new ClientSession(this.listener, this.services, this.reception.arrival);
+      this.phase = "closed";
+      this.listener.remove(this);
+      this.handOver(session);
+      session.onData(buffer);
+      return true;
+    }
+    // "P" may yet be a POST, but whoever waits for the rest loses nothing.
+    this.request.keep(buffer);
+    if (this.phase !== "head") this.after(this.listener.config.timeouts.clientHeader);
+    this.phase = "head";
+    return true;
+  }
+
   private continueHead(chunk: Buffer): void {
     const buffer = Buffer.concat([this.request.take()!, chunk]);
     // A line that is not whole yet is not read again for each byte of it, unless it is too long.
@@ -158,52 +184,25 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private beginRequest(head: RequestHead, buffer: Buffer): void {
     const { config } = this.listener;
     this.phase = "exchange";
+    this.isFirst = false;
     this.request.begin(head, buffer);
     this.replyDone = false;
     this.minor = head.minor;
     this.keepAlive = head.keepAlive;
-    this.requestId = undefined;
     this.view.show(buffer, head.parsedAt, buffer.length, config.limits);
-    const whole = least(config.timeouts.request, deadlineOf(head));
-    this.requestEndsAt = whole > 0 ? this.services.network.clock.now + whole : 0;
+    this.requestEndsAt = this.reception.endOf(head);
     this.within(0);
 
     const { exchange } = this;
-    exchange.begin();
-    exchange.toHead = head.methodIs("HEAD");
-    exchange.idempotent = isIdempotent(head);
-    this.upgrade = exchange.asksUpgrade = asksUpgrade(head);
+    const answer = this.reception.admit(exchange, head);
+    exchange.asksUpgrade = asksUpgrade(head);
     this.expects = expectsContinue(head);
-    const answer = answerHere(head, config, this.services.draining || this.services.board.draining);
     if (answer !== undefined) {
       if (answer.refusal) this.refuse("bad-request", answer.status, answer.text);
-      else this.answer(answer.status, answer.text);
+      else this.answer(answer);
       return;
     }
-    const upstream = this.listener.router.route(this.view);
-    if (upstream === undefined) {
-      exchange.fail("no-route", "");
-      return;
-    }
-    const id = config.forwarding.requestId;
-    if (id !== "off" && (id === "always" || !head.has(Name.X_REQUEST_ID) || !this.forwardedBy().trusted)) this.requestId = this.makeRequestId();
-    this.view.keySource = upstream.config.hash.key;
-    exchange.dispatch(upstream, upstream.config.policy.kind === "builtin" ? this.view : this.view.copy());
-  }
-
-  private forwardedBy(): ForwardedBy {
-    if (this.by === undefined) {
-      const address = this.view.clientAddress.startsWith("::ffff:") ? this.view.clientAddress.slice(7) : this.view.clientAddress;
-      this.by = { address: address === "" ? "unknown" : address, trusted: this.listener.isTrusted(address), proto: "http" };
-      this.lines = forwardedLines(this.by);
-    }
-    return this.by;
-  }
-
-  private makeRequestId(): string {
-    const { network } = this.services;
-    const part = (): string => Math.floor(network.random() * 2 ** 32).toString(16).padStart(8, "0");
-    return part() + part() + part() + part();
+    this.reception.dispatch(exchange, head, this.view);
   }
 
   // The request's way out.
@@ -221,21 +220,9 @@ export class ClientConnection extends Connection implements Client, Downstream {
   }
 
   sendRequest(connection: UpstreamStream): void {
-    const { output } = this.services;
     const { head } = this.view;
-    const { config } = this.listener;
-    output.begin(connection);
-    writeRequestHead(output, head, {
-      config: config.forwarding,
-      upstream: this.exchange.upstream!.config,
-      by: this.forwardedBy(),
-      lines: this.lines,
-      targetName: connection.target.name,
-      upgrade: this.upgrade,
-      requestId: this.requestId,
-      dropUnderscores: config.underscoreNames !== "allow",
-    });
-    this.afterSending(connection, this.request.sendFirst(connection, head, config.limits));
+    const forward = this.reception.forward(this.exchange, this.view, connection, head.minor === 1 ? VIA_1_1 : VIA_1_0);
+    this.afterSending(connection, this.request.sendFirst(connection, head, forward, this.listener.config.limits));
     // What waits goes too; and a client that was stopped because an earlier connection took no more goes on.
     if (this.phase === "exchange" && !this.request.done) this.requestWritable();
   }
@@ -247,7 +234,6 @@ export class ClientConnection extends Connection implements Client, Downstream {
       this.hold(chunk);
       return;
     }
-    this.services.output.begin(connection);
     const sent = this.request.sendMore(connection, chunk, this.listener.config.limits, this.exchange.keepsBody);
     this.services.output.flush();
     // What came behind the body waits, and is another part of the same memory.
@@ -309,9 +295,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
   interim(head: ReplyHead): void {
     if (this.minor === 0) return;
     if (head.status === 100) this.expects = false;
-    const { output } = this.services;
-    output.begin(this);
-    writeReplyHead(output, head, { framing: Framing.NONE, minor: this.minor, keepAlive: true, upgrade: false, lines: "" });
+    this.services.output.begin(this);
+    writeReplyHead(this.services.lines, head, { framing: Framing.NONE, minor: this.minor, keepAlive: true, upgrade: false, lines: "" });
   }
 
   replyHead(head: ReplyHead, framing: FramingKind, lines: string): void {
@@ -320,9 +305,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
     if (mine === Framing.UNTIL_CLOSE || this.services.draining || this.expects) this.keepAlive = false;
     this.replyFraming = mine;
     this.request.letGo(this.view);
-    const { output } = this.services;
-    output.begin(this);
-    writeReplyHead(output, head, { framing: mine, minor: this.minor, keepAlive: this.keepAlive, upgrade: false, lines });
+    this.services.output.begin(this);
+    writeReplyHead(this.services.lines, head, { framing: mine, minor: this.minor, keepAlive: this.keepAlive, upgrade: false, lines: this.reception.replyLines(head, lines) });
   }
 
   replyData(buffer: Buffer, start: number, end: number): void {
@@ -340,7 +324,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const { output } = this.services;
     if (this.replyFraming === Framing.CHUNKED) {
       output.begin(this);
-      writeLastChunk(output, trailers);
+      writeLastChunk(this.services.lines, trailers);
     }
     output.flush();
     if (connection !== undefined) {
@@ -433,18 +417,20 @@ export class ClientConnection extends Connection implements Client, Downstream {
     else this.leave();
   }
 
-  private writeLocal(status: number, text: string, retryAfter = 0): void {
+  private writeLocal(status: number, text: string, retryAfter = 0, location?: string): void {
     const { output, network } = this.services;
     output.begin(this);
-    output.text(localReply(status, text, { keepAlive: this.keepAlive, minor: this.minor, withBody: !this.exchange.toHead, wall: network.clock.wall(), retryAfter }));
+    const { reason, lines, body } = localReply(status, text, network.clock.wall(), retryAfter, location);
+    const connection = !this.keepAlive ? "Connection: close\r\n" : this.minor === 0 ? "Connection: keep-alive\r\n" : "";
+    output.text(`HTTP/1.1 ${status} ${reason}\r\n${lines}${connection}\r\n${this.exchange.toHead ? "" : body}`);
     output.flush();
   }
 
   /** An answer of our own to a good request. */
-  private answer(status: number, text: string): void {
+  private answer({ status, text, location }: Answer): void {
     if (!this.request.done || this.services.draining) this.keepAlive = false;
     this.exchange.status = status;
-    this.writeLocal(status, text);
+    this.writeLocal(status, text, 0, location);
     this.exchange.finish("local");
     this.nextRequest();
   }
@@ -462,7 +448,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const { log } = this.services;
     if (log.allows(cause)) {
       const { phase } = CAUSES[cause];
-      log.write("info", { cause, phase, status, detail: reason, client: `${this.view.clientAddress}:${this.view.clientPort}`, listener: this.listener.config.name }, "Request refused");
+      log.write("info", { cause, phase, status, detail: reason, client: this.client, listener: this.listener.config.name }, "Request refused");
     }
     this.exchange.status = status;
     this.writeLocal(status, status === 503 ? "" : reason);
@@ -494,9 +480,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
   // Tunnels.
 
   switchProtocols(head: ReplyHead, connection: UpstreamStream, lines: string): void {
-    const { output } = this.services;
-    output.begin(this);
-    writeReplyHead(output, head, { framing: Framing.NONE, minor: this.minor, keepAlive: true, upgrade: true, lines });
+    this.services.output.begin(this);
+    writeReplyHead(this.services.lines, head, { framing: Framing.NONE, minor: this.minor, keepAlive: true, upgrade: true, lines });
     this.phase = "tunnel";
     connection.joinTunnel(this);
     const waiting = this.request.take();
@@ -559,6 +544,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.phase = "closed";
     this.request.clear();
     this.view.clear();
+    this.reception.leave();
     this.listener.remove(this);
     if (tunnel) this.leaveTunnel(error !== undefined);
     else this.exchange.finish("client-closed");
@@ -616,18 +602,26 @@ export class ClientConnection extends Connection implements Client, Downstream {
     return this.view.clientAddress;
   }
 
+  /** For people. */
+  private get client(): string {
+    return formatEndpoint(this.view.clientAddress, this.view.clientPort);
+  }
+
   drain(): void {
     if (this.phase === "idle") this.after(DRAIN_IDLE);
   }
 
-  describe(): { client: string; method: string; host: string; path: string; requestId: string } {
+  get own(): OwnConnections {
+    return this.reception.own(this.view.peer!);
+  }
+
+  describe(): { client: string; method: string; host: string; path: string } {
     const known = this.view.hasHead;
     return {
-      client: `${this.view.clientAddress}:${this.view.clientPort}`,
+      client: this.client,
       method: known ? this.view.method : "",
       host: known ? this.view.host : "",
       path: known ? this.view.path : "",
-      requestId: this.requestId ?? "",
     };
   }
 }

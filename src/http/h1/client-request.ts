@@ -1,5 +1,6 @@
 /** The bytes of a client's requests: what was read, what waits, what has gone to the target and whether it can go once more. */
 import { release } from "../../net/release.ts";
+import type { RequestForward } from "../forward.ts";
 import type { UpstreamStream } from "../sides.ts";
 import { BodyReader, Event } from "./body.ts";
 import { Framing, type FramingKind, type HeadLimits } from "./head.ts";
@@ -90,12 +91,12 @@ export class ClientRequest {
     return waiting;
   }
 
-  /** Send what of the body came with the head. The request's head is written already, for the first time or once more. */
-  sendFirst(connection: UpstreamStream, head: RequestHead, limits: BodyLimits): SentKind {
+  /** Send its head and what of the body came with it, for the first time or once more. */
+  sendFirst(connection: UpstreamStream, head: RequestHead, forward: RequestForward, limits: BodyLimits): SentKind {
     const again = this.sent;
     const { waiting } = this;
     this.sent = true;
-    connection.requestBody(this.framing);
+    connection.requestHead(head, forward, this.framing);
     if (this.framing === Framing.NONE) {
       connection.requestEnd(undefined);
       return Sent.END;

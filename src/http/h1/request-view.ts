@@ -1,6 +1,7 @@
 /** An HTTP/1 request as router and policies see it: strings are made when somebody asks, from the bytes that came. */
-import type { NetSocket } from "../../net/network.ts";
+import type { Peer } from "../../accept/arrival.ts";
 import type { HashKey } from "../../config/snapshot.ts";
+import { plainAddress } from "../../net/endpoint.ts";
 import type { RoutingRequest } from "../../policies/policy.ts";
 import { keyOf } from "../../routing/key.ts";
 import type { HeadLimits } from "./head.ts";
@@ -9,7 +10,7 @@ import type { RequestHead } from "./request-head.ts";
 export class RequestView implements RoutingRequest {
   readonly protocol = "http";
   /** Whose addresses are asked for once, when somebody wants them: each costs a system call. */
-  peer: NetSocket | undefined = undefined;
+  peer: Peer | undefined = undefined;
   /** What `key` is made of: the upstream says. */
   keySource: HashKey | undefined = undefined;
   private address: string | undefined = undefined;
@@ -74,7 +75,7 @@ export class RequestView implements RoutingRequest {
   }
 
   get clientAddress(): string {
-    return (this.address ??= this.peer?.remoteAddress ?? "");
+    return (this.address ??= plainAddress(this.peer?.remoteAddress));
   }
 
   get clientPort(): number {

@@ -2,7 +2,9 @@
  * One HTTP/1 connection to a target: writes requests, reads replies, goes back to the pool when both are whole.
  * It knows the wire and nothing of balancing; what a failure means is the exchange's to say.
  */
+import { proxyHeader } from "../../accept/proxy-header-writer.ts";
 import { Connection } from "../../net/connection.ts";
+import type { Duplex } from "../../net/duplex.ts";
 import { least } from "../../net/least.ts";
 import type { NetSocket } from "../../net/network.ts";
 import { relayData, relayEnd } from "../../net/relay.ts";
@@ -12,22 +14,27 @@ import { TOTAL_CONNECTS } from "../../scoreboard/scoreboard.ts";
 import type { Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
 import { Name } from "../fields.ts";
+import { UpstreamSession } from "../h2/upstream-session.ts";
 import type { Services } from "../services.ts";
-import type { StreamOwner, UpstreamStream } from "../sides.ts";
+import type { OwnStream } from "../own-connections.ts";
+import type { StreamOwner } from "../sides.ts";
 import { BodyReader, Event } from "./body.ts";
-import { writeChunk, writeLastChunk } from "./forward.ts";
+import type { RequestForward } from "../forward.ts";
+import { writeChunk, writeLastChunk, writeRequestHead } from "./writer.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head } from "./head.ts";
+import type { RequestHead } from "./request-head.ts";
 
 /** `sending`: the reply is whole, the request is not. */
 type Phase = "connecting" | "idle" | "head" | "body" | "sending" | "tunnel" | "closed";
 
-export class UpstreamConnection extends Connection implements UpstreamStream {
+export class UpstreamConnection extends Connection implements OwnStream {
   readonly target: Target;
   private readonly services: Services;
   /** The upstream of the exchange of the moment: its timeouts and limits hold. */
   private upstream: Upstream;
   private exchange: StreamOwner | undefined = undefined;
   private phase: Phase = "connecting";
+  private dialled = false;
   private readonly body = new BodyReader();
   /** A reply head that came in pieces. */
   private partial: Buffer | undefined = undefined;
@@ -38,7 +45,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
   private reused = false;
   /** As far as the reply's head says, another request may follow. */
   private keepAlive = false;
-  private peer: Connection | undefined = undefined;
+  private peer: Duplex | undefined = undefined;
   private peerEnded = false;
 
   constructor(target: Target, upstream: Upstream, services: Services) {
@@ -50,13 +57,23 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
   }
 
   connect(): void {
+    if (this.dialled) {
+      this.after(this.upstream.config.timeouts.connect);
+      return;
+    }
+    this.dialled = true;
     this.target.counters.add(TOTAL_CONNECTS, 1);
     if (this.target.isUnreachable) {
       this.lost("connect-timeout", "too many connects to it hang");
       return;
     }
     this.after(this.upstream.config.timeouts.connect);
-    this.services.network.connect(this.target.address, this);
+    const { proxyProtocol } = this.upstream.config;
+    this.services.network.connect(this.target.address, this, this.target.tls, proxyProtocol === undefined ? undefined : proxyHeader(proxyProtocol, this.exchange!.own.arrival));
+  }
+
+  get isIdle(): boolean {
+    return this.phase === "idle";
   }
 
   /** Work for this exchange from now on. */
@@ -79,46 +96,89 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
     else this.wheel.cancel(this);
   }
 
-  protected opened(_socket: NetSocket): void {
+  override onSecuring(socket: NetSocket): void {
+    super.onSecuring(socket);
+    if (this.phase === "connecting") return;
+    this.target.countHanging(-1);
+    this.abort();
+  }
+
+  protected opened({ alpnProtocol }: NetSocket): void {
     if (this.phase !== "connecting") {
       // Given up while it connected.
       this.target.countHanging(-1);
       this.abort();
       return;
     }
+    if (this.exchange === undefined) {
+      // Nobody has wanted it meanwhile.
+      this.target.forgetOpening(this);
+      this.keep(undefined);
+      return;
+    }
+    if (this.upstream.config.protocol === "auto") {
+      this.target.speaks = alpnProtocol === "h2" ? "h2" : "h1";
+      if (alpnProtocol === "h2") {
+        this.becomeSession();
+        return;
+      }
+    }
     this.phase = "head";
     this.wheel.cancel(this);
     this.exchange!.connected(this);
   }
 
-  onConnectError(code: string): void {
+  /** The target chose HTTP/2: from now on that is spoken here. */
+  private becomeSession(): void {
+    const exchange = this.exchange!;
+    this.exchange = undefined;
+    const session = new UpstreamSession(this.target, this.upstream, this.services);
+    session.take().attach(exchange);
+    this.gone();
+    this.handOver(session);
+  }
+
+  onConnectError(code: string, reason?: string): void {
     if (this.phase === "closed") this.target.countHanging(-1);
-    else this.lost(connectCause(code), code);
+    else this.lost(connectCause(code), reason ?? code);
+  }
+
+  /** Given up before the system has connected: this cannot be called off. */
+  private hangs(): void {
+    if (!this.isOpen) this.target.countHanging(1);
   }
 
   // The request's way out.
 
-  /** The head is written; this is how its body follows. */
-  requestBody(framing: FramingKind): void {
+  requestHead(head: RequestHead, forward: RequestForward, framing: FramingKind): void {
+    const { lines } = this.services;
+    lines.output.begin(this);
+    writeRequestHead(lines, head, forward);
     this.requestFraming = framing;
     this.wheel.cancel(this);
   }
 
   requestData(buffer: Buffer, start: number, end: number): void {
     const { output } = this.services;
+    output.begin(this);
     if (this.requestFraming === Framing.CHUNKED) writeChunk(output, buffer, start, end);
     else output.copy(buffer, start, end);
   }
 
   /** The request is whole: the target has its time to answer. */
   requestEnd(trailers: Head | undefined): void {
-    if (this.requestFraming === Framing.CHUNKED) writeLastChunk(this.services.output, trailers);
+    if (this.requestFraming === Framing.CHUNKED) {
+      const { lines } = this.services;
+      lines.output.begin(this);
+      writeLastChunk(lines, trailers);
+    }
     this.requestDone = true;
     if (this.phase === "sending") {
       this.services.output.flush();
+      const exchange = this.exchange!;
       this.exchange = undefined;
       if (this.congested) this.retire();
-      else this.keep();
+      else this.keep(exchange);
     } else if (this.phase === "head") {
       const { response, attempt } = this.upstream.config.timeouts;
       this.after(least(response, attempt));
@@ -257,14 +317,15 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
       return;
     }
     this.exchange = undefined;
-    if (clean && this.keepAlive && this.requestDone && !this.services.draining && !this.congested) this.keep();
+    if (clean && this.keepAlive && this.requestDone && !this.services.draining && !this.congested) this.keep(exchange);
     else this.retire();
     exchange.replyEnd(trailers, undefined);
   }
 
-  private keep(): void {
+  private keep(exchange: StreamOwner | undefined): void {
     this.phase = "idle";
-    if (!this.target.keepIdle(this, this.upstream.config.poolSize)) {
+    const { poolSize, proxyProtocol } = this.upstream.config;
+    if (!(proxyProtocol === undefined ? this.target.keepIdle(this, poolSize) : exchange?.own.keep(this))) {
       this.retire();
       return;
     }
@@ -287,7 +348,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
   }
 
   /** From now on this is one side of a tunnel. */
-  joinTunnel(peer: Connection): void {
+  joinTunnel(peer: Duplex): void {
     this.peer = peer;
   }
 
@@ -373,6 +434,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
   /** Count it out; exactly once. */
   private gone(): void {
     if (this.phase === "closed") return;
+    if (this.phase === "connecting" && this.exchange === undefined) this.target.forgetOpening(this);
     this.phase = "closed";
     this.wheel.remove(this);
     this.target.closes(this);
@@ -401,7 +463,7 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
         this.retire();
         return;
       case "connecting":
-        this.target.countHanging(1);
+        this.hangs();
         this.spoil("connect-timeout", `no connection within ${this.upstream.config.timeouts.connect} ms`);
         break;
       case "head":
@@ -434,7 +496,10 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
   /** The exchange is over for the client: nobody reads the rest. */
   abandon(): void {
     this.exchange = undefined;
-    if (this.phase === "connecting") this.target.countHanging(1);
+    if (this.phase === "connecting") {
+      if (this.dialled && this.upstream.config.proxyProtocol === undefined && this.upstream.config.protocol === "h1" && this.target.keepOpening(this)) return;
+      this.hangs();
+    }
     this.gone();
     this.abort();
   }
@@ -457,6 +522,12 @@ export class UpstreamConnection extends Connection implements UpstreamStream {
   /** Close in good order. */
   retire(): void {
     if (this.phase === "idle") this.target.forgetIdle(this);
+    if (this.phase === "connecting") {
+      this.hangs();
+      this.gone();
+      this.abort();
+      return;
+    }
     this.gone();
     this.end();
   }

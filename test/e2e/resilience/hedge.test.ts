@@ -207,37 +207,19 @@ describe("while both are asked", () => {
     return { ...all, first, second };
   }
 
-  test("an error of the second is no answer: the first one's is", async () => {
-    const { client, first, second } = await hedged();
-    second.connection.write(reply(500, "no"));
-    await sleep(30);
-    first.connection.write(reply(200, "first"));
-    expect((await client.finalReply()).text).toBe("first");
-  });
+  for (const [failing, answering] of [["first", "second"], ["second", "first"]] as const) {
+    /** The one fails, and a moment later the other answers. */
+    async function expectAnswerOfTheOther(fail: (connection: BackendConnection) => void, upstream: TomlTable): Promise<void> {
+      const { client, ...asked } = await hedged(upstream);
+      fail(asked[failing].connection);
+      await sleep(30);
+      asked[answering].connection.write(reply(200, answering));
+      expect((await client.finalReply()).text).toBe(answering);
+    }
 
-  test("an error of the first is no answer: the second one's is", async () => {
-    const { client, first, second } = await hedged();
-    first.connection.write(reply(500, "no"));
-    await sleep(30);
-    second.connection.write(reply(200, "second"));
-    expect((await client.finalReply()).text).toBe("second");
-  });
-
-  test("a reset of the first leaves the second", async () => {
-    const { client, first, second } = await hedged({ retries: 0 });
-    first.connection.reset();
-    await sleep(30);
-    second.connection.write(reply(200, "second"));
-    expect((await client.finalReply()).text).toBe("second");
-  });
-
-  test("a reset of the second leaves the first", async () => {
-    const { client, first, second } = await hedged({ retries: 0 });
-    second.connection.reset();
-    await sleep(30);
-    first.connection.write(reply(200, "first"));
-    expect((await client.finalReply()).text).toBe("first");
-  });
+    test(`an error of the ${failing} is no answer: the ${answering} one's is`, () => expectAnswerOfTheOther((connection) => connection.write(reply(500, "no")), {}));
+    test(`a reset of the ${failing} leaves the ${answering}`, () => expectAnswerOfTheOther((connection) => connection.reset(), { retries: 0 }));
+  }
 
   test("errors of both are passed on", async () => {
     const { client, first, second } = await hedged();

@@ -71,7 +71,7 @@ describe("a target that fails", () => {
     test(`(${what}) is ejected after so many in a row, for both workers`, async () => {
       const backends = await crew(3);
       backends[0]!.script = script;
-      const to = await front(backends, { consecutive_5xx: detector === "consecutive-5xx" ? 3 : 0 }, { timeouts: { response: "40ms" } });
+      const to = await front(backends, { consecutive_5xx: detector === "consecutive-5xx" ? 3 : 0 }, what === "does not answer in time" ? { timeouts: { response: "200ms" } } : {});
       const line = await ejected(to, backends[0]!);
       expect(line).toMatchObject({ level: "warn", upstream: "main", detector, milliseconds: 30_000, times: 1 });
       expect(backends[0]!.requests.length).toBeGreaterThanOrEqual(3);

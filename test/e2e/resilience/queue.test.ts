@@ -36,6 +36,17 @@ function paths(backend: RawBackend): string[] {
   return backend.requests.map(({ target }) => target);
 }
 
+/** This client waits alone now behind /0, and is served when that is. */
+async function expectNext({ holding, backend, front }: Awaited<ReturnType<typeof narrow>>, client: RawClient): Promise<void> {
+  client.request(get("/next"));
+  await queued(front, 1);
+  holding.release();
+  await until("the next one", () => holding.held.length === 1);
+  holding.release();
+  expect((await client.finalReply()).status).toBe(200);
+  expect(paths(backend)).toEqual(["/0", "/next"]);
+}
+
 /** 503 that says when to come again. */
 function expectTurnedAway(answer: { readonly status: number; header(name: string): string | undefined }): void {
   expect(answer.status).toBe(503);
@@ -175,18 +186,13 @@ describe("who waits longer than queue_timeout", () => {
   });
 
   test("makes room for others", async () => {
-    const { holding, backend, front } = await narrow({ queue_timeout: "300ms", queue_size: 1 });
+    const here = await narrow({ queue_timeout: "300ms", queue_size: 1 });
+    const { backend, front } = here;
     const [first, second, third] = await clientsOnBoth(stage, front, 2);
     await lineUp(front, backend, [first!, second!]);
     expectTurnedAway(await third!.ask(get("/full")));
     expectTurnedAway(await second!.finalReply());
-    third!.request(get("/third"));
-    await queued(front, 1);
-    holding.release();
-    await until("the third", () => holding.held.length === 1);
-    holding.release();
-    expect((await third!.finalReply()).status).toBe(200);
-    expect(paths(backend)).toEqual(["/0", "/third"]);
+    await expectNext(here, third!);
   });
 });
 
@@ -206,18 +212,13 @@ describe("a client that leaves the queue", () => {
   });
 
   test("gives its place in the queue to another", async () => {
-    const { holding, backend, front } = await narrow({ queue_size: 1 });
+    const here = await narrow({ queue_size: 1 });
+    const { backend, front } = here;
     const [first, second, third] = await clientsOnBoth(stage, front, 2);
     await lineUp(front, backend, [first!, second!]);
     second!.destroy();
     await queued(front, 0);
-    third!.request(get("/third"));
-    await queued(front, 1);
-    holding.release();
-    await until("the third", () => holding.held.length === 1);
-    holding.release();
-    expect((await third!.finalReply()).status).toBe(200);
-    expect(paths(backend)).toEqual(["/0", "/third"]);
+    await expectNext(here, third!);
   });
 
   test("leaves nothing behind while it is served either: the place is free at once", async () => {

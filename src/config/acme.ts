@@ -1,0 +1,152 @@
+/** `[listeners.tls.acme]`: what it means together with the other listeners and the routes, and where what comes of it is kept. */
+import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+import { namesOf } from "./certificates.ts";
+import type { Problem } from "./compile.ts";
+import type { RawConfig, RawListener } from "./schema.ts";
+import type { AcmeAccountConfig, AcmeCertificateConfig, AcmeChallenge, CertificateConfig } from "./snapshot.ts";
+
+type RawAcme = NonNullable<Exclude<NonNullable<RawListener["tls"]>, "self-signed">["acme"]>;
+type RawRoutes = NonNullable<RawConfig["routes"]>;
+
+/** Subject and issuer of what a listener shows before its first certificate is there. */
+export const PLACEHOLDER = "CN=Fairlead placeholder";
+const LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory";
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+const KEY = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g;
+/** A certificate's names, by RFC 8555's most widespread server. */
+const MOST_DOMAINS = 100;
+
+/** Where what outlives restarts and machine starts is kept for this user: the service manager's place, else that of the XDG base directories. */
+export function stateDirectory(environment: Readonly<Record<string, string | undefined>>, uid: number): string {
+  // systemd's StateDirectory= may name several.
+  const given = environment["STATE_DIRECTORY"]?.split(":", 1)[0];
+  if (given !== undefined && given !== "") return given;
+  const xdg = environment["XDG_STATE_HOME"];
+  if (xdg !== undefined && xdg.startsWith("/")) return join(xdg, "fairlead");
+  return uid === 0 ? "/var/lib/fairlead" : join(environment["HOME"] ?? homedir(), ".local/state/fairlead");
+}
+
+function rawAcme({ tls }: RawListener): RawAcme | undefined {
+  return tls === "self-signed" ? undefined : tls?.acme;
+}
+
+/** Speaks http in the clear, so that http-01 can be answered there. */
+function answersHttp({ protocol, tls }: RawListener): boolean {
+  return (protocol ?? "http") === "http" && tls === undefined;
+}
+
+export function checkAcme(listeners: readonly RawListener[], routes: RawRoutes, directory: string, problems: Problem[]): void {
+  const accounts = new Map<string, { readonly index: number; readonly who: string }>();
+  for (const [index, listener] of listeners.entries()) {
+    const acme = rawAcme(listener);
+    if (acme === undefined) continue;
+    const at = ["listeners", index, "tls", "acme"];
+    const wrong = (key: string, message: string, hint: string): void => void problems.push({ path: key === "" ? at : [...at, key], about: "key", message, hint });
+    if (acme.challenge === "http-01" && !listeners.some(answersHttp)) wrong("challenge", "http-01 is answered by a listener that speaks http without tls, and there is none", 'add one (the CA asks on port 80), or set challenge = "tls-alpn-01"');
+    if ((acme.eab_kid === undefined) !== (acme.eab_hmac_key === undefined)) wrong(acme.eab_kid === undefined ? "eab_hmac_key" : "eab_kid", "eab_kid and eab_hmac_key go together", "add the other one, or leave both out");
+    if (acme.ca !== undefined && statSync(resolve(directory, acme.ca), { throwIfNoEntry: false })?.isFile() !== true) problems.push({ path: [...at, "ca"], about: "value", message: `no file ${resolve(directory, acme.ca)}`, hint: "its path is relative to the config file" });
+    if (acme.domains === undefined) checkRouteHosts(routes, wrong);
+    const { file } = accountOf(acme, directory);
+    const who = JSON.stringify([acme.email, acme.eab_kid, acme.eab_hmac_key, acme.ca]);
+    const other = accounts.get(file);
+    if (other !== undefined && other.who !== who) wrong("", `listener ${other.index + 1} has another email, eab or ca for the same directory`, "there is one account a directory: write the same in both");
+    accounts.set(file, { index, who });
+  }
+}
+
+function checkRouteHosts(routes: RawRoutes, wrong: (key: string, message: string, hint: string) => void): void {
+  const hosts = hostsOf(routes);
+  const odd = hosts.find((host) => !/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(host));
+  if (hosts.length === 0) wrong("", "it is not said for which names a certificate is wanted, and no route names a host", 'add domains = ["www.example.org"]');
+  else if (odd !== undefined) wrong("", `without domains the certificate is for the hosts of all routes, and "${odd}" cannot be had by ${odd.startsWith("*") ? "http-01 or tls-alpn-01" : "name"}`, "name the domains");
+  else if (hosts.length > MOST_DOMAINS) wrong("", `the routes have ${hosts.length} hosts, and a certificate is for at most ${MOST_DOMAINS}`, "name the domains, over several listeners");
+}
+
+function hostsOf(routes: RawRoutes): string[] {
+  return [...new Set(routes.flatMap(({ hosts = [] }) => hosts.map((host) => host.toLowerCase())))];
+}
+
+/** @returns undefined when the listener has none */
+export function acmeOf(listener: RawListener, listeners: readonly RawListener[], routes: RawRoutes, directory: string): AcmeCertificateConfig | undefined {
+  const raw = rawAcme(listener);
+  if (raw === undefined) return undefined;
+  const domains = [...new Set((raw.domains ?? hostsOf(routes)).map((domain) => domain.toLowerCase()))];
+  const { challenge = "auto", key_type: keyType = "ec256" } = raw;
+  const all: readonly AcmeChallenge[] = listeners.some(answersHttp) ? ["http-01", "tls-alpn-01"] : ["tls-alpn-01"];
+  return {
+    account: accountOf(raw, directory),
+    domains,
+    challenges: challenge === "auto" ? all : [challenge],
+    keyType,
+    ...(raw.renew_before === undefined ? {} : { renewBefore: raw.renew_before }),
+    file: join(folderOf(raw, directory), `${fileNameOf(domains)}${keyType === "ec256" ? "" : `.${keyType}`}.pem`),
+  };
+}
+
+function accountOf(raw: RawAcme, directory: string): AcmeAccountConfig {
+  const { email, ca, eab_kid: kid, eab_hmac_key: hmacKey } = raw;
+  return {
+    directory: raw.directory ?? LETS_ENCRYPT,
+    ...(email === undefined ? {} : { email }),
+    ...(ca === undefined ? {} : { ca: resolve(directory, ca) }),
+    ...(kid === undefined || hmacKey === undefined ? {} : { externalAccount: { kid, hmacKey } }),
+    file: join(folderOf(raw, directory), "account.json"),
+  };
+}
+
+/**
+ * What is shown by now. One that has expired is better than none, so dates are not looked at. As long as there is a placeholder only, certificates from before
+ * the domains were changed go first, for the names that they have.
+ */
+export function acmeCertificates({ file, domains }: AcmeCertificateConfig, now: number): CertificateConfig[] {
+  const own = readCertificate(file);
+  if (own?.isPlaceholder === false) return [own.certificate];
+  const before = neighbours(file).filter(({ isPlaceholder, certificate: { names, notAfter } }) => !isPlaceholder && notAfter > now && names.some((name) => domains.includes(name)));
+  const all = [...before.toSorted((a, b) => b.certificate.notAfter - a.certificate.notAfter), ...(own === undefined ? [] : [own])];
+  return all.map(({ certificate }) => certificate);
+}
+
+interface Read {
+  readonly certificate: CertificateConfig;
+  readonly isPlaceholder: boolean;
+}
+
+function readCertificate(file: string): Read | undefined {
+  try {
+    const pem = readFileSync(file, "utf8");
+    const leaf = new X509Certificate(pem);
+    const [certificate, key] = [pem.match(CERTIFICATE) ?? [], pem.match(KEY) ?? []].map((blocks) => `${blocks.join("\n")}\n`) as [string, string];
+    if (!leaf.checkPrivateKey(createPrivateKey(key))) return undefined;
+    return { certificate: { file, certificate, key, names: namesOf(leaf), notAfter: Date.parse(leaf.validTo) }, isPlaceholder: leaf.subject === PLACEHOLDER };
+  } catch {
+    // None yet, or somebody has written something else there: a new one will come.
+    return undefined;
+  }
+}
+
+function neighbours(file: string): Read[] {
+  const folder = dirname(file);
+  try {
+    return readdirSync(folder).flatMap((name) => (name.endsWith(".pem") && name !== basename(file) ? (readCertificate(join(folder, name)) ?? []) : []));
+  } catch {
+    return [];
+  }
+}
+
+/** Of one ACME server. */
+function folderOf(raw: RawAcme, directory: string): string {
+  const storage = raw.storage === undefined ? join(stateDirectory(process.env, process.getuid?.() ?? 0), "acme") : resolve(directory, raw.storage);
+  const { host, pathname } = new URL(raw.directory ?? LETS_ENCRYPT);
+  return join(storage, `${host}${pathname}`.replaceAll(/[^A-Za-z0-9.]+/g, "-"));
+}
+
+/** The first name, and something short for the others: file names have 255 bytes. */
+function fileNameOf(domains: readonly string[]): string {
+  const [first = "", ...others] = domains.toSorted();
+  if (others.length === 0) return first;
+  const digest = createHash("sha256").update([first, ...others].join(",")).digest("hex").slice(0, 8);
+  return `${first.slice(0, 200)}+${others.length}-${digest}`;
+}

@@ -1,0 +1,44 @@
+/** Routes: what they say to whom, and what of it does not fit their listeners. */
+import type { Problem } from "./compile.ts";
+import type { RawConfig, RawListener } from "./schema.ts";
+import type { RouteConfig } from "./snapshot.ts";
+
+type RawRoute = NonNullable<RawConfig["routes"]>[number];
+
+export function routeOf(raw: RawRoute): RouteConfig {
+  return {
+    listeners: raw.listeners ?? [],
+    hosts: (raw.hosts ?? []).map((host) => host.toLowerCase()),
+    ...(raw.path_prefix === undefined ? {} : { pathPrefix: raw.path_prefix }),
+    methods: raw.methods ?? [],
+    headers: Object.entries(raw.headers ?? {}).map(([name, value]) => (value === true ? { name } : { name, value })),
+    upstream: raw.upstream,
+  };
+}
+
+/** The name of a listener that has none in the file. */
+export function listenerName({ name }: RawListener, index: number): string {
+  return name ?? `listener-${index + 1}`;
+}
+
+export function isRouteFor(route: RawRoute, listener: string): boolean {
+  return route.listeners === undefined || route.listeners.length === 0 || route.listeners.includes(listener);
+}
+
+/** @param suggest the hint for a name that is not there */
+export function checkRoutes(routes: readonly RawRoute[], listeners: readonly RawListener[], suggest: (word: string, known: readonly string[]) => { hint?: string }, problems: Problem[]): void {
+  const protocols = new Map(listeners.map((listener, index) => [listenerName(listener, index), listener.protocol ?? "http"]));
+  for (const [index, route] of routes.entries()) {
+    for (const [at, name] of (route.listeners ?? []).entries()) {
+      const path = ["routes", index, "listeners", at];
+      if (!protocols.has(name)) problems.push({ path, about: "value", message: `there is no listener "${name}"`, ...suggest(name, [...protocols.keys()]) });
+      else if (protocols.get(name) === "tcp") problems.push({ path, about: "value", message: `listener "${name}" is tcp: it knows no hosts, and all of it goes to its upstream`, hint: 'leave it out, or make the listener protocol = "http" or "tls-passthrough"' });
+    }
+    const sealed = [...protocols].find(([name, protocol]) => protocol === "tls-passthrough" && isRouteFor(route, name))?.[0];
+    if (sealed === undefined) continue;
+    for (const key of ["path_prefix", "methods", "headers"] as const) {
+      if (route[key] === undefined) continue;
+      problems.push({ path: ["routes", index, key], about: "key", message: `listener "${sealed}" is tls-passthrough: it sees the name that a client asks for, and nothing of its requests`, hint: 'leave it out, or say which http listeners the route is for: listeners = ["…"]' });
+    }
+  }
+}

@@ -1,0 +1,52 @@
+/** Who is in rotation: its one owner, and those who tell it what checks and traffic say, at work together in the one process that decides. */
+import type { Snapshot } from "../config/snapshot.ts";
+import type { Clock, Network } from "../net/network.ts";
+import type { Log } from "../observability/log.ts";
+import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import { HealthChecker } from "./checker.ts";
+import { Ejection } from "./ejection.ts";
+import { Rotation } from "./rotation.ts";
+
+/** Between two looks whether first checks are done, in ms. */
+const LOOK_EVERY = 20;
+
+export interface HealthMonitorOptions {
+  readonly network: Network;
+  readonly scoreboard: Scoreboard;
+  readonly log: Log;
+}
+
+export class HealthMonitor {
+  readonly rotation: Rotation;
+  readonly ejection: Ejection;
+  readonly checker: HealthChecker;
+  private readonly clock: Clock;
+
+  constructor({ network, scoreboard, log }: HealthMonitorOptions) {
+    const { clock } = network;
+    this.clock = clock;
+    this.rotation = new Rotation({ scoreboard, clock, log });
+    this.ejection = new Ejection({ scoreboard, rotation: this.rotation, clock, log });
+    this.checker = new HealthChecker({ network, scoreboard, rotation: this.rotation, log, passed: (slot, back) => this.ejection.passed(slot, back) });
+  }
+
+  /** These are the targets from now on. */
+  apply(snapshot: Snapshot): void {
+    this.rotation.apply(snapshot);
+    this.checker.apply(snapshot);
+    this.ejection.apply(snapshot);
+  }
+
+  /** Resolves when each target that has a check was checked once, or after `patience` ms. */
+  async firstChecks(patience: number): Promise<void> {
+    const until = this.clock.precise() + patience;
+    const isChecked = (): boolean => this.checker.status().every(({ check, lastResult }) => check === "none" || lastResult !== undefined);
+    while (this.clock.precise() < until && !isChecked()) await new Promise<void>((resolve) => this.clock.after(LOOK_EVERY, resolve));
+  }
+
+  stop(): void {
+    this.checker.stop();
+    this.ejection.stop();
+    this.rotation.stop();
+  }
+}

@@ -1,0 +1,510 @@
+/** One request of an HTTP/2 client and its reply: what its exchange sees of the client. */
+import type { Duplex } from "../../net/duplex.ts";
+import { CAUSES, type Cause } from "../../observability/cause.ts";
+import { Exchange } from "../exchange.ts";
+import { asksUpgrade } from "../h1/admission.ts";
+import { Framing, Parse, refusals, TrailerFields, type FramingKind, type Head } from "../h1/head.ts";
+import type { ReplyHead } from "../h1/reply-head.ts";
+import { RequestView } from "../h1/request-view.ts";
+import { localReply } from "../local-reply.ts";
+import type { OwnConnections } from "../own-connections.ts";
+import type { Services } from "../services.ts";
+import type { Downstream, UpstreamStream } from "../sides.ts";
+import { grpcLines, isGrpc } from "./grpc.ts";
+import type { ClientSession } from "./client-session.ts";
+import { ErrorCode } from "./frames.ts";
+import type { HeaderBlock } from "./hpack/header-block.ts";
+import { requestLines, trailerLines } from "./request-lines.ts";
+import { Stream, type StreamLoss } from "./stream.ts";
+
+const VIA = "Via: 2.0 fairlead\r\n";
+const NO_PARTS: Buffer[] = [];
+
+export class ClientStream extends Stream implements Downstream, Duplex {
+  protected readonly session: ClientSession;
+  private readonly services: Services;
+  private readonly exchange: Exchange;
+  private readonly view: RequestView;
+  private framing: FramingKind = Framing.NONE;
+  /** Its head went to the target, so its body may follow. */
+  private sent = false;
+  /** The body as it came, from its beginning while it can be sent once more, else what waits. */
+  private parts = NO_PARTS;
+  private partBytes = 0;
+  /** The first of them that has not gone to the target. */
+  private nextPart = 0;
+  /** More went than is kept. */
+  private moved = false;
+  private received = 0;
+  /** Of the request's head; -1: it does not say. */
+  private contentLength = -1;
+  private requestTrailers: TrailerFields | undefined = undefined;
+  /** The end went to the target. */
+  private endSent = false;
+  private endsAt = 0;
+  private tunnel: UpstreamStream | undefined = undefined;
+  private targetEnded = false;
+  private paused = false;
+  /** Taken in while it was paused. */
+  private withheld = 0;
+
+  constructor(session: ClientSession, services: Services) {
+    super();
+    this.session = session;
+    this.services = services;
+    this.exchange = new Exchange(this, services);
+    this.view = new RequestView(services.requestHead);
+    this.view.peer = session.peer;
+  }
+
+  /** The request's head is decoded. */
+  begin(block: HeaderBlock): void {
+    const { session, view, exchange } = this;
+    const { listener, reception } = session;
+    if (block.tooLarge) {
+      this.refuse(...refusals[Parse.TOO_LARGE]!);
+      return;
+    }
+    const { requestHead: head, requestArena: arena, network } = this.services;
+    const { limits } = listener.config;
+    const problem = requestLines(block, this.remoteClosed, arena, () => network.random());
+    if (problem !== undefined) {
+      session.malformed(this, problem);
+      return;
+    }
+    const result = head.parse(arena.buffer, arena.start, arena.end, limits);
+    if (result !== Parse.OK) {
+      // What HTTP/1 would wait for the rest of is no whole head.
+      if (result === Parse.MORE) session.malformed(this, "malformed request");
+      else this.refuse(...refusals[result]!);
+      return;
+    }
+    if (head.end !== arena.end) {
+      session.malformed(this, "malformed request");
+      return;
+    }
+    this.contentLength = head.contentLength;
+    this.framing = this.remoteClosed ? Framing.NONE : head.framing;
+    view.show(arena.buffer, arena.start, arena.end, limits);
+    this.endsAt = reception.endOf(head);
+    this.within(0);
+    const answer = reception.admit(exchange, head);
+    exchange.asksUpgrade = asksUpgrade(head);
+    if (answer !== undefined) {
+      exchange.status = answer.status;
+      this.answer(answer.status, answer.text, 0, "bad-request", answer.location);
+      this.conclude(answer.refusal ? "bad-request" : "local");
+      return;
+    }
+    reception.dispatch(exchange, head, view);
+  }
+
+  private within(milliseconds: number): void {
+    const { wheel, network } = this.services;
+    const at = milliseconds > 0 ? network.clock.now + milliseconds : 0;
+    const end = this.endsAt;
+    if (at === 0 && end === 0) wheel.cancel(this);
+    else wheel.schedule(this, at === 0 || (end !== 0 && end < at) ? end : at);
+  }
+
+  // The request's body.
+
+  /** The target must not have a whole request before we know that it is one. */
+  bodyAnnounced(length: number): void {
+    if (this.tunnel !== undefined || !this.exchange.open) return;
+    const { contentLength } = this;
+    if (contentLength >= 0 && this.received + length > contentLength) this.breakOff("more DATA than Content-Length says");
+  }
+
+  bodyReceived(bytes: Buffer, start: number, end: number): void {
+    this.received += end - start;
+    if (this.tunnel !== undefined) {
+      this.tunnel.write(bytes, start, end - start);
+      this.exchange.tunnelActive();
+      this.taken(end - start);
+      if (this.tunnel?.congested === true) this.pause();
+      return;
+    }
+    if (!this.exchange.open) {
+      this.credit(end - start);
+      return;
+    }
+    const { limits } = this.session.listener.config;
+    if (limits.bodyBytes > 0 && this.received > limits.bodyBytes && !this.exchange.asksUpgrade) {
+      this.spoil("bad-request", 413, "body too large");
+      return;
+    }
+    if (this.contentLength >= 0 && this.received > this.contentLength) {
+      this.breakOff("more DATA than Content-Length says");
+      return;
+    }
+    const { connection } = this.exchange;
+    const length = end - start;
+    const flows = this.sent && connection !== undefined && !connection.congested && this.nextPart === this.parts.length && !this.exchange.asksUpgrade;
+    if (flows && (this.moved || this.partBytes + length > this.exchange.keepsBody)) {
+      this.moved = true;
+      this.forgetParts();
+      connection.requestData(bytes, start, end);
+      this.services.output.flush();
+      this.afterSending(connection, length);
+      return;
+    }
+    if (this.parts === NO_PARTS) this.parts = [];
+    this.parts.push(Buffer.from(bytes.subarray(start, end)));
+    this.partBytes += length;
+    if (flows) this.sendParts(connection);
+  }
+
+  /** END_STREAM. */
+  endReceived(): void {
+    if (this.tunnel !== undefined) {
+      this.tunnel.tunnelPeerEnded();
+      if (this.targetEnded) this.tunnelOver();
+      return;
+    }
+    if (!this.exchange.open) return;
+    if (this.contentLength >= 0 && this.received < this.contentLength) {
+      this.breakOff("less DATA than Content-Length says");
+      return;
+    }
+    const { connection } = this.exchange;
+    if (this.sent && connection !== undefined && this.nextPart === this.parts.length) this.sendEnd(connection);
+  }
+
+  trailersReceived(block: HeaderBlock): void {
+    const lines = trailerLines(block);
+    if (lines === undefined) {
+      this.breakOff("malformed trailers");
+      return;
+    }
+    const fields = new TrailerFields(Math.max(1, block.count));
+    if (fields.parse(lines, 0, lines.length, block.count) !== Parse.OK) {
+      this.breakOff("malformed trailers");
+      return;
+    }
+    if (block.count > 0) this.requestTrailers = fields;
+    this.endReceived();
+  }
+
+  private sendParts(connection: UpstreamStream): void {
+    let length = 0;
+    while (this.nextPart < this.parts.length && !connection.congested) {
+      const part = this.parts[this.nextPart++]!;
+      length += part.length;
+      connection.requestData(part, 0, part.length);
+    }
+    this.services.output.flush();
+    if (this.nextPart === this.parts.length && (this.moved || this.partBytes > this.exchange.keepsBody)) {
+      this.moved = true;
+      this.forgetParts();
+    }
+    if (this.remoteClosed && this.nextPart === this.parts.length) this.sendEnd(connection);
+    else this.afterSending(connection, length);
+  }
+
+  private afterSending(connection: UpstreamStream, length: number): void {
+    this.within(this.session.listener.config.timeouts.clientBody);
+    this.taken(length);
+    if (!connection.congested) return;
+    this.pause();
+    this.within(0);
+    connection.requestStalled();
+  }
+
+  /** Bytes went on: the client may send as many more, unless they must wait. */
+  private taken(length: number): void {
+    if (this.paused) this.withheld += length;
+    else if (length > 0) this.credit(length);
+  }
+
+  private sendEnd(connection: UpstreamStream): void {
+    if (this.endSent) return;
+    this.endSent = true;
+    this.within(0);
+    connection.requestEnd(this.requestTrailers);
+    this.services.output.flush();
+  }
+
+  private forgetParts(): void {
+    this.parts = NO_PARTS;
+    this.partBytes = 0;
+    this.nextPart = 0;
+  }
+
+  // What the exchange asks of the client's side.
+
+  sendRequest(connection: UpstreamStream): void {
+    const { head } = this.view;
+    this.sent = true;
+    this.nextPart = 0;
+    this.endSent = false;
+    connection.requestHead(head, this.session.reception.forward(this.exchange, this.view, connection, VIA), this.exchange.asksUpgrade ? Framing.NONE : this.framing);
+    if (this.framing === Framing.NONE || this.exchange.asksUpgrade) this.sendEnd(connection);
+    else this.sendParts(connection);
+    this.services.output.flush();
+    if (this.session.congested) this.stalled();
+  }
+
+  get canReplay(): boolean {
+    return !this.moved;
+  }
+
+  get requestDone(): boolean {
+    return this.remoteClosed || this.exchange.asksUpgrade;
+  }
+
+  requestWritable(): void {
+    const { connection } = this.exchange;
+    if (connection === undefined || this.exchange.asksUpgrade) return;
+    if (!this.endSent) this.sendParts(connection);
+    if (!connection.congested) this.resume();
+  }
+
+  interim(head: ReplyHead): void {
+    this.session.writeReplyHead(this, head, "", false);
+  }
+
+  replyHead(head: ReplyHead, framing: FramingKind, lines: string): void {
+    this.forgetAfterReply();
+    this.session.writeReplyHead(this, head, this.session.reception.replyLines(head, lines), framing === Framing.NONE);
+  }
+
+  /** Nothing is sent once more: what the log needs stays. */
+  private forgetAfterReply(): void {
+    if (this.nextPart === this.parts.length) this.forgetParts();
+    this.moved = true;
+  }
+
+  replyData(buffer: Buffer, start: number, end: number): void {
+    this.send(buffer, start, end);
+  }
+
+  replyEnd(trailers: Head | undefined): void {
+    this.finish(trailers);
+    this.conclude("done");
+  }
+
+  /** The session wrote our last frame. */
+  replySent(): void {
+    if (!this.exchange.open) this.settle();
+  }
+
+  /** The exchange is over; what waits of its reply still goes out. */
+  private conclude(cause: Cause): void {
+    this.exchange.finish(cause);
+    if (this.localClosed) this.settle();
+    else this.within(this.session.listener.config.timeouts.clientBody);
+  }
+
+  /** Reply and exchange are over: let go of the stream, and of a request that nobody reads (section 8.1). */
+  private settle(): void {
+    if (!this.remoteClosed) this.session.reset(this, ErrorCode.NO_ERROR);
+    this.session.over(this);
+  }
+
+  get wantsMore(): boolean {
+    return false;
+  }
+
+  requestUnwanted(): void {
+    this.exchange.finish("done");
+  }
+
+  get replyCongested(): boolean {
+    if (!this.congested || !this.exchange.open) return false;
+    if (this.tunnel === undefined) this.within(this.session.listener.config.timeouts.clientBody);
+    return true;
+  }
+
+  sendable(): void {
+    if (this.tunnel !== undefined) {
+      this.tunnel.resume();
+      return;
+    }
+    if (!this.exchange.open) return;
+    this.within(this.remoteClosed ? 0 : this.session.listener.config.timeouts.clientBody);
+    this.exchange.connection?.resume();
+  }
+
+  stalled(): void {
+    if (this.tunnel !== undefined || !this.exchange.open) return;
+    this.exchange.connection?.pause();
+    this.within(this.session.listener.config.timeouts.clientBody);
+  }
+
+  flush(): void {
+    this.services.output.flush();
+  }
+
+  replyError(cause: Cause, retryAfter: number): void {
+    this.answer(CAUSES[cause].status, "", retryAfter, cause);
+    this.conclude(cause);
+  }
+
+  replyAbort(): void {
+    this.session.reset(this, ErrorCode.INTERNAL_ERROR);
+    this.session.over(this);
+  }
+
+  /** Refused before there is an exchange. */
+  private refuse(status: number, reason: string): void {
+    this.exchange.toHead = false;
+    this.session.tell("bad-request", reason, status);
+    this.answer(status, reason);
+    this.conclude("bad-request");
+  }
+
+  /** The request turned out wrong half-way. */
+  private spoil(cause: Cause, status: number, reason: string): void {
+    const { exchange } = this;
+    this.session.tell(cause, reason, status);
+    if (exchange.hasReply) {
+      exchange.finish(cause);
+      this.replyAbort();
+      return;
+    }
+    exchange.status = status;
+    this.answer(status, reason, 0, cause);
+    this.conclude(cause);
+  }
+
+  /** The request is malformed after all: the target must not take it for whole (section 8.1.1). */
+  private breakOff(reason: string): void {
+    this.exchange.finish("bad-request");
+    this.session.malformed(this, reason);
+  }
+
+  /** Write a reply of our own. */
+  private answer(status: number, text: string, retryAfter = 0, cause: Cause = "bad-request", location?: string): void {
+    const { session } = this;
+    if (this.view.hasHead && isGrpc(this.view.head)) {
+      session.writeLines(this, 200, grpcLines(cause, status, text), true);
+      return;
+    }
+    const { lines, body } = localReply(status, text, this.services.network.clock.wall(), retryAfter, location);
+    const bodyless = this.exchange.toHead || body === "";
+    session.writeLines(this, status, lines, bodyless);
+    if (bodyless) return;
+    const bytes = Buffer.from(body, "latin1");
+    this.send(bytes, 0, bytes.length);
+    this.finish(undefined);
+  }
+
+  // Tunnels: extended CONNECT (RFC 8441).
+
+  switchProtocols(head: ReplyHead, connection: UpstreamStream, lines: string): void {
+    this.session.writeTunnelHead(this, head, lines);
+    this.tunnel = connection;
+    connection.joinTunnel(this);
+    for (const part of this.parts.slice(this.nextPart)) {
+      connection.write(part, 0, part.length);
+      this.taken(part.length);
+    }
+    this.forgetParts();
+    this.moved = true;
+    if (this.remoteClosed) connection.tunnelPeerEnded();
+    this.tunnelActive();
+  }
+
+  tunnelActive(): void {
+    this.within(this.session.listener.config.timeouts.tunnelIdle);
+  }
+
+  tunnelTargetEnded(): void {
+    this.targetEnded = true;
+  }
+
+  tunnelClosed(broken: boolean): void {
+    this.tunnel = undefined;
+    this.exchange.finish("done");
+    if (broken) this.replyAbort();
+    else this.end();
+  }
+
+  private tunnelOver(): void {
+    const { tunnel } = this;
+    this.tunnel = undefined;
+    this.exchange.connection = undefined;
+    this.exchange.finish("done");
+    tunnel?.leaveTunnel(false);
+    if (this.localClosed) this.settle();
+  }
+
+  write(bytes: Buffer, offset: number, length: number): void {
+    this.send(bytes, offset, offset + length);
+  }
+
+  pause(): void {
+    this.paused = true;
+  }
+
+  resume(): void {
+    this.paused = false;
+    const { withheld } = this;
+    this.withheld = 0;
+    if (withheld > 0) this.credit(withheld);
+  }
+
+  shutdown(): void {
+    this.finish(undefined);
+  }
+
+  end(): void {
+    this.finish(undefined);
+    if (this.localClosed && !this.exchange.open) this.settle();
+  }
+
+  abort(): void {
+    this.replyAbort();
+  }
+
+  // Its end.
+
+  /** The client reset it, or its connection is gone. */
+  lost(reason: StreamLoss): void {
+    const { tunnel } = this;
+    this.tunnel = undefined;
+    this.forgetParts();
+    if (tunnel !== undefined) {
+      this.exchange.connection = undefined;
+      this.exchange.finish("done");
+      tunnel.leaveTunnel(reason.kind !== "closed");
+      return;
+    }
+    this.exchange.finish(reason.kind === "error" ? "bad-request" : "client-closed");
+  }
+
+  onDeadline(): void {
+    const { exchange } = this;
+    const { now } = this.services.network.clock;
+    if (this.tunnel !== undefined) {
+      exchange.finish("idle-timeout");
+      this.replyAbort();
+    } else if (!exchange.open) this.replyAbort();
+    else if (this.endsAt !== 0 && now >= this.endsAt) {
+      if (exchange.hasReply) {
+        exchange.finish("request-timeout");
+        this.replyAbort();
+      } else exchange.fail("request-timeout", "");
+    } else if (this.congested) {
+      exchange.finish("client-write-timeout");
+      this.replyAbort();
+    } else if (!this.remoteClosed && this.sent && exchange.connection?.congested !== true) {
+      if (exchange.hasReply) {
+        exchange.finish("client-body-timeout");
+        this.replyAbort();
+      } else this.spoil("client-body-timeout", 408, "request body took too long");
+    }
+  }
+
+  get own(): OwnConnections {
+    return this.session.reception.own(this.session.peer!);
+  }
+
+  describe(): { client: string; method: string; host: string; path: string } {
+    const { view } = this;
+    const known = view.hasHead;
+    return { client: this.session.describe(), method: known ? view.method : "", host: known ? view.host : "", path: known ? view.path : "" };
+  }
+}
+

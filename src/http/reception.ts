@@ -1,0 +1,113 @@
+/** What the requests of one client have in common, whatever codec they come by: who sent them, what targets are told of that, and which way they go. */
+import type { Arrival, Peer } from "../accept/arrival.ts";
+import { least } from "../net/least.ts";
+import type { Listener } from "../routing/listener.ts";
+import { Name } from "./fields.ts";
+import { forwardedLines, type ForwardedBy, type OwnField, type RequestForward } from "./forward.ts";
+import type { Exchange } from "./exchange.ts";
+import { answerHere, isIdempotent, type Answer } from "./h1/admission.ts";
+import { deadlineOf } from "./h1/deadline.ts";
+import type { ReplyHead } from "./h1/reply-head.ts";
+import type { RequestHead } from "./h1/request-head.ts";
+import type { RequestView } from "./h1/request-view.ts";
+import { OwnConnections } from "./own-connections.ts";
+import type { Services } from "./services.ts";
+import type { UpstreamStream } from "./sides.ts";
+
+export class Reception {
+  readonly listener: Listener;
+  readonly arrival: Arrival | undefined;
+  private readonly services: Services;
+  private readonly subject: OwnField | undefined;
+  private by: ForwardedBy | undefined = undefined;
+  private lines = "";
+  private ownConnections: OwnConnections | undefined = undefined;
+
+  constructor(listener: Listener, services: Services, arrival: Arrival | undefined) {
+    this.listener = listener;
+    this.services = services;
+    this.arrival = arrival;
+    this.subject = subjectField(listener.config.tls?.clientSubjectHeader, arrival?.tls?.clientSubject ?? "");
+  }
+
+  /** When a request that begins now must be over, in clock ms; 0: no limit. */
+  endOf(head: RequestHead): number {
+    const whole = least(this.listener.config.timeouts.request, deadlineOf(head));
+    return whole > 0 ? this.services.network.clock.now + whole : 0;
+  }
+
+  /** Begin the exchange of a request whose head the view shows. Not undefined: it is to be answered here. */
+  admit(exchange: Exchange, head: RequestHead): Answer | undefined {
+    exchange.begin();
+    exchange.toHead = head.methodIs("HEAD");
+    exchange.idempotent = isIdempotent(head);
+    return answerHere(head, this.listener.config, this.services.draining || this.services.board.draining, this.services.challenges);
+  }
+
+  /** Send it where its route says. */
+  dispatch(exchange: Exchange, head: RequestHead, view: RequestView): void {
+    const upstream = this.listener.router.route(view);
+    if (upstream === undefined) {
+      exchange.fail("no-route", "");
+      return;
+    }
+    const { requestId } = this.listener.config.forwarding;
+    if (requestId !== "off" && (requestId === "always" || !head.has(Name.X_REQUEST_ID) || !this.forwardedBy(view).trusted)) exchange.requestId = this.makeRequestId();
+    view.keySource = upstream.config.hash.key;
+    exchange.dispatch(upstream, upstream.config.policy.kind === "builtin" ? view : view.copy());
+  }
+
+  /** What goes on with the request to this stream's target. @param via our line of Via */
+  forward(exchange: Exchange, view: RequestView, stream: UpstreamStream, via: string): RequestForward {
+    const { config } = this.listener;
+    return {
+      config: config.forwarding,
+      upstream: exchange.upstream!.config,
+      by: this.forwardedBy(view),
+      lines: this.lines,
+      targetName: stream.target.name,
+      upgrade: exchange.asksUpgrade,
+      requestId: exchange.requestId,
+      dropUnderscores: config.underscoreNames !== "allow",
+      via,
+      own: this.subject,
+    };
+  }
+
+  /** @param lines field lines of our own @returns the same, with what this listener adds to every reply */
+  replyLines(head: ReplyHead, lines: string): string {
+    const hsts = this.arrival?.tls === undefined ? undefined : this.listener.config.tls?.hsts;
+    return hsts === undefined || head.get("strict-transport-security") !== undefined ? lines : `${lines}Strict-Transport-Security: ${hsts}\r\n`;
+  }
+
+  /** @param peer what the socket says; it counts when nothing else is known */
+  own(peer: Peer): OwnConnections {
+    return (this.ownConnections ??= new OwnConnections(this.arrival ?? { peer }));
+  }
+
+  /** The client is gone. */
+  leave(): void {
+    this.ownConnections?.close();
+  }
+
+  private forwardedBy(view: RequestView): ForwardedBy {
+    if (this.by === undefined) {
+      const address = view.clientAddress;
+      this.by = { address: address === "" ? "unknown" : address, trusted: this.listener.isTrusted(address), proto: this.arrival?.tls === undefined ? "http" : "https" };
+      this.lines = forwardedLines(this.by);
+    }
+    return this.by;
+  }
+
+  private makeRequestId(): string {
+    const { network } = this.services;
+    const part = (): string => Math.floor(network.random() * 2 ** 32).toString(16).padStart(8, "0");
+    return part() + part() + part() + part();
+  }
+}
+
+/** That there was no certificate is ours to say too: nothing stands under the name then. */
+function subjectField(name: string | undefined, subject: string): OwnField | undefined {
+  if (name === undefined) return undefined;
+  return { name: Buffer.from(name.toLowerCase()), line: subject === "" ? "" : `${name}: ${subject}\r\n` };
+}
