@@ -4,6 +4,7 @@
  * the next datagram picks another one. A flow ends when all replies have come, or nothing has for a while.
  */
 import type { DatagramOwner, DatagramPeer, DatagramSocket } from "../net/datagram.ts";
+import { formatEndpoint, plainAddress } from "../net/endpoint.ts";
 import { release } from "../net/release.ts";
 import { Timed } from "../net/timers.ts";
 import { CAUSES, connectCause, type Cause, OUR_SHORTAGES } from "../observability/cause.ts";
@@ -27,6 +28,7 @@ const NOBODY: readonly Target[] = [];
 const UNREACHABLE: ReadonlySet<string> = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"]);
 
 export class Flow extends Timed implements Client, Pooled, DatagramOwner {
+  readonly clientAddress: string;
   private readonly relay: UdpRelay;
   private readonly key: string;
   private readonly peer: DatagramPeer;
@@ -65,12 +67,10 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
     this.relay = relay;
     this.key = key;
     this.peer = peer;
+    const clientAddress = plainAddress(peer.address);
+    this.clientAddress = clientAddress;
     this.startedAt = relay.services.network.clock.precise();
-    this.request = { protocol: "udp", clientAddress: peer.address, clientPort: peer.port, method: "", host: "", path: "", key: clientKey(peer.address), header: NO_HEADERS };
-  }
-
-  get clientAddress(): string {
-    return this.peer.address;
+    this.request = { protocol: "udp", clientAddress, clientPort: peer.port, method: "", host: "", path: "", key: clientKey(clientAddress), header: NO_HEADERS };
   }
 
   /** False: there are too many clients, and this is none. */
@@ -311,7 +311,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
     wheel.remove(this);
     listener.remove(this);
     this.relay.forget(this.key);
-    const client = `${this.peer.address}:${this.peer.port}`;
+    const client = formatEndpoint(this.clientAddress, this.peer.port);
     if (CAUSES[cause].side !== "none" && log.allows(cause)) {
       log.write("warn", { cause, phase: CAUSES[cause].phase, upstream: this.upstream?.name ?? "", target: this.targetName, detail, client, listener: listener.config.name }, "Flow ended");
     }
