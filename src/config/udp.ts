@@ -7,8 +7,8 @@ import type { ListenAddress, ListenerConfig } from "./snapshot.ts";
 import { formatAddress } from "./values.ts";
 
 /** They speak of streams, or of what is said on them. */
-const MEANINGLESS = ["health_path", "tcp_unavailable", "underscore_names", "limits", "forwarding"] as const;
-const MEANINGLESS_TIMEOUTS = ["client_header", "client_body", "client_idle", "request", "tunnel_idle"] as const;
+const MEANINGLESS = ["health_path", "proxy_protocol", "tcp_unavailable", "tls", "underscore_names", "limits", "http2", "forwarding"] as const;
+const MEANINGLESS_TIMEOUTS = ["tls_handshake", "client_header", "client_body", "client_idle", "request", "tunnel_idle"] as const;
 
 /** The same for two listeners that cannot both have their address: a port of UDP and one of TCP are different ones. */
 export function addressKey(protocol: RawListener["protocol"], address: ListenAddress): string {
@@ -35,6 +35,9 @@ function checkListener(listener: RawListener, at: readonly (string | number)[], 
   const upstream = upstreams.find(({ name }) => name === listener.upstream);
   const unix = upstream?.targets?.find((target) => target.address.startsWith("unix:"));
   if (unix !== undefined) problems.push({ path: [...at, "upstream"], about: "value", message: `target ${unix.address} of upstream "${upstream!.name}" is a unix socket: it takes no datagrams`, hint: "a udp listener needs an upstream whose targets are all host:port" });
+  const cannot = (message: string, hint: string): void => void problems.push({ path: [...at, "upstream"], about: "value", message, hint });
+  if (upstream?.proxy_protocol !== undefined) cannot(`upstream "${upstream.name}" says who the client is at the start of a connection (proxy_protocol), and udp has none`, "give udp an upstream of its own, without proxy_protocol");
+  if (upstream?.tls !== undefined && upstream.tls !== false) cannot(`the targets of upstream "${upstream.name}" are spoken to over TLS, and datagrams would go there in the clear`, "give udp an upstream of its own, without tls");
 }
 
 /**
