@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startBackends } from "./backends.ts";
-import { IDLE_CLIENTS, cases } from "./cases.ts";
+import { type Case, IDLE_CLIENTS, cases } from "./cases.ts";
+import { h2load } from "./h2load.ts";
 import { fullHandshakes } from "./handshakes.ts";
 import { idleMemory } from "./idle.ts";
 import { fairlead } from "./peers/fairlead.ts";
@@ -59,10 +60,16 @@ function requireTools(): void {
   const missing = [
     ["wrk", "apt-get install wrk"],
     ["nginx", "apt-get install nginx-light (the back ends)"],
+    ["h2load", "apt-get install nghttp2-client"],
     ["taskset", "apt-get install util-linux"],
   ].filter(([tool]) => firstLine(["which", tool!]) === undefined || firstLine(["which", tool!]) === "");
   for (const [tool, install] of missing) console.error(`${tool} is missing: ${install}`);
   if (missing.length > 0) process.exit(1);
+}
+
+function generate(what: Case, port: number, seconds: number, directory: string): Promise<Load> {
+  if (what.generator === "openssl") return fullHandshakes(what, port, seconds);
+  return what.generator === "h2load" ? h2load(what, port, seconds) : load(what, port, seconds, directory);
 }
 
 async function measureCases(runners: readonly Runner[], directory: string): Promise<Row[]> {
@@ -72,9 +79,9 @@ async function measureCases(runners: readonly Runner[], directory: string): Prom
   for (const what of cases.filter(({ name }) => wanted?.includes(name) ?? true)) {
     const runs = new Map<Runner, { load: Load; cpu: number }[]>();
     for (let round = 0; round < rounds; round++) {
-      for (const runner of runners) {
+      for (const runner of runners.filter(({ peer }) => peer.lacks?.includes(what.listener) !== true)) {
         const before = cpuMicroseconds(runner.pid);
-        const result = await (what.fullHandshakes === true ? fullHandshakes(what, runner.ports[what.listener], seconds) : load(what, runner.ports[what.listener], seconds, directory));
+        const result = await generate(what, runner.ports[what.listener], seconds, directory);
         const cpu = (cpuMicroseconds(runner.pid) - before) / Math.max(1, result.requests);
         runs.set(runner, [...(runs.get(runner) ?? []), { load: result, cpu }]);
       }
@@ -100,9 +107,9 @@ async function main(): Promise<void> {
   try {
     const { certificate, key } = makeSelfSigned(["localhost", "127.0.0.1"], Date.now());
     for (const [name, text] of Object.entries({ [CERTIFICATE.certificate]: certificate, [CERTIFICATE.key]: key, [CERTIFICATE.both]: certificate + key })) writeFileSync(join(directory, name), text);
-    const backends = await startBackends(directory, [await freePort(), await freePort()]);
+    const backends = await startBackends(directory, [await freePort(), await freePort()], [await freePort(), await freePort()]);
     const start = async (peer: Peer): Promise<Runner> => {
-      const ports = { http: await freePort(), https: await freePort(), tcp: await freePort() };
+      const ports = { http: await freePort(), https: await freePort(), tcp: await freePort(), h2c: await freePort() };
       return { peer, ports, pid: await peer.start(directory, ports, backends) };
     };
     const runners: Runner[] = [];

@@ -17,6 +17,7 @@ const FAILURES = {
   "certificate-refused": "client-certificate-refused",
   "cleartext": "tls-handshake-failed",
   "protocol": "tls-handshake-failed",
+  "closed": "tls-handshake-failed",
 } as const satisfies Record<HandshakeFailure["kind"], Cause>;
 
 export class TlsHandshake extends Connection implements Client, HandshakeOwner {
@@ -54,7 +55,8 @@ export class TlsHandshake extends Connection implements Client, HandshakeOwner {
     const { peer } = this;
     if (peer === undefined || !this.isOpen) return;
     if (failure !== undefined) {
-      this.say(FAILURES[failure.kind], failure.reason);
+      // Whoever only looks whether the port is open does it again and again.
+      this.say(FAILURES[failure.kind], failure.reason, failure.kind === "closed" ? "debug" : "info");
       // What the handshake has answered reaches the client.
       this.end();
       return;
@@ -68,9 +70,9 @@ export class TlsHandshake extends Connection implements Client, HandshakeOwner {
     this.abort();
   }
 
-  private say(cause: Cause, reason: string): void {
+  private say(cause: Cause, reason: string, level: "debug" | "info" = "info"): void {
     const { log } = this.services;
-    if (log.allows(cause)) log.write("info", { cause, phase: CAUSES[cause].phase, reason, client: formatEndpoint(this.clientAddress, this.peer?.remotePort ?? 0), listener: this.listener.config.name }, "TLS handshake failed");
+    if (log.allows(cause)) log.write(level, { cause, phase: CAUSES[cause].phase, reason, client: formatEndpoint(this.clientAddress, this.peer?.remotePort ?? 0), listener: this.listener.config.name }, "TLS handshake failed");
   }
 
   get clientAddress(): string {

@@ -175,7 +175,7 @@ function checkListeners(listeners: readonly RawListener[], long: LongForm, probl
     }
     if (listener.upstream !== undefined) continue;
     if (listener.protocol === "tcp" || listener.protocol === "udp") problems.push({ path: ["listeners", index], about: "key", message: `a ${listener.protocol} listener needs an upstream`, hint: 'add upstream = "…"' });
-    else if (!(long.routes ?? []).some((route) => isRouteFor(route, listenerName(listener, index)))) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
+    else if ((listener.redirect_https ?? false) === false && !(long.routes ?? []).some((route) => isRouteFor(route, listenerName(listener, index)))) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
   }
 }
 
@@ -319,6 +319,9 @@ interface UpstreamContext {
 /** With so few targets a share of them says little: one that is down and one that restarts would be panic. */
 const PANIC_MIN_TARGETS = 4;
 
+/** Those of `retry_on`; https://grpc.io/docs/guides/status-codes. */
+const GRPC_STATUSES: Readonly<Record<string, number>> = { "grpc-cancelled": 1, "grpc-deadline-exceeded": 4, "grpc-resource-exhausted": 8, "grpc-internal": 13, "grpc-unavailable": 14 };
+
 function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig {
   const { policy, plan, healthPaths, tls } = context;
   const { targets = [] } = raw;
@@ -342,6 +345,7 @@ function upstreamOf(raw: RawUpstream, context: UpstreamContext): UpstreamConfig 
       onReset: retryOn.includes("reset"),
       onTimeout: retryOn.includes("timeout"),
       statuses: retryOn.filter((what) => typeof what === "number"),
+      grpcStatuses: retryOn.flatMap((what) => GRPC_STATUSES[what] ?? []),
       backoff: raw.retry_backoff ?? 25,
       backoffMax: raw.retry_backoff_max ?? 250,
       buffer: raw.retry_buffer ?? 64 * 1024,

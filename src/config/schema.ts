@@ -322,7 +322,11 @@ const upstream = z.strictObject({
   max_concurrent_streams: key(whole(1, 10_000), "With HTTP/2: requests on one connection at a time; the target may allow fewer. More open another connection.", 100),
   pool_size: key(whole(0, 100_000), "Idle connections kept for each target and worker.", 256),
   retries: key(whole(0, 10), "Further attempts after the first; 0: none. Requests that may have had an effect are never sent twice.", 1),
-  retry_on: key(z.array(z.union([z.enum(["connect-failure", "reset", "timeout"]), whole(400, 599)])), "What is tried again: connects that fail, connections that end before a reply, no reply in timeouts.attempt, statuses.", ["connect-failure", "reset", "timeout"]),
+  retry_on: key(
+    z.array(z.union([z.enum(["connect-failure", "reset", "timeout", "grpc-cancelled", "grpc-deadline-exceeded", "grpc-internal", "grpc-resource-exhausted", "grpc-unavailable"]), whole(400, 599)])),
+    "What is tried again: connects that fail, connections that end before a reply, no reply in timeouts.attempt, statuses; and gRPC calls, whatever they do, that are answered with such a status and nothing else.",
+    ["connect-failure", "reset", "timeout"],
+  ),
   retry_backoff: key(optionalDuration, "Before another attempt: at random from 0 to this, doubled with each; a target that refused is left at once.", "25ms"),
   retry_backoff_max: key(duration, "The longest of those pauses.", "250ms"),
   retry_buffer: key(size, "So much of a request's body is kept to be sent once more.", "64KiB"),

@@ -320,6 +320,8 @@ export interface RetryConfig {
   /** No reply within the attempt's time. */
   readonly onTimeout: boolean;
   readonly statuses: readonly number[];
+  /** gRPC's; they hold for every call, whatever its method does. */
+  readonly grpcStatuses: readonly number[];
   /** Before the second attempt on a live target, at random between 0 and this; doubles with each attempt. */
   readonly backoff: Milliseconds;
   readonly backoffMax: Milliseconds;

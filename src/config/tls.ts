@@ -34,6 +34,8 @@ export interface TlsSources {
 const WARN_DAYS = 21;
 const DAY = 86_400_000;
 const YEAR = 365 * DAY;
+/** A development certificate with more hosts would be a burden to each handshake. */
+const MAX_DEVELOPMENT_HOSTS = 100;
 
 /** One line for each certificate that is about to expire, apart from those that renew themselves and tell of it. @param now wall-clock ms */
 export function expiryWarnings({ listeners }: Snapshot, now: number): string[] {
@@ -92,7 +94,7 @@ export function listenerTls(raw: RawListener, hosts: readonly string[], http2: b
 
 /** Whom a browser on this machine may ask for, and what the routes are for. */
 function development(hosts: readonly string[], selfSigned: TlsSources["selfSigned"]): CertificateConfig {
-  const names = [...new Set(["localhost", "127.0.0.1", "::1", ...hosts.filter((host) => /^[a-z0-9*.-]+$/.test(host) && host !== "*")])];
+  const names = [...new Set(["localhost", "127.0.0.1", "::1", ...hosts.filter((host) => /^[a-z0-9*.-]+$/.test(host) && host !== "*").slice(0, MAX_DEVELOPMENT_HOSTS)])];
   const { file, certificate, key } = selfSigned(names);
   return { file, certificate, key, names, notAfter: Date.parse(new X509Certificate(certificate).validTo) };
 }

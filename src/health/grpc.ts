@@ -2,8 +2,11 @@
  * The grpc check: one unary call of `grpc.health.v1.Health/Check` (the gRPC health checking protocol) over HTTP/2 with prior
  * knowledge (RFC 9113 section 3.3), or over TLS. SERVING passes.
  *
- * Of HTTP/2 this needs five kinds of frames and no decoding of fields: the answer is a message of at most a few bytes.
+ * Of HTTP/2 this needs six kinds of frames: the answer is a message of at most a few bytes, or fields that say why there is none.
  */
+import { GRPC_STATUSES } from "../http/grpc.ts";
+import { HpackDecoder } from "../http/h2/hpack/decoder.ts";
+import { HeaderBlock } from "../http/h2/hpack/header-block.ts";
 import { checkAddress, type CheckKind, failed, passed, type Verdict } from "./check.ts";
 import { converse, type Dialogue } from "./conversation.ts";
 import { authority, USER_AGENT } from "./http.ts";
@@ -14,16 +17,26 @@ const HEADERS = 1;
 const RST_STREAM = 3;
 const SETTINGS = 4;
 const GOAWAY = 7;
+const CONTINUATION = 9;
 const END_STREAM = 1;
 const ACK = 1;
 const END_HEADERS = 4;
 const PADDED = 8;
+const PRIORITY = 0x20;
 
 const FRAME_HEAD = 9;
 /** What we allow by not saying otherwise (RFC 9113 section 4.2). */
 const MAX_FRAME = 16_384;
 /** An answer has at most 11 bytes; more is not one. */
 const MAX_MESSAGE = 4_096;
+
+/** What we allow by not saying otherwise (RFC 7541 section 4.2). */
+const TABLE_SIZE = 4_096;
+/** An answer's fields. */
+const MAX_FIELD_BYTES = 16_384;
+const MAX_FIELDS = 100;
+/** So much of the server's own words is told. */
+const MAX_WORDS = 120;
 
 /** HealthCheckResponse.ServingStatus. */
 const STATUSES = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
@@ -92,6 +105,11 @@ class GrpcDialogue implements Dialogue {
   private unread = Buffer.alloc(0);
   private message = Buffer.alloc(0);
   private greeted = false;
+  private readonly decoder = new HpackDecoder(TABLE_SIZE);
+  private readonly fields = new HeaderBlock();
+  /** A header block that goes on in CONTINUATION. */
+  private block = Buffer.alloc(0);
+  private endsStream = false;
 
   constructor(opening: Uint8Array) {
     this.opening = opening;
@@ -134,10 +152,47 @@ class GrpcDialogue implements Dialogue {
       const verdict = judge(this.message);
       if (verdict !== undefined) return verdict;
     }
-    // Only a server that does not know what it was asked for answers with fields alone.
-    if ((type === DATA || type === HEADERS) && (flags & END_STREAM) !== 0) return failed("no answer: no such health service");
+    if (type === HEADERS) {
+      this.block = Buffer.from(unprioritized(flags, unpadded(flags, payload)));
+      this.endsStream = (flags & END_STREAM) !== 0;
+    } else if (type === CONTINUATION) this.block = Buffer.concat([this.block, payload]);
+    if (this.block.length > MAX_FIELD_BYTES) return failed("invalid reply: fields too long");
+    if ((type === HEADERS || type === CONTINUATION) && (flags & END_HEADERS) !== 0) return this.head();
+    return type === DATA && (flags & END_STREAM) !== 0 ? failed("no answer: the call ended without a message or a status") : undefined;
+  }
+
+  /** Fields that end the call say why there is no message. */
+  private head(): Verdict | undefined {
+    const { fields } = this;
+    fields.clear();
+    const problem = this.decoder.decode(this.block, 0, this.block.length, fields, MAX_FIELD_BYTES, MAX_FIELDS);
+    if (problem !== undefined) return failed(`invalid reply: ${problem}`);
+    const http = this.field(":status");
+    if (http !== undefined && http !== "200" && !http.startsWith("1")) return failed(`HTTP status ${http}`);
+    if (!this.endsStream) return undefined;
+    const status = Number(this.field("grpc-status") ?? Number.NaN);
+    if (Number.isNaN(status)) return failed("no answer: the call ended without a message or a status");
+    const words = decoded(this.field("grpc-message") ?? "").slice(0, MAX_WORDS);
+    return failed(`${GRPC_STATUSES[status] ?? `status ${status}`}${words === "" ? "" : `: ${words}`}`);
+  }
+
+  private field(name: string): string | undefined {
+    for (let i = 0; i < this.fields.count; i++) if (this.fields.name(i) === name) return this.fields.value(i);
     return undefined;
   }
+}
+
+/** grpc-message is percent-encoded UTF-8; control characters have no place in a log. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text).replaceAll(/\p{Cc}/gu, " ");
+  } catch {
+    return text;
+  }
+}
+
+function unprioritized(flags: number, payload: Buffer): Buffer {
+  return (flags & PRIORITY) === 0 ? payload : payload.subarray(5);
 }
 
 function unpadded(flags: number, payload: Buffer): Buffer {

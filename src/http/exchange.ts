@@ -8,9 +8,10 @@ import { TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
 import type { Waiter } from "../upstream/queue.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { failureOf, grpcStatusOf } from "./grpc.ts";
 import { Hedge, type Hedged } from "./hedge.ts";
 import type { OwnConnections } from "./own-connections.ts";
-import { backoff, mayRetry, mayRetryStatus } from "./retry.ts";
+import { backoff, mayRetry, mayRetryCall, mayRetryStatus } from "./retry.ts";
 import type { Services } from "./services.ts";
 import type { Downstream, StreamOwner, UpstreamStream } from "./sides.ts";
 import type { FramingKind, Head } from "./h1/head.ts";
@@ -29,6 +30,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   idempotent = false;
   toHead = false;
   asksUpgrade = false;
+  /** A gRPC call: either side may be silent for as long as it likes. */
+  isCall = false;
   /** Made by us. */
   requestId: string | undefined = undefined;
   /** Status of the reply that the client got; 0: none yet. */
@@ -60,6 +63,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   private hedge: Hedge | undefined = undefined;
   /** Where the last attempt went, for the access log. */
   private lastTarget: Target | undefined = undefined;
+  /** What the call's own status counts as for the target; 0: as what its HTTP status is. */
+  private callFailure = 0;
   /** Of the attempt that has ended. */
   private readonly outcome = { failed: false, milliseconds: 0, status: 0 };
   /** Tells answers of an earlier exchange's policy from this one's. */
@@ -86,6 +91,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.probe = false;
     this.picking = false;
     this.requestId = undefined;
+    this.isCall = false;
+    this.callFailure = 0;
     this.serial++;
     this.startedAt = this.services.network.clock.precise();
   }
@@ -206,9 +213,10 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.client.requestWritable();
   }
 
-  /** Of the body so many bytes are kept to be sent once more. */
+  /** Of the body so many bytes are kept to be sent once more. A target of HTTP/2 can say of any request that it has not looked at it. */
   get keepsBody(): number {
-    return this.idempotent ? this.upstream!.config.retry.buffer : 0;
+    const { retry, protocol } = this.upstream!.config;
+    return this.idempotent || protocol !== "h1" ? retry.buffer : 0;
   }
 
   claim(head: ReplyHead, _stream: UpstreamStream): StreamOwner | undefined {
@@ -223,11 +231,16 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
       }
       this.endHedge();
     }
-    if (!mayRetryStatus(upstream!.config.retry, head.status, this.attempts) || !this.idempotent || !this.client.canReplay || !this.takeBudget()) return this;
+    const { retry } = upstream!.config;
+    const { grpcStatus } = head;
+    if (grpcStatus > 0) this.callFailure = failureOf(grpcStatus);
+    const again = grpcStatus > 0 ? mayRetryCall(retry, grpcStatus, this.attempts) : mayRetryStatus(retry, head.status, this.attempts, this.idempotent);
+    if (!again || !this.client.canReplay || !this.takeBudget()) return this;
     this.connection = undefined;
-    this.leaveTarget(false, head.status);
+    this.leaveTarget(false, this.callFailure === 0 ? head.status : this.callFailure);
+    this.callFailure = 0;
     target!.counters.add(TOTAL_RETRIES, 1);
-    if (this.services.log.allows("retry-status")) this.log("debug", "retry-status", `status ${head.status}`, target, "Attempt failed, trying again");
+    if (this.services.log.allows("retry-status")) this.log("debug", "retry-status", grpcStatus > 0 ? `grpc-status ${grpcStatus}` : `status ${head.status}`, target, "Attempt failed, trying again");
     this.pauseThenRetry(target!);
     return undefined;
   }
@@ -266,6 +279,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   replyEnd(trailers: Head | undefined, connection: UpstreamStream | undefined): void {
     this.connection = connection;
     this.replyDone = true;
+    if (trailers !== undefined && this.isCall) this.callFailure = failureOf(grpcStatusOf(trailers));
     this.client.replyEnd(trailers, connection);
   }
 
@@ -447,7 +461,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.cancelPause = undefined;
     this.endHedge();
     if (this.target !== undefined && (side === "client" || side === "balancer") && !this.replyDone) this.leaveTargetEarly();
-    else this.leaveTarget(side === "target", this.status);
+    else this.leaveTarget(side === "target", this.callFailure === 0 ? this.status : this.callFailure);
     const { connection } = this;
     this.connection = undefined;
     // What the client no longer waits for, the target need not do.

@@ -149,6 +149,11 @@ export function writeReplyFields(sink: FieldSink, head: ReplyHead, lines: string
   if (lines !== "") sink.text(lines);
 }
 
+/** A request's trailers as they go on: without any, when they claim what is ours to say. */
+export function withoutClaims(trailers: Head | undefined, own: OwnField | undefined): Head | undefined {
+  return own === undefined || trailers?.get(own.name.toString()) === undefined ? trailers : undefined;
+}
+
 /** Trailers that may stand behind a body. */
 export function writeTrailerFields(sink: FieldSink, trailers: Head): void {
   copyFields(sink, trailers, NOT_IN_TRAILERS, false);

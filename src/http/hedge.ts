@@ -18,6 +18,7 @@ import type { StreamOwner, UpstreamStream } from "./sides.ts";
 export interface Hedged {
   readonly toHead: boolean;
   readonly asksUpgrade: boolean;
+  readonly isCall: boolean;
   readonly wantsMore: boolean;
   readonly replyCongested: boolean;
   readonly own: OwnConnections;
@@ -101,6 +102,10 @@ export class Hedge implements StreamOwner {
 
   get asksUpgrade(): boolean {
     return this.exchange.asksUpgrade;
+  }
+
+  get isCall(): boolean {
+    return this.exchange.isCall;
   }
 
   get wantsMore(): boolean {

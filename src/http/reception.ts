@@ -18,7 +18,8 @@ export class Reception {
   readonly listener: Listener;
   readonly arrival: Arrival | undefined;
   private readonly services: Services;
-  private readonly subject: OwnField | undefined;
+  /** Who the client's certificate says that it is, as targets are told. */
+  readonly subject: OwnField | undefined;
   private by: ForwardedBy | undefined = undefined;
   private lines = "";
   private ownConnections: OwnConnections | undefined = undefined;
@@ -76,8 +77,14 @@ export class Reception {
 
   /** @param lines field lines of our own @returns the same, with what this listener adds to every reply */
   replyLines(head: ReplyHead, lines: string): string {
-    const hsts = this.arrival?.tls === undefined ? undefined : this.listener.config.tls?.hsts;
-    return hsts === undefined || head.get("strict-transport-security") !== undefined ? lines : `${lines}Strict-Transport-Security: ${hsts}\r\n`;
+    const { hsts } = this;
+    return hsts === "" || head.get("strict-transport-security") !== undefined ? lines : lines + hsts;
+  }
+
+  /** A field line with its CRLF; "": none is wanted (RFC 6797 section 7). */
+  get hsts(): string {
+    const value = this.arrival?.tls === undefined ? undefined : this.listener.config.tls?.hsts;
+    return value === undefined ? "" : `Strict-Transport-Security: ${value}\r\n`;
   }
 
   /** @param peer what the socket says; it counts when nothing else is known */

@@ -35,8 +35,14 @@ export function mayRetry({ retry, timeouts }: UpstreamConfig, cause: Cause, atte
   }
 }
 
-export function mayRetryStatus(retry: RetryConfig, status: number, attempts: number): boolean {
-  return retry.statuses.length > 0 && attempts <= retry.retries && retry.statuses.includes(status);
+/** @param repeatable it may be sent once more though the target may have done it */
+export function mayRetryStatus(retry: RetryConfig, status: number, attempts: number, repeatable: boolean): boolean {
+  return repeatable && retry.statuses.length > 0 && attempts <= retry.retries && retry.statuses.includes(status);
+}
+
+/** Whoever names a gRPC status says that a call that ends so may be made once more, whatever it does. */
+export function mayRetryCall(retry: RetryConfig, grpcStatus: number, attempts: number): boolean {
+  return attempts <= retry.retries && retry.grpcStatuses.includes(grpcStatus);
 }
 
 /**

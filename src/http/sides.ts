@@ -15,7 +15,7 @@ export interface Downstream {
   sendRequest(connection: UpstreamStream): void;
   /** All bytes of the request so far are still here, so it can be written once more. */
   readonly canReplay: boolean;
-  /** It has come in whole. */
+  /** It has come in whole, and gone out. */
   readonly requestDone: boolean;
   /** The connection can take more of the request's body. */
   requestWritable(): void;
@@ -80,6 +80,8 @@ export interface StreamOwner {
   readonly own: OwnConnections;
   readonly toHead: boolean;
   readonly asksUpgrade: boolean;
+  /** A gRPC call: its reply may pause, for the client's side knows how long. */
+  readonly isCall: boolean;
   readonly wantsMore: boolean;
   readonly replyCongested: boolean;
   connected(stream: UpstreamStream): void;

@@ -95,7 +95,7 @@ function failureOf(error: Failure, refused: boolean): HandshakeFailure {
   if (/PEER_DID_NOT_RETURN_A_CERTIFICATE/.test(message)) return { kind: "certificate-missing", reason: "no client certificate" };
   if (/HTTP_REQUEST/.test(message)) return { kind: "cleartext", reason: "a cleartext HTTP request" };
   if (refused || isAboutCertificate(code)) return { kind: "certificate-refused", reason: message };
-  return { kind: "protocol", reason: readable(code, message) };
+  return { kind: code === "ECONNRESET" ? "closed" : "protocol", reason: readable(code, message) };
 }
 
 function isAboutCertificate(code: string): boolean {

@@ -48,7 +48,7 @@ export interface ChallengeServer {
 /** How a connection to a target is secured. */
 export interface TlsClient {
   readonly context: TlsContext;
-  /** What is asked for (SNI), and what the certificate must be for. */
+  /** What is asked for (SNI), and what the certificate must be for. "": nothing, and for the address that is connected to. */
   readonly serverName: string;
   /** False: any certificate will do. */
   readonly verify: boolean;
@@ -75,7 +75,7 @@ export interface Handshake {
 }
 
 export interface HandshakeFailure {
-  readonly kind: "certificate-missing" | "certificate-refused" | "cleartext" | "protocol";
+  readonly kind: "certificate-missing" | "certificate-refused" | "cleartext" | "protocol" | "closed";
   /** For people. */
   readonly reason: string;
 }

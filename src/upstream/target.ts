@@ -48,6 +48,8 @@ export class Target implements BalancedTarget {
   isUsable = false;
   /** What it chose, where it may choose; undefined: it was not asked yet. */
   speaks: "h1" | "h2" | undefined = undefined;
+  /** Streams that it allows on a connection, as far as it has said. */
+  maxStreams = 2 ** 31 - 1;
   private hanging = 0;
   private readonly board: Scoreboard;
   private readonly clock: LatencyClock;

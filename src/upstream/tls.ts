@@ -1,4 +1,5 @@
 /** How an upstream's targets are spoken to over TLS: one context for all of them, a name for each. */
+import ipaddr from "ipaddr.js";
 import type { Address, UpstreamTls } from "../config/snapshot.ts";
 import type { Network } from "../net/network.ts";
 import type { TlsClient, TlsContext } from "../net/tls.ts";
@@ -25,6 +26,12 @@ export class UpstreamSecurity {
   /** @param alpn protocols that are offered, by preference */
   client(address: Address, alpn: readonly string[]): TlsClient {
     const { serverName, verify } = this.config;
-    return { context: this.context, serverName: serverName ?? (address.kind === "tcp" ? address.host : "localhost"), verify, alpn };
+    return { context: this.context, serverName: serverName ?? nameOf(address), verify, alpn };
   }
+}
+
+/** An address is never asked for: RFC 6066 section 3. */
+function nameOf(address: Address): string {
+  if (address.kind === "unix") return "localhost";
+  return ipaddr.isValid(address.host) ? "" : address.host;
 }

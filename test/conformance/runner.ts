@@ -38,12 +38,13 @@ export class Lanes {
     this.free = lanes;
   }
 
-  static async open(count: number): Promise<Lanes> {
+  /** @param http2 is spoken too: then the preface of HTTP/2 is no request of HTTP/1 */
+  static async open(count: number, http2: boolean): Promise<Lanes> {
     const lanes: Lane[] = [];
     while (lanes.length < count) lanes.push({ port: await freePort(), backend: await RawBackend.start() });
     const toml = toToml({
       workers: 1,
-      listeners: lanes.map(({ port }, i) => ({ name: `l${i}`, address: `127.0.0.1:${port}`, protocol: "http", http2: false, upstream: `u${i}` })),
+      listeners: lanes.map(({ port }, i) => ({ name: `l${i}`, address: `127.0.0.1:${port}`, protocol: "http", http2, upstream: `u${i}` })),
       upstreams: lanes.map(({ backend }, i) => ({ name: `u${i}`, policy: "round-robin", targets: [{ address: backend.address }] })),
     });
     return new Lanes(await Fairlead.start(toml), lanes);

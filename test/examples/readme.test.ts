@@ -1,8 +1,9 @@
 /** What README.md and docs/ tell people to copy: every configuration loads, and the policy does under real traffic what it says. */
-import { describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { diagnosticLine, loadConfigText, SlotAllocator } from "../../src/config/load.ts";
+import { makeSelfSigned } from "../../src/config/self-signed.ts";
 import { Fairlead } from "../support/fairlead.ts";
 import { alwaysName } from "../support/names.ts";
 import { freePort } from "../support/ports.ts";
@@ -10,6 +11,7 @@ import { openStage } from "../support/stage.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const stage = openStage();
+const documents = ["README.md", ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`)];
 
 /** The fenced blocks of a language, with the line on which each stands. */
 function blocks(file: string, language: string): { readonly line: number; readonly text: string }[] {
@@ -17,14 +19,24 @@ function blocks(file: string, language: string): { readonly line: number; readon
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, "gm"))].map((match) => ({ line: text.slice(0, match.index).split("\n").length, text: match[1]! }));
 }
 
+/** A directory with every certificate, key and authority that the documents name. */
+const directory = stage.directory();
+beforeAll(async () => {
+  const { certificate, key } = makeSelfSigned(["example.org"], Date.now());
+  for (const [, name, file] of documents.flatMap((document) => blocks(document, "toml")).flatMap(({ text }) => [...text.matchAll(/\b(certificate|key|ca|client_ca) = "([^"]+\.(?:pem|key))"/g)])) {
+    mkdirSync(dirname(join(directory, file!)), { recursive: true });
+    writeFileSync(join(directory, file!), name === "key" ? key : certificate);
+  }
+});
+
 describe("every configuration to copy is a good one:", () => {
-  for (const file of ["README.md", ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`)]) {
+  for (const file of documents) {
     for (const { line, text } of blocks(file, "toml")) {
       test(`${file}, line ${line}`, () => {
         const name = /\[\[upstreams\]\]\nname = "(\w+)"/.exec(text)?.[1];
         // A part about an upstream alone gets a listener in front.
         const whole = text.includes("[[listeners]]") || text.includes("[[targets]]\naddress") ? text : `${text}\n[[listeners]]\naddress = ":8080"\nupstream = "${name}"\n`;
-        const loaded = loadConfigText(whole, file, { slots: new SlotAllocator({ targets: 64, upstreams: 16 }), generation: 1 });
+        const loaded = loadConfigText(whole, join(directory, "fairlead.toml"), { slots: new SlotAllocator({ targets: 64, upstreams: 16 }), generation: 1 });
         expect(loaded.ok ? [] : loaded.diagnostics.map(diagnosticLine)).toEqual([]);
       });
     }

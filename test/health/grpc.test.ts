@@ -1,6 +1,8 @@
 /** The grpc check against Node's own HTTP/2, with the messages that a gRPC server would send. */
 import { afterEach, expect, test } from "bun:test";
 import { createServer, type ServerHttp2Stream } from "node:http2";
+import { continuation, headers, settings } from "../support/h2-frames.ts";
+import { block } from "../support/h2-hpack.ts";
 import { check, servers } from "./real.ts";
 
 const { serve, cleanups, cleanUp } = servers();
@@ -81,20 +83,57 @@ test("a message that comes in pieces is put together", async () => {
   expect((await check(port, grpc)).ok).toBe(true);
 });
 
-test("a server without this service fails", async () => {
-  const { port } = await grpcServer((stream) => stream.respond({ ":status": 200, "content-type": "application/grpc", "grpc-status": "12" }, { endStream: true }));
-  expect(await check(port, grpc)).toEqual({ ok: false, reason: "no answer: no such health service", conclusive: true });
+test("a server that answers with a status fails, and the reason tells which, in the server's words", async () => {
+  const said = (fields: Record<string, string>) => (stream: ServerHttp2Stream) => stream.respond({ ":status": 200, "content-type": "application/grpc", ...fields }, { endStream: true });
+  const trailing = (stream: ServerHttp2Stream): void => {
+    stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+    stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "14", "grpc-message": "not%20yet" }));
+    stream.end();
+  };
+  for (const [answer, reason] of [
+    [said({ "grpc-status": "12" }), "UNIMPLEMENTED"],
+    [said({ "grpc-status": "5", "grpc-message": "unknown service shop.Cart: caf%C3%A9%0A100%" }), "NOT_FOUND: unknown service shop.Cart: caf%C3%A9%0A100%"],
+    [said({ "grpc-status": "5", "grpc-message": "caf%C3%A9%0Aclosed" }), "NOT_FOUND: café closed"],
+    [said({ "grpc-status": "99" }), "status 99"],
+    [said({ "grpc-status": "2", "grpc-message": "x".repeat(5_000) }), `UNKNOWN: ${"x".repeat(120)}`],
+    [said({}), "no answer: the call ended without a message or a status"],
+    [trailing, "UNAVAILABLE: not yet"],
+    [(stream: ServerHttp2Stream) => stream.respond({ ":status": 404 }, { endStream: true }), "HTTP status 404"],
+    [
+      (stream: ServerHttp2Stream) => {
+        stream.respond({ ":status": 503, "content-length": "4" });
+        stream.end("busy");
+      },
+      "HTTP status 503",
+    ],
+    [said({ "x-long": "y".repeat(40_000), "grpc-status": "14" }), "invalid reply: fields too long"],
+  ] as const) {
+    const { port } = await grpcServer(answer as (stream: ServerHttp2Stream) => void);
+    expect(await check(port, grpc)).toEqual({ ok: false, reason, conclusive: true });
+  }
+});
+
+test("fields that go on in another frame, with padding, are put together", async () => {
+  const fields = block([[":status", "200"], ["grpc-status", "14"], ["grpc-message", "in%20two%20frames"]]);
+  const frames = Buffer.concat([settings(), headers(1, fields.subarray(0, 20), { endHeaders: false, pad: 7, priority: { on: 0 } }), continuation(1, fields.subarray(20))]);
+  const port = await serve((socket) => socket.once("data", () => socket.write(frames)));
+  expect(await check(port, grpc)).toMatchObject({ reason: "UNAVAILABLE: in two frames" });
+});
+
+test("fields that no HPACK decoder can read are an invalid reply", async () => {
+  const port = await serve((socket) => socket.once("data", () => socket.write(Buffer.concat([settings(), headers(1, Buffer.from([0xff, 0xff]))]))));
+  expect(await check(port, grpc)).toMatchObject({ ok: false, reason: expect.stringContaining("invalid reply: ") });
 });
 
 test("a call that is reset, and a connection that is ended, fail with the error's number", async () => {
-  const settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+  const greeting = [0, 0, 0, 4, 0, 0, 0, 0, 0];
   const reset = [0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7];
   const goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
   for (const [frame, reason] of [
     [reset, "call refused: HTTP/2 error 7"],
     [goaway, "connection refused: HTTP/2 error 11"],
   ] as const) {
-    const port = await serve((socket) => socket.once("data", () => socket.write(Buffer.from([...settings, ...frame]))));
+    const port = await serve((socket) => socket.once("data", () => socket.write(Buffer.from([...greeting, ...frame]))));
     expect(await check(port, grpc)).toEqual({ ok: false, reason, conclusive: true });
   }
 });

@@ -21,7 +21,8 @@ async function backend(name: string, status = 200): Promise<string> {
 
 async function start(options: ConstructorParameters<typeof LoadBalancer>[0]): Promise<LoadBalancer> {
   const balancer = await new LoadBalancer(options).start();
-  open.push({ close: () => balancer.stop(1_000) });
+  // What is idle need not be waited for.
+  open.push({ close: () => balancer.stop(20) });
   return balancer;
 }
 
@@ -39,6 +40,14 @@ describe("LoadBalancer", () => {
     expect(await names(balancer.uri, 4)).toEqual(["a", "b", "a", "b"]);
     const echo = await fetch(balancer.uri, { method: "POST", body: "x".repeat(300_000) });
     expect((await echo.text()).length).toBe(300_000);
+  });
+
+  test("speaks TLS with clients and targets", async () => {
+    const target = await start({ targets: [await backend("a")], tls: "self-signed" });
+    const balancer = await start({ targets: [target.uri.slice("https://".length)], targetTls: { verify: false }, tls: "self-signed" });
+    expect(balancer.uri).toMatch(/^https:\/\/127\.0\.0\.1:\d+$/);
+    const reply = await fetch(balancer.uri, { method: "POST", body: "x".repeat(300_000), tls: { rejectUnauthorized: false } });
+    expect([reply.headers.get("x-name"), (await reply.text()).length]).toEqual(["a", 300_000]);
   });
 
   test("takes a policy of one's own, by object or by factory", async () => {

@@ -1,14 +1,14 @@
 /** A client that sends exactly the bytes it is told to and reads replies strictly. */
-import { connect } from "node:net";
+import type { Socket } from "node:net";
 import { type Message, MessageReader } from "./messages.ts";
-import { type Bytes, RawConnection, toBytes } from "./raw-connection.ts";
+import { type Bytes, connected, RawConnection, toBytes } from "./raw-connection.ts";
 import { until, within } from "./until.ts";
 
 export class RawClient extends RawConnection {
   readonly reader: MessageReader;
   private taken = 0;
 
-  private constructor(socket: ReturnType<typeof connect>, reader: MessageReader) {
+  private constructor(socket: Socket, reader: MessageReader) {
     super(
       socket,
       (chunk) => reader.feed(chunk),
@@ -18,13 +18,7 @@ export class RawClient extends RawConnection {
   }
 
   static async connect(port: number, host = "127.0.0.1"): Promise<RawClient> {
-    const socket = connect({ port, host, allowHalfOpen: true });
-    const client = new RawClient(socket, new MessageReader("reply"));
-    await within(
-      `a connection to ${host}:${port}`,
-      new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject)),
-    );
-    return client;
+    return new RawClient(await connected(port, host), new MessageReader("reply"));
   }
 
   /** Send a request and remember its method, which decides whether the reply has a body. */

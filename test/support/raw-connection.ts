@@ -1,6 +1,6 @@
 /** A TCP connection under a test's full control: which bytes leave when, what came, and how it ended. */
-import type { Socket } from "node:net";
-import { until } from "./until.ts";
+import { connect, type Socket } from "node:net";
+import { until, within } from "./until.ts";
 
 export type Bytes = string | Uint8Array;
 
@@ -11,6 +11,16 @@ export function toBytes(bytes: Bytes): Buffer {
 
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A new connection, established; either side may end it by itself. */
+export async function connected(port: number, host = "127.0.0.1"): Promise<Socket> {
+  const socket = connect({ port, host, allowHalfOpen: true });
+  await within(
+    `a connection to ${host}:${port}`,
+    new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject)),
+  );
+  return socket;
 }
 
 export class RawConnection {

@@ -8,10 +8,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Fairlead, type StartOptions } from "./fairlead.ts";
 import { fullQueue } from "./full-queue.ts";
+import { type H2Script, H2Target, type H2TargetOptions } from "./h2-target.ts";
 import { NodeBackend } from "./node-backend.ts";
 import { freePort } from "./ports.ts";
 import { RawBackend, type Script } from "./raw-backend.ts";
 import { RawClient } from "./raw-client.ts";
+import { connected, RawConnection } from "./raw-connection.ts";
 import { type OnConnection, RawServer } from "./raw-server.ts";
 import { type TomlTable, toToml } from "./toml.ts";
 
@@ -85,6 +87,13 @@ export class Stage {
     return all;
   }
 
+  /** A target of HTTP/2, by frames. */
+  async h2Target(script?: H2Script, options?: H2TargetOptions): Promise<H2Target> {
+    const target = await H2Target.start(script, options);
+    this.atEnd(() => target.stop());
+    return target;
+  }
+
   async server(onConnection?: OnConnection): Promise<RawServer> {
     const server = await RawServer.start(onConnection);
     this.atEnd(() => server.stop());
@@ -96,6 +105,13 @@ export class Stage {
     const backend = await NodeBackend.start();
     this.atEnd(() => backend.kill());
     return backend;
+  }
+
+  /** A client that reads no HTTP. */
+  async connection(to: Balanced): Promise<RawConnection> {
+    const connection = new RawConnection(await connected(to.port));
+    this.atEnd(() => connection.destroy());
+    return connection;
   }
 
   /** The address of a listener that never accepts and whose queue is full: a connect to it gets no answer. */

@@ -25,23 +25,50 @@ export interface Arrangement {
 /** A running Fairlead with an admin address. */
 export interface Arranged extends Balanced {
   readonly admin: number;
+  /** Name of the upstream. */
+  readonly upstream: string;
 }
 
-function textOf(port: number, admin: number, { targets, listener, upstream, top }: Arrangement): string {
+function textOf({ port, admin, upstream: name }: Omit<Arranged, "fairlead" | "url">, { targets, listener, upstream, top }: Arrangement): string {
   return toToml({
     workers: 2,
     ...top,
     admin: { address: `127.0.0.1:${admin}` },
-    listeners: [{ name: "front", address: `127.0.0.1:${port}`, upstream: "main", ...listener }],
-    upstreams: [{ name: "main", ...upstream, targets: targets.map(({ address, ...keys }) => ({ address, ...keys })) }],
+    listeners: [{ name: "front", address: `127.0.0.1:${port}`, upstream: name, ...listener }],
+    upstreams: [{ name, ...upstream, targets: targets.map(({ address, ...keys }) => ({ address, ...keys })) }],
   });
 }
 
 export async function arrange(stage: Stage, arrangement: Arrangement): Promise<Arranged> {
-  const [port, admin] = [await freePort(), await freePort()];
-  const fairlead = await Fairlead.start(textOf(port, admin, arrangement));
+  const ports = { port: await freePort(), admin: await freePort(), upstream: "main" };
+  const fairlead = await Fairlead.start(textOf(ports, arrangement));
   stage.atEnd(() => fairlead.kill());
-  return { fairlead, port, admin, url: `http://127.0.0.1:${port}` };
+  return { ...ports, fairlead, url: `http://127.0.0.1:${ports.port}` };
+}
+
+/**
+ * Arrangements in the same processes, each in the place of the one before: to start processes is most of what a short test costs. The upstream
+ * has another name each time and the log begins anew, so nothing is known of what was before. Whoever ends processes, or needs two
+ * arrangements side by side, uses `arrange`.
+ */
+export function rearranging(stage: Stage): (arrangement: Arrangement) => Promise<Arranged> {
+  const known = new Map<string, Arranged>();
+  let count = 0;
+  return async (arrangement) => {
+    // Where these differ a reload would start processes too.
+    const kind = JSON.stringify([arrangement.top?.["workers"], arrangement.listener?.["protocol"]]);
+    const before = known.get(kind);
+    // A test that took too long takes them with it.
+    if (before === undefined || before.fairlead.ended !== undefined) {
+      const first = await arrange(stage, arrangement);
+      known.set(kind, first);
+      return first;
+    }
+    before.fairlead.lines.length = 0;
+    const next = { ...before, upstream: `main-${++count}` };
+    await rearrange(next, arrangement);
+    return next;
+  };
 }
 
 /** What the shared counters say of the upstream, as in `GET /v1/status`. */
@@ -64,9 +91,10 @@ export async function queued(front: Arranged, count: number): Promise<void> {
 }
 
 /** Another configuration takes over: SIGHUP, and until all of it has been applied. */
-export async function rearrange({ fairlead, port, admin }: Arranged, arrangement: Arrangement): Promise<void> {
+export async function rearrange(arranged: Arranged, arrangement: Arrangement): Promise<void> {
+  const { fairlead } = arranged;
   const file = join(fairlead.directory, "fairlead.toml");
-  await writeFile(`${file}.new`, textOf(port, admin, arrangement));
+  await writeFile(`${file}.new`, textOf(arranged, arrangement));
   await rename(`${file}.new`, file);
   const from = fairlead.log.length;
   fairlead.signal("SIGHUP");

@@ -18,6 +18,24 @@ export async function until<T>(what: string, read: () => T | Promise<T>, patienc
   }
 }
 
+/** What `read` counts has begun and then stood still for `still` ms. */
+export async function untilStill(what: string, read: () => number, patience = 15_000, still = 300): Promise<void> {
+  let last = 0;
+  let since = performance.now();
+  await until(
+    what,
+    () => {
+      const now = performance.now();
+      if (read() !== last) {
+        last = read();
+        since = now;
+      }
+      return last > 0 && now - since >= still;
+    },
+    patience,
+  );
+}
+
 /** `promise`, or an error that says what was awaited. */
 export async function within<T>(what: string, promise: Promise<T>, patience = PATIENCE): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -422,7 +422,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     output.begin(this);
     const { reason, lines, body } = localReply(status, text, network.clock.wall(), retryAfter, location);
     const connection = !this.keepAlive ? "Connection: close\r\n" : this.minor === 0 ? "Connection: keep-alive\r\n" : "";
-    output.text(`HTTP/1.1 ${status} ${reason}\r\n${lines}${connection}\r\n${this.exchange.toHead ? "" : body}`);
+    output.text(`HTTP/1.1 ${status} ${reason}\r\n${lines}${this.reception.hsts}${connection}\r\n${this.exchange.toHead ? "" : body}`);
     output.flush();
   }
 

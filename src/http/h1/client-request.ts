@@ -1,6 +1,6 @@
 /** The bytes of a client's requests: what was read, what waits, what has gone to the target and whether it can go once more. */
 import { release } from "../../net/release.ts";
-import type { RequestForward } from "../forward.ts";
+import { type OwnField, type RequestForward, withoutClaims } from "../forward.ts";
 import type { UpstreamStream } from "../sides.ts";
 import { BodyReader, Event } from "./body.ts";
 import { Framing, type FramingKind, type HeadLimits } from "./head.ts";
@@ -43,6 +43,7 @@ export class ClientRequest {
   /** More went than is kept: it cannot be written once more. */
   private moved = false;
   private body: BodyReader | undefined = undefined;
+  private own: OwnField | undefined = undefined;
 
   begin(head: RequestHead, buffer: Buffer): void {
     this.framing = head.framing;
@@ -96,6 +97,7 @@ export class ClientRequest {
     const again = this.sent;
     const { waiting } = this;
     this.sent = true;
+    this.own = forward.own;
     connection.requestHead(head, forward, this.framing);
     if (this.framing === Framing.NONE) {
       connection.requestEnd(undefined);
@@ -142,7 +144,7 @@ export class ClientRequest {
         case Event.END:
           this.done = true;
           if (body.position < buffer.length) this.waitBefore(buffer.subarray(body.position));
-          connection.requestEnd(body.trailers);
+          connection.requestEnd(withoutClaims(body.trailers, this.own));
           return Sent.END;
         case Event.MORE:
           return Sent.MORE;

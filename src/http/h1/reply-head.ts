@@ -8,12 +8,15 @@ const HTTP_1 = Buffer.from("HTTP/1.");
 /** The head of a reply. */
 export class ReplyHead extends Head {
   status = 0;
+  /** Of a gRPC reply that is nothing but its head ("Trailers-Only"); -1: it is none. */
+  grpcStatus = -1;
   /** The reason phrase. */
   reasonStart = 0;
   reasonEnd = 0;
 
   parse(buffer: Buffer, at: number, end: number, limits: Omit<HeadLimits, "requestLineBytes">): ParseResult {
     this.reset(buffer);
+    this.grpcStatus = -1;
     this.start = at;
     const line = this.parseLine(at, end);
     if (line !== Parse.OK && line !== Parse.MORE) return line;

@@ -2,15 +2,17 @@
 import type { Duplex } from "../../net/duplex.ts";
 import { CAUSES, type Cause } from "../../observability/cause.ts";
 import { Exchange } from "../exchange.ts";
+import { Name } from "../fields.ts";
 import { asksUpgrade } from "../h1/admission.ts";
 import { Framing, Parse, refusals, TrailerFields, type FramingKind, type Head } from "../h1/head.ts";
+import { withoutClaims } from "../forward.ts";
 import type { ReplyHead } from "../h1/reply-head.ts";
 import { RequestView } from "../h1/request-view.ts";
+import { grpcLines, isGrpc } from "../grpc.ts";
 import { localReply } from "../local-reply.ts";
 import type { OwnConnections } from "../own-connections.ts";
 import type { Services } from "../services.ts";
 import type { Downstream, UpstreamStream } from "../sides.ts";
-import { grpcLines, isGrpc } from "./grpc.ts";
 import type { ClientSession } from "./client-session.ts";
 import { ErrorCode } from "./frames.ts";
 import type { HeaderBlock } from "./hpack/header-block.ts";
@@ -90,6 +92,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     this.within(0);
     const answer = reception.admit(exchange, head);
     exchange.asksUpgrade = asksUpgrade(head);
+    // Each call says TE: trailers, and few others do.
+    exchange.isCall = head.has(Name.TE) && isGrpc(head);
     if (answer !== undefined) {
       exchange.status = answer.status;
       this.answer(answer.status, answer.text, 0, "bad-request", answer.location);
@@ -105,6 +109,12 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     const end = this.endsAt;
     if (at === 0 && end === 0) wheel.cancel(this);
     else wheel.schedule(this, at === 0 || (end !== 0 && end < at) ? end : at);
+  }
+
+  /** How long the client may say nothing while its request goes on, in ms. A call is a conversation, like a tunnel. */
+  private get patience(): number {
+    const { tunnelIdle, clientBody } = this.session.listener.config.timeouts;
+    return this.exchange.isCall ? tunnelIdle : clientBody;
   }
 
   // The request's body.
@@ -186,9 +196,10 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     this.endReceived();
   }
 
-  private sendParts(connection: UpstreamStream): void {
+  /** @param all also what the connection has no room for, and must queue */
+  private sendParts(connection: UpstreamStream, all = false): void {
     let length = 0;
-    while (this.nextPart < this.parts.length && !connection.congested) {
+    while (this.nextPart < this.parts.length && (all || !connection.congested)) {
       const part = this.parts[this.nextPart++]!;
       length += part.length;
       connection.requestData(part, 0, part.length);
@@ -203,7 +214,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   }
 
   private afterSending(connection: UpstreamStream, length: number): void {
-    this.within(this.session.listener.config.timeouts.clientBody);
+    this.within(this.patience);
     this.taken(length);
     if (!connection.congested) return;
     this.pause();
@@ -221,7 +232,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     if (this.endSent) return;
     this.endSent = true;
     this.within(0);
-    connection.requestEnd(this.requestTrailers);
+    connection.requestEnd(withoutClaims(this.requestTrailers, this.session.reception.subject));
     this.services.output.flush();
   }
 
@@ -240,7 +251,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     this.endSent = false;
     connection.requestHead(head, this.session.reception.forward(this.exchange, this.view, connection, VIA), this.exchange.asksUpgrade ? Framing.NONE : this.framing);
     if (this.framing === Framing.NONE || this.exchange.asksUpgrade) this.sendEnd(connection);
-    else this.sendParts(connection);
+    // Of a hedge nobody hears when there is room again.
+    else this.sendParts(connection, connection !== this.exchange.connection);
     this.services.output.flush();
     if (this.session.congested) this.stalled();
   }
@@ -250,7 +262,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   }
 
   get requestDone(): boolean {
-    return this.remoteClosed || this.exchange.asksUpgrade;
+    return this.endSent || this.exchange.asksUpgrade;
   }
 
   requestWritable(): void {
@@ -267,6 +279,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   replyHead(head: ReplyHead, framing: FramingKind, lines: string): void {
     this.forgetAfterReply();
     this.session.writeReplyHead(this, head, this.session.reception.replyLines(head, lines), framing === Framing.NONE);
+    if (this.exchange.isCall) this.within(this.patience);
   }
 
   /** Nothing is sent once more: what the log needs stays. */
@@ -277,6 +290,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
 
   replyData(buffer: Buffer, start: number, end: number): void {
     this.send(buffer, start, end);
+    if (this.exchange.isCall) this.within(this.patience);
   }
 
   replyEnd(trailers: Head | undefined): void {
@@ -322,7 +336,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
       return;
     }
     if (!this.exchange.open) return;
-    this.within(this.remoteClosed ? 0 : this.session.listener.config.timeouts.clientBody);
+    this.within(this.remoteClosed && !this.exchange.isCall ? 0 : this.patience);
     this.exchange.connection?.resume();
   }
 
@@ -383,7 +397,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     }
     const { lines, body } = localReply(status, text, this.services.network.clock.wall(), retryAfter, location);
     const bodyless = this.exchange.toHead || body === "";
-    session.writeLines(this, status, lines, bodyless);
+    session.writeLines(this, status, lines + session.reception.hsts, bodyless);
     if (bodyless) return;
     const bytes = Buffer.from(body, "latin1");
     this.send(bytes, 0, bytes.length);
@@ -488,6 +502,9 @@ export class ClientStream extends Stream implements Downstream, Duplex {
       } else exchange.fail("request-timeout", "");
     } else if (this.congested) {
       exchange.finish("client-write-timeout");
+      this.replyAbort();
+    } else if (exchange.isCall && exchange.hasReply) {
+      exchange.finish("idle-timeout");
       this.replyAbort();
     } else if (!this.remoteClosed && this.sent && exchange.connection?.congested !== true) {
       if (exchange.hasReply) {

@@ -73,6 +73,8 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
   private receiveWindow = INITIAL_WINDOW;
   private owed = 0;
   private emptyInRow = 0;
+  /** HEADERS or DATA went either way since the last PING: many gRPC implementations measure by one a round trip while something flows. */
+  private busy = false;
   /** Answers gathered since the peer last took all that was written. */
   private control = 0;
 
@@ -141,8 +143,8 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
   }
 
   frameBegins(type: number, flags: number, id: number, length: number): boolean {
-    if (length > MAX_FRAME) return this.refuse(ErrorCode.FRAME_SIZE_ERROR, `frame of ${length} bytes`);
     if (!this.settled && type !== Type.SETTINGS) return this.refuse(ErrorCode.PROTOCOL_ERROR, "the first frame is not SETTINGS");
+    if (length > MAX_FRAME) return this.refuse(ErrorCode.FRAME_SIZE_ERROR, `frame of ${length} bytes`);
     if (this.blockId !== 0 && (type !== Type.CONTINUATION || id !== this.blockId)) return this.refuse(ErrorCode.PROTOCOL_ERROR, "a header block was interrupted");
     if (length === 0 && (type === Type.DATA || type === Type.HEADERS || type === Type.CONTINUATION) && (flags & (Flag.END_STREAM | Flag.END_HEADERS)) === 0) {
       if (++this.emptyInRow > MAX_EMPTY) return this.refuse(ErrorCode.ENHANCE_YOUR_CALM, "empty frames in a row");
@@ -157,7 +159,7 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
     const stream = this.streams.get(id);
     if (stream === undefined) {
       if (this.isIdle(id)) return this.refuse(ErrorCode.PROTOCOL_ERROR, "DATA on an idle stream");
-      if (!this.resetByUs.has(id)) return this.refuse(ErrorCode.STREAM_CLOSED, "DATA on a closed stream");
+      if (!this.mayCross(id)) return this.refuse(ErrorCode.STREAM_CLOSED, "DATA on a closed stream");
     } else if (stream.remoteClosed) {
       this.resetFor(stream, ErrorCode.STREAM_CLOSED, "DATA behind the end of its stream");
       this.dataStream = undefined;
@@ -169,6 +171,7 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
       this.resetFor(stream, ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window lets");
       this.dataStream = undefined;
     }
+    this.busy = true;
     // Streams bound what is held; the connection's window is open to all of them.
     this.owed += length;
     if (this.owed * 2 >= this.limits.connectionWindow) {
@@ -266,6 +269,7 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
       this.refuse(ErrorCode.PROTOCOL_ERROR, "padding or priority longer than its frame");
       return;
     }
+    this.busy = true;
     this.blockEndsStream = (flags & Flag.END_STREAM) !== 0;
     if ((flags & Flag.END_HEADERS) !== 0) {
       this.decode(id, payload, start, end);
@@ -312,9 +316,13 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
     else this.headReceived(id, this.blockEndsStream);
   }
 
-  /** A header block arrived for a stream that is closed: fine if it crossed our reset. */
+  /** A frame for a stream that is closed is fine if it crossed our reset. */
+  protected mayCross(id: number): boolean {
+    return this.resetByUs.has(id);
+  }
+
   protected headOfClosed(id: number): void {
-    if (!this.resetByUs.has(id)) this.refuse(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream");
+    if (!this.mayCross(id)) this.refuse(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream");
   }
 
   private settingsFrame(flags: number, id: number, payload: Buffer, start: number, end: number): void {
@@ -408,7 +416,8 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
   private pingFrame(flags: number, id: number, payload: Buffer, start: number, end: number): void {
     if (id !== 0) this.refuse(ErrorCode.PROTOCOL_ERROR, "PING on a stream");
     else if (end - start !== 8) this.refuse(ErrorCode.FRAME_SIZE_ERROR, "PING that is not 8 bytes");
-    else if ((flags & Flag.ACK) === 0 && this.glitch() && this.answers()) {
+    else if ((flags & Flag.ACK) === 0 && (this.busy || this.glitch()) && this.answers()) {
+      this.busy = false;
       const at = this.beginFrame(8, Type.PING, Flag.ACK, 0);
       payload.copy(this.slab!, at, start, end);
     }
@@ -575,6 +584,7 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
    * @param write puts the fields into `sink`
    */
   writeHead(stream: Stream, size: number, fields: number, endsStream: boolean, write: (sink: HpackSink) => void): void {
+    this.busy = true;
     const most = size * 2 + fields * 16 + BLOCK_OVERHEAD;
     if (most > MAX_FRAME) {
       this.writeLargeHead(stream, most, endsStream, write);
@@ -649,6 +659,7 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
       bytes.copy(this.slab!, payload, at, at + length);
       this.lastStream = stream;
       this.lastAt = payload - FRAME_HEADER;
+      this.busy = true;
       this.sendWindow -= length;
       stream.sendWindow -= length;
       at += length;

@@ -9,17 +9,23 @@ import { ErrorCode, MAX_31, PREFACE, Setting, type ErrorCodeValue } from "./fram
 import { Session } from "./session.ts";
 import { H2UpstreamStream } from "./upstream-stream.ts";
 
-/** What a target may send ahead of a client that reads slowly, for each stream. */
-const STREAM_WINDOW = 256 * 1024;
+/**
+ * What a target may send ahead of a client that reads slowly, for each stream. No round number, for bodies have those: where one ends exactly with
+ * the window nghttp2 has no room for END_STREAM, and Node then resets the stream.
+ */
+const STREAM_WINDOW = 256 * 1024 + 1;
 const CONNECTION_WINDOW = 16 * 1024 * 1024;
+/** Frames that do nothing, at once and each second: many streams that end early make many, and a target is trusted more than a client. */
+const GLITCHES = 10_000;
 
-type Phase = "connecting" | "open" | "closed";
+/** `greeting`: connected, and the target's SETTINGS are awaited: they say how many streams it takes, and what kinds. */
+type Phase = "new" | "connecting" | "greeting" | "open" | "closed";
 
 export class UpstreamSession extends Session<H2UpstreamStream> implements Shared {
   readonly target: Target;
   readonly scheme: "http" | "https";
   private readonly upstream: Upstream;
-  private phase: Phase = "connecting";
+  private phase: Phase = "new";
   /** Streams that wait for the connection, and those that go over it. */
   private readonly taken = new Set<H2UpstreamStream>();
   private nextId = 1;
@@ -28,7 +34,7 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
 
   constructor(target: Target, upstream: Upstream, services: Services) {
     const { limits } = upstream.config;
-    super(services, { streamWindow: STREAM_WINDOW, connectionWindow: CONNECTION_WINDOW, continuations: 32, glitches: 10_000, glitchesPerSecond: 330, headerBytes: limits.headerBytes, headerCount: limits.headerCount });
+    super(services, { streamWindow: STREAM_WINDOW, connectionWindow: CONNECTION_WINDOW, continuations: 32, glitches: GLITCHES, glitchesPerSecond: GLITCHES, headerBytes: limits.headerBytes, headerCount: limits.headerCount });
     this.target = target;
     this.upstream = upstream;
     this.scheme = target.tls === undefined ? "http" : "https";
@@ -37,7 +43,11 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
   }
 
   get hasRoom(): boolean {
-    return !this.retired && this.phase !== "closed" && this.taken.size < Math.min(this.peerMaxStreams, this.upstream.config.maxStreams) && this.nextId < MAX_31 - 1;
+    return !this.retired && this.phase !== "closed" && this.taken.size < this.places && this.nextId < MAX_31 - 1;
+  }
+
+  private get places(): number {
+    return Math.min(this.settled ? this.peerMaxStreams : this.target.maxStreams, this.upstream.config.maxStreams);
   }
 
   /** It serves at once, and has served before. */
@@ -52,9 +62,16 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
     return stream;
   }
 
+  /** One that waited for another connection has the place of `stream`. */
+  exchange(stream: H2UpstreamStream, waiting: H2UpstreamStream): void {
+    this.taken.delete(stream);
+    this.taken.add(waiting);
+  }
+
   /** Open the connection, if nobody has. */
   start(): void {
-    if (this.phase !== "connecting" || this.deadline !== 0) return;
+    if (this.phase !== "new") return;
+    this.phase = "connecting";
     this.target.counters.add(TOTAL_CONNECTS, 1);
     if (this.target.isUnreachable) {
       this.failed("connect-timeout", "too many connects to it hang");
@@ -91,14 +108,29 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
       this.abort();
       return;
     }
-    this.phase = "open";
-    this.wheel.cancel(this);
+    this.phase = "greeting";
     this.writeSettings(PREFACE, [
       [Setting.ENABLE_PUSH, 0],
       [Setting.INITIAL_WINDOW_SIZE, STREAM_WINDOW],
       [Setting.MAX_HEADER_LIST_SIZE, this.limits.headerBytes],
     ]);
-    for (const stream of [...this.taken]) stream.sessionOpened();
+  }
+
+  /** It has said what it takes: as many as that may begin, the others go elsewhere. */
+  private greeted(): void {
+    const { places } = this;
+    if (places === 0) {
+      this.failed("connect-failed", "it allows no streams");
+      this.goodbye(0, ErrorCode.NO_ERROR, "");
+      return;
+    }
+    this.phase = "open";
+    this.wheel.cancel(this);
+    const waiting = [...this.taken];
+    const moved = waiting.slice(places);
+    for (const stream of moved) this.taken.delete(stream);
+    for (const stream of waiting.slice(0, places)) stream.sessionOpened();
+    for (const stream of moved) stream.move();
     this.services.output.flush();
     this.check();
   }
@@ -172,8 +204,10 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
 
   protected headReceived(id: number, endsStream: boolean): void {
     const stream = this.streams.get(id);
-    if (stream === undefined) this.headOfClosed(id);
-    else if (stream.remoteClosed) this.refuse(ErrorCode.STREAM_CLOSED, "HEADERS behind the end of its stream");
+    if (stream === undefined) {
+      if (this.isIdle(id)) this.refuse(ErrorCode.PROTOCOL_ERROR, "HEADERS on an idle stream");
+      else this.headOfClosed(id);
+    } else if (stream.remoteClosed) this.refuse(ErrorCode.STREAM_CLOSED, "HEADERS behind the end of its stream");
     else {
       stream.remoteClosed = endsStream;
       stream.headReceived(this.services.block, endsStream);
@@ -211,7 +245,13 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
   }
 
   protected settingsReceived(): void {
-    // Limits hold from the next stream on.
+    if (this.peerMaxStreams > 0) this.target.maxStreams = this.peerMaxStreams;
+    if (this.phase === "greeting") this.greeted();
+  }
+
+  /** Replies to what was given up may be on their way for as long as the target likes, however many they are. */
+  protected override mayCross(): boolean {
+    return true;
   }
 
   protected isIdle(id: number): boolean {
@@ -238,6 +278,12 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
   }
 
   protected broken(code: ErrorCodeValue, reason: string): void {
+    if (this.phase === "greeting") {
+      // None of them has begun.
+      this.failed("connect-failed", reason);
+      this.goodbye(0, code, reason);
+      return;
+    }
     this.gone();
     this.goodbye(0, code, reason);
     this.loseAll("error", reason);
@@ -257,16 +303,20 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
 
   onEnd(): void {
     if (this.phase === "closed") return;
-    this.gone();
     this.isOver = true;
     this.end();
+    if (this.phase === "greeting") {
+      this.failed("connect-failed", "closed before SETTINGS");
+      return;
+    }
+    this.gone();
     this.loseAll("closed", "closed");
   }
 
   protected closed(error: Error | undefined): void {
     this.isOver = true;
     const detail = error === undefined ? "closed" : ((error as NodeJS.ErrnoException).code ?? error.message);
-    if (this.phase === "connecting") {
+    if (this.phase === "connecting" || this.phase === "greeting") {
       this.failed(error === undefined ? "connect-failed" : connectCause(detail), detail);
       return;
     }
@@ -280,6 +330,9 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
       if (!this.isOpen) this.target.countHanging(1);
       const { connect } = this.upstream.config.timeouts;
       this.failed("connect-timeout", `no connection within ${connect} ms`);
+      this.abort();
+    } else if (this.phase === "greeting") {
+      this.failed("connect-timeout", `no SETTINGS within ${this.upstream.config.timeouts.connect} ms`);
       this.abort();
     } else if (this.phase === "open") this.goAway();
     else this.abort();

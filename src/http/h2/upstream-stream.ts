@@ -6,6 +6,7 @@ import type { Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
 import { Name } from "../fields.ts";
 import { acceptsTrailers, joined, replacedHost, writeRequestFields, type RequestForward } from "../forward.ts";
+import { grpcStatusOf } from "../grpc.ts";
 import { Framing, Parse, refusals, TrailerFields, type FramingKind, type Head } from "../h1/head.ts";
 import type { RequestHead } from "../h1/request-head.ts";
 import type { Services } from "../services.ts";
@@ -23,7 +24,7 @@ type Phase = "waiting" | "head" | "body" | "sending" | "tunnel" | "closed";
 
 export class H2UpstreamStream extends Stream implements UpstreamStream {
   readonly target: Target;
-  protected readonly session: UpstreamSession;
+  protected session: UpstreamSession;
   private readonly services: Services;
   private exchange: StreamOwner | undefined = undefined;
   private upstream: Upstream | undefined = undefined;
@@ -71,6 +72,19 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
   sessionOpened(): void {
     this.phase = "head";
     this.exchange?.connected(this);
+  }
+
+  /** The connection that it waited for takes fewer: wait for another. */
+  move(): void {
+    if (this.exchange === undefined) return;
+    const place = this.services.openStream(this.target, this.upstream!) as H2UpstreamStream | undefined;
+    if (place === undefined) {
+      this.failed("overloaded", "no descriptor is left");
+      return;
+    }
+    this.session = place.session;
+    this.session.exchange(place, this);
+    this.connect();
   }
 
   private after(milliseconds: number): void {
@@ -172,6 +186,7 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
       exchange.interim(head);
       return;
     }
+    if (endsStream && exchange.isCall) head.grpcStatus = grpcStatusOf(head);
     const owner = exchange.claim(head, this);
     if (owner === undefined) {
       this.exchange = undefined;
@@ -190,7 +205,12 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
     // Writing may have shown that the client is gone, which ends us too.
     if (this.exchange !== owner) return;
     if (endsStream) this.finishReply(undefined);
-    else this.after(this.upstream!.config.timeouts.body);
+    else this.awaitMore(owner);
+  }
+
+  /** The reply may pause for so long. */
+  private awaitMore(exchange: StreamOwner): void {
+    this.after(exchange.isCall ? 0 : this.upstream!.config.timeouts.body);
   }
 
   private trailersReceived(block: HeaderBlock, endsStream: boolean): void {
@@ -221,7 +241,7 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
     }
     exchange.replyData(bytes, start, end);
     if (this.exchange !== exchange) return;
-    this.after(this.upstream!.config.timeouts.body);
+    this.awaitMore(exchange);
     this.taken(length);
     if (exchange.replyCongested) this.pause();
   }
@@ -302,7 +322,7 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
     const { withheld } = this;
     this.withheld = 0;
     if (withheld > 0) this.credit(withheld);
-    if (this.phase === "body") this.after(this.upstream!.config.timeouts.body);
+    if (this.phase === "body" && this.exchange !== undefined) this.awaitMore(this.exchange);
   }
 
   shutdown(): void {
@@ -341,6 +361,12 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
   /** The target reset it, or its connection is gone; it has left the session. */
   lost({ kind, code, detail }: StreamLoss): void {
     const { exchange, phase } = this;
+    if (phase === "body" && exchange !== undefined && kind === "reset" && code === ErrorCode.NO_ERROR && this.received === this.contentLength) {
+      // All of it came, if not its END_STREAM.
+      this.finishReply(undefined);
+      this.services.output.flush();
+      return;
+    }
     this.exchange = undefined;
     this.phase = "closed";
     this.services.wheel.remove(this);

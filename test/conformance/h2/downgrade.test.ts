@@ -10,7 +10,7 @@ const LANES = 24;
 let lanes: Lanes;
 
 beforeAll(async () => {
-  lanes = await Lanes.open(LANES);
+  lanes = await Lanes.open(LANES, true);
 }, 30_000);
 
 afterAll(() => lanes?.close());

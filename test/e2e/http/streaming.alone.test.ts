@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import type { NodeBackend } from "../../support/node-backend.ts";
 import type { RawBackend } from "../../support/raw-backend.ts";
 import { type Balanced, openStage } from "../../support/stage.ts";
-import { sleep, until } from "../../support/until.ts";
+import { sleep, untilStill } from "../../support/until.ts";
 
 const stage = openStage();
 const MB = 1024 * 1024;
@@ -112,17 +112,7 @@ describe("backpressure", () => {
     const growth = await growthWhile(toRaw, async () => {
       client.request(`POST /slow HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${TOTAL}\r\n\r\n`);
       void client.pour(TOTAL, block, (bytes) => (sent = bytes));
-      let before = -1;
-      await until(
-        "the client to be stopped",
-        async () => {
-          const same = sent > 0 && sent === before;
-          before = sent;
-          await sleep(300);
-          return same && sent === before;
-        },
-        15_000,
-      );
+      await untilStill("the client to be stopped", () => sent);
       expect(sent).toBeLessThan(ON_THE_WAY);
     });
     expect(growth).toBeLessThan(STALLED);
@@ -142,17 +132,7 @@ describe("backpressure", () => {
     const growth = await growthWhile(toRaw, async () => {
       client.request("GET /slow HTTP/1.1\r\nHost: a.test\r\n\r\n");
       client.pause();
-      let before = -1;
-      await until(
-        "the back end to be stopped",
-        async () => {
-          const same = sent > 0 && sent === before;
-          before = sent;
-          await sleep(300);
-          return same && sent === before;
-        },
-        15_000,
-      );
+      await untilStill("the back end to be stopped", () => sent);
       expect(sent).toBeLessThan(ON_THE_WAY);
     });
     expect(growth).toBeLessThan(STALLED);
@@ -192,17 +172,7 @@ describe("backpressure", () => {
     const growth = await growthWhile(toRaw, async () => {
       client.pause();
       const pouring = client.pour(count * request.length, Buffer.from(request.repeat(1_000)));
-      let before = -1;
-      await until(
-        "the requests to be stopped",
-        async () => {
-          const same = raw.seen.length > 0 && raw.seen.length === before;
-          before = raw.seen.length;
-          await sleep(300);
-          return same && raw.seen.length === before;
-        },
-        15_000,
-      );
+      await untilStill("the requests to be stopped", () => raw.seen.length);
       expect(raw.seen.length).toBeLessThan(count);
       client.destroy();
       await pouring;
@@ -222,17 +192,7 @@ describe("backpressure", () => {
     const growth = await growthWhile(toRaw, async () => {
       client.write(`GET / HTTP/1.1\r\nHost: a.test\r\n\r\nPOST /slow HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${TOTAL}\r\n\r\n`);
       const pouring = client.pour(TOTAL, block, (bytes) => (sent = bytes));
-      let before = -1;
-      await until(
-        "the client to be stopped",
-        async () => {
-          const same = sent > 0 && sent === before;
-          before = sent;
-          await sleep(300);
-          return same && sent === before;
-        },
-        15_000,
-      );
+      await untilStill("the client to be stopped", () => sent);
       expect(sent).toBeLessThan(ON_THE_WAY);
       client.destroy();
       await pouring;

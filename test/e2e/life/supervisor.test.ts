@@ -27,11 +27,12 @@ describe("a stop", () => {
       client.request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
       await until("the request", () => backend.requests.length === 1);
       fairlead.signal(signal);
-      await until("refusal", () => stage.client(port).then(() => false, () => true));
+      await until("refusal", () => stage.client(port).then((early) => (early.destroy(), false), () => true));
       expect(fairlead.ended).toBeUndefined();
       release();
       const late = await client.finalReply();
       expect([late.text, late.header("connection")]).toEqual(["late", "close"]);
+      client.end();
       await until("its end", () => fairlead.ended !== undefined);
       expect(fairlead.ended).toBe(0);
       expect(workers.filter(isAlive)).toEqual([]);

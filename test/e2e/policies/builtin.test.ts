@@ -5,10 +5,11 @@ import type { RawBackend } from "../../support/raw-backend.ts";
 import type { RawServer } from "../../support/raw-server.ts";
 import { type Balanced, openStage } from "../../support/stage.ts";
 import type { TomlTable } from "../../support/toml.ts";
-import { answers, arrange, type Arranged, askAll, clientsOnBoth, flood, get, Holding, named, tally, counters } from "../../support/traffic.ts";
+import { answers, type Arranged, askAll, clientsOnBoth, counters, flood, get, Holding, named, rearranging, tally } from "../../support/traffic.ts";
 import { sleep, until } from "../../support/until.ts";
 
 const stage = openStage();
+const arrange = rearranging(stage);
 
 /** Out after one failed look, back after one good one. */
 const WATCHED: TomlTable = { type: "tcp", interval: "50ms", timeout: "500ms", rise: 1, fall: 1 };
@@ -33,7 +34,7 @@ function letter(at: number): string {
 }
 
 function front(backends: readonly { readonly address: string }[], upstream: TomlTable, keys: readonly TomlTable[] = [], listener: TomlTable = {}): Promise<Arranged> {
-  return arrange(stage, { targets: backends.map(({ address }, at) => ({ address, ...keys[at] })), upstream, listener });
+  return arrange({ targets: backends.map(({ address }, at) => ({ address, ...keys[at] })), upstream, listener });
 }
 
 /** `count` requests one by one, each from a new client and only when the one before has arrived at a back end; the clients wait for their answers. */

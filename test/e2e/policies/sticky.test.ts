@@ -4,10 +4,11 @@ import type { Message } from "../../support/messages.ts";
 import { type RawBackend, reply } from "../../support/raw-backend.ts";
 import { type Balanced, openStage } from "../../support/stage.ts";
 import type { TomlTable } from "../../support/toml.ts";
-import { type Arrangement, arrange, askAll, clientsOnBoth, get, Holding, named, rearrange, tally } from "../../support/traffic.ts";
+import { type Arrangement, arrange, askAll, clientsOnBoth, get, Holding, named, rearrange, rearranging, tally } from "../../support/traffic.ts";
 import { until } from "../../support/until.ts";
 
 const stage = openStage();
+const again = rearranging(stage);
 const SECRET = "0123456789abcdef0123";
 const WATCHED: TomlTable = { type: "tcp", interval: "50ms", timeout: "500ms", rise: 1, fall: 1 };
 
@@ -51,26 +52,26 @@ function withCookie(cookie: string, path = "/"): string {
 
 describe("the sticky cookie", () => {
   test("has the attributes of its table", async () => {
-    const front = await arrange(stage, sticky(await crew(2), { cookie: "srv", path: "/app", domain: "h.test", max_age: "90m", secure: true, http_only: false, same_site: "strict" }));
+    const front = await again(sticky(await crew(2), { cookie: "srv", path: "/app", domain: "h.test", max_age: "90m", secure: true, http_only: false, same_site: "strict" }));
     const { cookie, attributes } = await visit(front);
     expect(cookie).toMatch(/^srv=[A-Za-z0-9_-]{16,}$/);
     expect(attributes).toEqual(["Domain=h.test", "Max-Age=5400", "Path=/app", "SameSite=Strict", "Secure"]);
   });
 
   test("is a session cookie, hidden from scripts, when nothing is said", async () => {
-    const front = await arrange(stage, sticky(await crew(2)));
+    const front = await again(sticky(await crew(2)));
     const { cookie, attributes } = await visit(front);
     expect(cookie).toMatch(/^fairlead=[A-Za-z0-9_-]{16,}$/);
     expect(attributes).toEqual(["HttpOnly", "Path=/", "SameSite=Lax"]);
   });
 
   test("for other sites is secure", async () => {
-    const front = await arrange(stage, sticky(await crew(1), { same_site: "none", secure: true }));
+    const front = await again(sticky(await crew(1), { same_site: "none", secure: true }));
     expect((await visit(front)).attributes).toEqual(["HttpOnly", "Path=/", "SameSite=None", "Secure"]);
   });
 
   test("brings each client back, through either worker", async () => {
-    const front = await arrange(stage, sticky(await crew(3)));
+    const front = await again(sticky(await crew(3)));
     const known = await visitors(front, 3);
     for (const client of await clientsOnBoth(stage, front, 2)) {
       for (let i = 0; i < 3; i++) for (const [name, cookie] of known) expect((await client.ask(withCookie(cookie, `/${i}`))).text).toBe(name);
@@ -79,7 +80,7 @@ describe("the sticky cookie", () => {
 
   test("brings clients back under other policies too", async () => {
     for (const policy of ["random", "least-connections", "hash"]) {
-      const front = await arrange(stage, sticky(await crew(2), {}, { policy, ...(policy === "hash" ? { hash_key: "path" } : {}) }));
+      const front = await again(sticky(await crew(2), {}, { policy, ...(policy === "hash" ? { hash_key: "path" } : {}) }));
       const { name, cookie } = await visit(front);
       const names = await askAll(stage, front, Array.from({ length: 12 }, (_, i) => withCookie(cookie, `/${i}`)));
       expect(tally(names)).toEqual({ [name]: 12 });
@@ -88,7 +89,7 @@ describe("the sticky cookie", () => {
 
   test("tells nobody an address, and is the same for all clients of a target", async () => {
     const backends = await crew(1);
-    const front = await arrange(stage, sticky(backends));
+    const front = await again(sticky(backends));
     const { cookie } = await visit(front);
     expect((await visit(front)).cookie).toBe(cookie);
     const value = cookie.slice(cookie.indexOf("=") + 1);
@@ -96,7 +97,7 @@ describe("the sticky cookie", () => {
   });
 
   test("is found among others, on a line of its own too", async () => {
-    const front = await arrange(stage, sticky(await crew(3)));
+    const front = await again(sticky(await crew(3)));
     const { name, cookie } = await visit(front);
     for (const lines of [[`Cookie: a=b; ${cookie}; c=d`], [`Cookie: a=b;${cookie}`], ["Cookie: a=b", `Cookie: ${cookie}`], [`Cookie: notfairlead=x; fairleads=y; ${cookie}`]]) {
       const names = await askAll(stage, front, [get("/", ...lines), get("/", ...lines), get("/", ...lines)]);
@@ -105,7 +106,7 @@ describe("the sticky cookie", () => {
   });
 
   test("is not set again when the client has the right one", async () => {
-    const front = await arrange(stage, sticky(await crew(2)));
+    const front = await again(sticky(await crew(2)));
     const { cookie } = await visit(front);
     for (let i = 0; i < 4; i++) expect((await ask(front, withCookie(cookie))).header("set-cookie")).toBeUndefined();
   });
@@ -113,7 +114,7 @@ describe("the sticky cookie", () => {
   test("goes beside the target's own cookies", async () => {
     const [a] = await crew(1);
     a!.script = (_, connection) => connection.write(reply(200, "a", { "Set-Cookie": "session=1; Path=/" }));
-    const front = await arrange(stage, sticky([a!]));
+    const front = await again(sticky([a!]));
     const cookies = (await ask(front, get())).headers("set-cookie");
     expect(cookies.length).toBe(2);
     expect(cookies).toContain("session=1; Path=/");
@@ -122,7 +123,7 @@ describe("the sticky cookie", () => {
 
   test("comes with errors and empty replies of the target as well", async () => {
     const [a] = await crew(1);
-    const front = await arrange(stage, sticky([a!]));
+    const front = await again(sticky([a!]));
     for (const status of [204, 304, 404, 500]) {
       a!.script = (_, connection) => connection.write(`HTTP/1.1 ${status} X\r\n${status >= 400 ? "Content-Length: 0\r\n" : ""}\r\n`);
       const answer = await ask(front, get());
@@ -132,7 +133,7 @@ describe("the sticky cookie", () => {
 
   test("is not set by an answer of our own", async () => {
     const [a] = await crew(1);
-    const front = await arrange(stage, sticky([a!], {}, { outlier_detection: false }));
+    const front = await again(sticky([a!], {}, { outlier_detection: false }));
     await a!.stop();
     const answer = await ask(front, get());
     expect([answer.status, answer.header("set-cookie")]).toEqual([502, undefined]);
@@ -142,7 +143,7 @@ describe("the sticky cookie", () => {
 describe("a forged cookie", () => {
   test("is no more than none, and the right one is set", async () => {
     const backends = await crew(2);
-    const front = await arrange(stage, sticky(backends));
+    const front = await again(sticky(backends));
     const known = await visitors(front, 2);
     const [right] = [...known.values()];
     const value = right!.slice("fairlead=".length);
@@ -177,7 +178,7 @@ describe("a forged cookie", () => {
 describe("when the target dies", () => {
   test("its clients are answered by another at once, and get its cookie", async () => {
     const backends = await crew(3);
-    const front = await arrange(stage, sticky(backends));
+    const front = await again(sticky(backends));
     const known = await visitors(front, 3);
     await backends[0]!.stop();
     const answer = await ask(front, withCookie(known.get("a")!));
@@ -189,7 +190,7 @@ describe("when the target dies", () => {
 
   test("and comes back, those who still have its cookie come back too", async () => {
     const backends = await crew(2);
-    const front = await arrange(stage, sticky(backends, {}, { health_check: WATCHED }));
+    const front = await again(sticky(backends, {}, { health_check: WATCHED }));
     const known = await visitors(front, 2);
     await backends[0]!.stop();
     await front.fairlead.line("a is down", (line) => line["target"] === backends[0]!.address && line["state"] === "down");
@@ -201,7 +202,7 @@ describe("when the target dies", () => {
 
   test("nobody else's clients move", async () => {
     const backends = await crew(3);
-    const front = await arrange(stage, sticky(backends, {}, { health_check: WATCHED }));
+    const front = await again(sticky(backends, {}, { health_check: WATCHED }));
     const known = await visitors(front, 3);
     await backends[0]!.stop();
     await front.fairlead.line("a is down", (line) => line["target"] === backends[0]!.address && line["state"] === "down");
@@ -212,7 +213,7 @@ describe("when the target dies", () => {
 describe("when the target is full", () => {
   test("its clients go to another instead of waiting", async () => {
     const [a, b] = await crew(2);
-    const front = await arrange(stage, sticky([a!, b!], {}, { max_requests: 1 }));
+    const front = await again(sticky([a!, b!], {}, { max_requests: 1 }));
     const known = await visitors(front, 2);
     const holding = new Holding("a");
     a!.script = holding.script;
@@ -228,7 +229,7 @@ describe("when the target is full", () => {
 describe("over a reload", () => {
   test("cookies stay good, with a secret", async () => {
     const backends = await crew(3);
-    const front = await arrange(stage, sticky(backends));
+    const front = await again(sticky(backends));
     const known = await visitors(front, 3);
     await rearrange(front, sticky([...(await crew(1)), ...backends.toReversed()]));
     for (const [name, cookie] of known) {
@@ -240,7 +241,7 @@ describe("over a reload", () => {
 
   test("cookies stay good without a secret of the file's too", async () => {
     const backends = await crew(2);
-    const front = await arrange(stage, sticky(backends, { secret: undefined }));
+    const front = await again(sticky(backends, { secret: undefined }));
     const known = await visitors(front, 2);
     await rearrange(front, sticky(backends.toReversed(), { secret: undefined }));
     for (const [name, cookie] of known) expect(await askAll(stage, front, [withCookie(cookie), withCookie(cookie)])).toEqual([name, name]);
@@ -248,7 +249,7 @@ describe("over a reload", () => {
 
   test("that changes the secret, cookies are given anew", async () => {
     const backends = await crew(2);
-    const front = await arrange(stage, sticky(backends));
+    const front = await again(sticky(backends));
     const known = await visitors(front, 2);
     await rearrange(front, sticky(backends, { secret: "another-secret-of-ours" }));
     const [first] = [...known.values()];
@@ -259,7 +260,7 @@ describe("over a reload", () => {
 
   test("that takes the table away, cookies mean nothing", async () => {
     const backends = await crew(2);
-    const front = await arrange(stage, sticky(backends));
+    const front = await again(sticky(backends));
     const known = await visitors(front, 2);
     await rearrange(front, { targets: backends.map(({ address }) => ({ address })) });
     const answer = await ask(front, withCookie(known.get("a")!));
@@ -276,7 +277,7 @@ describe("drain = true", () => {
 
   test("keeps new clients away; sticky ones stay", async () => {
     const backends = await crew(3);
-    const front = await arrange(stage, sticky(backends));
+    const front = await again(sticky(backends));
     const known = await visitors(front, 3);
     await rearrange(front, draining(backends));
     expect(tally(await askAll(stage, front, Array.from({ length: 12 }, () => get())))).toEqual({ b: 6, c: 6 });
@@ -290,7 +291,7 @@ describe("drain = true", () => {
 
   test("lets sticky clients stay until drain_timeout, then they move", async () => {
     const backends = await crew(2);
-    const front = await arrange(stage, sticky(backends, {}, { drain_timeout: "700ms" }));
+    const front = await again(sticky(backends, {}, { drain_timeout: "700ms" }));
     const known = await visitors(front, 2);
     await rearrange(front, draining(backends, {}, { drain_timeout: "700ms" }));
     expect((await ask(front, withCookie(known.get("a")!))).text).toBe("a");
@@ -303,7 +304,7 @@ describe("drain = true", () => {
 
   test("moves sticky clients at once with while_draining = move", async () => {
     const backends = await crew(2);
-    const front = await arrange(stage, sticky(backends, { while_draining: "move" }));
+    const front = await again(sticky(backends, { while_draining: "move" }));
     const known = await visitors(front, 2);
     await rearrange(front, draining(backends, { while_draining: "move" }));
     const answer = await ask(front, withCookie(known.get("a")!));
@@ -313,7 +314,7 @@ describe("drain = true", () => {
 
   test("taken back brings new clients again", async () => {
     const backends = await crew(2);
-    const front = await arrange(stage, sticky(backends));
+    const front = await again(sticky(backends));
     await rearrange(front, draining(backends));
     expect(tally(await askAll(stage, front, Array.from({ length: 6 }, () => get())))).toEqual({ b: 6 });
     await rearrange(front, sticky(backends));
@@ -322,7 +323,7 @@ describe("drain = true", () => {
 
   test("on a target that dies lets its clients go", async () => {
     const backends = await crew(2);
-    const front = await arrange(stage, sticky(backends));
+    const front = await again(sticky(backends));
     const known = await visitors(front, 2);
     await rearrange(front, draining(backends));
     await backends[0]!.stop();

@@ -6,17 +6,18 @@ import { type RawBackend, reply, type Script } from "../../support/raw-backend.t
 import type { RawClient } from "../../support/raw-client.ts";
 import { openStage } from "../../support/stage.ts";
 import type { TomlTable } from "../../support/toml.ts";
-import { answers, arrange, type Arranged, clientsOnBoth, counters, get, Holding, named } from "../../support/traffic.ts";
+import { answers, type Arranged, clientsOnBoth, counters, get, Holding, named, rearranging } from "../../support/traffic.ts";
 import { sleep, until } from "../../support/until.ts";
 
 const stage = openStage();
+const arrange = rearranging(stage);
 
 const failing: Script = (_, connection) => connection.write(reply(500, "sorry"));
 const well = named("well");
 
 /** Opens when half of ten or more requests fail; so long that a test sees it open, unless it says otherwise. */
 function front(backends: readonly { readonly address: string }[], breaker: TomlTable = {}, upstream: TomlTable = {}): Promise<Arranged> {
-  return arrange(stage, {
+  return arrange({
     targets: backends.map(({ address }) => ({ address })),
     upstream: { retries: 0, outlier_detection: false, circuit_breaker: { failure_rate: "50%", min_requests: 10, open_for: "30s", ...breaker }, ...upstream },
   });
@@ -249,7 +250,7 @@ describe("a tcp listener", () => {
   test("counts a connection as a success when it stands, not when it ends: one target that refuses opens nothing", async () => {
     const gone = { address: `127.0.0.1:${await freePort()}` };
     const servers = [await stage.server((socket) => socket.write("hello")), await stage.server((socket) => socket.write("hello"))];
-    const to = await arrange(stage, { targets: [gone, ...servers].map(({ address }) => ({ address })), listener: { protocol: "tcp" }, upstream: { outlier_detection: false, circuit_breaker: { min_requests: 8, failure_rate: "50%", open_for: "30s" } } });
+    const to = await arrange({ targets: [gone, ...servers].map(({ address }) => ({ address })), listener: { protocol: "tcp" }, upstream: { outlier_detection: false, circuit_breaker: { min_requests: 8, failure_rate: "50%", open_for: "30s" } } });
     // None of them ends.
     for (let i = 0; i < 30; i++) {
       const client = await stage.client(to);
@@ -260,7 +261,7 @@ describe("a tcp listener", () => {
 
   test("closes its clients at once while the breaker is open", async () => {
     const gone = { address: `127.0.0.1:${await freePort()}` };
-    const to = await arrange(stage, { targets: [gone], listener: { protocol: "tcp" }, upstream: { outlier_detection: false, circuit_breaker: { min_requests: 5, open_for: "30s" } } });
+    const to = await arrange({ targets: [gone], listener: { protocol: "tcp" }, upstream: { outlier_detection: false, circuit_breaker: { min_requests: 5, open_for: "30s" } } });
     for (let i = 0; i < 5; i++) await (await stage.client(to)).untilPeerEnds();
     await turned(to, "open");
     const client = await stage.client(to);

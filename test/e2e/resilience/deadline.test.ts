@@ -4,15 +4,16 @@ import { type RawBackend, reply, sayWhich, type Script } from "../../support/raw
 import type { RawClient } from "../../support/raw-client.ts";
 import { openStage } from "../../support/stage.ts";
 import type { TomlTable } from "../../support/toml.ts";
-import { arrange, counters, get, Holding, queued } from "../../support/traffic.ts";
+import { counters, get, Holding, queued, rearranging } from "../../support/traffic.ts";
 import { sleep, until } from "../../support/until.ts";
 
 const stage = openStage();
+const arrange = rearranging(stage);
 const silent: Script = () => {};
 
 async function facing(script: Script, upstream: TomlTable = {}, listener: TomlTable = {}, count = 1) {
   const backends = await stage.backends(count, script);
-  const front = await arrange(stage, { targets: backends.map(({ address }) => ({ address })), upstream: { outlier_detection: false, ...upstream }, listener, top: { workers: 1 } });
+  const front = await arrange({ targets: backends.map(({ address }) => ({ address })), upstream: { outlier_detection: false, ...upstream }, listener, top: { workers: 1 } });
   return { front, backends, backend: backends[0]!, client: await stage.client(front) };
 }
 
@@ -135,7 +136,7 @@ describe("wherever the request is", () => {
   });
 
   test("at a target whose connect gets no answer", async () => {
-    const front = await arrange(stage, { targets: [{ address: await stage.fullQueue() }], upstream: { timeouts: { connect: "10s" } } });
+    const front = await arrange({ targets: [{ address: await stage.fullQueue() }], upstream: { timeouts: { connect: "10s" } } });
     await expectTooLate(await stage.client(front), hurried, 200);
   });
 

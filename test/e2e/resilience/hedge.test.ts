@@ -4,10 +4,11 @@ import { type BackendConnection, type RawBackend, reply, sayWhich } from "../../
 import type { RawClient } from "../../support/raw-client.ts";
 import { openStage } from "../../support/stage.ts";
 import type { TomlTable } from "../../support/toml.ts";
-import { arrange, type Arranged, clientsOnBoth, counters, get } from "../../support/traffic.ts";
+import { type Arranged, clientsOnBoth, counters, get, rearranging } from "../../support/traffic.ts";
 import { sleep, until } from "../../support/until.ts";
 
 const stage = openStage();
+const arrange = rearranging(stage);
 
 /** A request that a target keeps until the test answers it. */
 interface Kept {
@@ -25,7 +26,7 @@ async function slowable(hedge: TomlTable = {}, upstream: TomlTable = {}, count =
       else if (await request.ended) kept.push({ backend, connection });
     };
   }
-  const front = await arrange(stage, {
+  const front = await arrange({
     targets: backends.map(({ address }) => ({ address })),
     top: { workers: 1 },
     upstream: { outlier_detection: false, ...upstream, hedge: { min_delay: "20ms", ...hedge } },
@@ -303,7 +304,7 @@ describe("under traffic over 2 workers", () => {
         await sayWhich(request, connection);
       };
     }
-    const front = await arrange(stage, {
+    const front = await arrange({
       targets: backends.map(({ address }) => ({ address })),
       upstream: { hedge: { percentile: 70, min_delay: "3ms" }, retry_budget: "100%", outlier_detection: false },
     });

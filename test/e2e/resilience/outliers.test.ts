@@ -5,10 +5,11 @@ import { freePort } from "../../support/ports.ts";
 import { type RawBackend, reply, type Script } from "../../support/raw-backend.ts";
 import { openStage } from "../../support/stage.ts";
 import type { TomlTable } from "../../support/toml.ts";
-import { type Arrangement, arrange, type Arranged, askAll, clientsOnBoth, get, named, rearrange, tally } from "../../support/traffic.ts";
+import { type Arranged, type Arrangement, askAll, clientsOnBoth, get, named, rearrange, rearranging, tally } from "../../support/traffic.ts";
 import { sleep, until } from "../../support/until.ts";
 
 const stage = openStage();
+const arrange = rearranging(stage);
 
 function failing(status: number): Script {
   return async (request, connection) => {
@@ -34,7 +35,7 @@ function arrangement(backends: readonly { readonly address: string }[], detectio
 }
 
 function front(backends: readonly { readonly address: string }[], detection: TomlTable = {}, upstream: TomlTable = {}): Promise<Arranged> {
-  return arrange(stage, arrangement(backends, detection, upstream));
+  return arrange(arrangement(backends, detection, upstream));
 }
 
 function ejections(to: Arranged): LogLine[] {
@@ -73,7 +74,7 @@ describe("a target that fails", () => {
       backends[0]!.script = script;
       const to = await front(backends, { consecutive_5xx: detector === "consecutive-5xx" ? 3 : 0 }, what === "does not answer in time" ? { timeouts: { response: "200ms" } } : {});
       const line = await ejected(to, backends[0]!);
-      expect(line).toMatchObject({ level: "warn", upstream: "main", detector, milliseconds: 30_000, times: 1 });
+      expect(line).toMatchObject({ level: "warn", upstream: to.upstream, detector, milliseconds: 30_000, times: 1 });
       expect(backends[0]!.requests.length).toBeGreaterThanOrEqual(3);
       // Whoever asked while the supervisor was being told.
       expect(backends[0]!.requests.length).toBeLessThanOrEqual(6);
@@ -86,7 +87,7 @@ describe("a target that fails", () => {
   test("(refuses connections) is ejected without the table too, and no request is lost meanwhile", async () => {
     const backends = await crew(2);
     const gone = { address: `127.0.0.1:${await freePort()}` };
-    const to = await arrange(stage, { targets: [gone, ...backends].map(({ address }) => ({ address })) });
+    const to = await arrange({ targets: [gone, ...backends].map(({ address }) => ({ address })) });
     const statuses = new Set<string>();
     const client = await stage.client(to);
     await until("the ejection", async () => {
@@ -100,7 +101,7 @@ describe("a target that fails", () => {
   test("(answers 500) is kept without the table", async () => {
     const backends = await crew(2);
     backends[0]!.script = failing(500);
-    const to = await arrange(stage, { targets: backends.map(({ address }) => ({ address })) });
+    const to = await arrange({ targets: backends.map(({ address }) => ({ address })) });
     expect(await names(to, 40)).toEqual({ bad: 20, b: 20 });
     expect(ejections(to)).toEqual([]);
   });
@@ -137,7 +138,7 @@ describe("a target that fails", () => {
     const to = await front(backends);
     await ejected(to, backends[0]!);
     const { upstreams } = (await (await fetch(`http://127.0.0.1:${to.admin}/v1/status`)).json()) as { readonly upstreams: Readonly<Record<string, readonly Record<string, unknown>[]>> };
-    const [a, b] = upstreams["main"]!;
+    const [a, b] = upstreams[to.upstream]!;
     expect(a).toMatchObject({ target: backends[0]!.address, ejected: { detector: "consecutive-5xx", times: 1 } });
     const left = Date.parse((a!["ejected"] as { readonly until: string }).until) - Date.now();
     expect(left).toBeGreaterThan(10_000);
@@ -159,7 +160,7 @@ describe("a target that fails", () => {
   test("behind a tcp listener is ejected too", async () => {
     const server = await stage.server((connection) => connection.write("hi"));
     const gone = { address: `127.0.0.1:${await freePort()}` };
-    const to = await arrange(stage, { ...arrangement([gone, server], {}, { retries: 1 }), listener: { protocol: "tcp" } });
+    const to = await arrange({ ...arrangement([gone, server], {}, { retries: 1 }), listener: { protocol: "tcp" } });
     await until("the ejection", async () => {
       const client = await stage.client(to);
       await client.untilText("hi");
@@ -229,7 +230,7 @@ describe("never too many", () => {
       expect((await client.ask(get())).status).toBe(500);
       return to.fairlead.log.find(({ msg }) => msg?.includes("it is the last one"));
     });
-    expect(kept).toMatchObject({ level: "warn", upstream: "main", detector: "consecutive-5xx" });
+    expect(kept).toMatchObject({ level: "warn", upstream: to.upstream, detector: "consecutive-5xx" });
     expect(ejections(to).length).toBe(1);
     const last = backends.find(({ address }) => address === kept["target"])!;
     last.clear(named("well"));
@@ -321,8 +322,8 @@ describe("panic", () => {
       return ejections(to).length === 3;
     });
     const line = await panicOf(to);
-    expect(line).toMatchObject({ level: "error", upstream: "main", healthy: "1/4", threshold: "50%" });
-    expect(await panicking(to)).toEqual(["main"]);
+    expect(line).toMatchObject({ level: "error", upstream: to.upstream, healthy: "1/4", threshold: "50%" });
+    expect(await panicking(to)).toEqual([to.upstream]);
     for (const [at, backend] of backends.entries()) backend.script = named(letter(at));
     expect(await names(to, 20)).toEqual({ a: 5, b: 5, c: 5, d: 5 });
     await to.fairlead.line("its end", ({ msg }) => msg?.startsWith("Panic is over") === true);
@@ -354,7 +355,7 @@ describe("panic", () => {
       const well = named(letter(at));
       backend.script = (request, connection) => (request.target === "/healthz" && sick.has(backend) ? failing(503) : well)(request, connection);
     }
-    const to = await arrange(stage, {
+    const to = await arrange({
       targets: backends.map(({ address }) => ({ address })),
       upstream: { health_check: { path: "/healthz", interval: "50ms", rise: 1, fall: 1 } },
     });

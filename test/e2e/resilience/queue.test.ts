@@ -6,20 +6,21 @@ import { type RawBackend, reply } from "../../support/raw-backend.ts";
 import type { RawClient } from "../../support/raw-client.ts";
 import { openStage } from "../../support/stage.ts";
 import type { TomlTable } from "../../support/toml.ts";
-import { answers, arrange, type Arranged, clientsOnBoth, counters, get, Holding, ownersOf, queued, rearrange } from "../../support/traffic.ts";
+import { answers, arrange, type Arranged, clientsOnBoth, counters, get, Holding, ownersOf, queued, rearrange, rearranging } from "../../support/traffic.ts";
 import { sleep, until } from "../../support/until.ts";
 
 const stage = openStage();
+const again = rearranging(stage);
 
 /** Shorter than the time that a test has, so that it says what it waited for. */
 const SOON = 2_500;
 
-/** One target that takes `max_requests` at a time and holds them. */
-async function narrow(upstream: TomlTable = {}, count = 1) {
+/** One target that takes one request at a time, unless `upstream` says otherwise, and holds it. */
+async function narrow(upstream: TomlTable = {}, arranged = again) {
   const holding = new Holding("done");
   const backend = await stage.backend(holding.script);
-  const arrangement = (keys: TomlTable) => ({ targets: [{ address: backend.address }], upstream: { max_requests: count, ...keys } });
-  const front = await arrange(stage, arrangement(upstream));
+  const arrangement = (keys: TomlTable) => ({ targets: [{ address: backend.address }], upstream: { max_requests: 1, ...keys } });
+  const front = await arranged(arrangement(upstream));
   return { holding, backend, front, arrangement };
 }
 
@@ -239,7 +240,7 @@ describe("a place becomes free", () => {
     const busy = await stage.backend(holding.script);
     const port = await freePort();
     const arrangement = { targets: [{ address: `127.0.0.1:${port}` }, { address: busy.address }], top: { workers: 1 }, upstream: { policy: "first", max_requests: 1, retries: 1, outlier_detection: false } };
-    const front = await arrange(stage, arrangement);
+    const front = await again(arrangement);
     const clients = await Promise.all(Array.from({ length: 3 }, () => stage.client(front)));
     // Refused by the first target, held by the second.
     clients[0]!.request(get("/0"));
@@ -266,7 +267,7 @@ describe("a place becomes free", () => {
   });
 
   test("when its worker is killed, and so is a place in the queue", async () => {
-    const { holding, backend, front } = await narrow();
+    const { holding, backend, front } = await narrow({}, (arrangement) => arrange(stage, arrangement));
     const clients = await clientsOnBoth(stage, front, 2);
     await lineUp(front, backend, clients);
     // The worker of /0, which is being served, and /2, which waits before /3.
@@ -360,7 +361,7 @@ describe("over 2 workers the limit is exact", () => {
   for (const policy of ["round-robin", "random", "least-connections", "p2c", "hash", "first"]) {
     test(`with ${policy}`, async () => {
       const [narrow, wide] = [await counting(), await counting()];
-      const front = await arrange(stage, {
+      const front = await again({
         targets: [{ address: narrow.backend.address, max_requests: 2 }, { address: wide.backend.address, max_requests: 5 }],
         upstream: { policy },
       });
@@ -396,7 +397,7 @@ describe("a tcp listener", () => {
       connection.socket.on("end", () => connection.end());
     });
     const arrangement = (keys: TomlTable) => ({ targets: [{ address: server.address }], upstream: keys, listener: { protocol: "tcp" } });
-    return { front: await arrange(stage, arrangement(upstream)), arrangement };
+    return { front: await again(arrangement(upstream)), arrangement };
   }
 
   async function switchboard(upstream: TomlTable): Promise<Arranged> {

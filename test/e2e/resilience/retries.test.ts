@@ -5,10 +5,11 @@ import { type BackendConnection, type RawBackend, reply, type Script } from "../
 import type { RawClient } from "../../support/raw-client.ts";
 import { type Balanced, openStage } from "../../support/stage.ts";
 import type { TomlTable } from "../../support/toml.ts";
-import { answers, arrange, type Arranged, clientsOnBoth, get, Holding, named } from "../../support/traffic.ts";
+import { answers, type Arranged, clientsOnBoth, get, Holding, named, rearranging } from "../../support/traffic.ts";
 import { until } from "../../support/until.ts";
 
 const stage = openStage();
+const arrange = rearranging(stage);
 
 /** Refuses with a status, once the request is whole. */
 function refusing(status: number, body = "busy"): Script {
@@ -28,7 +29,7 @@ const silent: Script = () => {};
 
 /** Without pauses, and without anybody being ejected in the middle of a test. */
 function front(backends: readonly { readonly address: string }[], upstream: TomlTable = {}): Promise<Arranged> {
-  return arrange(stage, { targets: backends.map(({ address }) => ({ address })), upstream: { retry_backoff: "off", outlier_detection: false, ...upstream } });
+  return arrange({ targets: backends.map(({ address }) => ({ address })), upstream: { retry_backoff: "off", outlier_detection: false, ...upstream } });
 }
 
 function request(method: string, path: string, body = ""): string {

@@ -1,7 +1,7 @@
 /** A tcp listener under load that one side does not read, and connections that are silent. */
 import { describe, expect, test } from "bun:test";
 import { openStage } from "../../support/stage.ts";
-import { sleep, until } from "../../support/until.ts";
+import { sleep, until, untilStill } from "../../support/until.ts";
 
 const stage = openStage();
 const MB = 1024 * 1024;
@@ -13,22 +13,8 @@ const block = Buffer.alloc(65_536, 5);
 async function relay() {
   const server = await stage.server(() => {});
   const front = await stage.fairlead({ targets: [server], listener: { protocol: "tcp" } });
-  const client = await stage.client(front);
+  const client = await stage.connection(front);
   return { front, client, inner: await server.connection() };
-}
-
-async function untilStopped(sent: () => number): Promise<void> {
-  let before = -1;
-  await until(
-    "the sender to be stopped",
-    async () => {
-      const same = sent() > 0 && sent() === before;
-      before = sent();
-      await sleep(300);
-      return same && sent() === before;
-    },
-    15_000,
-  );
 }
 
 describe("a side that does not read", () => {
@@ -40,7 +26,7 @@ describe("a side that does not read", () => {
       reader.pause();
       let sent = 0;
       const pouring = sender.pour(TOTAL, block, (bytes) => (sent = bytes));
-      await untilStopped(() => sent);
+      await untilStill("the sender to be stopped", () => sent);
       expect(sent).toBeLessThan(ON_THE_WAY);
       expect(front.fairlead.memory() - before).toBeLessThan(GROWTH);
       reader.resume();

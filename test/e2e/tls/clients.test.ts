@@ -1,5 +1,7 @@
 /** Clients with certificates of their own, clients that come without TLS, HSTS, and the certificate for development. */
 import { beforeAll, describe, expect, test } from "bun:test";
+import { once } from "node:events";
+import { connect as connectH2 } from "node:http2";
 import { Authority, type Pair, pemFiles } from "../../support/certificates.ts";
 import { Fairlead } from "../../support/fairlead.ts";
 import { freePort } from "../../support/ports.ts";
@@ -91,6 +93,30 @@ describe("client_auth = optional", () => {
     expect((await ask(ports.lax, known, "X-CLIENT-SUBJECT: CN=root\r\nConnection: close, X-Client-Subject\r\n")).subjects).toEqual([SUBJECT]);
   });
 
+  test("takes away what is claimed behind the body, over HTTP/2 too", async () => {
+    const chunked = "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n";
+    const trailers = async (send: () => Promise<unknown>): Promise<string> => {
+      const { script } = backend;
+      backend.clear(async (message, connection) => void ((await message.ended) && connection.write(reply(200, "ok"))));
+      await send();
+      const { connection } = backend.seen[0]!;
+      backend.script = script;
+      return connection.receivedText.split("\r\n0\r\n").at(-1)!;
+    };
+    expect(await trailers(() => tlsExchange(ports.lax, {}, `${chunked}X-Sum: 1\r\n\r\n`))).toBe("X-Sum: 1\r\n\r\n");
+    expect(await trailers(() => tlsExchange(ports.lax, {}, `${chunked}X-Sum: 1\r\nX-client-subject: CN=root\r\n\r\n`))).toBe("\r\n");
+    const h2 = async (): Promise<void> => {
+      const session = connectH2(`https://127.0.0.1:${ports.lax}`, { rejectUnauthorized: false });
+      const stream = session.request({ ":method": "POST", ":path": "/", "x-client-subject": "CN=root" }, { waitForTrailers: true } as object);
+      stream.on("wantTrailers", () => stream.sendTrailers({ "x-client-subject": "CN=root" }));
+      stream.resume().end("a");
+      await once(stream, "end");
+      session.destroy();
+    };
+    expect(await trailers(h2)).toBe("\r\n");
+    expect(backend.requests.flatMap((message) => message.headers("x-client-subject"))).toEqual([]);
+  });
+
   test("refuses a certificate that is not good", async () => {
     expect((await ask(ports.lax, stranger)).received).toBe("");
     expect(backend.requests).toEqual([]);
@@ -103,6 +129,8 @@ describe("hsts", () => {
     expect((await ask(ports.lax, undefined)).received).toContain("\r\nStrict-Transport-Security: max-age=31536000; includeSubDomains; preload\r\n");
     const { received } = await tlsExchange(ports.lax, {}, request("/own"));
     expect(received.match(/strict-transport-security: .*/gi)).toEqual(["Strict-Transport-Security: max-age=1"]);
+    // Those that we answer ourselves, too.
+    expect((await tlsExchange(ports.lax, {}, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n")).received).toMatch(/^HTTP\/1\.1 400 [\s\S]*\r\nStrict-Transport-Security: max-age=31536000/);
     expect((await tlsExchange(ports.own, {})).received.toLowerCase()).not.toContain("strict-transport");
   });
 });

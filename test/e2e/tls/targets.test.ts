@@ -1,7 +1,7 @@
 /** TLS to targets: who is believed, who is not and why, what we show of ourselves, and health checks on the same way. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
-import { createSecureServer } from "node:http2";
+import { createSecureServer, type ServerHttp2Stream } from "node:http2";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
@@ -84,6 +84,23 @@ describe("a target's certificate", () => {
     const { balancer } = await balance(`tls = { ca = "ca.pem" }`, [await target({ ...(await Authority.create("nobody").then((other) => other.issue())), name: "bad" }), await target({ name: "good" })]);
     const texts = await Promise.all(Array.from({ length: 6 }, async () => (await fetch(balancer.uri, { method: "POST", body: "x" })).text()));
     expect(new Set(texts)).toEqual(new Set(["good"]));
+  });
+});
+
+describe("the name that is asked for", () => {
+  test("is server_name, or the host of the target's address, but never an address", async () => {
+    const asked: string[] = [];
+    const server = createTlsServer({ cert: good.certificate, key: good.key }, (socket) => {
+      asked.push(String(socket.servername || "none"));
+      socket.end("HTTP/1.1 204 No Content\r\n\r\n");
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    stage.atEnd(() => server.close());
+    const { port } = server.address() as { port: number };
+    await ask(`tls = { ca = "ca.pem", server_name = "target.test" }`, [{ address: `127.0.0.1:${port}` }]);
+    await ask("tls = { verify = false }", [{ address: `localhost:${port}` }]);
+    expect((await ask(`tls = { ca = "ca.pem" }`, [{ address: `127.0.0.1:${port}` }])).status).toBe(204);
+    expect(asked).toEqual(["target.test", "localhost", "none"]);
   });
 });
 
@@ -213,6 +230,24 @@ describe("health checks", () => {
       expect(balancer.health.map(({ up }) => up)).toEqual([true, false]);
       expect(balancer.health[1]!.lastResult!.reason).toStartWith("TLS: ");
     }
+  });
+
+  test("of kind grpc go over TLS with h2", async () => {
+    const server = createSecureServer({ cert: good.certificate, key: good.key });
+    const schemes: string[] = [];
+    server.on("stream", (stream: ServerHttp2Stream, headers) => {
+      schemes.push(String(headers[":scheme"]));
+      stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+      // HealthCheckResponse { status: SERVING }
+      stream.end(Buffer.from("00000000020801", "hex"));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    stage.atEnd(() => server.close());
+    const { balancer } = await balance(check('type = "grpc"'), [{ address: `127.0.0.1:${(server.address() as { port: number }).port}` }]);
+    await until("a check", () => balancer.health[0]!.lastResult !== undefined);
+    expect(balancer.health[0]).toMatchObject({ up: true, lastResult: { reason: "SERVING" } });
+    expect(schemes[0]).toBe("https");
   });
 
   test("stay in the clear with tls = false", async () => {

@@ -152,6 +152,17 @@ describe("a handshake that fails", () => {
     expect((await tlsExchange(web, {})).server).toBe("first.test");
   });
 
+  test("for a client that goes away without a word is no news", async () => {
+    const from = fairlead.log.length;
+    const client = await stage.client(web);
+    client.destroy();
+    const other = await stage.client(web);
+    other.write("no TLS at all");
+    await other.untilPeerEnds();
+    await fairlead.line("the other one's", ({ reason }) => reason === "wrong version number", from);
+    expect(fairlead.log.some(({ reason }) => String(reason).startsWith("closed"))).toBe(false);
+  });
+
   test("for lack of an end is cut off in time", async () => {
     const from = fairlead.log.length;
     const began = performance.now();
