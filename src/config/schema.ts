@@ -71,7 +71,7 @@ const timeouts = z.strictObject({
   client_body: key(duration, "Between two reads of a request body, and between two writes of a reply that the client does not read.", "30s"),
   client_idle: key(optionalDuration, "A keep-alive connection without a request.", "60s"),
   request: key(optionalDuration, "A whole request, from its head to the last byte of its reply; then 504.", "off"),
-  tunnel_idle: key(optionalDuration, "A tunnel (WebSocket) or tcp connection without a byte either way.", "1h"),
+  tunnel_idle: key(optionalDuration, "A tunnel (WebSocket), a gRPC call that goes on, or a tcp connection without a byte either way.", "1h"),
   udp_idle: key(duration, "A udp client without a datagram either way: then it is forgotten, and its next one may go to another target.", "60s"),
 });
 
@@ -94,7 +94,7 @@ const http2 = z.strictObject({
   continuations: key(whole(0, 1_000), "CONTINUATION frames in one header block; more end the connection.", 8),
   resets: key(whole(1, 1_000_000), "Streams that a client may reset, or have reset by what it does, at once; more end the connection.", 1_000),
   resets_per_second: key(whole(1, 1_000_000), "So many more each second.", 33),
-  glitches: key(whole(100, 10_000_000), "Frames that do nothing (PING, SETTINGS, PRIORITY, unknown, tiny windows) at once; more end the connection.", 10_000),
+  glitches: key(whole(100, 10_000_000), "Frames that do nothing (PING while nothing flows, SETTINGS, PRIORITY, unknown, tiny windows) at once; more end the connection.", 10_000),
   glitches_per_second: key(whole(1, 1_000_000), "So many more each second.", 330),
 });
 

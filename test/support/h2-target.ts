@@ -86,7 +86,6 @@ export class H2TargetConnection {
   readonly goaways: { readonly last: number; readonly code: number; readonly debug: string }[] = [];
   /** Payloads of PING acknowledgements. */
   readonly pongs: string[] = [];
-  /** Streams that are open in either direction, as far as the target knows, and the most there ever were. */
   initialWindow = WINDOW;
   sendWindow = WINDOW;
   settled = false;
@@ -117,12 +116,18 @@ export class H2TargetConnection {
     this.send(goaway(last, code));
   }
 
+  /** Against the rules: told, and answered as the protocol has it (RFC 9113 section 5.1). */
+  private violation(what: string): void {
+    this.target.problems.push(what);
+    this.send(goaway(0, ErrorCode.PROTOCOL_ERROR, what)).raw.end();
+  }
+
   private take(chunk: Buffer): void {
     let rest = chunk;
     if (this.preface.length < PREFACE.length) {
       this.preface = Buffer.concat([this.preface, chunk]);
       if (this.preface.length < PREFACE.length) return;
-      if (!this.preface.subarray(0, PREFACE.length).equals(PREFACE)) throw new Error("no preface");
+      if (!this.preface.subarray(0, PREFACE.length).equals(PREFACE)) this.violation("no preface");
       rest = this.preface.subarray(PREFACE.length);
       this.preface = PREFACE;
     }
@@ -151,7 +156,10 @@ export class H2TargetConnection {
         if ((flags & Flag.END_HEADERS) !== 0) this.head();
         return;
       case FrameType.DATA: {
-        if (request === undefined) throw new Error(`DATA on stream ${id}, which was never opened`);
+        if (request === undefined) {
+          this.violation(`DATA on stream ${id}, which was never opened`);
+          return;
+        }
         const content = contentOf(frame);
         request.bytes += content.length;
         if (this.target.keepBodies) request.parts.push(content);
@@ -160,7 +168,10 @@ export class H2TargetConnection {
         return;
       }
       case FrameType.RST_STREAM:
-        if (request === undefined) throw new Error(`RST_STREAM of ${id}, which was never opened`);
+        if (request === undefined) {
+          this.violation(`RST_STREAM of ${id}, which was never opened`);
+          return;
+        }
         request.reset ??= payload.readUInt32BE();
         return;
       case FrameType.PING:

@@ -482,7 +482,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     if (tunnel !== undefined) {
       this.exchange.connection = undefined;
       this.exchange.finish("done");
-      tunnel.leaveTunnel(reason.kind !== "closed");
+      // Only END_STREAM ends a tunnel well.
+      tunnel.leaveTunnel(true);
       return;
     }
     this.exchange.finish(reason.kind === "error" ? "bad-request" : "client-closed");
