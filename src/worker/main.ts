@@ -133,8 +133,13 @@ export function runWorker(logFormat: LogFormat): void {
   process.on("SIGHUP", () => {});
   process.on("SIGUSR2", () => {});
   process.on("SIGQUIT", () => {});
+  // Service managers tell all processes at once: the supervisor's word may come before the signal, and is no reason to hurry.
+  let told = false;
   process.on("SIGTERM", () => {
-    if (!leaving) return void leave(drainTimeout);
+    if (!told) {
+      told = true;
+      return void leave(drainTimeout);
+    }
     plane?.stop();
     process.exit(0);
   });
