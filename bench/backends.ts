@@ -1,11 +1,12 @@
 /** The back ends of every case: one nginx on core 1 that listens on several ports. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { silentBackend } from "./held.ts";
 import type { Backends } from "./peers/peer.ts";
 import { accepts, startPinned, waitUntil } from "./processes.ts";
 
-/** @param h2c ports on which it speaks HTTP/2 */
-export async function startBackends(directory: string, ports: readonly number[], h2c: readonly number[]): Promise<Backends> {
+/** @param h2c ports on which it speaks HTTP/2 @param silent where nobody answers */
+export async function startBackends(directory: string, ports: readonly number[], h2c: readonly number[], silent: number): Promise<Backends> {
   mkdirSync(join(directory, "f"));
   writeFileSync(join(directory, "f/100k"), Buffer.alloc(100 * 1024, "x"));
   writeFileSync(join(directory, "f/1m"), Buffer.alloc(1024 * 1024, "x"));
@@ -26,5 +27,6 @@ http {
   );
   startPinned(1, ["nginx", "-c", file], directory);
   await waitUntil("the back ends", () => accepts(ports[0]!));
-  return { ports, h2c };
+  silentBackend(silent);
+  return { ports, h2c, silent };
 }

@@ -35,5 +35,7 @@ export const cases: readonly Case[] = [
   { name: "h2c", title: "HTTP/2 → HTTP/2 in the clear, 16 clients × 16 streams", listener: "h2c", path: "/", connections: 16, generator: "h2load", streams: 16 },
 ];
 
+/** Memory of this many HTTP/2 connections with as many open streams each. */
+export const HELD = { connections: 1_000, streams: 100 } as const;
 /** Memory of this many clients that stay connected and ask nothing. */
 export const IDLE_CLIENTS = 10_000;

@@ -5,8 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startBackends } from "./backends.ts";
-import { type Case, IDLE_CLIENTS, cases } from "./cases.ts";
+import { type Case, HELD, IDLE_CLIENTS, cases } from "./cases.ts";
 import { h2load } from "./h2load.ts";
+import { heldMemory } from "./held.ts";
 import { fullHandshakes } from "./handshakes.ts";
 import { idleMemory } from "./idle.ts";
 import { fairlead } from "./peers/fairlead.ts";
@@ -19,7 +20,7 @@ import { median, table, writeResults, type IdleRow, type Row } from "./report.ts
 import { load, type Load } from "./wrk.ts";
 
 const HELP = `npm run bench -- [options]
-  --cases a,b     of ${cases.map(({ name }) => name).join(", ")}, idle (default: all)
+  --cases a,b     of ${cases.map(({ name }) => name).join(", ")}, idle, held (default: all)
   --peers a,b     of nginx, haproxy, none (default: nginx,haproxy)
   --rounds N      rounds of each case, interleaved (default 5)
   --seconds S     of each load (default 3)
@@ -107,9 +108,9 @@ async function main(): Promise<void> {
   try {
     const { certificate, key } = makeSelfSigned(["localhost", "127.0.0.1"], Date.now());
     for (const [name, text] of Object.entries({ [CERTIFICATE.certificate]: certificate, [CERTIFICATE.key]: key, [CERTIFICATE.both]: certificate + key })) writeFileSync(join(directory, name), text);
-    const backends = await startBackends(directory, [await freePort(), await freePort()], [await freePort(), await freePort()]);
+    const backends = await startBackends(directory, [await freePort(), await freePort()], [await freePort(), await freePort()], await freePort());
     const start = async (peer: Peer): Promise<Runner> => {
-      const ports = { http: await freePort(), https: await freePort(), tcp: await freePort(), h2c: await freePort() };
+      const ports = { http: await freePort(), https: await freePort(), tcp: await freePort(), h2c: await freePort(), held: await freePort() };
       return { peer, ports, pid: await peer.start(directory, ports, backends) };
     };
     const runners: Runner[] = [];
@@ -119,10 +120,15 @@ async function main(): Promise<void> {
       for (const { peer, pid, ports } of runners) idle.push({ peer: peer.name, bytes: await idleMemory(pid, ports.http, IDLE_CLIENTS) });
       console.log(`${table([], idle)}\n`);
     }
+    const held: IdleRow[] = [];
+    if (options.cases === undefined || options.cases.includes("held")) {
+      for (const { peer, pid, ports } of runners.filter((runner) => runner.peer.lacks?.includes("held") !== true)) held.push({ peer: peer.name, bytes: await heldMemory(pid, ports.held, HELD.connections, HELD.streams) });
+      console.log(`${table([], [], held)}\n`);
+    }
     const rows = await measureCases(runners, directory);
-    const text = table(rows, idle);
+    const text = table(rows, idle, held);
     const command = `npm run bench -- ${process.argv.slice(2).join(" ")}`.trim();
-    if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ rows, idle }, null, 2));
+    if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ rows, idle, held }, null, 2));
     if (options.write === true) writeResults(text, command, [...runners.map(({ peer }) => peer.version()!), firstLine(["wrk", "-v"]) ?? "wrk"]);
   } finally {
     await stopAll();

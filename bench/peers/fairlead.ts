@@ -32,6 +32,10 @@ name = "h2c"
 address = "127.0.0.1:${ports.h2c}"
 upstream = "multiplexed"
 [[listeners]]
+name = "held"
+address = "127.0.0.1:${ports.held}"
+upstream = "silent"
+[[listeners]]
 name = "tcp"
 address = "127.0.0.1:${ports.tcp}"
 protocol = "tcp"
@@ -43,6 +47,10 @@ targets = [${targets(backends.ports)}]
 name = "multiplexed"
 protocol = "h2c"
 targets = [${targets(backends.h2c)}]
+[[upstreams]]
+name = "silent"
+protocol = "h2c"
+targets = [${targets([backends.silent])}]
 `,
     );
     const child = startPinned(0, [BINARY, "run", "--config", file, "--runtime-dir", join(directory, "run")], directory);

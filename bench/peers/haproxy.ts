@@ -47,6 +47,14 @@ backend multiplexed
   balance roundrobin
   http-reuse always
 ${backends.h2c.map((port, index) => `  server m${index} 127.0.0.1:${port} proto h2`).join("\n")}
+frontend held
+  mode http
+  bind 127.0.0.1:${ports.held} backlog 4096 proto h2
+  default_backend held
+backend held
+  mode http
+  http-reuse always
+  server h0 127.0.0.1:${backends.silent} proto h2
 frontend raw
   mode tcp
   bind 127.0.0.1:${ports.tcp} backlog 4096

@@ -9,7 +9,7 @@ const STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so";
 export const nginx: Peer = {
   name: "nginx",
   // It speaks HTTP/1 to back ends only.
-  lacks: ["h2c"],
+  lacks: ["h2c", "held"],
   version: () => firstLine(["nginx", "-v"]),
   install: "apt-get install nginx-light libnginx-mod-stream",
   async start(directory, ports, backends) {

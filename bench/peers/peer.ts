@@ -7,6 +7,8 @@ export interface Ports {
   readonly tcp: number;
   /** HTTP/2 on both sides, in the clear. */
   readonly h2c: number;
+  /** The same, in front of a back end that never answers. */
+  readonly held: number;
 }
 
 /** What all contestants show to TLS clients, in the benchmark's directory: the chain, its key, and both in one. */
@@ -17,6 +19,8 @@ export interface Backends {
   readonly ports: readonly number[];
   /** The same, speaking HTTP/2 in the clear. */
   readonly h2c: readonly number[];
+  /** Speaks HTTP/2 in the clear, and never answers. */
+  readonly silent: number;
 }
 
 export interface Peer {

@@ -42,7 +42,6 @@ export const listening = {
     c.listen(fd, 4096);
     return fd;
   },
-  /** Of the wrong kind. */
   udp(host: string, port: number): number {
     const { family, rest } = inet(host, port);
     return made(family, SOCK_DGRAM, rest);
