@@ -28,8 +28,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   private readonly exchange: Exchange;
   private readonly view: RequestView;
   private framing: FramingKind = Framing.NONE;
-  /** Its head went to the target, so its body may follow. */
-  private sent = false;
+  /** Its head went there, so its body may follow; the exchange's connection may be a later one that is not open yet. */
+  private sentTo: UpstreamStream | undefined = undefined;
   /** The body as it came, from its beginning while it can be sent once more, else what waits. */
   private parts = NO_PARTS;
   private partBytes = 0;
@@ -38,6 +38,9 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   /** More went than is kept. */
   private moved = false;
   private received = 0;
+  /** Bytes of the body that have gone to this target, and the most that any has got: only these are the client's to send again. */
+  private passed = 0;
+  private passedMost = 0;
   /** Of the request's head; -1: it does not say. */
   private contentLength = -1;
   private requestTrailers: TrailerFields | undefined = undefined;
@@ -150,7 +153,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     }
     const { connection } = this.exchange;
     const length = end - start;
-    const flows = this.sent && connection !== undefined && !connection.congested && this.nextPart === this.parts.length && !this.exchange.asksUpgrade;
+    const flows = connection !== undefined && connection === this.sentTo && !connection.congested && this.nextPart === this.parts.length && !this.exchange.asksUpgrade;
     if (flows && (this.moved || this.partBytes + length > this.exchange.keepsBody)) {
       this.moved = true;
       this.forgetParts();
@@ -178,7 +181,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
       return;
     }
     const { connection } = this.exchange;
-    if (this.sent && connection !== undefined && this.nextPart === this.parts.length) this.sendEnd(connection);
+    if (connection !== undefined && connection === this.sentTo && this.nextPart === this.parts.length) this.sendEnd(connection);
   }
 
   trailersReceived(block: HeaderBlock): void {
@@ -215,7 +218,11 @@ export class ClientStream extends Stream implements Downstream, Duplex {
 
   private afterSending(connection: UpstreamStream, length: number): void {
     this.within(this.patience);
-    this.taken(length);
+    this.passed += length;
+    if (this.passed > this.passedMost) {
+      this.taken(this.passed - this.passedMost);
+      this.passedMost = this.passed;
+    }
     if (!connection.congested) return;
     this.pause();
     this.within(0);
@@ -246,7 +253,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
 
   sendRequest(connection: UpstreamStream): void {
     const { head } = this.view;
-    this.sent = true;
+    this.sentTo = connection;
+    this.passed = 0;
     this.nextPart = 0;
     this.endSent = false;
     connection.requestHead(head, this.session.reception.forward(this.exchange, this.view, connection, VIA), this.exchange.asksUpgrade ? Framing.NONE : this.framing);
@@ -267,7 +275,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
 
   requestWritable(): void {
     const { connection } = this.exchange;
-    if (connection === undefined || this.exchange.asksUpgrade) return;
+    if (connection === undefined || connection !== this.sentTo || this.exchange.asksUpgrade) return;
     if (!this.endSent) this.sendParts(connection);
     if (!connection.congested) this.resume();
   }
@@ -507,7 +515,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     } else if (exchange.isCall && exchange.hasReply) {
       exchange.finish("idle-timeout");
       this.replyAbort();
-    } else if (!this.remoteClosed && this.sent && exchange.connection?.congested !== true) {
+    } else if (!this.remoteClosed && this.sentTo !== undefined && exchange.connection?.congested !== true) {
       if (exchange.hasReply) {
         exchange.finish("client-body-timeout");
         this.replyAbort();

@@ -77,6 +77,10 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
   /** The connection that it waited for takes fewer: wait for another. */
   move(): void {
     if (this.exchange === undefined) return;
+    if (this.upstream!.config.protocol === "auto" && this.target.speaks !== "h2") {
+      this.failed("stream-refused", "it does not speak HTTP/2 any more");
+      return;
+    }
     const place = this.services.openStream(this.target, this.upstream!) as H2UpstreamStream | undefined;
     if (place === undefined) {
       this.failed("overloaded", "no descriptor is left");

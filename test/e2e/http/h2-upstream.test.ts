@@ -313,6 +313,50 @@ describe("what is sent once more", () => {
     expect(bad.connections.length).toBe(1);
   });
 
+  test("is whole, also what of the body comes while the next connection is not open yet", async () => {
+    for (const buffer of ["64KiB", "4KiB"]) {
+      const bad = await stage.h2Target((request) => until("some of it", () => request.bytes > 0).then(() => request.refuse()));
+      const late = await stage.h2Target(
+        async (request) => {
+          if (await request.ended()) request.answer(`${request.body}`);
+        },
+        { silent: true },
+      );
+      const { port } = await before([bad, late], { policy: "first", retry_buffer: buffer });
+      const [one, two] = [await stage.client(port), await h2(port)];
+      one.request("POST /one HTTP/1.1\r\nHost: h.test\r\nContent-Length: 10012\r\n\r\nfirst ");
+      two.send(headers(1, asks("POST", "/two"), { endStream: false }), data(1, "first ", { endStream: false }));
+      const connection = await late.connection();
+      await until("both to be refused", () => bad.requests.length === 2 && bad.requests.every(({ bytes: count }) => count > 0));
+      await two.roundTrip();
+      one.write(`second${"~".repeat(5_000)}`);
+      two.send(data(1, `second${"~".repeat(5_000)}`, { endStream: false }));
+      await two.roundTrip();
+      connection.send(settings(), settingsAck());
+      await until("what there is", () => late.requests.length === 2 && late.requests.every(({ bytes: count }) => count === 5_012));
+      one.write("~".repeat(5_000));
+      two.send(data(1, "~".repeat(5_000)));
+      const whole = `first second${"~".repeat(10_000)}`;
+      expect((await one.reply()).text).toBe(whole);
+      expect((await two.expect(reply(1))).text).toBe(whole);
+    }
+  });
+
+  test("is given back to the client's window once", async () => {
+    const bad = await stage.h2Target((request) => until("all that there is", () => request.bytes >= 40_000).then(() => request.refuse()));
+    const good = await stage.h2Target(async (request) => {
+      if (await request.ended()) request.answer(`${request.bytes}`);
+    });
+    const { port } = await before([bad, good], { policy: "first" });
+    const client = await h2(port);
+    client.send(headers(1, asks("POST", "/"), { endStream: false }), ...Array.from({ length: 4 }, () => data(1, Buffer.alloc(10_000), { endStream: false })));
+    await until("it to arrive elsewhere", () => good.requests[0]?.bytes === 40_000);
+    await client.roundTrip();
+    expect(client.stream(1).sendWindow).toBeLessThanOrEqual(65_536);
+    client.send(data(1, "!"));
+    expect((await client.expect(reply(1))).text).toBe("40001");
+  });
+
   test("is not what went out in larger parts than are kept", async () => {
     const { port, target } = await front(
       async (request) => {
