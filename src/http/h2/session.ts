@@ -381,7 +381,8 @@ export abstract class Session<S extends Stream = Stream> extends SessionOutput<S
   private pingFrame(flags: number, id: number, payload: Buffer, start: number, end: number): void {
     if (id !== 0) this.refuse(ErrorCode.PROTOCOL_ERROR, "PING on a stream");
     else if (end - start !== 8) this.refuse(ErrorCode.FRAME_SIZE_ERROR, "PING that is not 8 bytes");
-    else if ((flags & Flag.ACK) === 0 && (this.busy || this.glitch()) && this.answers()) {
+    else if ((flags & Flag.ACK) !== 0) this.glitch();
+    else if ((this.busy || this.glitch()) && this.answers()) {
       this.busy = false;
       this.writePingAck(payload, start, end);
     }
