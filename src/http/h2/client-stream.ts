@@ -28,8 +28,6 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   private readonly exchange: Exchange;
   private readonly view: RequestView;
   private framing: FramingKind = Framing.NONE;
-  /** Its head went to the target, so its body may follow. */
-  private sent = false;
   /** The body as it came, from its beginning while it can be sent once more, else what waits. */
   private parts = NO_PARTS;
   private partBytes = 0;
@@ -150,7 +148,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     }
     const { connection } = this.exchange;
     const length = end - start;
-    const flows = this.sent && connection !== undefined && !connection.congested && this.nextPart === this.parts.length && !this.exchange.asksUpgrade;
+    const flows = this.exchange.isSent && connection !== undefined && !connection.congested && this.nextPart === this.parts.length && !this.exchange.asksUpgrade;
     if (flows && (this.moved || this.partBytes + length > this.exchange.keepsBody)) {
       this.moved = true;
       this.forgetParts();
@@ -178,7 +176,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
       return;
     }
     const { connection } = this.exchange;
-    if (this.sent && connection !== undefined && this.nextPart === this.parts.length) this.sendEnd(connection);
+    if (this.exchange.isSent && connection !== undefined && this.nextPart === this.parts.length) this.sendEnd(connection);
   }
 
   trailersReceived(block: HeaderBlock): void {
@@ -246,7 +244,6 @@ export class ClientStream extends Stream implements Downstream, Duplex {
 
   sendRequest(connection: UpstreamStream): void {
     const { head } = this.view;
-    this.sent = true;
     this.nextPart = 0;
     this.endSent = false;
     connection.requestHead(head, this.session.reception.forward(this.exchange, this.view, connection, VIA), this.exchange.asksUpgrade ? Framing.NONE : this.framing);
@@ -506,7 +503,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     } else if (exchange.isCall && exchange.hasReply) {
       exchange.finish("idle-timeout");
       this.replyAbort();
-    } else if (!this.remoteClosed && this.sent && exchange.connection?.congested !== true) {
+    } else if (!this.remoteClosed && exchange.isSent && exchange.connection?.congested !== true) {
       if (exchange.hasReply) {
         exchange.finish("client-body-timeout");
         this.replyAbort();
