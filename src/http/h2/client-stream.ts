@@ -31,8 +31,9 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   /** The body as it came, from its beginning while it can be sent once more, else what waits. */
   private parts = NO_PARTS;
   private partBytes = 0;
-  /** The first of them that has not gone to the target. */
+  /** The first of them that has not gone to the target, and that has not gone to any. */
   private nextPart = 0;
+  private freshPart = 0;
   /** More went than is kept. */
   private moved = false;
   private received = 0;
@@ -199,7 +200,10 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     let length = 0;
     while (this.nextPart < this.parts.length && (all || !connection.congested)) {
       const part = this.parts[this.nextPart++]!;
-      length += part.length;
+      if (this.nextPart > this.freshPart) {
+        this.freshPart = this.nextPart;
+        length += part.length;
+      }
       connection.requestData(part, 0, part.length);
     }
     this.services.output.flush();
@@ -238,6 +242,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     this.parts = NO_PARTS;
     this.partBytes = 0;
     this.nextPart = 0;
+    this.freshPart = 0;
   }
 
   // What the exchange asks of the client's side.
@@ -250,6 +255,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     if (this.framing === Framing.NONE || this.exchange.asksUpgrade) this.sendEnd(connection);
     // Of a hedge nobody hears when there is room again.
     else this.sendParts(connection, connection !== this.exchange.connection);
+    // An earlier connection may have stopped the client.
+    if (!connection.congested) this.resume();
     this.services.output.flush();
     if (this.session.congested) this.stalled();
   }

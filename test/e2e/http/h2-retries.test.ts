@@ -1,9 +1,9 @@
 /** Uploads that go on while their request is sent once more: each byte arrives once, in order, and the client is never left waiting. */
 import { expect, test } from "bun:test";
-import { data, headers, settings, settingsAck, windowUpdate } from "../../support/h2-frames.ts";
+import { data, headers, Setting, settings, settingsAck, windowUpdate } from "../../support/h2-frames.ts";
 import type { Field } from "../../support/h2-hpack.ts";
-import type { H2Target, H2TargetOptions } from "../../support/h2-target.ts";
-import { H2Client, reply } from "../../support/h2.ts";
+import { type H2Target, type H2TargetOptions, sayWhich } from "../../support/h2-target.ts";
+import { H2Client, reply, room } from "../../support/h2.ts";
 import { inProcess } from "../../support/in-process.ts";
 import { openStage } from "../../support/stage.ts";
 import { sleep, until } from "../../support/until.ts";
@@ -64,4 +64,23 @@ test("what an HTTP/1 client sends meanwhile does too, also when it is more than 
     expect((await bodyAt(second)) === `0123456789${more}ABCDEFGHIJ`).toBe(true);
     expect((await client.reply()).text).toBe("done");
   }
+});
+
+test("a client that was stopped because the first target took no more goes on with the second, and its window stays what it was", async () => {
+  const first = await stage.h2Target(async (request) => {
+    await until("its window to be used up", () => request.bytes === 100);
+    request.refuse();
+  }, { settings: [[Setting.INITIAL_WINDOW_SIZE, 100]], stingy: true });
+  const second = await stage.h2Target(sayWhich, { settings: [[Setting.INITIAL_WINDOW_SIZE, 1_000_000]] });
+  const fairlead = await inProcess(stage, { main: { targets: [first, second], upstream: { protocol: "h2c", policy: "round-robin", retry_backoff: "off" } } });
+  const client = await h2(fairlead.port("main"));
+  client.send(headers(1, UPLOAD, { endStream: false }));
+  const block = Buffer.alloc(10_000);
+  for (let i = 0; i < 30; i++) {
+    await client.expect(room(1, block.length));
+    expect(client.stream(1).sendWindow).toBeLessThanOrEqual(64 * 1024);
+    client.send(data(1, block, { endStream: i === 29 }));
+  }
+  await client.expect(reply(1));
+  expect([first.requests.length, second.requests[0]!.bytes]).toEqual([1, 300_000]);
 });
