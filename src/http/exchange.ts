@@ -210,10 +210,12 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
 
   // The attempt's way.
 
+  replaced(connection: UpstreamStream): void {
+    this.connection = connection;
+  }
+
   /** The connection is up: the request goes out. */
   connected(connection: UpstreamStream): void {
-    // What a connection speaks may show only now: then this is another than was opened.
-    this.connection = connection;
     this.sentTo = connection;
     this.client.sendRequest(connection);
   }

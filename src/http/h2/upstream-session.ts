@@ -71,14 +71,19 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
   /** Open the connection, if nobody has. */
   start(): void {
     if (this.phase !== "new") return;
-    this.phase = "connecting";
+    this.awaitSocket();
     this.target.counters.add(TOTAL_CONNECTS, 1);
     if (this.target.isUnreachable) {
       this.failed("connect-timeout", "too many connects to it hang");
       return;
     }
-    this.after(this.upstream.config.timeouts.connect);
     this.services.network.connect(this.target.address, this, this.target.tls);
+  }
+
+  /** One that is opened for it, or that another hands over. */
+  awaitSocket(): void {
+    this.phase = "connecting";
+    this.after(this.upstream.config.timeouts.connect);
   }
 
   private after(milliseconds: number): void {
