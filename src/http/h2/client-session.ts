@@ -143,6 +143,10 @@ export class ClientSession extends Session<ClientStream> implements Client {
   malformed(stream: ClientStream, reason: string): void {
     this.tell("bad-request", reason);
     this.resetFor(stream, ErrorCode.PROTOCOL_ERROR, reason);
+  }
+
+  protected override resetFor(stream: ClientStream, code: ErrorCodeValue, detail: string): void {
+    super.resetFor(stream, code, detail);
     this.check();
   }
 

@@ -275,10 +275,9 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
     // The reply's end is what counts.
   }
 
-  /** The target broke the protocol on one stream. */
-  spoil(stream: H2UpstreamStream, code: ErrorCodeValue, detail: string): void {
-    this.resetFor(stream, code, detail);
+  protected override resetFor(stream: H2UpstreamStream, code: ErrorCodeValue, detail: string): void {
     this.taken.delete(stream);
+    super.resetFor(stream, code, detail);
     this.check();
   }
 

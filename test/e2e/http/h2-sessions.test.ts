@@ -1,0 +1,62 @@
+/** What HTTP/2 connections are after something went wrong on them: nothing is held that nobody uses, nothing ends that did no wrong. */
+import { expect, test } from "bun:test";
+import { data, headers, priority, windowUpdate } from "../../support/h2-frames.ts";
+import type { Field } from "../../support/h2-hpack.ts";
+import type { H2Script, H2Target } from "../../support/h2-target.ts";
+import { anyError, H2Client, reply, shutdown } from "../../support/h2.ts";
+import { inProcess, type InProcess } from "../../support/in-process.ts";
+import { openStage } from "../../support/stage.ts";
+import type { TomlTable } from "../../support/toml.ts";
+import { until } from "../../support/until.ts";
+
+const stage = openStage();
+
+function asks(method: string, path: string, fields: readonly Field[] = []): Field[] {
+  return [[":method", method], [":scheme", "http"], [":authority", "h.test"], [":path", path], ...fields];
+}
+
+interface Arranged {
+  readonly target: H2Target;
+  readonly client: H2Client;
+  readonly fairlead: InProcess;
+}
+
+/** A target with this script, Fairlead, and a client. */
+async function arrange(script: H2Script, upstream: TomlTable = {}, listener: TomlTable = {}): Promise<Arranged> {
+  const target = await stage.h2Target(script);
+  const fairlead = await inProcess(stage, { main: { targets: [target], upstream: { protocol: "h2c", outlier_detection: false, ...upstream }, listener } });
+  const client = await H2Client.connect(fairlead.port("main"));
+  stage.atEnd(() => client.destroy());
+  return { target, client, fairlead };
+}
+
+test("a client's connection whose last stream came to an end by an error of the stream is idle, and ends when that lasts", async () => {
+  const wrongs: readonly (readonly [string, Buffer])[] = [
+    ["a window opened by nothing", windowUpdate(1, 0)],
+    ["a stream that depends on itself", priority(1, { on: 1 })],
+    ["more than the window lets", Buffer.concat(Array.from({ length: 5 }, () => data(1, Buffer.alloc(16_000), { endStream: false })))],
+    ["trailers that end nothing", headers(1, [["x-a", "b"]], { endStream: false })],
+  ];
+  for (const [name, wrong] of wrongs) {
+    const { client } = await arrange(() => {}, {}, { timeouts: { client_idle: "100ms" } });
+    client.send(headers(1, asks("POST", "/"), { endStream: false }), wrong);
+    await client.expect(anyError(1));
+    expect([name, await client.expect(shutdown())]).toEqual([name, true]);
+  }
+});
+
+test("a stream on which the target did wrong gives its place back, and the connection goes on", async () => {
+  const { client, target } = await arrange(({ path, id, connection }) => void (path === "/wrong" ? connection.send(windowUpdate(id, 0)) : connection.send(headers(id, [[":status", "204"]]))), {
+    max_concurrent_streams: 1,
+    retries: 0,
+    timeouts: { idle: "100ms" },
+  });
+  for (const id of [1, 3, 5]) {
+    client.send(headers(id, asks("GET", "/wrong")));
+    await client.expect(reply(id, 502));
+  }
+  client.send(headers(7, asks("GET", "/well")));
+  await client.expect(reply(7, 204));
+  expect(target.connections.length).toBe(1);
+  await until("it to be closed when it is idle", () => target.open === 0);
+});
