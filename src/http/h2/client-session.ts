@@ -159,7 +159,12 @@ export class ClientSession extends Session<ClientStream> implements Client {
   }
 
   protected isIdle(id: number): boolean {
-    return (id & 1) === 0 || id > this.lastId;
+    return (id & 1) === 0 || (id > this.lastId && id <= this.lastServed);
+  }
+
+  /** So is one for a stream that came too late to be served (section 6.8). */
+  protected override mayCross(id: number): boolean {
+    return id > this.lastServed || super.mayCross(id);
   }
 
   protected mayPush(): boolean {

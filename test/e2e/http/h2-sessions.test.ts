@@ -1,8 +1,8 @@
 /** What HTTP/2 connections are after something went wrong on them: nothing is held that nobody uses, nothing ends that did no wrong. */
 import { expect, test } from "bun:test";
-import { data, headers, priority, windowUpdate } from "../../support/h2-frames.ts";
+import { data, headers, priority, rstStream, windowUpdate } from "../../support/h2-frames.ts";
 import type { Field } from "../../support/h2-hpack.ts";
-import type { H2Script, H2Target } from "../../support/h2-target.ts";
+import { type H2Script, type H2Target, sayWhich } from "../../support/h2-target.ts";
 import { anyError, H2Client, reply, shutdown } from "../../support/h2.ts";
 import { inProcess, type InProcess } from "../../support/in-process.ts";
 import { openStage } from "../../support/stage.ts";
@@ -59,4 +59,18 @@ test("a stream on which the target did wrong gives its place back, and the conne
   await client.expect(reply(7, 204));
   expect(target.connections.length).toBe(1);
   await until("it to be closed when it is idle", () => target.open === 0);
+});
+
+test("a request that comes behind the last GOAWAY is passed over with all its frames, and what was begun goes on", async () => {
+  const { client, target, fairlead } = await arrange((request) => (request.path === "/late" ? sayWhich(request) : undefined));
+  client.send(headers(1, asks("GET", "/begun")));
+  const request = await target.request(1);
+  const stopped = fairlead.balancer.stop(10_000);
+  await client.expect(shutdown(2));
+  client.send(headers(3, asks("POST", "/late"), { endStream: false }), data(3, "hello", { endStream: false }), windowUpdate(3, 1_000), data(3, "world"), rstStream(3));
+  await client.roundTrip();
+  request.answer("done");
+  expect((await client.expect(reply(1))).text).toBe("done");
+  await stopped;
+  expect(target.requests.length).toBe(1);
 });
