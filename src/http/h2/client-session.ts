@@ -99,6 +99,8 @@ export class ClientSession extends Session<ClientStream> implements Client {
       this.provoked();
       return;
     }
+    // A reply without a body is written whatever the client reads, and its stream is no more.
+    if (!this.answers()) return;
     const made = new ClientStream(this, this.services);
     this.enter(made, id);
     made.remoteClosed = endsStream;

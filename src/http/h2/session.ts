@@ -23,7 +23,7 @@ const TABLE_SIZE = 4_096;
 const MAX_SETTINGS = 32;
 /** Frames without content in a row, as Envoy counts them. */
 const MAX_EMPTY = 1;
-/** Answers to PING and SETTINGS, and resets, that wait because the peer does not read. */
+/** Answers to PING and SETTINGS, resets, and requests that begin, while the peer does not read. */
 const MAX_CONTROL = 1_000;
 /** What a header block may have beside its fields' bytes. */
 const BLOCK_OVERHEAD = 4_096;
@@ -443,7 +443,7 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
   }
 
   /** Another answer may be gathered. */
-  private answers(): boolean {
+  protected answers(): boolean {
     if (!this.congested) {
       this.control = 0;
       return true;

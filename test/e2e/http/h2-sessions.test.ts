@@ -1,10 +1,11 @@
 /** What HTTP/2 connections are after something went wrong on them: nothing is held that nobody uses, nothing ends that did no wrong. */
 import { expect, test } from "bun:test";
-import { data, headers, priority, rstStream, windowUpdate } from "../../support/h2-frames.ts";
+import { data, headers, PREFACE, priority, rstStream, settings, windowUpdate } from "../../support/h2-frames.ts";
 import type { Field } from "../../support/h2-hpack.ts";
 import { type H2Script, type H2Target, sayWhich } from "../../support/h2-target.ts";
 import { anyError, H2Client, reply, shutdown } from "../../support/h2.ts";
 import { inProcess, type InProcess } from "../../support/in-process.ts";
+import { connected } from "../../support/raw-connection.ts";
 import { openStage } from "../../support/stage.ts";
 import type { TomlTable } from "../../support/toml.ts";
 import { until } from "../../support/until.ts";
@@ -73,4 +74,21 @@ test("a request that comes behind the last GOAWAY is passed over with all its fr
   expect((await client.expect(reply(1))).text).toBe("done");
   await stopped;
   expect(target.requests.length).toBe(1);
+});
+
+test("a client that asks on and on and reads nothing is sent away before its replies fill the memory", async () => {
+  const long = "v".repeat(8_000);
+  const target = await stage.h2Target(({ id, connection }) => void connection.send(headers(id, [[":status", "304"], ["x-long", `${id}${long}`]])));
+  const fairlead = await inProcess(stage, { main: { targets: [target], upstream: { protocol: "h2c", max_concurrent_streams: 1_000 } } });
+  const socket = await connected(fairlead.port("main"));
+  stage.atEnd(() => socket.destroy());
+  socket.on("error", () => {}).pause();
+  socket.write(Buffer.concat([PREFACE, settings()]));
+  const isOver = (): boolean => fairlead.log.some(({ detail }) => detail === "asks and does not read the answers");
+  // The system's buffers take some 4,000 of them.
+  for (let asked = 0; asked < 20_000 && !isOver(); asked += 50) {
+    socket.write(Buffer.concat(Array.from({ length: 50 }, (_, i) => headers(2 * (asked + i) + 1, asks("GET", "/")))));
+    await until("the target to be asked", () => isOver() || target.requests.length >= asked + 50);
+  }
+  expect(isOver()).toBe(true);
 });
