@@ -49,8 +49,6 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private isFirst = true;
 
   private readonly request = new ClientRequest();
-  /** Its head went there, so its body may follow; the exchange's connection may be a later one that is not open yet. */
-  private sentTo: UpstreamStream | undefined = undefined;
   /** The reply was quicker than the request. */
   private replyDone = false;
   private minor = 1;
@@ -188,7 +186,6 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.phase = "exchange";
     this.isFirst = false;
     this.request.begin(head, buffer);
-    this.sentTo = undefined;
     this.replyDone = false;
     this.minor = head.minor;
     this.keepAlive = head.keepAlive;
@@ -223,7 +220,6 @@ export class ClientConnection extends Connection implements Client, Downstream {
   }
 
   sendRequest(connection: UpstreamStream): void {
-    this.sentTo = connection;
     const { head } = this.view;
     const forward = this.reception.forward(this.exchange, this.view, connection, head.minor === 1 ? VIA_1_1 : VIA_1_0);
     this.afterSending(connection, this.request.sendFirst(connection, head, forward, this.listener.config.limits));
@@ -234,7 +230,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   /** More of the body arrived. */
   private sendMore(chunk: Buffer): void {
     const { connection } = this.exchange;
-    if (connection === undefined || connection !== this.sentTo) {
+    if (connection === undefined || !this.exchange.isSent) {
       this.hold(chunk);
       return;
     }
@@ -593,7 +589,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     } else if (this.congested) {
       exchange.finish("client-write-timeout");
       this.abort();
-    } else if (!this.request.done && this.request.sent && this.exchange.connection?.congested !== true) {
+    } else if (!this.request.done && exchange.isSent && exchange.connection?.congested !== true) {
       if (this.replyDone) this.requestUnwanted();
       else if (exchange.hasReply) {
         exchange.finish("client-body-timeout");

@@ -17,7 +17,7 @@ const TABLE_SIZE = 4_096;
 const MAX_SETTINGS = 32;
 /** Frames without content in a row, as Envoy counts them. */
 const MAX_EMPTY = 1;
-/** Answers to PING and SETTINGS, and resets, that wait because the peer does not read. */
+/** Answers to PING and SETTINGS, resets, and requests that begin, while the peer does not read. */
 const MAX_CONTROL = 1_000;
 /** Streams that we reset and whose frames may still arrive. */
 const MAX_RESET_REMEMBERED = 256;
@@ -408,7 +408,7 @@ export abstract class Session<S extends Stream = Stream> extends SessionOutput<S
   }
 
   /** Another answer may be gathered. */
-  private answers(): boolean {
+  protected answers(): boolean {
     if (!this.congested) {
       this.control = 0;
       return true;

@@ -111,7 +111,9 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
       }
     }
     session.begin(this);
-    session.writeHead(this, head.end - head.start + forward.lines.length, head.count, framing === Framing.NONE && !forward.upgrade, (sink) => {
+    // The host may stand in three fields of ours.
+    const size = head.end - head.start + head.hostEnd - head.hostStart + forward.lines.length + (forward.own?.line.length ?? 0);
+    session.writeHead(this, size, head.count, framing === Framing.NONE && !forward.upgrade, (sink) => {
       const { encoder } = sink;
       encoder.text(":method", forward.upgrade ? "CONNECT" : head.method);
       if (forward.upgrade) {

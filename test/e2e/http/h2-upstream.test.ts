@@ -99,6 +99,17 @@ describe("what a target is asked", () => {
     expect(await status(port, get("/", `X-One: ${long}`, `X-Two: ${long}`, `X-Three: ${long}`))).toBe(200);
     expect(target.requests[0]!.header("x-three")).toBe(long);
   });
+
+  test("may name its long host in several fields", async () => {
+    const { target, port } = await front(sayWhich, {}, { listener: { forwarding: { forwarded: true }, limits: { header_bytes: "64KiB" } } });
+    for (const [i, length] of [5_000, 14_000, 30_000].entries()) {
+      const host = "~".repeat(length);
+      expect([length, await status(port, `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`)]).toEqual([length, 200]);
+      const request = target.requests[i]!;
+      expect([request.header(":authority") === host, request.header("x-forwarded-host") === host, request.header("forwarded")!.endsWith(`;host="${host}"`)]).toEqual([true, true, true]);
+    }
+    expect(target.connections.length).toBe(1);
+  });
 });
 
 describe("a reply", () => {
