@@ -27,7 +27,7 @@ beforeAll(async () => {
   fairlead = await Fairlead.start(
     `workers = 1
 ${listener("strict", `tls = { ${tls}, client_ca = "clients.pem", client_subject_header = "X-Client-Subject", hsts = "1h" }`)}
-${listener("lax", `tls = { ${tls}, client_ca = "clients.pem", client_auth = "optional", client_subject_header = "X-Client-Subject", hsts = { include_subdomains = true, preload = true } }`)}
+${listener("lax", `tls = { ${tls}, client_ca = "clients.pem", client_auth = "optional", client_subject_header = "X-Client-Subject", hsts = { include_subdomains = true, preload = true } }\nunderscore_names = "allow"`)}
 ${listener("plain", `redirect_https = ${ports.lax}\nhealth_path = "/health"`)}
 ${listener("own", `tls = "self-signed"`)}
 [[routes]]
@@ -84,9 +84,12 @@ describe("client_auth = required", () => {
 
 describe("client_auth = optional", () => {
   test("lets in who shows none, and takes away what such a client claims", async () => {
-    const { received, subjects } = await ask(ports.lax, undefined, "X-Client-Subject: CN=root\r\nx-client-subject: CN=admin\r\n");
+    const { received, subjects } = await ask(ports.lax, undefined, "X-Client-Subject: CN=root\r\nx-client-subject: CN=admin\r\nX_Client-SUBJECT: CN=eve\r\nX_Other: 1\r\n");
     expect(received).toEndWith("ok");
     expect(subjects).toEqual([]);
+    // Targets that speak CGI take an underscore for a dash.
+    expect(backend.requests[0]!.headers("x_client-subject")).toEqual([]);
+    expect(backend.requests[0]!.headers("x_other")).toEqual(["1"]);
   });
 
   test("replaces what a client with a certificate claims", async () => {
@@ -105,6 +108,7 @@ describe("client_auth = optional", () => {
     };
     expect(await trailers(() => tlsExchange(ports.lax, {}, `${chunked}X-Sum: 1\r\n\r\n`))).toBe("X-Sum: 1\r\n\r\n");
     expect(await trailers(() => tlsExchange(ports.lax, {}, `${chunked}X-Sum: 1\r\nX-client-subject: CN=root\r\n\r\n`))).toBe("\r\n");
+    expect(await trailers(() => tlsExchange(ports.lax, {}, `${chunked}X_Client_Subject: CN=root\r\n\r\n`))).toBe("\r\n");
     const h2 = async (): Promise<void> => {
       const session = connectH2(`https://127.0.0.1:${ports.lax}`, { rejectUnauthorized: false });
       const stream = session.request({ ":method": "POST", ":path": "/", "x-client-subject": "CN=root" }, { waitForTrailers: true } as object);
