@@ -160,7 +160,9 @@ describe("redirect_https", () => {
   test("leaves the health path, and the questions of certificate authorities, alone", async () => {
     expect(await location("GET /health HTTP/1.1\r\nHost: a\r\n\r\n")).toEqual([200, undefined]);
     expect(await location("GET /.well-known/acme-challenge/token HTTP/1.1\r\nHost: a\r\n\r\n")).toEqual([200, undefined]);
-    expect((await location("GET /.well-known/other HTTP/1.1\r\nHost: a\r\n\r\n"))[0]).toBe(308);
+    for (const path of ["other", "acme-challenge/", "acme-challenge/../../secret", "acme-challenge/%2e%2e/secret", "acme-challenge/token/more", "acme-challenge/token?more"]) {
+      expect((await location(`GET /.well-known/${path} HTTP/1.1\r\nHost: a\r\n\r\n`))[0]).toBe(308);
+    }
   });
 });
 
