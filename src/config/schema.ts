@@ -164,7 +164,7 @@ const listenerTls = z.strictObject({
 const upstreamTls = z.strictObject({
   verify: key(z.boolean(), "The target's certificate must be valid, and for server_name.", true),
   ca: key(file, "PEM file: authorities that are trusted instead of the system's; relative to this file."),
-  server_name: key(z.string().min(1), "The name that is asked for (SNI) and that the certificate must be for; absent: the host of the target's address."),
+  server_name: key(z.string().regex(/^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?$/, { error: 'a server is asked for by a host name, as "api.internal"' }), "The name that is asked for (SNI) and that the certificate must be for; absent: the host of the target's address."),
   certificate: key(file, "PEM file: the chain that we show to targets that ask for one."),
   key: key(file, "PEM file: its private key, not encrypted."),
   min_version: key(tlsVersion, "The oldest version of TLS.", "1.2"),

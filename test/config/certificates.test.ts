@@ -64,6 +64,17 @@ describe("a certificate that is good", () => {
     expect(loaded.warnings).toEqual([]);
   });
 
+  test("may come as editors and pipelines leave it: with a byte order mark, CRLF, and its key in the same file", () => {
+    const odd = (text: string): string => `\uFEFF${text.replaceAll("\n", "\r\n")}`;
+    write({ "odd.pem": odd(good.certificate), "odd.key": odd(good.key), "both.pem": good.key + good.certificate, "odd-ca.pem": odd(authority.pem) });
+    for (const tables of [pair("odd.pem"), pair("both.pem", "both.pem")]) {
+      const loaded = load(`tls.client_ca = "odd-ca.pem"\n${tables}`);
+      if (!loaded.ok) throw new Error(JSON.stringify(loaded.diagnostics));
+      // Nothing else is taken out of the file.
+      expect(loaded.snapshot.listeners[0]!.tls).toMatchObject({ certificates: [{ certificate: good.certificate }], clientCa: authority.pem });
+    }
+  });
+
   test("that is about to expire is warned of", () => {
     const loaded = load(pair("soon.pem"));
     expect(loaded.ok && loaded.warnings[0]).toContain('certificate soon.pem of listener "listener-1" expires in 5 days');
@@ -99,6 +110,9 @@ describe("what is wrong is told at its key, and what would be right:", () => {
   test("unknown ciphers", () => expect(problem(load(`tls = { ciphers = "NOPE", certificates = [{ certificate = "good.pem", key = "good.key" }] }`))).toMatchObject({ at: '"NOPE"', message: "none of these ciphers is known" }));
   test("versions that exclude each other", () => expect(problem(load(`tls = { min_version = "1.3", max_version = "1.2", certificates = [{ certificate = "good.pem", key = "good.key" }] }`)).message).toContain("above max_version"));
   test("alpn of an http listener", () => expect(problem(load(`tls = { alpn = ["x"], certificates = [{ certificate = "good.pem", key = "good.key" }] }`))).toMatchObject({ at: "alpn" }));
+  test.each(["Host", "content-length", "Transfer-Encoding", "Connection", "X-Forwarded-For", "via"])("a subject in %s", (name) => {
+    expect(problem(load(`tls = { client_ca = "ca.pem", client_subject_header = "${name}", certificates = [{ certificate = "good.pem", key = "good.key" }] }`))).toMatchObject({ at: `"${name}"`, message: `${name} has a meaning of its own`, hint: expect.stringContaining("X-Client-Subject") });
+  });
   test("an unknown key, with those that there are", () => expect(problem(load(`[listeners.tls]\ncertificats = []`)).hint).toContain('"certificates"'));
 });
 
@@ -117,6 +131,7 @@ describe("of an upstream", () => {
     expect(problem(load("", 'tls = { certificate = "good.pem" }')).message).toContain("go together");
     expect(problem(load("", 'tls = { ca = "ca.pem", verify = false }')).at).toBe("ca");
     expect(problem(load("", "tls = { vrify = false }")).hint).toContain('"verify"');
+    expect(problem(load("", 'tls = { server_name = "api internal" }'))).toMatchObject({ at: '"api internal"', message: expect.stringContaining("host name") });
     expect(problem(load("", "tls = { verify = 1 }")).message).toContain("true or false");
     expect(problem(load("", "health_check = { tls = true }")).hint).toContain("tls = true");
   });
