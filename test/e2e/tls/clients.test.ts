@@ -13,11 +13,12 @@ const stage = openStage();
 let fairlead: Fairlead;
 let backend: RawBackend;
 const ports = { strict: 0, lax: 0, plain: 0, own: 0 };
-let [known, stranger, expired]: Pair[] = [];
+let [known, nameless, stranger, expired]: Pair[] = [];
 
 beforeAll(async () => {
   const [authority, clients] = [await Authority.create(), await Authority.create("Clients")];
   known = await clients.issue({ names: [], subject: [{ C: ["DE"] }, { O: ["Acme, Inc; <x>"], OU: ["R&D"] }, { CN: ["Zoë"] }] });
+  nameless = await clients.issue({ names: ["service.test"], subject: [] });
   expired = await clients.issue({ from: -9, to: -1 });
   stranger = await Authority.create("nobody").then((other) => other.issue());
   backend = await stage.backend((message, connection) => connection.write(message.target === "/own" ? reply(200, "ok", { "Strict-Transport-Security": "max-age=1" }) : reply(200, "ok")));
@@ -56,6 +57,10 @@ describe("client_auth = required", () => {
     const { received, subjects } = await ask(ports.strict, known);
     expect(received).toEndWith("ok");
     expect(subjects).toEqual([SUBJECT]);
+    // One that names its holder in an extension only (SPIFFE, RFC 5280 section 4.1.2.6).
+    const other = await ask(ports.strict, nameless, "X-Client-Subject: CN=root\r\n");
+    expect(other.received).toEndWith("ok");
+    expect(other.subjects).toEqual([]);
   });
 
   test("refuses all others, says why in the log, and the target hears nothing", async () => {
