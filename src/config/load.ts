@@ -11,7 +11,7 @@ import { Positions } from "./positions.ts";
 import { configSchema, knownKeys } from "./schema.ts";
 import type { SlotAllocator } from "./slots.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { expiryWarnings } from "./tls.ts";
+import { expiryWarnings, hiddenWarnings } from "./tls.ts";
 
 export { type JoinedTarget, nearest as nearestName } from "./compile.ts";
 export { diagnosticLine, formatDiagnostics, type Diagnostic } from "./diagnostics.ts";
@@ -121,7 +121,7 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
       snapshot,
       freshSlots: plan.freshTargets,
       freshUpstreams: plan.freshUpstreams,
-      warnings: [...warningsOf(snapshot), ...expiryWarnings(snapshot, now)],
+      warnings: [...warningsOf(snapshot), ...hiddenWarnings(snapshot), ...expiryWarnings(snapshot, now)],
       certificateFiles: files.paths,
       unrenewed: files.kept.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`)),
       again: build,

@@ -49,6 +49,18 @@ export function expiryWarnings({ listeners }: Snapshot, now: number): string[] {
   );
 }
 
+/** One line for each certificate that no client gets to see: an earlier one has all of its names. Those that renew themselves may stand beside what came before them. */
+export function hiddenWarnings({ listeners }: Snapshot): string[] {
+  return listeners.flatMap(({ name, tls }) => {
+    const taken = new Set<string>();
+    return (tls?.acme === undefined ? (tls?.certificates ?? []) : []).flatMap(({ file, names }, index) => {
+      const hidden = index > 0 && names.every((each) => taken.has(each));
+      for (const each of names) taken.add(each);
+      return hidden ? [`certificate ${file} of listener "${name}" is never shown: ${names.length === 0 ? "it is for no host name" : `those before it are for ${names.join(", ")} too`}`] : [];
+    });
+  });
+}
+
 /**
  * @param hosts of the routes
  * @param http2 it is offered

@@ -22,7 +22,7 @@ beforeAll(async () => {
   good = await below.issue({ names: ["A.test", "*.a.test", "127.0.0.1"] });
   const weak = await authority.issue({ rsa: 1024 });
   write({
-    ...pemFiles({ good, other: await authority.issue(), expired: await authority.issue({ from: -90, to: -2 }), early: await authority.issue({ from: 2 }), weak, soon: await authority.issue({ to: 5.5 }) }),
+    ...pemFiles({ good, other: await authority.issue(), expired: await authority.issue({ from: -90, to: -2 }), early: await authority.issue({ from: 2 }), weak, unnamed: await authority.issue({ names: [], subject: [{ O: ["Nobody"] }] }), soon: await authority.issue({ to: 5.5 }) }),
     "reversed.pem": good.certificate.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----\n/g)!.toReversed().join(""),
     "encrypted.key": createPrivateKey(good.key).export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "secret" }) as string,
     "garbage.pem": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
@@ -79,6 +79,30 @@ describe("a certificate that is good", () => {
     const loaded = load(pair("soon.pem"));
     expect(loaded.ok && loaded.warnings[0]).toContain('certificate soon.pem of listener "listener-1" expires in 5 days');
   });
+});
+
+describe("a certificate that nobody would see is warned of:", () => {
+  const warnings = (...tables: string[]): readonly string[] => {
+    const loaded = load(tables.join("\n"));
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.diagnostics));
+    return loaded.warnings;
+  };
+  test("those before it have all of its names", () => {
+    expect(warnings(pair("good.pem"), pair("other.pem"), pair("good.pem"))).toEqual(['certificate good.pem of listener "listener-1" is never shown: those before it are for a.test, *.a.test, 127.0.0.1 too']);
+    expect(warnings(pair("good.pem"), pair("other.pem"))).toEqual([]);
+  });
+  test("it has none, and is not the first", () => {
+    expect(warnings(pair("good.pem"), pair("unnamed.pem"))).toEqual(['certificate unnamed.pem of listener "listener-1" is never shown: it is for no host name']);
+    expect(warnings(pair("unnamed.pem"), pair("good.pem"))).toEqual([]);
+  });
+});
+
+test("hsts may be taken back, and is not off by a word", () => {
+  const value = (hsts: string): string | undefined => {
+    const loaded = load(`tls = { hsts = ${hsts}, certificates = [{ certificate = "good.pem", key = "good.key" }] }`);
+    return loaded.ok ? loaded.snapshot.listeners[0]!.tls!.hsts : loaded.diagnostics[0]!.message;
+  };
+  expect(['"0s"', '{ max_age = "0s" }', "false", "true", '"off"'].map(value)).toEqual(["max-age=0", "max-age=0", undefined, "max-age=31536000", '"off" is not a duration, as "12h" or "365d"']);
 });
 
 describe("what is wrong is told at its key, and what would be right:", () => {

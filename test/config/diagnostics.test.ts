@@ -50,6 +50,7 @@ describe("one error, its place and its cure", () => {
     ['"round-robin"', '"round-robin"\nproxy_protocol = "v3"', 'f.toml:7:18: "proxy_protocol" must be "v1" or "v2", not "v3" (did you mean "v1"?)'],
     ['address = ":8080"\n', "", 'f.toml:1:1: [[listeners]] needs "address" (add address = …)'],
     ['upstream = "api"\n', "", 'f.toml:1:1: this listener has no upstream, and there are no routes (add upstream = "…" or [[routes]])'],
+    ['address = ":8080"', 'address = ":8080"\nprotocol = "tcp"\nhealth_path = "/up"', 'f.toml:4:1: health_path goes with protocol = "http" (leave it out)'],
     ['address = ":8080"', 'address = ":8080"\ntls = true', 'f.toml:3:7: "tls" must be a table or "self-signed", not true'],
     ['address = ":8080"', 'address = ":8080"\nredirect_https = 70000', 'f.toml:3:18: "redirect_https" must be at most 65535, not 70000'],
     ['"round-robin"', '"round-robin"\ntls = "self-signed"', 'f.toml:7:7: "tls" must be a table or true or false, not "self-signed"'],
