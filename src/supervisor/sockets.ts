@@ -115,7 +115,8 @@ function close({ fd, address, activated }: ListeningSocket): void {
 
 async function bind({ name, address }: ListenerConfig, key: string): Promise<ListeningSocket> {
   if (address.kind === "systemd") throw new StartError(`listener "${name}" takes its socket from systemd, which passed none`);
-  if (address.kind === "unix" && !(await removeStaleSocket(address.path))) throw new StartError(`cannot listen on ${formatAddress(address)}: another program listens there`);
+  const occupied = address.kind === "unix" ? await removeStaleSocket(address.path) : undefined;
+  if (occupied !== undefined) throw new StartError(`cannot listen on ${formatAddress(address)} (listener "${name}"): ${occupied}`);
   const socket = { data() {} };
   try {
     const listener = address.kind === "unix" ? Bun.listen({ unix: address.path, socket }) : Bun.listen({ hostname: address.host, port: address.port, exclusive: true, socket });
