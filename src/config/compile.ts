@@ -153,6 +153,9 @@ function checkNames(items: readonly { readonly name?: string | undefined }[], wh
   }
 }
 
+/** Of listeners that read requests. */
+const HTTP_KEYS = ["health_path", "http2", "underscore_names", "forwarding"] as const;
+
 function checkListeners(listeners: readonly RawListener[], long: LongForm, problems: Problem[]): void {
   checkNames(listeners, "listener", problems);
   if (listeners.length > 64) problems.push({ path: ["listeners", 64], about: "key", message: "more than 64 listeners" });
@@ -172,6 +175,9 @@ function checkListeners(listeners: readonly RawListener[], long: LongForm, probl
     if (listener.protocol === "tls-passthrough" && listener.tcp_unavailable === "http-503") problems.push({ path: ["listeners", index, "tcp_unavailable"], about: "value", message: "a client that speaks TLS cannot read an HTTP answer", hint: 'set "close", or leave it out' });
     if (listener.redirect_https !== undefined && listener.redirect_https !== false && (listener.tls !== undefined || (listener.protocol ?? "http") !== "http")) {
       problems.push({ path: ["listeners", index, "redirect_https"], about: "key", message: "only http in the clear can be sent to https", hint: "leave it out here, and set it on the listener of port 80" });
+    }
+    if ((listener.protocol ?? "http") !== "http") {
+      for (const key of HTTP_KEYS) if (listener[key] !== undefined) problems.push({ path: ["listeners", index, key], about: "key", message: `${key} goes with protocol = "http"`, hint: "leave it out" });
     }
     if (listener.upstream !== undefined) continue;
     if (listener.protocol === "tcp" || listener.protocol === "udp") problems.push({ path: ["listeners", index], about: "key", message: `a ${listener.protocol} listener needs an upstream`, hint: 'add upstream = "…"' });

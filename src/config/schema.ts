@@ -143,8 +143,11 @@ const certificate = z.strictObject({
   key: file.meta({ description: "PEM file: its private key, not encrypted." }),
 });
 
+/** Zero tells browsers to forget it (RFC 6797 section 6.1.1). */
+const hstsAge = parsed((text) => (text === "off" ? undefined : parseLongDuration(text)), 'a duration, as "12h" or "365d"', DURATION);
+
 const hsts = z.strictObject({
-  max_age: key(lifetime, "How long browsers ask by https only.", "365d"),
+  max_age: key(hstsAge, "How long browsers ask by https only; 0s: they forget it.", "365d"),
   include_subdomains: key(z.boolean(), "Names below the host too.", false),
   preload: key(z.boolean(), "The host may be listed in browsers; needs include_subdomains and a year.", false),
 });
@@ -159,13 +162,13 @@ const listenerTls = z.strictObject({
   client_ca: key(file, "PEM file: authorities whose clients' certificates are accepted; relative to this file. Absent: clients are not asked for one."),
   client_auth: key(z.enum(["required", "optional"]), "With client_ca: clients without a certificate are refused, or let in. One that is not good is refused in any case.", "required"),
   client_subject_header: key(headerName, "http: targets are told the subject of the client's certificate in this header (RFC 4514). What a client sends under that name is taken away."),
-  hsts: key(z.union([hsts, lifetime, z.boolean()]), "http: Strict-Transport-Security on replies that have none, for this long; true: a year; absent: none."),
+  hsts: key(z.union([hsts, hstsAge, z.boolean()]), "http: Strict-Transport-Security on replies that have none, for this long; true: a year; 0s: browsers forget it; absent: none."),
 });
 
 const upstreamTls = z.strictObject({
   verify: key(z.boolean(), "The target's certificate must be valid, and for server_name.", true),
   ca: key(file, "PEM file: authorities that are trusted instead of the system's; relative to this file."),
-  server_name: key(z.string().min(1), "The name that is asked for (SNI) and that the certificate must be for; absent: the host of the target's address."),
+  server_name: key(z.string().regex(/^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?$/, { error: 'a server is asked for by a host name, as "api.internal"' }), "The name that is asked for (SNI) and that the certificate must be for; absent: the host of the target's address."),
   certificate: key(file, "PEM file: the chain that we show to targets that ask for one."),
   key: key(file, "PEM file: its private key, not encrypted."),
   min_version: key(tlsVersion, "The oldest version of TLS.", "1.2"),

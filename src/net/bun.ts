@@ -140,6 +140,11 @@ class BunNetwork implements Network {
       ...this.connected,
       open: (accepted) => {
         this.openSockets++;
+        if (hasGone(accepted)) {
+          accepted.data = NOBODY;
+          accepted.terminate();
+          return;
+        }
         const owner = accept();
         accepted.data = owner;
         owner.onOpen(asNetSocket(accepted));
@@ -232,6 +237,14 @@ class InheritedListener implements NetListener {
     this.pause();
     libc().close(this.fd);
   }
+}
+
+/**
+ * It has cut the connection already. What it sent could still be read, but nobody can say any more who it was, and it would be taken for a client of a unix
+ * socket, which has no address either. Asked at once, the address stays known.
+ */
+function hasGone({ remoteAddress, localAddress }: BunSocket): boolean {
+  return remoteAddress === undefined && localAddress !== undefined;
 }
 
 /** An established session that breaks: a record that does not decrypt, a fatal alert. */

@@ -155,7 +155,8 @@ function ownAddress({ name, address }: ListenerConfig): Address {
 async function bind(listening: ListenerConfig, key: string): Promise<ListeningSocket> {
   const { name } = listening;
   const address = ownAddress(listening);
-  if (address.kind === "unix" && !(await removeStaleSocket(address.path))) throw new StartError(`cannot listen on ${formatAddress(address)}: another program listens there`);
+  const occupied = address.kind === "unix" ? await removeStaleSocket(address.path) : undefined;
+  if (occupied !== undefined) throw new StartError(`cannot listen on ${formatAddress(address)} (listener "${name}"): ${occupied}`);
   const socket = { data() {} };
   try {
     const listener = address.kind === "unix" ? Bun.listen({ unix: address.path, socket }) : Bun.listen({ hostname: address.host, port: address.port, exclusive: true, socket });

@@ -283,9 +283,10 @@ export class DataPlane {
     for (const { config } of this.listeners.values()) this.applyChallenge(config);
   }
 
-  private applyChallenge({ name, tls }: ListenerConfig): void {
+  private applyChallenge({ name, tls, proxyProtocol }: ListenerConfig): void {
     const termination = this.terminations.get(name);
-    const challenge = tls?.acme === undefined ? undefined : this.challenge;
+    // Where a header of the PROXY protocol comes first there is no ClientHello to be looked at.
+    const challenge = tls?.acme === undefined || proxyProtocol !== undefined ? undefined : this.challenge;
     if (termination === undefined || termination.challenge === challenge) return;
     termination.challenge = challenge;
     this.sockets.get(name)?.secure(termination);
