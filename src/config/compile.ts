@@ -176,7 +176,7 @@ function checkListeners(listeners: readonly RawListener[], long: LongForm, probl
     if (listener.redirect_https !== undefined && listener.redirect_https !== false && (listener.tls !== undefined || (listener.protocol ?? "http") !== "http")) {
       problems.push({ path: ["listeners", index, "redirect_https"], about: "key", message: "only http in the clear can be sent to https", hint: "leave it out here, and set it on the listener of port 80" });
     }
-    if ((listener.protocol ?? "http") !== "http") {
+    if (listener.protocol === "tcp" || listener.protocol === "tls-passthrough") {
       for (const key of HTTP_KEYS) if (listener[key] !== undefined) problems.push({ path: ["listeners", index, key], about: "key", message: `${key} goes with protocol = "http"`, hint: "leave it out" });
     }
     if (listener.upstream !== undefined) continue;

@@ -31,15 +31,13 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   /** The body as it came, from its beginning while it can be sent once more, else what waits. */
   private parts = NO_PARTS;
   private partBytes = 0;
-  /** The first of them that has not gone to the target, and that has not gone to any. */
+  /** The first of them that has not gone to the target. */
   private nextPart = 0;
+  /** The first that has gone to none: for those before it the client has got its window back. */
   private freshPart = 0;
   /** More went than is kept. */
   private moved = false;
   private received = 0;
-  /** Bytes of the body that have gone to this target, and the most that any has got: only these are the client's to send again. */
-  private passed = 0;
-  private passedMost = 0;
   /** Of the request's head; -1: it does not say. */
   private contentLength = -1;
   private requestTrailers: TrailerFields | undefined = undefined;
@@ -220,11 +218,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
 
   private afterSending(connection: UpstreamStream, length: number): void {
     this.within(this.patience);
-    this.passed += length;
-    if (this.passed > this.passedMost) {
-      this.taken(this.passed - this.passedMost);
-      this.passedMost = this.passed;
-    }
+    this.taken(length);
     if (!connection.congested) return;
     this.pause();
     this.within(0);
@@ -518,7 +512,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     } else if (exchange.isCall && exchange.hasReply) {
       exchange.finish("idle-timeout");
       this.replyAbort();
-    this.passed = 0;
+    } else if (!this.remoteClosed && exchange.isSent && exchange.connection?.congested !== true) {
       if (exchange.hasReply) {
         exchange.finish("client-body-timeout");
         this.replyAbort();
