@@ -10,6 +10,7 @@ import type { Diagnostic, Place } from "./diagnostics.ts";
 import { Positions } from "./positions.ts";
 import { configSchema, knownKeys } from "./schema.ts";
 import type { SlotAllocator } from "./slots.ts";
+import { wildcardWarning } from "./udp.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { expiryWarnings, hiddenWarnings } from "./tls.ts";
 
@@ -86,13 +87,13 @@ export interface Flags {
   readonly workers?: string | number | undefined;
 }
 
-/** One upstream "default", watched by connects every 5 s; `/health` answers on http listeners. */
+/** One upstream "default", watched by connects every 5 s, but for udp, where there is nothing to connect to; `/health` answers on http listeners. */
 export function snapshotFromFlags(flags: Flags, options: LoadOptions): Loaded {
   const { listen, target, protocol = "http", policy, tls, workers } = flags;
   const value = {
     ...(workers === undefined ? {} : { workers: workers === "auto" ? workers : Number(workers) }),
     listeners: listen.map((address) => ({ address, protocol, upstream: "default", ...(tls === undefined ? {} : { tls }), ...(protocol === "http" ? { health_path: "/health" } : {}) })),
-    upstreams: [{ name: "default", ...(policy === undefined ? {} : { policy }), health_check: { type: "tcp", rise: 1, fall: 1 }, targets: target.map((address) => ({ address })) }],
+    upstreams: [{ name: "default", ...(policy === undefined ? {} : { policy }), ...(protocol === "udp" ? {} : { health_check: { type: "tcp", rise: 1, fall: 1 } }), targets: target.map((address) => ({ address })) }],
   };
   return loadConfigValue(value, undefined, "command line", options);
 }
@@ -166,6 +167,7 @@ function warningsOf(snapshot: Snapshot): string[] {
   const used = new Set([...snapshot.listeners.map(({ upstream }) => upstream), ...snapshot.routes.map(({ upstream }) => upstream)]);
   const warnings = snapshot.upstreams.filter(({ name }) => !used.has(name)).map(({ name }) => `upstream "${name}" is used by no listener and no route`);
   for (const { name, targets } of snapshot.upstreams) if (targets.length > 0 && targets.every(({ weight }) => weight === 0)) warnings.push(`every target of upstream "${name}" has weight 0: all requests get 503`);
+  warnings.push(...snapshot.listeners.map((listener) => wildcardWarning(listener)).filter((warning) => warning !== undefined));
   for (const { name, tls } of snapshot.listeners) if (tls?.selfSigned === true) warnings.push(`listener "${name}" shows a self-signed certificate (${tls.certificates[0]!.file}): good for development only`);
   return warnings;
 }

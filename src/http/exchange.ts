@@ -39,6 +39,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   attempts = 0;
   private readonly client: Downstream;
   private readonly services: Services;
+  /** The connection that has the request's head. */
+  private sentTo: UpstreamStream | undefined = undefined;
   private request: RoutingRequest | undefined = undefined;
   private tried: Target[] = NONE;
   private stale = false;
@@ -101,6 +103,11 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     return this.client.own;
   }
 
+  /** Its connection has the request's head, so the body may follow. One that is still to open has the whole request when it has opened. */
+  get isSent(): boolean {
+    return this.connection !== undefined && this.connection === this.sentTo;
+  }
+
   /** Send the request to a target of this upstream. */
   dispatch(upstream: Upstream, request: RoutingRequest): void {
     this.upstream = upstream;
@@ -147,6 +154,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
       const idle = upstream.config.proxyProtocol === undefined ? (target.takeIdle() as UpstreamStream | undefined) : this.own.take(target);
       if (idle !== undefined) {
         this.connection = idle;
+        this.sentTo = idle;
         idle.attach(this);
         this.client.sendRequest(idle);
         return;
@@ -202,10 +210,13 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
 
   // The attempt's way.
 
+  replaced(connection: UpstreamStream): void {
+    this.connection = connection;
+  }
+
   /** The connection is up: the request goes out. */
   connected(connection: UpstreamStream): void {
-    // What a connection speaks may show only now: then this is another than was opened.
-    this.connection = connection;
+    this.sentTo = connection;
     this.client.sendRequest(connection);
   }
 
@@ -464,6 +475,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     else this.leaveTarget(side === "target", this.callFailure === 0 ? this.status : this.callFailure);
     const { connection } = this;
     this.connection = undefined;
+    this.sentTo = undefined;
     // What the client no longer waits for, the target need not do.
     connection?.abandon();
     if (this.retrying) {

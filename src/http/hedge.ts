@@ -116,8 +116,11 @@ export class Hedge implements StreamOwner {
     return false;
   }
 
-  connected(stream: UpstreamStream): void {
+  replaced(stream: UpstreamStream): void {
     this.stream = stream;
+  }
+
+  connected(stream: UpstreamStream): void {
     this.exchange.sendHedge(stream);
   }
 

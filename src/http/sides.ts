@@ -84,6 +84,8 @@ export interface StreamOwner {
   readonly isCall: boolean;
   readonly wantsMore: boolean;
   readonly replyCongested: boolean;
+  /** This stream stands for the one that was to connect, which is no more: what its target speaks shows only then. */
+  replaced(stream: UpstreamStream): void;
   connected(stream: UpstreamStream): void;
   requestWritable(): void;
   interim(head: ReplyHead): void;

@@ -1,5 +1,6 @@
 /** The seam's production side: Bun's sockets and clock. Thin on purpose: a Bun socket is a NetSocket as it is. */
 import type { Address, ListenAddress } from "../config/snapshot.ts";
+import { BunDatagrams } from "./bun-datagram.ts";
 import { peekingHandlers } from "./bun-peek.ts";
 import { bunTlsContext, clientOptions, Securing, serverHandlers, serverOptions } from "./bun-tls.ts";
 import { deferAccept, peek, take } from "./early.ts";
@@ -53,6 +54,7 @@ class BunClock implements Clock {
 
 class BunNetwork implements Network {
   readonly clock = new BunClock();
+  readonly datagrams = new BunDatagrams();
   openSockets = 0;
   /** Handlers shared by both directions; `open` differs for accepted sockets. */
   private readonly connected: Bun.SocketHandler<SocketOwner> = {

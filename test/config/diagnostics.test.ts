@@ -34,7 +34,7 @@ describe("one error, its place and its cure", () => {
     ['upstream = "api"', 'upstream = "apy"', 'f.toml:3:12: there is no upstream "apy" (did you mean "api"?)'],
     ['"round-robin"', '"round-robn"', 'f.toml:6:10: there is no policy "round-robn" (did you mean "round-robin"?; a file of your own starts with "./")'],
     ['"round-robin"', '"./nowhere.ts"', `f.toml:6:10: no file ${process.cwd()}/nowhere.ts (a policy's path is relative to the config file)`],
-    ['address = ":8080"', 'address = ":8080"\nprotocol = "htpp"', 'f.toml:3:12: "protocol" must be "http", "tcp" or "tls-passthrough", not "htpp" (did you mean "http"?)'],
+    ['address = ":8080"', 'address = ":8080"\nprotocol = "htpp"', 'f.toml:3:12: "protocol" must be "http", "tcp", "tls-passthrough" or "udp", not "htpp" (did you mean "http"?)'],
     ['address = ":8080"', 'address = ":8080"\nmax_clients = 0', 'f.toml:3:15: "max_clients" must be at least 1, not 0'],
     ['address = ":8080"', 'address = ":8080"\ntimeouts = { client_idle = "5 minutes" }', 'f.toml:3:28: "5 minutes" is not a duration, as "250ms", "5s", "1m" or "off"'],
     ['address = ":8080"', 'address = ":8080"\nforwarding = { trusted_proxies = ["10.0.0.0/33"] }', 'f.toml:3:35: "10.0.0.0/33" is not an address, a CIDR block as "10.0.0.0/8", or "unix"'],

@@ -230,7 +230,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   /** More of the body arrived. */
   private sendMore(chunk: Buffer): void {
     const { connection } = this.exchange;
-    if (connection === undefined) {
+    if (connection === undefined || !this.exchange.isSent) {
       this.hold(chunk);
       return;
     }
@@ -589,7 +589,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     } else if (this.congested) {
       exchange.finish("client-write-timeout");
       this.abort();
-    } else if (!this.request.done && this.request.sent && this.exchange.connection?.congested !== true) {
+    } else if (!this.request.done && exchange.isSent && exchange.connection?.congested !== true) {
       if (this.replyDone) this.requestUnwanted();
       else if (exchange.hasReply) {
         exchange.finish("client-body-timeout");

@@ -133,8 +133,11 @@ export class UpstreamConnection extends Connection implements OwnStream {
     const exchange = this.exchange!;
     this.exchange = undefined;
     const session = new UpstreamSession(this.target, this.upstream, this.services);
-    session.take().attach(exchange);
+    const stream = session.take();
+    stream.attach(exchange);
+    exchange.replaced(stream);
     this.gone();
+    session.awaitSocket();
     this.handOver(session);
   }
 

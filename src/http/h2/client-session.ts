@@ -43,7 +43,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
     this.clientAddress = plainAddress(this.peer.remoteAddress);
     const refused = this.listener.add(this);
     const { http2, limits } = this.listener.config;
-    this.writeSettings(undefined, [
+    this.greet(undefined, [
       [Setting.MAX_CONCURRENT_STREAMS, http2.maxStreams],
       [Setting.INITIAL_WINDOW_SIZE, http2.streamWindow],
       [Setting.MAX_HEADER_LIST_SIZE, limits.headerBytes],
@@ -95,10 +95,12 @@ export class ClientSession extends Session<ClientStream> implements Client {
     if (this.skipped.length > MAX_SKIPPED) this.skipped.shift();
     this.lastId = id;
     if (this.streams.size >= this.listener.config.http2.maxStreams) {
-      this.writeReset(id, ErrorCode.REFUSED_STREAM);
+      this.refuseStream(id, ErrorCode.REFUSED_STREAM);
       this.provoked();
       return;
     }
+    // A reply without a body is written whatever the client reads, and its stream is no more.
+    if (!this.answers()) return;
     const made = new ClientStream(this, this.services);
     this.enter(made, id);
     made.remoteClosed = endsStream;
@@ -143,6 +145,10 @@ export class ClientSession extends Session<ClientStream> implements Client {
   malformed(stream: ClientStream, reason: string): void {
     this.tell("bad-request", reason);
     this.resetFor(stream, ErrorCode.PROTOCOL_ERROR, reason);
+  }
+
+  protected override resetFor(stream: ClientStream, code: ErrorCodeValue, detail: string): void {
+    super.resetFor(stream, code, detail);
     this.check();
   }
 
@@ -155,7 +161,12 @@ export class ClientSession extends Session<ClientStream> implements Client {
   }
 
   protected isIdle(id: number): boolean {
-    return (id & 1) === 0 || id > this.lastId;
+    return (id & 1) === 0 || (id > this.lastId && id <= this.lastServed);
+  }
+
+  /** So is one for a stream that came too late to be served (section 6.8). */
+  protected override mayCross(id: number): boolean {
+    return id > this.lastServed || super.mayCross(id);
   }
 
   protected mayPush(): boolean {

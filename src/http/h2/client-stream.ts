@@ -28,16 +28,18 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   private readonly exchange: Exchange;
   private readonly view: RequestView;
   private framing: FramingKind = Framing.NONE;
-  /** Its head went to the target, so its body may follow. */
-  private sent = false;
   /** The body as it came, from its beginning while it can be sent once more, else what waits. */
   private parts = NO_PARTS;
   private partBytes = 0;
-  /** The first of them that has not gone to the target. */
+  /** The first of them that has not gone to the target, and that has not gone to any. */
   private nextPart = 0;
+  private freshPart = 0;
   /** More went than is kept. */
   private moved = false;
   private received = 0;
+  /** Bytes of the body that have gone to this target, and the most that any has got: only these are the client's to send again. */
+  private passed = 0;
+  private passedMost = 0;
   /** Of the request's head; -1: it does not say. */
   private contentLength = -1;
   private requestTrailers: TrailerFields | undefined = undefined;
@@ -150,7 +152,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     }
     const { connection } = this.exchange;
     const length = end - start;
-    const flows = this.sent && connection !== undefined && !connection.congested && this.nextPart === this.parts.length && !this.exchange.asksUpgrade;
+    const flows = this.exchange.isSent && connection !== undefined && !connection.congested && this.nextPart === this.parts.length && !this.exchange.asksUpgrade;
     if (flows && (this.moved || this.partBytes + length > this.exchange.keepsBody)) {
       this.moved = true;
       this.forgetParts();
@@ -178,7 +180,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
       return;
     }
     const { connection } = this.exchange;
-    if (this.sent && connection !== undefined && this.nextPart === this.parts.length) this.sendEnd(connection);
+    if (this.exchange.isSent && connection !== undefined && this.nextPart === this.parts.length) this.sendEnd(connection);
   }
 
   trailersReceived(block: HeaderBlock): void {
@@ -201,7 +203,10 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     let length = 0;
     while (this.nextPart < this.parts.length && (all || !connection.congested)) {
       const part = this.parts[this.nextPart++]!;
-      length += part.length;
+      if (this.nextPart > this.freshPart) {
+        this.freshPart = this.nextPart;
+        length += part.length;
+      }
       connection.requestData(part, 0, part.length);
     }
     this.services.output.flush();
@@ -215,7 +220,11 @@ export class ClientStream extends Stream implements Downstream, Duplex {
 
   private afterSending(connection: UpstreamStream, length: number): void {
     this.within(this.patience);
-    this.taken(length);
+    this.passed += length;
+    if (this.passed > this.passedMost) {
+      this.taken(this.passed - this.passedMost);
+      this.passedMost = this.passed;
+    }
     if (!connection.congested) return;
     this.pause();
     this.within(0);
@@ -240,19 +249,21 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     this.parts = NO_PARTS;
     this.partBytes = 0;
     this.nextPart = 0;
+    this.freshPart = 0;
   }
 
   // What the exchange asks of the client's side.
 
   sendRequest(connection: UpstreamStream): void {
     const { head } = this.view;
-    this.sent = true;
     this.nextPart = 0;
     this.endSent = false;
     connection.requestHead(head, this.session.reception.forward(this.exchange, this.view, connection, VIA), this.exchange.asksUpgrade ? Framing.NONE : this.framing);
     if (this.framing === Framing.NONE || this.exchange.asksUpgrade) this.sendEnd(connection);
     // Of a hedge nobody hears when there is room again.
     else this.sendParts(connection, connection !== this.exchange.connection);
+    // An earlier connection may have stopped the client.
+    if (!connection.congested) this.resume();
     this.services.output.flush();
     if (this.session.congested) this.stalled();
   }
@@ -267,7 +278,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
 
   requestWritable(): void {
     const { connection } = this.exchange;
-    if (connection === undefined || this.exchange.asksUpgrade) return;
+    if (connection === undefined || !this.exchange.isSent || this.exchange.asksUpgrade) return;
     if (!this.endSent) this.sendParts(connection);
     if (!connection.congested) this.resume();
   }
@@ -482,7 +493,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     if (tunnel !== undefined) {
       this.exchange.connection = undefined;
       this.exchange.finish("done");
-      tunnel.leaveTunnel(reason.kind !== "closed");
+      // Only END_STREAM ends a tunnel well.
+      tunnel.leaveTunnel(true);
       return;
     }
     this.exchange.finish(reason.kind === "error" ? "bad-request" : "client-closed");
@@ -506,7 +518,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     } else if (exchange.isCall && exchange.hasReply) {
       exchange.finish("idle-timeout");
       this.replyAbort();
-    } else if (!this.remoteClosed && this.sent && exchange.connection?.congested !== true) {
+    this.passed = 0;
       if (exchange.hasReply) {
         exchange.finish("client-body-timeout");
         this.replyAbort();

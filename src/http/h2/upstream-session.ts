@@ -71,14 +71,19 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
   /** Open the connection, if nobody has. */
   start(): void {
     if (this.phase !== "new") return;
-    this.phase = "connecting";
+    this.awaitSocket();
     this.target.counters.add(TOTAL_CONNECTS, 1);
     if (this.target.isUnreachable) {
       this.failed("connect-timeout", "too many connects to it hang");
       return;
     }
-    this.after(this.upstream.config.timeouts.connect);
     this.services.network.connect(this.target.address, this, this.target.tls);
+  }
+
+  /** One that is opened for it, or that another hands over. */
+  awaitSocket(): void {
+    this.phase = "connecting";
+    this.after(this.upstream.config.timeouts.connect);
   }
 
   private after(milliseconds: number): void {
@@ -109,7 +114,7 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
       return;
     }
     this.phase = "greeting";
-    this.writeSettings(PREFACE, [
+    this.greet(PREFACE, [
       [Setting.ENABLE_PUSH, 0],
       [Setting.INITIAL_WINDOW_SIZE, STREAM_WINDOW],
       [Setting.MAX_HEADER_LIST_SIZE, this.limits.headerBytes],
@@ -270,10 +275,9 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
     // The reply's end is what counts.
   }
 
-  /** The target broke the protocol on one stream. */
-  spoil(stream: H2UpstreamStream, code: ErrorCodeValue, detail: string): void {
-    this.resetFor(stream, code, detail);
+  protected override resetFor(stream: H2UpstreamStream, code: ErrorCodeValue, detail: string): void {
     this.taken.delete(stream);
+    super.resetFor(stream, code, detail);
     this.check();
   }
 

@@ -77,6 +77,10 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
   /** The connection that it waited for takes fewer: wait for another. */
   move(): void {
     if (this.exchange === undefined) return;
+    if (this.upstream!.config.protocol === "auto" && this.target.speaks !== "h2") {
+      this.failed("stream-refused", "it does not speak HTTP/2 any more");
+      return;
+    }
     const place = this.services.openStream(this.target, this.upstream!) as H2UpstreamStream | undefined;
     if (place === undefined) {
       this.failed("overloaded", "no descriptor is left");
@@ -97,18 +101,22 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
 
   requestHead(head: RequestHead, forward: RequestForward, framing: FramingKind): void {
     const { session } = this;
-    session.begin(this);
-    if (forward.upgrade && !session.peerConnectProtocol) {
-      // The request is on its way here: what it leads to comes after it.
-      queueMicrotask(() => this.spoil("bad-reply", "it offers no extended CONNECT (RFC 8441)"));
-      return;
+    if (forward.upgrade) {
+      this.upgrade = joined(head, Name.UPGRADE);
+      this.accept = acceptOf(head);
+      if (!session.peerConnectProtocol) {
+        // The request is on its way here: what it leads to comes after it.
+        queueMicrotask(() => this.spoil("upgrade-unsupported", "the target offers no extended CONNECT (RFC 8441)"));
+        return;
+      }
     }
-    session.writeHead(this, head.end - head.start + forward.lines.length, head.count, framing === Framing.NONE && !forward.upgrade, (sink) => {
+    session.begin(this);
+    // The host may stand in three fields of ours.
+    const size = head.end - head.start + head.hostEnd - head.hostStart + forward.lines.length + (forward.own?.line.length ?? 0);
+    session.writeHead(this, size, head.count, framing === Framing.NONE && !forward.upgrade, (sink) => {
       const { encoder } = sink;
       encoder.text(":method", forward.upgrade ? "CONNECT" : head.method);
       if (forward.upgrade) {
-        this.upgrade = joined(head, Name.UPGRADE);
-        this.accept = acceptOf(head);
         encoder.text(":protocol", this.upgrade);
         sink.omit = "sec-websocket-key";
       }
@@ -372,7 +380,8 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
     this.services.wheel.remove(this);
     if (exchange === undefined) return;
     const said = kind === "reset" ? errorName(code) : detail;
-    if (phase === "tunnel") exchange.tunnelClosed(kind !== "closed");
+    // Only END_STREAM ends a tunnel well.
+    if (phase === "tunnel") exchange.tunnelClosed(true);
     else if (kind === "refused") exchange.attemptFailed("stream-refused", said, false);
     else if (phase === "body") exchange.attemptFailed("reply-truncated", said, this.reused);
     else if (kind === "error") exchange.attemptFailed("bad-reply", said, this.reused);

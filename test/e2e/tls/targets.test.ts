@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import { LoadBalancer } from "fairlead";
 import { Authority, type Pair, pemFiles } from "../../support/certificates.ts";
+import { settings, settingsAck } from "../../support/h2-frames.ts";
+import { H2TargetConnection, sayWhich } from "../../support/h2-target.ts";
 import { openStage } from "../../support/stage.ts";
 import { TlsBackend, type TlsBackendOptions } from "../../support/tls-backend.ts";
 import { until } from "../../support/until.ts";
@@ -210,6 +212,33 @@ describe("protocol = h2", () => {
   test("or by choice of the target: auto takes what it chooses", async () => {
     const { balancer } = await balance(`protocol = "auto"\ntls = { ca = "ca.pem" }`, [await target()]);
     expect(await (await fetch(balancer.uri)).text()).toBe("backend");
+  });
+
+  test("auto speaks HTTP/2 with a target that chooses it, from the first request on", async () => {
+    let sessions = 0;
+    const server = createSecureServer({ cert: good.certificate, key: good.key }, (request, response) => request.resume().on("end", () => response.end(`${request.method} ${request.httpVersion}`)));
+    server.on("session", () => sessions++);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    stage.atEnd(() => server.close());
+    const { balancer, lines } = await balance(`protocol = "auto"\ntls = { ca = "ca.pem" }`, [{ address: `127.0.0.1:${(server.address() as { port: number }).port}` }]);
+    for (let i = 0; i < 3; i++) expect(await (await fetch(balancer.uri, { method: "POST", body: "what is sent once only" })).text()).toBe("POST 2.0");
+    expect([sessions, lines.filter(({ cause }) => cause !== undefined)]).toEqual([1, []]);
+  });
+
+  test("auto: a request whose time is up before the target has greeted is not sent to it, nor is the next one on its connection mistaken for it", async () => {
+    const script = await stage.h2Target(sayWhich, { silent: true });
+    const server = createTlsServer({ cert: good.certificate, key: good.key, ALPNProtocols: ["h2"] }, (socket) => void script.connections.push(new H2TargetConnection(script, socket)));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    stage.atEnd(() => server.close());
+    const { balancer } = await balance(`protocol = "auto"\ntls = { ca = "ca.pem" }`, [{ address: `127.0.0.1:${(server.address() as { port: number }).port}` }]);
+    const client = await stage.client(Number(new URL(balancer.uri).port));
+    const late = client.ask("GET /late HTTP/1.1\r\nHost: h.test\r\nX-Request-Timeout: 200ms\r\n\r\n");
+    const connection = await script.connection();
+    expect((await late).status).toBe(504);
+    client.request("GET /next HTTP/1.1\r\nHost: h.test\r\n\r\n");
+    connection.send(settings(), settingsAck());
+    expect((await client.reply()).text).toBe("GET /next");
+    expect(script.requests.map(({ path }) => path)).toEqual(["/next"]);
   });
 
   test("is a failure with a target that does not", async () => {
