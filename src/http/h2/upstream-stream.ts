@@ -115,14 +115,18 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
     const size = head.end - head.start + head.hostEnd - head.hostStart + forward.lines.length + (forward.own?.line.length ?? 0);
     session.writeHead(this, size, head.count, framing === Framing.NONE && !forward.upgrade, (sink) => {
       const { encoder } = sink;
-      encoder.text(":method", forward.upgrade ? "CONNECT" : head.method);
-      if (forward.upgrade) {
+      if (!forward.upgrade) encoder.value(":method", head.buffer, head.start, head.methodEnd);
+      else {
+        encoder.text(":method", "CONNECT");
         encoder.text(":protocol", this.upgrade);
         sink.omit = "sec-websocket-key";
       }
       encoder.text(":scheme", session.scheme);
-      encoder.text(":authority", replacedHost(head, forward) ?? head.host);
-      encoder.text(":path", head.form === "absolute" && head.pathStart === head.pathEnd && head.methodIs("OPTIONS") ? "*" : head.target);
+      const host = replacedHost(head, forward);
+      if (host === undefined) encoder.value(":authority", head.buffer, head.hostStart, head.hostEnd);
+      else encoder.text(":authority", host);
+      if (head.form === "origin") encoder.value(":path", head.buffer, head.pathStart, head.pathEnd);
+      else encoder.text(":path", head.form === "absolute" && head.pathStart === head.pathEnd && head.methodIs("OPTIONS") ? "*" : head.target);
       writeRequestFields(sink, head, forward, 1 << Name.HOST);
       if (head.has(Name.TE) && acceptsTrailers(head)) encoder.text("te", "trailers");
       sink.omit = undefined;
