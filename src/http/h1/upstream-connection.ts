@@ -316,6 +316,7 @@ export class UpstreamConnection extends Connection implements OwnStream {
       // An early answer: the target reads on, so the connection is good for both once the request is whole.
       this.phase = "sending";
       this.wheel.cancel(this);
+      if (this.congested) this.requestStalled();
       exchange.replyEnd(trailers, this);
       return;
     }

@@ -286,6 +286,7 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
     if (!this.requestDone && exchange.wantsMore) {
       // An early answer: the target reads on.
       this.phase = "sending";
+      if (this.congested) this.requestStalled();
       exchange.replyEnd(trailers, this);
       return;
     }

@@ -1,5 +1,7 @@
 /** Replies that are quicker than their requests: the client gets them, and a connection that is still good is used again. */
 import { describe, expect, test } from "bun:test";
+import { ErrorCode } from "../../support/h2-frames.ts";
+import { inProcess } from "../../support/in-process.ts";
 import { reply } from "../../support/raw-backend.ts";
 import { openStage } from "../../support/stage.ts";
 import { until } from "../../support/until.ts";
@@ -38,5 +40,24 @@ describe("a reply before the request is whole", () => {
     expect([early.status, early.text]).toEqual([413, "too much"]);
     await until("the end", () => client.peer !== "open");
     expect(client.peer).toBe("ended");
+  });
+
+  test("from a target that then neither reads on nor closes: after timeouts.body its connection is cut, and the client's ends", async () => {
+    const slow = await stage.server((connection) => {
+      connection.socket.pause();
+      setTimeout(() => connection.write(reply(413, "too much")), 100);
+    });
+    const stingy = await stage.h2Target((request) => void setTimeout(() => request.answer("too much", 413), 100), { stingy: true });
+    for (const [protocol, target] of [["h1", slow], ["h2c", stingy]] as const) {
+      const fairlead = await inProcess(stage, { main: { targets: [target], upstream: { protocol, timeouts: { body: "200ms" } } } });
+      const client = await stage.client(fairlead.port("main"));
+      client.request("POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: 50000000\r\n\r\n");
+      const poured = client.pour(50_000_000, BODY);
+      expect((await client.finalReply()).status).toBe(413);
+      await until("the end", () => client.peer !== "open");
+      client.destroy();
+      expect(await poured).toBe(false);
+    }
+    expect(stingy.requests[0]!.reset).toBe(ErrorCode.CANCEL);
   });
 });
