@@ -1,5 +1,6 @@
 /** One request of an HTTP/2 client and its reply: what its exchange sees of the client. */
 import type { Duplex } from "../../net/duplex.ts";
+import { keepPiece } from "../../net/pieces.ts";
 import { CAUSES, type Cause } from "../../observability/cause.ts";
 import { Exchange } from "../exchange.ts";
 import { Name } from "../fields.ts";
@@ -160,7 +161,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
       return;
     }
     if (this.parts === NO_PARTS) this.parts = [];
-    this.parts.push(Buffer.from(bytes.subarray(start, end)));
+    keepPiece(this.parts, Math.max(this.nextPart, this.freshPart), bytes, start, end);
     this.partBytes += length;
     if (flows) this.sendParts(connection);
   }

@@ -1,4 +1,5 @@
 /** What one stream of an HTTP/2 connection is on either side: its windows, what waits to be sent, which directions are open (RFC 9113 section 5). */
+import { keepPiece } from "../../net/pieces.ts";
 import { Timed } from "../../net/timers.ts";
 import type { Head } from "../h1/head.ts";
 import { MAX_31, type ErrorCodeValue } from "./frames.ts";
@@ -49,9 +50,7 @@ export abstract class Stream extends Timed {
       this.queue = [];
       this.session.waits(this);
     }
-    const rest = Buffer.allocUnsafeSlow(end - sent);
-    bytes.copy(rest, 0, sent, end);
-    this.queue.push(rest);
+    keepPiece(this.queue, 0, bytes, sent, end);
   }
 
   /** Say the last, behind what waits. */
