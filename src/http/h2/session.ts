@@ -30,8 +30,6 @@ const BLOCK_OVERHEAD = 4_096;
 /** How long a peer that was told to go may go on sending: one that did wrong, and one that did not and has nothing open. */
 const LINGER = 2_000;
 const LINGER_IDLE = 500;
-/** Streams that we reset and whose frames may still arrive. */
-const MAX_RESET_REMEMBERED = 256;
 
 const scratchTrailers = new TrailerFields(1000);
 
@@ -47,6 +45,8 @@ export interface SessionLimits {
   readonly glitchesPerSecond: number;
   readonly headerBytes: number;
   readonly headerCount: number;
+  /** Streams that we reset, and whose frames may still arrive: so many are remembered. */
+  readonly crossing: number;
 }
 
 export abstract class Session<S extends Stream = Stream> extends Connection implements FrameHandler, Corked {
@@ -473,7 +473,7 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
   /** Tell the peer that we take no more of a stream. */
   protected writeReset(id: number, code: ErrorCodeValue): void {
     this.resetByUs.add(id);
-    if (this.resetByUs.size > MAX_RESET_REMEMBERED) for (const oldest of this.resetByUs) {
+    if (this.resetByUs.size > this.limits.crossing) for (const oldest of this.resetByUs) {
       this.resetByUs.delete(oldest);
       break;
     }

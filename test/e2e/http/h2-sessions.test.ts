@@ -92,3 +92,14 @@ test("a client that asks on and on and reads nothing is sent away before its rep
   }
   expect(isOver()).toBe(true);
 });
+
+test("uploads that are answered early may all be under way still, however many streams are allowed", async () => {
+  const { client } = await arrange((request) => request.answer("no", 413), { max_concurrent_streams: 1_000 }, { http2: { max_concurrent_streams: 1_000 } });
+  const ids = Array.from({ length: 600 }, (_, i) => 2 * i + 1);
+  client.send(...ids.map((id) => headers(id, asks("POST", "/"), { endStream: false })));
+  for (const id of ids) await client.expect(reply(id, 413));
+  // As if they had crossed.
+  client.send(...ids.map((id) => data(id, "more")));
+  await client.roundTrip();
+  expect(client.conversation.goaways).toEqual([]);
+});
