@@ -271,8 +271,8 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
     this.glitch();
   }
 
-  protected ended(): void {
-    // The reply's end is what counts.
+  protected ended(stream: H2UpstreamStream): void {
+    stream.sentAll();
   }
 
   protected override resetFor(stream: H2UpstreamStream, code: ErrorCodeValue, detail: string): void {

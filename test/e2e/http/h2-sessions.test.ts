@@ -1,9 +1,9 @@
 /** What HTTP/2 connections are after something went wrong on them: nothing is held that nobody uses, nothing ends that did no wrong. */
 import { expect, test } from "bun:test";
-import { data, headers, PREFACE, priority, rstStream, settings, windowUpdate } from "../../support/h2-frames.ts";
+import { data, headers, PREFACE, priority, rstStream, Setting, settings, windowUpdate } from "../../support/h2-frames.ts";
 import type { Field } from "../../support/h2-hpack.ts";
 import { type H2Script, type H2Target, sayWhich } from "../../support/h2-target.ts";
-import { anyError, H2Client, reply, shutdown } from "../../support/h2.ts";
+import { anyError, H2Client, head, reply, shutdown } from "../../support/h2.ts";
 import { inProcess, type InProcess } from "../../support/in-process.ts";
 import { connected } from "../../support/raw-connection.ts";
 import { openStage } from "../../support/stage.ts";
@@ -102,4 +102,36 @@ test("uploads that are answered early may all be under way still, however many s
   client.send(...ids.map((id) => data(id, "more")));
   await client.roundTrip();
   expect(client.conversation.goaways).toEqual([]);
+});
+
+test("a tunnel whose last bytes wait for the target's window ends when they have gone, whichever side ended first", async () => {
+  const target = await stage.h2Target(({ id, path, connection }) => void connection.send(path === "/ws" ? headers(id, [[":status", "200"]], { endStream: false }) : headers(id, [[":status", "204"]])), {
+    settings: [[Setting.ENABLE_CONNECT_PROTOCOL, 1], [Setting.INITIAL_WINDOW_SIZE, 100]],
+    stingy: true,
+  });
+  const fairlead = await inProcess(stage, { main: { targets: [target], upstream: { protocol: "h2c", max_concurrent_streams: 1 } } });
+  const client = await H2Client.connect(fairlead.port("main"));
+  stage.atEnd(() => client.destroy());
+  const last = Buffer.alloc(5_000, "last");
+  for (const [at, first] of (["target", "client"] as const).entries()) {
+    const id = 4 * at + 1;
+    client.send(headers(id, [[":method", "CONNECT"], [":protocol", "websocket"], [":scheme", "http"], [":authority", "h.test"], [":path", "/ws"]], { endStream: false }));
+    await client.expect(head(id, 200));
+    const request = await until("the request", () => target.requests[2 * at]);
+    const targetEnds = async (): Promise<void> => {
+      request.connection.send(data(request.id, "bye"));
+      await until("the target's end", () => client.stream(id).ended);
+    };
+    if (first === "target") await targetEnds();
+    client.send(data(id, last));
+    await until("its window to be used up", () => request.bytes === 100);
+    if (first === "client") await targetEnds();
+    request.connection.send(windowUpdate(request.id, 10_000));
+    await until("the client's end", () => request.whole);
+    expect([first, request.body.equals(last), request.reset]).toEqual([first, true, undefined]);
+    // Its place is free.
+    client.send(headers(id + 2, asks("GET", "/")));
+    await client.expect(reply(id + 2, 204));
+  }
+  expect(target.connections.length).toBe(1);
 });
