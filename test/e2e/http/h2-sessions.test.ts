@@ -79,7 +79,7 @@ test("a request that comes behind the last GOAWAY is passed over with all its fr
 test("a client that asks on and on and reads nothing is sent away before its replies fill the memory", async () => {
   const long = "v".repeat(8_000);
   const target = await stage.h2Target(({ id, connection }) => void connection.send(headers(id, [[":status", "304"], ["x-long", `${id}${long}`]])));
-  const fairlead = await inProcess(stage, { main: { targets: [target], upstream: { protocol: "h2c", max_concurrent_streams: 1_000 } } });
+  const fairlead = await inProcess(stage, { main: { targets: [target], upstream: { protocol: "h2c", max_concurrent_streams: 1_000 }, listener: { http2: { max_concurrent_streams: 1_000 } } } });
   const socket = await connected(fairlead.port("main"));
   stage.atEnd(() => socket.destroy());
   socket.on("error", () => {}).pause();
