@@ -13,6 +13,8 @@ import { Session } from "./session.ts";
 
 /** Between the first GOAWAY, which promises nothing, and the one that names the last stream: longer than a round trip (section 6.8). */
 const DRAIN_NOTICE = 1_000;
+/** Streams that we reset come and go faster than a round trip takes. */
+const MIN_CROSSING = 256;
 /** Gaps between ids that are remembered. */
 const MAX_SKIPPED = 16;
 
@@ -32,7 +34,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
 
   constructor(listener: Listener, services: Services, arrival?: Arrival) {
     const { http2, limits } = listener.config;
-    super(services, { ...http2, headerBytes: limits.headerBytes, headerCount: limits.headerCount });
+    super(services, { ...http2, headerBytes: limits.headerBytes, headerCount: limits.headerCount, crossing: Math.max(MIN_CROSSING, 2 * http2.maxStreams) });
     this.listener = listener;
     this.reception = new Reception(listener, services, arrival);
     this.resets = new Budget(http2.resets, http2.resetsPerSecond, services.network.clock.now);

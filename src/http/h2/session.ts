@@ -19,8 +19,6 @@ const MAX_SETTINGS = 32;
 const MAX_EMPTY = 1;
 /** Answers to PING and SETTINGS, resets, and requests that begin, while the peer does not read. */
 const MAX_CONTROL = 1_000;
-/** Streams that we reset and whose frames may still arrive. */
-const MAX_RESET_REMEMBERED = 256;
 
 /** What a peer may ask of us, from the config. */
 export interface SessionLimits {
@@ -34,6 +32,8 @@ export interface SessionLimits {
   readonly glitchesPerSecond: number;
   readonly headerBytes: number;
   readonly headerCount: number;
+  /** Streams that we reset, and whose frames may still arrive: so many are remembered. */
+  readonly crossing: number;
 }
 
 export abstract class Session<S extends Stream = Stream> extends SessionOutput<S> implements FrameHandler {
@@ -438,7 +438,7 @@ export abstract class Session<S extends Stream = Stream> extends SessionOutput<S
   /** Tell the peer that we take no more of a stream. */
   protected refuseStream(id: number, code: ErrorCodeValue): void {
     this.resetByUs.add(id);
-    if (this.resetByUs.size > MAX_RESET_REMEMBERED) for (const oldest of this.resetByUs) {
+    if (this.resetByUs.size > this.limits.crossing) for (const oldest of this.resetByUs) {
       this.resetByUs.delete(oldest);
       break;
     }

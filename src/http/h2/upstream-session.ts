@@ -34,7 +34,7 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
 
   constructor(target: Target, upstream: Upstream, services: Services) {
     const { limits } = upstream.config;
-    super(services, { streamWindow: STREAM_WINDOW, connectionWindow: CONNECTION_WINDOW, continuations: 32, glitches: GLITCHES, glitchesPerSecond: GLITCHES, headerBytes: limits.headerBytes, headerCount: limits.headerCount });
+    super(services, { streamWindow: STREAM_WINDOW, connectionWindow: CONNECTION_WINDOW, continuations: 32, glitches: GLITCHES, glitchesPerSecond: GLITCHES, headerBytes: limits.headerBytes, headerCount: limits.headerCount, crossing: 0 });
     this.target = target;
     this.upstream = upstream;
     this.scheme = target.tls === undefined ? "http" : "https";
@@ -271,8 +271,8 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
     this.glitch();
   }
 
-  protected ended(): void {
-    // The reply's end is what counts.
+  protected ended(stream: H2UpstreamStream): void {
+    stream.sentAll();
   }
 
   protected override resetFor(stream: H2UpstreamStream, code: ErrorCodeValue, detail: string): void {

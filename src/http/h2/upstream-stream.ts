@@ -345,7 +345,16 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
   end(): void {
     this.finish(undefined);
     if (this.localClosed && this.remoteClosed) this.tunnelOver(false);
-    else if (this.exchange === undefined) this.drop();
+    else if (this.exchange === undefined) {
+      // What waits still goes to a target that has said its last.
+      if (this.remoteClosed) this.after(this.upstream!.config.timeouts.body);
+      else this.drop();
+    }
+  }
+
+  /** Our last frame is written. */
+  sentAll(): void {
+    if (this.phase === "tunnel" && this.remoteClosed) this.tunnelOver(false);
   }
 
   abort(): void {
@@ -416,6 +425,9 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
         return;
       case "body":
         this.spoil("reply-timeout", `reply stalled for ${timeouts.body} ms`);
+        return;
+      case "tunnel":
+        this.drop();
         return;
       default:
         return;

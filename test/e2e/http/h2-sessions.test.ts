@@ -1,9 +1,9 @@
 /** What HTTP/2 connections are after something went wrong on them: nothing is held that nobody uses, nothing ends that did no wrong. */
 import { expect, test } from "bun:test";
-import { data, headers, PREFACE, priority, rstStream, settings, windowUpdate } from "../../support/h2-frames.ts";
+import { data, headers, PREFACE, priority, rstStream, Setting, settings, windowUpdate } from "../../support/h2-frames.ts";
 import type { Field } from "../../support/h2-hpack.ts";
 import { type H2Script, type H2Target, sayWhich } from "../../support/h2-target.ts";
-import { anyError, H2Client, reply, shutdown } from "../../support/h2.ts";
+import { anyError, H2Client, head, reply, shutdown } from "../../support/h2.ts";
 import { inProcess, type InProcess } from "../../support/in-process.ts";
 import { connected } from "../../support/raw-connection.ts";
 import { openStage } from "../../support/stage.ts";
@@ -79,7 +79,7 @@ test("a request that comes behind the last GOAWAY is passed over with all its fr
 test("a client that asks on and on and reads nothing is sent away before its replies fill the memory", async () => {
   const long = "v".repeat(8_000);
   const target = await stage.h2Target(({ id, connection }) => void connection.send(headers(id, [[":status", "304"], ["x-long", `${id}${long}`]])));
-  const fairlead = await inProcess(stage, { main: { targets: [target], upstream: { protocol: "h2c", max_concurrent_streams: 1_000 } } });
+  const fairlead = await inProcess(stage, { main: { targets: [target], upstream: { protocol: "h2c", max_concurrent_streams: 1_000 }, listener: { http2: { max_concurrent_streams: 1_000 } } } });
   const socket = await connected(fairlead.port("main"));
   stage.atEnd(() => socket.destroy());
   socket.on("error", () => {}).pause();
@@ -91,4 +91,47 @@ test("a client that asks on and on and reads nothing is sent away before its rep
     await until("the target to be asked", () => isOver() || target.requests.length >= asked + 50);
   }
   expect(isOver()).toBe(true);
+});
+
+test("uploads that are answered early may all be under way still, however many streams are allowed", async () => {
+  const { client } = await arrange((request) => request.answer("no", 413), { max_concurrent_streams: 1_000 }, { http2: { max_concurrent_streams: 1_000 } });
+  const ids = Array.from({ length: 600 }, (_, i) => 2 * i + 1);
+  client.send(...ids.map((id) => headers(id, asks("POST", "/"), { endStream: false })));
+  for (const id of ids) await client.expect(reply(id, 413));
+  // As if they had crossed.
+  client.send(...ids.map((id) => data(id, "more")));
+  await client.roundTrip();
+  expect(client.conversation.goaways).toEqual([]);
+});
+
+test("a tunnel whose last bytes wait for the target's window ends when they have gone, whichever side ended first", async () => {
+  const target = await stage.h2Target(({ id, path, connection }) => void connection.send(path === "/ws" ? headers(id, [[":status", "200"]], { endStream: false }) : headers(id, [[":status", "204"]])), {
+    settings: [[Setting.ENABLE_CONNECT_PROTOCOL, 1], [Setting.INITIAL_WINDOW_SIZE, 100]],
+    stingy: true,
+  });
+  const fairlead = await inProcess(stage, { main: { targets: [target], upstream: { protocol: "h2c", max_concurrent_streams: 1 } } });
+  const client = await H2Client.connect(fairlead.port("main"));
+  stage.atEnd(() => client.destroy());
+  const last = Buffer.alloc(5_000, "last");
+  for (const [at, first] of (["target", "client"] as const).entries()) {
+    const id = 4 * at + 1;
+    client.send(headers(id, [[":method", "CONNECT"], [":protocol", "websocket"], [":scheme", "http"], [":authority", "h.test"], [":path", "/ws"]], { endStream: false }));
+    await client.expect(head(id, 200));
+    const request = await until("the request", () => target.requests[2 * at]);
+    const targetEnds = async (): Promise<void> => {
+      request.connection.send(data(request.id, "bye"));
+      await until("the target's end", () => client.stream(id).ended);
+    };
+    if (first === "target") await targetEnds();
+    client.send(data(id, last));
+    await until("its window to be used up", () => request.bytes === 100);
+    if (first === "client") await targetEnds();
+    request.connection.send(windowUpdate(request.id, 10_000));
+    await until("the client's end", () => request.whole);
+    expect([first, request.body.equals(last), request.reset]).toEqual([first, true, undefined]);
+    // Its place is free.
+    client.send(headers(id + 2, asks("GET", "/")));
+    await client.expect(reply(id + 2, 204));
+  }
+  expect(target.connections.length).toBe(1);
 });
