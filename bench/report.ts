@@ -35,7 +35,7 @@ function milliseconds(value: number): string {
   return Number.isNaN(value) ? "–" : value.toFixed(2);
 }
 
-export function table(rows: readonly Row[], idle: readonly IdleRow[]): string {
+export function table(rows: readonly Row[], idle: readonly IdleRow[], held: readonly IdleRow[] = []): string {
   const lines = ["| case | | requests/s | p50 ms | p99 ms | CPU µs/request | peak MiB | CPU ÷ best peer | p99 ÷ best peer |", "|---|---|--:|--:|--:|--:|--:|--:|--:|"];
   for (const title of new Set(rows.map((row) => row.title))) {
     const group = rows.filter((row) => row.title === title);
@@ -50,6 +50,7 @@ export function table(rows: readonly Row[], idle: readonly IdleRow[]): string {
     }
   }
   if (idle.length > 0) lines.push("", "| 10,000 idle keep-alive clients | KiB a client |", "|---|--:|", ...idle.map(({ peer, bytes }) => `| ${peer} | ${(bytes / 1024).toFixed(2)} |`));
+  if (held.length > 0) lines.push("", "| 1,000 HTTP/2 clients × 100 streams that wait | KiB a stream |", "|---|--:|", ...held.map(({ peer, bytes }) => `| ${peer} | ${(bytes / 1024).toFixed(2)} |`));
   return lines.join("\n");
 }
 

@@ -5,7 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startBackends } from "./backends.ts";
-import { IDLE_CLIENTS, cases } from "./cases.ts";
+import { type Case, HELD, IDLE_CLIENTS, cases } from "./cases.ts";
+import { h2load } from "./h2load.ts";
+import { heldMemory } from "./held.ts";
 import { fullHandshakes } from "./handshakes.ts";
 import { idleMemory } from "./idle.ts";
 import { fairlead } from "./peers/fairlead.ts";
@@ -18,7 +20,7 @@ import { median, table, writeResults, type IdleRow, type Row } from "./report.ts
 import { load, type Load } from "./wrk.ts";
 
 const HELP = `npm run bench -- [options]
-  --cases a,b     of ${cases.map(({ name }) => name).join(", ")}, idle (default: all)
+  --cases a,b     of ${cases.map(({ name }) => name).join(", ")}, idle, held (default: all)
   --peers a,b     of nginx, haproxy, none (default: nginx,haproxy)
   --rounds N      rounds of each case, interleaved (default 5)
   --seconds S     of each load (default 3)
@@ -59,10 +61,16 @@ function requireTools(): void {
   const missing = [
     ["wrk", "apt-get install wrk"],
     ["nginx", "apt-get install nginx-light (the back ends)"],
+    ["h2load", "apt-get install nghttp2-client"],
     ["taskset", "apt-get install util-linux"],
   ].filter(([tool]) => firstLine(["which", tool!]) === undefined || firstLine(["which", tool!]) === "");
   for (const [tool, install] of missing) console.error(`${tool} is missing: ${install}`);
   if (missing.length > 0) process.exit(1);
+}
+
+function generate(what: Case, port: number, seconds: number, directory: string): Promise<Load> {
+  if (what.generator === "openssl") return fullHandshakes(what, port, seconds);
+  return what.generator === "h2load" ? h2load(what, port, seconds) : load(what, port, seconds, directory);
 }
 
 async function measureCases(runners: readonly Runner[], directory: string): Promise<Row[]> {
@@ -72,9 +80,9 @@ async function measureCases(runners: readonly Runner[], directory: string): Prom
   for (const what of cases.filter(({ name }) => wanted?.includes(name) ?? true)) {
     const runs = new Map<Runner, { load: Load; cpu: number }[]>();
     for (let round = 0; round < rounds; round++) {
-      for (const runner of runners) {
+      for (const runner of runners.filter(({ peer }) => peer.lacks?.includes(what.listener) !== true)) {
         const before = cpuMicroseconds(runner.pid);
-        const result = await (what.fullHandshakes === true ? fullHandshakes(what, runner.ports[what.listener], seconds) : load(what, runner.ports[what.listener], seconds, directory));
+        const result = await generate(what, runner.ports[what.listener], seconds, directory);
         const cpu = (cpuMicroseconds(runner.pid) - before) / Math.max(1, result.requests);
         runs.set(runner, [...(runs.get(runner) ?? []), { load: result, cpu }]);
       }
@@ -100,9 +108,9 @@ async function main(): Promise<void> {
   try {
     const { certificate, key } = makeSelfSigned(["localhost", "127.0.0.1"], Date.now());
     for (const [name, text] of Object.entries({ [CERTIFICATE.certificate]: certificate, [CERTIFICATE.key]: key, [CERTIFICATE.both]: certificate + key })) writeFileSync(join(directory, name), text);
-    const backends = await startBackends(directory, [await freePort(), await freePort()]);
+    const backends = await startBackends(directory, [await freePort(), await freePort()], [await freePort(), await freePort()], await freePort());
     const start = async (peer: Peer): Promise<Runner> => {
-      const ports = { http: await freePort(), https: await freePort(), tcp: await freePort() };
+      const ports = { http: await freePort(), https: await freePort(), tcp: await freePort(), h2c: await freePort(), held: await freePort() };
       return { peer, ports, pid: await peer.start(directory, ports, backends) };
     };
     const runners: Runner[] = [];
@@ -112,10 +120,15 @@ async function main(): Promise<void> {
       for (const { peer, pid, ports } of runners) idle.push({ peer: peer.name, bytes: await idleMemory(pid, ports.http, IDLE_CLIENTS) });
       console.log(`${table([], idle)}\n`);
     }
+    const held: IdleRow[] = [];
+    if (options.cases === undefined || options.cases.includes("held")) {
+      for (const { peer, pid, ports } of runners.filter((runner) => runner.peer.lacks?.includes("held") !== true)) held.push({ peer: peer.name, bytes: await heldMemory(pid, ports.held, HELD.connections, HELD.streams) });
+      console.log(`${table([], [], held)}\n`);
+    }
     const rows = await measureCases(runners, directory);
-    const text = table(rows, idle);
+    const text = table(rows, idle, held);
     const command = `npm run bench -- ${process.argv.slice(2).join(" ")}`.trim();
-    if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ rows, idle }, null, 2));
+    if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ rows, idle, held }, null, 2));
     if (options.write === true) writeResults(text, command, [...runners.map(({ peer }) => peer.version()!), firstLine(["wrk", "-v"]) ?? "wrk"]);
   } finally {
     await stopAll();

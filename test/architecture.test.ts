@@ -17,7 +17,7 @@ const RANKS: readonly (readonly string[])[] = [
   ["supervised"],
   ["health", "discovery", "acme"],
   ["config"],
-  ["http", "tcp"],
+  ["http", "tcp", "udp"],
   ["accept"],
   ["routing"],
   // An upstream asks its policy, and a policy knows of no upstream.
@@ -27,7 +27,7 @@ const RANKS: readonly (readonly string[])[] = [
 ];
 
 /** Where sockets, time and chance come through the seam only. */
-const BEHIND_THE_SEAM = new Set(["accept", "http", "tcp", "policies", "routing", "upstream", "health", "simulate"]);
+const BEHIND_THE_SEAM = new Set(["accept", "http", "tcp", "udp", "policies", "routing", "upstream", "health", "simulate"]);
 const FORBIDDEN: Readonly<Record<string, RegExp>> = {
   "Bun's modules": /\bfrom "bun(?::[^"]*)?"|\bimport\("bun/,
   "the Bun global": /(?<![\w.$/"'`])Bun\s*\./,

@@ -12,7 +12,7 @@ export const fairlead: Peer = {
   version: () => `Fairlead ${packageJson.version} on Bun ${Bun.version}`,
   install: "npm ci",
   async start(directory, ports, backends) {
-    const targets = backends.ports.map((port) => `{ address = "127.0.0.1:${port}" }`).join(", ");
+    const targets = (of: readonly number[]): string => of.map((port) => `{ address = "127.0.0.1:${port}" }`).join(", ");
     const file = join(directory, "fairlead.toml");
     writeFileSync(
       file,
@@ -28,13 +28,29 @@ address = "127.0.0.1:${ports.https}"
 upstream = "backends"
 tls = { certificates = [{ certificate = "${CERTIFICATE.certificate}", key = "${CERTIFICATE.key}" }] }
 [[listeners]]
+name = "h2c"
+address = "127.0.0.1:${ports.h2c}"
+upstream = "multiplexed"
+[[listeners]]
+name = "held"
+address = "127.0.0.1:${ports.held}"
+upstream = "silent"
+[[listeners]]
 name = "tcp"
 address = "127.0.0.1:${ports.tcp}"
 protocol = "tcp"
 upstream = "backends"
 [[upstreams]]
 name = "backends"
-targets = [${targets}]
+targets = [${targets(backends.ports)}]
+[[upstreams]]
+name = "multiplexed"
+protocol = "h2c"
+targets = [${targets(backends.h2c)}]
+[[upstreams]]
+name = "silent"
+protocol = "h2c"
+targets = [${targets([backends.silent])}]
 `,
     );
     const child = startPinned(0, [BINARY, "run", "--config", file, "--runtime-dir", join(directory, "run")], directory);

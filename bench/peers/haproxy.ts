@@ -25,7 +25,7 @@ defaults
 frontend web
   mode http
   bind 127.0.0.1:${ports.http} backlog 4096
-  bind 127.0.0.1:${ports.https} backlog 4096 ssl crt ${join(directory, CERTIFICATE.both)} alpn http/1.1
+  bind 127.0.0.1:${ports.https} backlog 4096 ssl crt ${join(directory, CERTIFICATE.both)} alpn h2,http/1.1
   option forwardfor
   http-request set-header X-Forwarded-Proto http
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
@@ -35,6 +35,26 @@ backend web
   balance roundrobin
   http-reuse always
 ${servers}
+frontend multiplexed
+  mode http
+  bind 127.0.0.1:${ports.h2c} backlog 4096 proto h2
+  option forwardfor
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  default_backend multiplexed
+backend multiplexed
+  mode http
+  balance roundrobin
+  http-reuse always
+${backends.h2c.map((port, index) => `  server m${index} 127.0.0.1:${port} proto h2`).join("\n")}
+frontend held
+  mode http
+  bind 127.0.0.1:${ports.held} backlog 4096 proto h2
+  default_backend held
+backend held
+  mode http
+  http-reuse always
+  server h0 127.0.0.1:${backends.silent} proto h2
 frontend raw
   mode tcp
   bind 127.0.0.1:${ports.tcp} backlog 4096

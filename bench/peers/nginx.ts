@@ -8,6 +8,8 @@ const STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 export const nginx: Peer = {
   name: "nginx",
+  // It speaks HTTP/1 to back ends only.
+  lacks: ["h2c", "held"],
   version: () => firstLine(["nginx", "-v"]),
   install: "apt-get install nginx-light libnginx-mod-stream",
   async start(directory, ports, backends) {
@@ -20,12 +22,12 @@ export const nginx: Peer = {
 user root; daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid ${directory}/nginx.pid; error_log ${directory}/nginx.err;
 events { worker_connections 20000; }
 http {
-  access_log off; keepalive_requests 100000000; keepalive_timeout 600s; client_max_body_size 0;
+  access_log off; keepalive_requests 100000000; keepalive_timeout 600s; client_max_body_size 0; http2_max_concurrent_streams 100;
   client_body_temp_path ${directory}/nginx-body; proxy_temp_path ${directory}/nginx-proxy;
   upstream backends { ${servers} keepalive 256; keepalive_requests 100000000; }
   server {
     listen 127.0.0.1:${ports.http} backlog=4096;
-    listen 127.0.0.1:${ports.https} ssl backlog=4096;
+    listen 127.0.0.1:${ports.https} ssl http2 backlog=4096;
     ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate ${join(directory, CERTIFICATE.certificate)}; ssl_certificate_key ${join(directory, CERTIFICATE.key)};
     location / {
       proxy_pass http://backends; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;

@@ -5,6 +5,10 @@ export interface Ports {
   readonly http: number;
   readonly https: number;
   readonly tcp: number;
+  /** HTTP/2 on both sides, in the clear. */
+  readonly h2c: number;
+  /** The same, in front of a back end that never answers. */
+  readonly held: number;
 }
 
 /** What all contestants show to TLS clients, in the benchmark's directory: the chain, its key, and both in one. */
@@ -13,12 +17,18 @@ export const CERTIFICATE = { certificate: "certificate.pem", key: "certificate.k
 /** The back ends that all contestants balance over. */
 export interface Backends {
   readonly ports: readonly number[];
+  /** The same, speaking HTTP/2 in the clear. */
+  readonly h2c: readonly number[];
+  /** Speaks HTTP/2 in the clear, and never answers. */
+  readonly silent: number;
 }
 
 export interface Peer {
   readonly name: string;
   /** Its version; undefined: not on this machine. */
   version(): string | undefined;
+  /** Undefined: it can be in every case. */
+  readonly lacks?: readonly (keyof Ports)[];
   /** How to get it. */
   readonly install: string;
   /** Start it on core 0; resolves with the process that does the work, when it serves. */

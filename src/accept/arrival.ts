@@ -27,7 +27,7 @@ export interface ArrivalTls {
   readonly alpn: string;
   /** The name that the client asked for (SNI, RFC 6066 section 3), in lower case; "": none. */
   readonly serverName: string;
-  /** Subject of the client's verified certificate (RFC 4514); "": it showed none. */
+  /** Subject of the client's verified certificate (RFC 4514); "": it showed none, or one without a subject. */
   readonly clientSubject: string;
 }
 

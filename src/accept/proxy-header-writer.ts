@@ -30,6 +30,11 @@ function ends({ remoteAddress, localAddress }: Peer): readonly [ipaddr.IPv4 | ip
   return a.kind() === b.kind() ? [a, b] : [inIPv6(a), inIPv6(b)];
 }
 
+/** Nobody can say it of a client that has cut its connection meanwhile. */
+function portOf({ remotePort }: Peer): number {
+  return remotePort ?? 0;
+}
+
 function inIPv6(address: ipaddr.IPv4 | ipaddr.IPv6): ipaddr.IPv6 {
   return address instanceof ipaddr.IPv4 ? address.toIPv4MappedAddress() : address;
 }
@@ -38,14 +43,14 @@ function line(peer: Peer): string {
   const both = ends(peer);
   if (both === undefined) return "PROXY UNKNOWN\r\n";
   const [source, destination] = both;
-  return `PROXY ${source.kind() === "ipv4" ? "TCP4" : "TCP6"} ${source.toString()} ${destination.toString()} ${peer.remotePort} ${peer.localPort}\r\n`;
+  return `PROXY ${source.kind() === "ipv4" ? "TCP4" : "TCP6"} ${source.toString()} ${destination.toString()} ${portOf(peer)} ${peer.localPort}\r\n`;
 }
 
 function addresses(peer: Peer): [family: number, block: readonly Uint8Array[]] {
   const both = ends(peer);
   if (both === undefined) return [UNSPEC, []];
   const ports = Buffer.alloc(4);
-  ports.writeUInt16BE(peer.remotePort, 0);
+  ports.writeUInt16BE(portOf(peer), 0);
   ports.writeUInt16BE(peer.localPort, 2);
   return [both[0].kind() === "ipv4" ? TCP4 : TCP6, [...both.map((address) => Buffer.from(address.toByteArray())), ports]];
 }

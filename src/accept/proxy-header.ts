@@ -94,8 +94,8 @@ function readBinary(bytes: Buffer, limit: number): ReadProxyHeader {
   const family = familyAndTransport >> 4;
   const size = family === 0 ? 0 : family === 1 ? 12 : family === 2 ? 36 : 2 * UNIX_ADDRESS;
   if (length - FIXED < size) return { problem: "too short for its addresses" };
-  // Of what is no stream the addresses mean nothing here.
-  const peer = (familyAndTransport & 15) === 1 ? readPeer(block, family) : undefined;
+  // Without a family there are no addresses, and of what is no stream they mean nothing here.
+  const peer = family !== 0 && (familyAndTransport & 15) === 1 ? readPeer(block, family) : undefined;
   return readTlvs(block, FIXED + size, peer);
 }
 

@@ -86,7 +86,8 @@ export class HealthEndpoint {
     };
     const maxRequestBodySize = MAX_BODY;
     const failed = (why: string): AdminError => new AdminError(`cannot open the admin address ${formatAddress(address)}: ${why}`);
-    if (address.kind === "unix" && !(await removeStaleSocket(address.path))) throw failed("another program listens there");
+    const occupied = address.kind === "unix" ? await removeStaleSocket(address.path) : undefined;
+    if (occupied !== undefined) throw failed(occupied);
     try {
       const server = address.kind === "unix" ? Bun.serve({ unix: address.path, maxRequestBodySize, fetch }) : Bun.serve({ hostname: address.host, port: address.port, maxRequestBodySize, fetch });
       // Who may connect may look inside: the user and nobody else.

@@ -75,7 +75,7 @@ export function program(): Command {
     .option("--listen <address>", "where clients connect, as :8080; may be repeated", collect)
     .option("--target <address>", "a back end, as 127.0.0.1:9001; may be repeated", collect)
     .option("--policy <name>", "how a target is chosen (default round-robin)")
-    .addOption(new Option("--protocol <protocol>", "what clients speak (default http)").choices(["http", "tcp"]))
+    .addOption(new Option("--protocol <protocol>", "what clients speak (default http)").choices(["http", "tcp", "udp"]))
     .addOption(new Option("--tls <certificate>", "clients speak TLS; the certificate is for development, made once and kept").choices(["self-signed"]))
     .option("--workers <number>", "data-plane processes (default: one a core)")
     .addHelpText("after", EXAMPLES)

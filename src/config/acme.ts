@@ -38,14 +38,29 @@ function answersHttp({ protocol, tls }: RawListener): boolean {
   return (protocol ?? "http") === "http" && tls === undefined;
 }
 
+/** Sees the ClientHello of who validates, so that tls-alpn-01 can be answered there: behind the header of a proxy it does not. */
+function answersTls(listener: RawListener): boolean {
+  return rawAcme(listener) !== undefined && listener.proxy_protocol === undefined;
+}
+
+/** What some listener can answer, by preference. */
+function answerable(listeners: readonly RawListener[]): AcmeChallenge[] {
+  return [...(listeners.some(answersHttp) ? (["http-01"] as const) : []), ...(listeners.some(answersTls) ? (["tls-alpn-01"] as const) : [])];
+}
+
 export function checkAcme(listeners: readonly RawListener[], routes: RawRoutes, directory: string, problems: Problem[]): void {
   const accounts = new Map<string, { readonly index: number; readonly who: string }>();
+  const possible = answerable(listeners);
   for (const [index, listener] of listeners.entries()) {
     const acme = rawAcme(listener);
     if (acme === undefined) continue;
     const at = ["listeners", index, "tls", "acme"];
     const wrong = (key: string, message: string, hint: string): void => void problems.push({ path: key === "" ? at : [...at, key], about: "key", message, hint });
-    if (acme.challenge === "http-01" && !listeners.some(answersHttp)) wrong("challenge", "http-01 is answered by a listener that speaks http without tls, and there is none", 'add one (the CA asks on port 80), or set challenge = "tls-alpn-01"');
+    const { challenge = "auto" } = acme;
+    if (challenge === "auto" ? possible.length === 0 : !possible.includes(challenge)) {
+      if (challenge === "http-01") wrong("challenge", "http-01 is answered by a listener that speaks http without tls, and there is none", 'add one (the CA asks on port 80), or set challenge = "tls-alpn-01"');
+      else wrong(acme.challenge === undefined ? "" : "challenge", "tls-alpn-01 cannot be answered behind a proxy that sends the PROXY protocol", "add a listener that speaks http without tls (the CA asks on port 80), for http-01");
+    }
     if ((acme.eab_kid === undefined) !== (acme.eab_hmac_key === undefined)) wrong(acme.eab_kid === undefined ? "eab_hmac_key" : "eab_kid", "eab_kid and eab_hmac_key go together", "add the other one, or leave both out");
     if (acme.ca !== undefined && statSync(resolve(directory, acme.ca), { throwIfNoEntry: false })?.isFile() !== true) problems.push({ path: [...at, "ca"], about: "value", message: `no file ${resolve(directory, acme.ca)}`, hint: "its path is relative to the config file" });
     if (acme.domains === undefined) checkRouteHosts(routes, wrong);
@@ -75,11 +90,10 @@ export function acmeOf(listener: RawListener, listeners: readonly RawListener[],
   if (raw === undefined) return undefined;
   const domains = [...new Set((raw.domains ?? hostsOf(routes)).map((domain) => domain.toLowerCase()))];
   const { challenge = "auto", key_type: keyType = "ec256" } = raw;
-  const all: readonly AcmeChallenge[] = listeners.some(answersHttp) ? ["http-01", "tls-alpn-01"] : ["tls-alpn-01"];
   return {
     account: accountOf(raw, directory),
     domains,
-    challenges: challenge === "auto" ? all : [challenge],
+    challenges: challenge === "auto" ? answerable(listeners) : [challenge],
     keyType,
     ...(raw.renew_before === undefined ? {} : { renewBefore: raw.renew_before }),
     file: join(folderOf(raw, directory), `${fileNameOf(domains)}${keyType === "ec256" ? "" : `.${keyType}`}.pem`),

@@ -58,11 +58,7 @@ export class PemFiles {
   /** Certificates of authorities, as PEM. */
   authorities(file: string): string | PemProblem {
     const path = resolve(this.directory, file);
-    return this.once(path, () => {
-      const text = readText(path, "certificate");
-      parseChain(text, path);
-      return text;
-    }) as string | PemProblem;
+    return this.once(path, () => pemOf(parseChain(readText(path, "certificate"), path))) as string | PemProblem;
   }
 
   private once(name: string, read: () => CertificateConfig | string): CertificateConfig | string | PemProblem {
@@ -91,7 +87,8 @@ export function isPemProblem(result: CertificateConfig | string | PemProblem): r
 
 function readText(path: string, about: PemProblem["about"]): string {
   try {
-    return readFileSync(path, "utf8");
+    // A byte order mark hides the first line from who looks for its beginning.
+    return readFileSync(path, "utf8").replace(/^\uFEFF/, "");
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "";
     const why = { ENOENT: "no such file", EACCES: "no permission to read it", EISDIR: "it is a directory" }[code] ?? String(error);
@@ -115,6 +112,11 @@ function parseChain(text: string, path: string): X509Certificate[] {
   });
 }
 
+/** What was checked and nothing else: a file may have more in it, and text around its blocks that another reader of PEM stumbles over. */
+function pemOf(chain: readonly X509Certificate[]): string {
+  return chain.map((certificate) => `${certificate.toString().trimEnd()}\n`).join("");
+}
+
 function parseKey(text: string, path: string): KeyObject {
   if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) throw new Wrong({ about: "key", message: `${path} holds no private key in PEM form`, hint: 'a PEM file has a line "-----BEGIN PRIVATE KEY-----"' });
   if (/-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m.test(text)) throw new Wrong({ about: "key", message: `the key in ${path} is encrypted`, hint: "decrypt it once: openssl pkey -in FILE -out FILE.plain, and let nobody else read it" });
@@ -126,8 +128,7 @@ function parseKey(text: string, path: string): KeyObject {
 }
 
 function readIdentity(name: string, certificatePath: string, keyPath: string, now: number): CertificateConfig {
-  const certificate = readText(certificatePath, "certificate");
-  const chain = parseChain(certificate, certificatePath);
+  const chain = parseChain(readText(certificatePath, "certificate"), certificatePath);
   const keyText = readText(keyPath, "key");
   const key = parseKey(keyText, keyPath);
   const leaf = chain[0]!;
@@ -143,7 +144,7 @@ function readIdentity(name: string, certificatePath: string, keyPath: string, no
   const [from, to] = [Date.parse(leaf.validFrom), Date.parse(leaf.validTo)];
   if (now > to) throw new Wrong({ about: "certificate", message: `the certificate in ${certificatePath} expired on ${day(to)}`, hint: "renew it" });
   if (now < from) throw new Wrong({ about: "certificate", message: `the certificate in ${certificatePath} is not valid before ${day(from)}`, hint: "is this machine's clock right?" });
-  return { file: name, certificate, key: keyText, names: namesOf(leaf), notAfter: to };
+  return { file: name, certificate: pemOf(chain), key: keyText, names: namesOf(leaf), notAfter: to };
 }
 
 function day(at: number): string {

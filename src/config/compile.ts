@@ -11,6 +11,7 @@ import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
 import type { HealthCheckConfig, ListenerConfig, ListenerTls, OutlierConfig, PolicyConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig, UpstreamTls } from "./snapshot.ts";
 import { listenerTls, type TlsSources, upstreamTls } from "./tls.ts";
+import { addressKey, checkUdp } from "./udp.ts";
 import { formatAddress, parseAddress } from "./values.ts";
 
 /** Something wrong at a path of the config; load.ts finds its place in the file. */
@@ -71,6 +72,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   const listeners = long.listeners ?? [];
   const upstreams = (long.upstreams ?? []).map((upstream) => withJoined(upstream, options.joined?.get(upstream.name) ?? []));
   checkListeners(listeners, long, problems);
+  checkUdp(listeners, upstreams, problems);
   checkNames(upstreams, "upstream", problems);
   checkReferences(long, problems);
   checkAcme(listeners, long.routes ?? [], options.directory, problems);
@@ -151,27 +153,34 @@ function checkNames(items: readonly { readonly name?: string | undefined }[], wh
   }
 }
 
+/** Of listeners that read requests. */
+const HTTP_KEYS = ["health_path", "http2", "underscore_names", "forwarding"] as const;
+
 function checkListeners(listeners: readonly RawListener[], long: LongForm, problems: Problem[]): void {
   checkNames(listeners, "listener", problems);
   if (listeners.length > 64) problems.push({ path: ["listeners", 64], about: "key", message: "more than 64 listeners" });
   const addresses = new Map<string, number>();
   for (const [index, listener] of listeners.entries()) {
     const address = formatAddress(listener.address);
-    const other = addresses.get(address);
+    const key = addressKey(listener.protocol, listener.address);
+    const other = addresses.get(key);
     if (other !== undefined && !address.endsWith(":0")) problems.push({ path: ["listeners", index, "address"], about: "value", message: `${address} is taken by listener ${other + 1}`, hint: "each listener has an address of its own" });
-    addresses.set(address, index);
+    addresses.set(key, index);
     const { address: at } = listener;
     // The system refuses two sockets for one address, and this says why.
-    const dual = at.kind !== "tcp" || at.port === 0 ? undefined : at.host === "0.0.0.0" ? `[::]:${at.port}` : at.host === "::" ? `0.0.0.0:${at.port}` : undefined;
-    const both = dual === undefined ? undefined : addresses.get(dual);
-    if (both !== undefined) problems.push({ path: ["listeners", index, "address"], about: "value", message: `${address} and ${dual} of listener ${both + 1} are the same: [::] takes IPv4 clients too`, hint: "leave out the listener on 0.0.0.0" });
+    const dual = at.kind !== "tcp" || at.port === 0 ? undefined : at.host === "0.0.0.0" ? { ...at, host: "::" } : at.host === "::" ? { ...at, host: "0.0.0.0" } : undefined;
+    const both = dual === undefined ? undefined : addresses.get(addressKey(listener.protocol, dual));
+    if (dual !== undefined && both !== undefined) problems.push({ path: ["listeners", index, "address"], about: "value", message: `${address} and ${formatAddress(dual)} of listener ${both + 1} are the same: [::] takes IPv4 clients too`, hint: "leave out the listener on 0.0.0.0" });
     if (listener.protocol === "tls-passthrough" && listener.tls !== undefined) problems.push({ path: ["listeners", index, "tls"], about: "key", message: "on a tls-passthrough listener TLS ends at the targets", hint: 'leave it out, or set protocol = "http" or "tcp"' });
     if (listener.protocol === "tls-passthrough" && listener.tcp_unavailable === "http-503") problems.push({ path: ["listeners", index, "tcp_unavailable"], about: "value", message: "a client that speaks TLS cannot read an HTTP answer", hint: 'set "close", or leave it out' });
     if (listener.redirect_https !== undefined && listener.redirect_https !== false && (listener.tls !== undefined || (listener.protocol ?? "http") !== "http")) {
       problems.push({ path: ["listeners", index, "redirect_https"], about: "key", message: "only http in the clear can be sent to https", hint: "leave it out here, and set it on the listener of port 80" });
     }
+    if (listener.protocol === "tcp" || listener.protocol === "tls-passthrough") {
+      for (const key of HTTP_KEYS) if (listener[key] !== undefined) problems.push({ path: ["listeners", index, key], about: "key", message: `${key} goes with protocol = "http"`, hint: "leave it out" });
+    }
     if (listener.upstream !== undefined) continue;
-    if (listener.protocol === "tcp") problems.push({ path: ["listeners", index], about: "key", message: "a tcp listener needs an upstream", hint: 'add upstream = "…"' });
+    if (listener.protocol === "tcp" || listener.protocol === "udp") problems.push({ path: ["listeners", index], about: "key", message: `a ${listener.protocol} listener needs an upstream`, hint: 'add upstream = "…"' });
     else if ((listener.redirect_https ?? false) === false && !(long.routes ?? []).some((route) => isRouteFor(route, listenerName(listener, index)))) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
   }
 }
@@ -266,6 +275,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: Lis
     ...(raw.health_path === undefined ? {} : { healthPath: raw.health_path }),
     ...(raw.proxy_protocol === undefined ? {} : { proxyProtocol: { from: raw.proxy_protocol.from, timeout: raw.proxy_protocol.timeout ?? 5_000, headerBytes: raw.proxy_protocol.header_bytes ?? 4096 } }),
     tcpUnavailable: raw.tcp_unavailable ?? "close",
+    ...(raw.udp_responses === undefined ? {} : { udpResponses: raw.udp_responses }),
     maxClients: raw.max_clients ?? 10_000,
     maxClientsPerIp: raw.max_clients_per_ip ?? 0,
     http2: {
@@ -289,6 +299,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: Lis
       clientIdle: timeouts.client_idle,
       request: timeouts.request,
       tunnelIdle: timeouts.tunnel_idle,
+      udpIdle: timeouts.udp_idle,
     },
     limits: { headerBytes: limits.header_bytes, headerCount: limits.header_count, requestLineBytes: limits.request_line_bytes, bodyBytes: limits.body_bytes, clientHelloBytes: limits.client_hello_bytes },
     forwarding: {

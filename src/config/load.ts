@@ -10,8 +10,9 @@ import type { Diagnostic, Place } from "./diagnostics.ts";
 import { Positions } from "./positions.ts";
 import { configSchema, knownKeys } from "./schema.ts";
 import type { SlotAllocator } from "./slots.ts";
+import { wildcardWarning } from "./udp.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { expiryWarnings } from "./tls.ts";
+import { expiryWarnings, hiddenWarnings } from "./tls.ts";
 
 export { type JoinedTarget, nearest as nearestName } from "./compile.ts";
 export { diagnosticLine, formatDiagnostics, type Diagnostic } from "./diagnostics.ts";
@@ -86,13 +87,13 @@ export interface Flags {
   readonly workers?: string | number | undefined;
 }
 
-/** One upstream "default", watched by connects every 5 s; `/health` answers on http listeners. */
+/** One upstream "default", watched by connects every 5 s, but for udp, where there is nothing to connect to; `/health` answers on http listeners. */
 export function snapshotFromFlags(flags: Flags, options: LoadOptions): Loaded {
   const { listen, target, protocol = "http", policy, tls, workers } = flags;
   const value = {
     ...(workers === undefined ? {} : { workers: workers === "auto" ? workers : Number(workers) }),
     listeners: listen.map((address) => ({ address, protocol, upstream: "default", ...(tls === undefined ? {} : { tls }), ...(protocol === "http" ? { health_path: "/health" } : {}) })),
-    upstreams: [{ name: "default", ...(policy === undefined ? {} : { policy }), health_check: { type: "tcp", rise: 1, fall: 1 }, targets: target.map((address) => ({ address })) }],
+    upstreams: [{ name: "default", ...(policy === undefined ? {} : { policy }), ...(protocol === "udp" ? {} : { health_check: { type: "tcp", rise: 1, fall: 1 } }), targets: target.map((address) => ({ address })) }],
   };
   return loadConfigValue(value, undefined, "command line", options);
 }
@@ -121,7 +122,7 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
       snapshot,
       freshSlots: plan.freshTargets,
       freshUpstreams: plan.freshUpstreams,
-      warnings: [...warningsOf(snapshot), ...expiryWarnings(snapshot, now)],
+      warnings: [...warningsOf(snapshot), ...hiddenWarnings(snapshot), ...expiryWarnings(snapshot, now)],
       certificateFiles: files.paths,
       unrenewed: files.kept.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`)),
       again: build,
@@ -166,6 +167,7 @@ function warningsOf(snapshot: Snapshot): string[] {
   const used = new Set([...snapshot.listeners.map(({ upstream }) => upstream), ...snapshot.routes.map(({ upstream }) => upstream)]);
   const warnings = snapshot.upstreams.filter(({ name }) => !used.has(name)).map(({ name }) => `upstream "${name}" is used by no listener and no route`);
   for (const { name, targets } of snapshot.upstreams) if (targets.length > 0 && targets.every(({ weight }) => weight === 0)) warnings.push(`every target of upstream "${name}" has weight 0: all requests get 503`);
+  warnings.push(...snapshot.listeners.map((listener) => wildcardWarning(listener)).filter((warning) => warning !== undefined));
   for (const { name, tls } of snapshot.listeners) if (tls?.selfSigned === true) warnings.push(`listener "${name}" shows a self-signed certificate (${tls.certificates[0]!.file}): good for development only`);
   return warnings;
 }
@@ -189,7 +191,8 @@ function locate(problems: readonly Problem[], text: string | undefined, file: st
 /** zod's issues in our words. */
 function problemsOf(issue: z.core.$ZodIssue, root: unknown): Problem[] {
   const { path } = issue;
-  const last = String(path.at(-1) ?? "");
+  // An element of an array is called as the array is.
+  const last = String(path.findLast((step) => typeof step !== "number") ?? "");
   switch (issue.code) {
     case "unrecognized_keys":
       return issue.keys.map((key): Problem => {
@@ -220,7 +223,12 @@ function problemsOf(issue: z.core.$ZodIssue, root: unknown): Problem[] {
       if (within.length === 1) return within[0]!.flatMap((inner) => problemsOf({ ...inner, path: [...path, ...inner.path] }, root));
       if (last === "workers") return [{ path, about: "value", message: `"workers" must be "auto" or a number from 1 to 256, not ${describe(found)}` }];
       if (last.endsWith("_bytes")) return [{ path, about: "value", message: `${describe(found)} is not a size`, hint: 'write it as "64KiB", "1MiB", a number of bytes, or "off" where there may be no limit' }];
-      return [{ path, about: "value", message: `"${last}" must be a text or true, not ${describe(found)}` }];
+      const whole = issue.errors.flatMap((errors) => errors.filter(({ path: at }) => at.length === 0));
+      // Of the right kind for one of the choices, which says more of it than that it is not the others.
+      const near = whole.find(({ code }) => code !== "invalid_type" && code !== "invalid_value");
+      if (near !== undefined) return problemsOf({ ...near, path }, root);
+      const choices = whole.flatMap((each) => (each.code === "invalid_type" ? typeName(each.expected) : each.code === "invalid_value" ? each.values.map((value) => JSON.stringify(value)) : []));
+      return [{ path, about: "value", message: `"${last}" must be ${list([...new Set(choices)])}, not ${describe(found)}` }];
     }
     case "invalid_key":
       return [{ path, about: "key", message: `"${last}": ${issue.issues[0]?.message ?? issue.message}` }];

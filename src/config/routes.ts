@@ -31,8 +31,9 @@ export function checkRoutes(routes: readonly RawRoute[], listeners: readonly Raw
   for (const [index, route] of routes.entries()) {
     for (const [at, name] of (route.listeners ?? []).entries()) {
       const path = ["routes", index, "listeners", at];
-      if (!protocols.has(name)) problems.push({ path, about: "value", message: `there is no listener "${name}"`, ...suggest(name, [...protocols.keys()]) });
-      else if (protocols.get(name) === "tcp") problems.push({ path, about: "value", message: `listener "${name}" is tcp: it knows no hosts, and all of it goes to its upstream`, hint: 'leave it out, or make the listener protocol = "http" or "tls-passthrough"' });
+      const protocol = protocols.get(name);
+      if (protocol === undefined) problems.push({ path, about: "value", message: `there is no listener "${name}"`, ...suggest(name, [...protocols.keys()]) });
+      else if (protocol === "tcp" || protocol === "udp") problems.push({ path, about: "value", message: `listener "${name}" is ${protocol}: it knows no hosts, and all of it goes to its upstream`, hint: 'leave it out, or make the listener protocol = "http" or "tls-passthrough"' });
     }
     const sealed = [...protocols].find(([name, protocol]) => protocol === "tls-passthrough" && isRouteFor(route, name))?.[0];
     if (sealed === undefined) continue;

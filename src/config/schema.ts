@@ -50,14 +50,14 @@ const fieldValue = z.string().regex(/^[\t\x20-\x7e]*$/, { error: "a header value
 
 /** In ms and bytes; the texts beside the keys below say the same to people, and a test holds them together. */
 export const DEFAULTS: {
-  readonly timeouts: Record<"tls_handshake" | "client_header" | "client_body" | "client_idle" | "request" | "tunnel_idle", number>;
+  readonly timeouts: Record<"tls_handshake" | "client_header" | "client_body" | "client_idle" | "request" | "tunnel_idle" | "udp_idle", number>;
   readonly limits: Record<"header_bytes" | "header_count" | "request_line_bytes" | "body_bytes" | "client_hello_bytes", number>;
   readonly forwarding: { x_forwarded: boolean; forwarded: boolean; via: boolean; request_id: "off" | "missing" | "always"; trusted_proxies: readonly string[] };
   readonly upstreamTimeouts: Record<"connect" | "response" | "attempt" | "body" | "idle", number>;
   readonly upstreamLimits: Record<"header_bytes" | "header_count", number>;
   readonly http2: { enabled: boolean } & Record<"max_concurrent_streams" | "stream_window" | "connection_window" | "continuations" | "resets" | "resets_per_second" | "glitches" | "glitches_per_second", number>;
 } = {
-  timeouts: { tls_handshake: 10_000, client_header: 10_000, client_body: 30_000, client_idle: 60_000, request: 0, tunnel_idle: 3_600_000 },
+  timeouts: { tls_handshake: 10_000, client_header: 10_000, client_body: 30_000, client_idle: 60_000, request: 0, tunnel_idle: 3_600_000, udp_idle: 60_000 },
   limits: { header_bytes: 32 * 1024, header_count: 100, request_line_bytes: 8 * 1024, body_bytes: 0, client_hello_bytes: 16 * 1024 },
   forwarding: { x_forwarded: true, forwarded: false, via: true, request_id: "off", trusted_proxies: [] },
   upstreamTimeouts: { connect: 5_000, response: 60_000, attempt: 0, body: 30_000, idle: 30_000 },
@@ -71,7 +71,8 @@ const timeouts = z.strictObject({
   client_body: key(duration, "Between two reads of a request body, and between two writes of a reply that the client does not read.", "30s"),
   client_idle: key(optionalDuration, "A keep-alive connection without a request.", "60s"),
   request: key(optionalDuration, "A whole request, from its head to the last byte of its reply; then 504.", "off"),
-  tunnel_idle: key(optionalDuration, "A tunnel (WebSocket) or tcp connection without a byte either way.", "1h"),
+  tunnel_idle: key(optionalDuration, "A tunnel (WebSocket), a gRPC call that goes on, or a tcp connection without a byte either way.", "1h"),
+  udp_idle: key(duration, "A udp client without a datagram either way: then it is forgotten, and its next one may go to another target.", "60s"),
 });
 
 const limits = z.strictObject({
@@ -93,7 +94,7 @@ const http2 = z.strictObject({
   continuations: key(whole(0, 1_000), "CONTINUATION frames in one header block; more end the connection.", 8),
   resets: key(whole(1, 1_000_000), "Streams that a client may reset, or have reset by what it does, at once; more end the connection.", 1_000),
   resets_per_second: key(whole(1, 1_000_000), "So many more each second.", 33),
-  glitches: key(whole(100, 10_000_000), "Frames that do nothing (PING, SETTINGS, PRIORITY, unknown, tiny windows) at once; more end the connection.", 10_000),
+  glitches: key(whole(100, 10_000_000), "Frames that do nothing (PING while nothing flows, SETTINGS, PRIORITY, unknown, tiny windows) at once; more end the connection.", 10_000),
   glitches_per_second: key(whole(1, 1_000_000), "So many more each second.", 330),
 });
 
@@ -142,8 +143,11 @@ const certificate = z.strictObject({
   key: file.meta({ description: "PEM file: its private key, not encrypted." }),
 });
 
+/** Zero tells browsers to forget it (RFC 6797 section 6.1.1). */
+const hstsAge = parsed((text) => (text === "off" ? undefined : parseLongDuration(text)), 'a duration, as "12h" or "365d"', DURATION);
+
 const hsts = z.strictObject({
-  max_age: key(lifetime, "How long browsers ask by https only.", "365d"),
+  max_age: key(hstsAge, "How long browsers ask by https only; 0s: they forget it.", "365d"),
   include_subdomains: key(z.boolean(), "Names below the host too.", false),
   preload: key(z.boolean(), "The host may be listed in browsers; needs include_subdomains and a year.", false),
 });
@@ -158,13 +162,13 @@ const listenerTls = z.strictObject({
   client_ca: key(file, "PEM file: authorities whose clients' certificates are accepted; relative to this file. Absent: clients are not asked for one."),
   client_auth: key(z.enum(["required", "optional"]), "With client_ca: clients without a certificate are refused, or let in. One that is not good is refused in any case.", "required"),
   client_subject_header: key(headerName, "http: targets are told the subject of the client's certificate in this header (RFC 4514). What a client sends under that name is taken away."),
-  hsts: key(z.union([hsts, lifetime, z.boolean()]), "http: Strict-Transport-Security on replies that have none, for this long; true: a year; absent: none."),
+  hsts: key(z.union([hsts, hstsAge, z.boolean()]), "http: Strict-Transport-Security on replies that have none, for this long; true: a year; 0s: browsers forget it; absent: none."),
 });
 
 const upstreamTls = z.strictObject({
   verify: key(z.boolean(), "The target's certificate must be valid, and for server_name.", true),
   ca: key(file, "PEM file: authorities that are trusted instead of the system's; relative to this file."),
-  server_name: key(z.string().min(1), "The name that is asked for (SNI) and that the certificate must be for; absent: the host of the target's address."),
+  server_name: key(z.string().regex(/^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?$/, { error: 'a server is asked for by a host name, as "api.internal"' }), "The name that is asked for (SNI) and that the certificate must be for; absent: the host of the target's address."),
   certificate: key(file, "PEM file: the chain that we show to targets that ask for one."),
   key: key(file, "PEM file: its private key, not encrypted."),
   min_version: key(tlsVersion, "The oldest version of TLS.", "1.2"),
@@ -174,11 +178,12 @@ const upstreamTls = z.strictObject({
 const listener = z.strictObject({
   name: key(name, "How logs, metrics and the API call it.", "listener-1, listener-2, …"),
   address: parsed(parseListenAddress, ADDRESSES).meta({ description: "Where clients connect: host:port, :port (every IPv4 address), [::]:port (every address), unix:/path, or systemd:NAME for a socket that systemd passes." }),
-  protocol: key(z.enum(["http", "tcp", "tls-passthrough"]), "What clients speak; tls-passthrough: TLS that ends at the targets, routed by the name that the client asks for (SNI).", "http"),
+  protocol: key(z.enum(["http", "tcp", "tls-passthrough", "udp"]), "What clients speak; tls-passthrough: TLS that ends at the targets, routed by the name that the client asks for (SNI).", "http"),
   upstream: key(z.string(), "Where goes what matches no route; without one that is answered 404, or with tls-passthrough closed."),
   health_path: key(path, "Answered 200 here, without an upstream; 503 while draining."),
   proxy_protocol: key(proxyProtocol, "Proxies before this one that tell the client's address by the PROXY protocol, version 1 or 2; absent: nobody does."),
   tcp_unavailable: key(z.enum(["close", "http-503"]), "What a tcp client is told when no target is usable.", "close"),
+  udp_responses: key(whole(0, 1_000_000), "Replies to each datagram of a client, 1 for DNS: when all have come, the client is forgotten. 0: each datagram is balanced by itself. Absent: only udp_idle counts."),
   max_clients: key(whole(1, 10_000_000), "Client connections of this listener over all workers; more are told 503.", 10_000),
   max_clients_per_ip: key(whole(0, 10_000_000), "Client connections of one address on this listener over all workers; 0: no limit.", 0),
   tls: key(z.union([listenerTls, z.literal("self-signed")]), 'Clients speak TLS, which ends here; absent: they do not. "self-signed": with a certificate for development, made once and kept.'),

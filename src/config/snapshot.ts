@@ -50,7 +50,7 @@ export interface LogConfig {
 export interface ListenerConfig {
   readonly name: string;
   readonly address: ListenAddress;
-  readonly protocol: "http" | "tcp" | "tls-passthrough";
+  readonly protocol: "http" | "tcp" | "tls-passthrough" | "udp";
   /** Where goes what matches no route; none: 404. */
   readonly upstream?: string;
   /** Answers 200 here (503 while draining) without an upstream. */
@@ -59,6 +59,8 @@ export interface ListenerConfig {
   readonly proxyProtocol?: ProxyProtocolConfig;
   /** What a tcp client is told when no target is usable. */
   readonly tcpUnavailable: "close" | "http-503";
+  /** udp: replies that a client's datagram gets; when all have come the client is forgotten. Undefined: nobody knows. */
+  readonly udpResponses?: number;
   /** Client connections on this listener over all workers. */
   readonly maxClients: number;
   /** Client connections of one client address on this listener over all workers; 0: no limit. */
@@ -162,6 +164,8 @@ export interface ListenerTimeouts {
   readonly request: Milliseconds;
   /** A tunnel (101, CONNECT) or tcp connection without a byte either way. */
   readonly tunnelIdle: Milliseconds;
+  /** A udp client without a datagram either way. */
+  readonly udpIdle: Milliseconds;
 }
 
 export interface ListenerLimits {

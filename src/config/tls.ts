@@ -21,6 +21,9 @@ const CIPHERS = [
 /** What http listeners speak, by preference. */
 const HTTP_PROTOCOLS: readonly string[] = ["h2", "http/1.1"];
 
+/** What frames a message, or is said by a proxy itself: a subject there would break each request, or be taken for something else. */
+const RESERVED = /^(host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|keep-alive|proxy-connection|http2-settings|max-forwards|via|forwarded|x-forwarded-(for|proto|host)|x-request-id)$/i;
+
 /** Where files come from, and what their dates are held against. */
 export interface TlsSources {
   readonly files: PemFiles;
@@ -46,6 +49,18 @@ export function expiryWarnings({ listeners }: Snapshot, now: number): string[] {
   );
 }
 
+/** One line for each certificate that no client gets to see: an earlier one has all of its names. Those that renew themselves may stand beside what came before them. */
+export function hiddenWarnings({ listeners }: Snapshot): string[] {
+  return listeners.flatMap(({ name, tls }) => {
+    const taken = new Set<string>();
+    return (tls?.acme === undefined ? (tls?.certificates ?? []) : []).flatMap(({ file, names }, index) => {
+      const hidden = index > 0 && names.every((each) => taken.has(each));
+      for (const each of names) taken.add(each);
+      return hidden ? [`certificate ${file} of listener "${name}" is never shown: ${names.length === 0 ? "it is for no host name" : `those before it are for ${names.join(", ")} too`}`] : [];
+    });
+  });
+}
+
 /**
  * @param hosts of the routes
  * @param http2 it is offered
@@ -67,6 +82,7 @@ export function listenerTls(raw: RawListener, hosts: readonly string[], http2: b
   for (const key of ["client_auth", "client_subject_header"] as const) {
     if (tls[key] !== undefined && tls.client_ca === undefined) problems.push({ path: [...path, key], about: "key", message: `${key} needs client_ca`, hint: 'add client_ca = "…", a PEM file of authorities' });
   }
+  if (RESERVED.test(tls.client_subject_header ?? "")) problems.push({ path: [...path, "client_subject_header"], about: "value", message: `${tls.client_subject_header} has a meaning of its own`, hint: 'take a name that nothing else uses, as "X-Client-Subject"' });
   const clientCa = tls.client_ca === undefined ? undefined : files.authorities(tls.client_ca);
   if (clientCa !== undefined && isPemProblem(clientCa)) problems.push({ ...told(clientCa, path), path: [...path, "client_ca"] });
   const hsts = hstsOf(tls.hsts, path, problems);

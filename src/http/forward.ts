@@ -19,6 +19,9 @@ export interface FieldSink {
   value(name: string, buffer: Buffer, start: number, end: number): void;
 }
 
+const DASH = 0x2d;
+const UNDERSCORE = 0x5f;
+
 function mask(...ids: number[]): number {
   return ids.reduce((bits, id) => bits | (1 << id), 0);
 }
@@ -60,7 +63,7 @@ export function forwardedLines(by: ForwardedBy): string {
 
 /** A field whose value is ours to say: what came under its name is taken away. */
 export interface OwnField {
-  /** In lower case. */
+  /** In lower case, with dashes where it has underscores: CGI and its heirs take the two for the same (RFC 3875 section 4.1.18). */
   readonly name: Buffer;
   /** With its CRLF; "": there is nothing to say. */
   readonly line: string;
@@ -151,7 +154,9 @@ export function writeReplyFields(sink: FieldSink, head: ReplyHead, lines: string
 
 /** A request's trailers as they go on: without any, when they claim what is ours to say. */
 export function withoutClaims(trailers: Head | undefined, own: OwnField | undefined): Head | undefined {
-  return own === undefined || trailers?.get(own.name.toString()) === undefined ? trailers : undefined;
+  if (own === undefined || trailers === undefined) return trailers;
+  for (let i = 0; i < trailers.count; i++) if (isNamed(trailers, i, own.name)) return undefined;
+  return trailers;
 }
 
 /** Trailers that may stand behind a body. */
@@ -208,16 +213,19 @@ function sameName(buffer: Uint8Array, a: number, b: number, length: number): boo
   return true;
 }
 
-/** @param name in lower case */
+/** @param name as OwnField has it */
 function isNamed(head: Fields, index: number, name: Buffer): boolean {
   const start = head.nameStart[index]!;
   if (head.nameEnd[index]! - start !== name.length) return false;
-  for (let i = 0; i < name.length; i++) if (LOWER[head.buffer[start + i]!] !== name[i]) return false;
+  for (let i = 0; i < name.length; i++) {
+    const byte = head.buffer[start + i]!;
+    if ((byte === UNDERSCORE ? DASH : LOWER[byte]) !== name[i]) return false;
+  }
   return true;
 }
 
 function hasUnderscore(head: Fields, index: number): boolean {
-  const at = head.buffer.indexOf(0x5f, head.nameStart[index]);
+  const at = head.buffer.indexOf(UNDERSCORE, head.nameStart[index]);
   return at >= 0 && at < head.nameEnd[index]!;
 }
 

@@ -116,5 +116,5 @@ export class Reception {
 /** That there was no certificate is ours to say too: nothing stands under the name then. */
 function subjectField(name: string | undefined, subject: string): OwnField | undefined {
   if (name === undefined) return undefined;
-  return { name: Buffer.from(name.toLowerCase()), line: subject === "" ? "" : `${name}: ${subject}\r\n` };
+  return { name: Buffer.from(name.toLowerCase().replaceAll("_", "-")), line: subject === "" ? "" : `${name}: ${subject}\r\n` };
 }

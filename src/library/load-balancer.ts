@@ -19,7 +19,7 @@ export interface LoadBalancerOptions {
   /** Default 127.0.0.1. */
   readonly host?: string;
   /** Default http. */
-  readonly protocol?: "http" | "tcp";
+  readonly protocol?: "http" | "tcp" | "udp";
   /** As the config's tls of a listener: a table, with paths relative to the working directory, or "self-signed"; absent: clients speak cleartext. */
   readonly tls?: "self-signed" | Readonly<Record<string, unknown>>;
   /** As the config's tls of an upstream; absent: targets are spoken to in the clear. */

@@ -83,9 +83,11 @@ function shownCertificate(socket: BunSocket): X509Certificate | undefined {
   return (socket as unknown as { getPeerX509Certificate(): X509Certificate | undefined }).getPeerX509Certificate();
 }
 
-/** The lines that OpenSSL prints are escaped as RFC 4514 wants it; there the last part of the name comes first. */
+/** The lines that OpenSSL prints are escaped as RFC 4514 wants it; there the last part of the name comes first. "": it names its holder elsewhere (RFC 5280 section 4.1.2.6). */
 function subjectOf(certificate: X509Certificate): string {
-  const name = certificate.subject.split("\n").toReversed().map((part) => part.replaceAll(" + ", "+")).join(",");
+  // Bun has none then, whatever its types say.
+  const subject: string | undefined = certificate.subject;
+  const name = (subject ?? "").split("\n").toReversed().map((part) => part.replaceAll(" + ", "+")).join(",");
   // It goes into header fields: what is not ASCII is escaped byte by byte, as RFC 4514 section 2.4 allows.
   return name.replaceAll(/[^\x20-\x7e]/gu, (character) => [...Buffer.from(character)].map((byte) => `\\${byte.toString(16).padStart(2, "0").toUpperCase()}`).join(""));
 }

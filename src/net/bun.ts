@@ -1,5 +1,6 @@
 /** The seam's production side: Bun's sockets and clock. Thin on purpose: a Bun socket is a NetSocket as it is. */
 import type { Address, ListenAddress } from "../config/snapshot.ts";
+import { BunDatagrams } from "./bun-datagram.ts";
 import { peekingHandlers } from "./bun-peek.ts";
 import { bunTlsContext, clientOptions, Securing, serverHandlers, serverOptions } from "./bun-tls.ts";
 import { deferAccept, peek, take } from "./early.ts";
@@ -53,6 +54,7 @@ class BunClock implements Clock {
 
 class BunNetwork implements Network {
   readonly clock = new BunClock();
+  readonly datagrams = new BunDatagrams();
   openSockets = 0;
   /** Handlers shared by both directions; `open` differs for accepted sockets. */
   private readonly connected: Bun.SocketHandler<SocketOwner> = {
@@ -138,6 +140,11 @@ class BunNetwork implements Network {
       ...this.connected,
       open: (accepted) => {
         this.openSockets++;
+        if (hasGone(accepted)) {
+          accepted.data = NOBODY;
+          accepted.terminate();
+          return;
+        }
         const owner = accept();
         accepted.data = owner;
         owner.onOpen(asNetSocket(accepted));
@@ -230,6 +237,14 @@ class InheritedListener implements NetListener {
     this.pause();
     libc().close(this.fd);
   }
+}
+
+/**
+ * It has cut the connection already. What it sent could still be read, but nobody can say any more who it was, and it would be taken for a client of a unix
+ * socket, which has no address either. Asked at once, the address stays known.
+ */
+function hasGone({ remoteAddress, localAddress }: BunSocket): boolean {
+  return remoteAddress === undefined && localAddress !== undefined;
 }
 
 /** An established session that breaks: a record that does not decrypt, a fatal alert. */

@@ -6,6 +6,7 @@
  * imports Bun, reads the time or draws a random number in any other way.
  */
 import type { Address, ListenAddress } from "../config/snapshot.ts";
+import type { DatagramNetwork } from "./datagram.ts";
 import type { Handshake, TlsClient, TlsContext, TlsContextOptions, TlsServer } from "./tls.ts";
 
 /** What owns a socket hears of it. One method call an event, nothing allocated. */
@@ -72,7 +73,7 @@ export interface NetListener {
 
 export interface Network {
   readonly clock: Clock;
-  /** Accepted and connected sockets that are not closed yet, and connects under way. */
+  /** Accepted and connected stream sockets that are not closed yet, and connects under way. */
   readonly openSockets: number;
   /**
    * Accept on `address`, or on the inherited descriptor `fd`. `accept` makes the owner of each new connection: with TLS a HandshakeOwner.
@@ -92,6 +93,7 @@ export interface Network {
   take(socket: NetSocket, seen: Buffer, length: number): void;
   /** @throws Error that says what is wrong with certificate, key or ciphers */
   tlsContext(options: TlsContextOptions): TlsContext;
+  readonly datagrams: DatagramNetwork;
   /** Once what has arrived by now is handled: gathers what many events produce. */
   soon(run: () => void): void;
   /** Uniform in [0, 1). */

@@ -23,12 +23,17 @@ export function openFilesLimit(): number | undefined {
   }
 }
 
+interface Sockets {
+  readonly openSockets: number;
+  readonly datagrams: { readonly openSockets: number };
+}
+
 export class OpenFiles {
-  private readonly network: { readonly openSockets: number };
+  private readonly network: Sockets;
   private readonly forSockets: number;
 
   /** @param limit of the process; undefined: not known, then nothing is ever short */
-  constructor(network: { readonly openSockets: number }, limit: number | undefined) {
+  constructor(network: Sockets, limit: number | undefined) {
     this.network = network;
     this.forSockets = limit === undefined ? Infinity : Math.max(LAST, limit - OTHER_FILES);
   }
@@ -45,6 +50,7 @@ export class OpenFiles {
 
   /** Not even a connection to a target should be opened. */
   get isExhausted(): boolean {
-    return this.forSockets - this.network.openSockets < LAST;
+    const { openSockets, datagrams } = this.network;
+    return this.forSockets - openSockets - datagrams.openSockets < LAST;
   }
 }

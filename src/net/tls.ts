@@ -70,7 +70,7 @@ export interface Handshake {
   readonly alpn: string;
   /** SNI as it came; "": none. */
   readonly serverName: string;
-  /** Subject of the client's verified certificate (RFC 4514); "": it showed none. */
+  /** Subject of the client's verified certificate (RFC 4514); "": it showed none, or one without a subject. */
   readonly clientSubject: string;
 }
 

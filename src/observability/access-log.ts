@@ -20,6 +20,8 @@ export interface AccessRecord {
   readonly queued: number;
   readonly cause: Cause;
   readonly requestId: string;
+  /** udp: how many datagrams, and bytes in them, came from the client and went to it. */
+  readonly datagrams?: { readonly in: number; readonly out: number; readonly bytesIn: number; readonly bytesOut: number };
 }
 
 export class AccessLog {
@@ -39,8 +41,8 @@ export class AccessLog {
     if (this.json) {
       this.text += `${JSON.stringify({ level: "info", time, msg: "access", ...record, milliseconds, queued })}\n`;
     } else {
-      const { client, method, host, path, status, upstream, target, attempts, cause } = record;
-      this.text += `${time.slice(11, 23)} ACCESS ${client} ${plain(method)} ${plain(host)}${plain(path)} ${status} ${milliseconds}ms -> ${target || "-"} upstream=${upstream || "-"}${attempts > 1 ? ` attempts=${attempts}` : ""}${queued > 0 ? ` queued=${queued}ms` : ""}${cause === "done" ? "" : ` cause=${cause}`}\n`;
+      const { client, method, host, path, status, upstream, target, attempts, cause, datagrams } = record;
+      this.text += `${time.slice(11, 23)} ACCESS ${client} ${plain(method)} ${plain(host)}${plain(path)} ${status} ${milliseconds}ms -> ${target || "-"} upstream=${upstream || "-"}${attempts > 1 ? ` attempts=${attempts}` : ""}${queued > 0 ? ` queued=${queued}ms` : ""}${datagrams === undefined ? "" : ` in=${datagrams.in}/${datagrams.bytesIn}B out=${datagrams.out}/${datagrams.bytesOut}B`}${cause === "done" ? "" : ` cause=${cause}`}\n`;
     }
     if (this.text.length >= FLUSH_AT) this.flush();
   }

@@ -40,6 +40,8 @@ export const CAUSES = {
   /** Not an end: the reply's status is one that is tried again. */
   "retry-status": { side: "target", phase: "reply", status: 502 },
   "circuit-open": { side: "balancer", phase: "pick", status: 503 },
+  /** The target speaks HTTP/2 and does not take WebSockets over it: what the client asks for, not what the target does, is at fault. */
+  "upgrade-unsupported": { side: "balancer", phase: "connect", status: 502 },
   /** The target's drain is over, or it was put out of service. */
   "target-drained": { side: "balancer", phase: "any", status: 503 },
   "request-timeout": { side: "balancer", phase: "any", status: 504 },

@@ -1,16 +1,16 @@
 /** The one interface of every balancing policy, ours and a user's. A policy knows targets and nothing of bytes. */
 
-/** What a policy may look at in a request (http) or a connection (tcp). Reading a field makes its string then, not before. */
+/** What a policy may look at in a request (http), a connection (tcp) or a client (udp). Reading a field makes its string then, not before. */
 export interface RoutingRequest {
-  readonly protocol: "http" | "tcp";
+  readonly protocol: "http" | "tcp" | "udp";
   /** Textual IP address of the client; empty on unix sockets. */
   readonly clientAddress: string;
   readonly clientPort: number;
-  /** As sent, upper case by convention; "" for tcp. */
+  /** As sent, upper case by convention; "" for tcp and udp. */
   readonly method: string;
-  /** Host and port as the client named them; tls-passthrough: the name that it asks for (SNI); "" for tcp. */
+  /** Host and port as the client named them; tls-passthrough: the name that it asks for (SNI); "" for tcp and udp. */
   readonly host: string;
-  /** Path and query as they came; "" for tcp. */
+  /** Path and query as they came; "" for tcp and udp. */
   readonly path: string;
   /** What the upstream's `hash_key` names (the client's address, unless said otherwise); undefined when the request does not have it. */
   readonly key: string | undefined;
@@ -27,7 +27,7 @@ export interface RoutingTarget {
   /** As configured; "" when it is not said. */
   readonly zone: string;
   readonly openConnections: number;
-  /** tcp: open connections. */
+  /** tcp: open connections; udp: clients. */
   readonly openRequests: number;
   /** Moving average of its exchanges' durations in ms, which jumps up at once and decays over 10 s; 0 when not known. */
   readonly latency: number;
@@ -39,7 +39,7 @@ export interface RoutingOutcome {
   readonly failed: boolean;
   /** From pick to the last byte, in ms. */
   readonly milliseconds: number;
-  /** Of the reply; 0 without one, and for tcp. */
+  /** Of the reply; 0 without one, and for tcp and udp. */
   readonly status: number;
 }
 

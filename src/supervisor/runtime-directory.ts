@@ -16,7 +16,7 @@ export interface InstanceState {
   readonly board: string;
   readonly workers: readonly { readonly pid: number; readonly controlSocket: string }[];
   /** In the order in which workers pass the descriptors. */
-  readonly sockets: readonly { readonly name: string; readonly key: string; readonly address: Address; readonly activated?: boolean }[];
+  readonly sockets: readonly { readonly name: string; readonly key: string; readonly address: Address; readonly activated?: boolean; readonly seat?: number }[];
 }
 
 /** What is in no configuration: heartbeats, and targets that a person has taken out. */

@@ -107,7 +107,7 @@ export class Supervisor {
     const inheritance = await inherit(options.identity, options.runtimeDirectory, options.log);
     const { directory } = inheritance;
     const sockets = new ListeningSockets(inheritance.sockets, activated);
-    const prepared = await sockets.prepare(loaded.snapshot.listeners);
+    const prepared = await sockets.prepare(loaded.snapshot);
     prepared.commit();
     for (const socket of sockets.unused(loaded.snapshot.listeners)) options.log.warn({ socket }, "Systemd passed a socket that is no listener's: who connects there is served by nobody");
     slots.take();
@@ -119,6 +119,7 @@ export class Supervisor {
       throw error;
     }
     await inheritance.release();
+    supervisor.workers.receive();
     supervisor.orphans = [];
     supervisor.writeState();
     supervisor.certificates.follow(supervisor.loaded);
@@ -379,8 +380,8 @@ export class Supervisor {
   private async switchTo(loaded: Applicable, previous: Applicable): Promise<void> {
     const { snapshot } = loaded;
     const before = previous.snapshot;
-    const inPlace = !this.sockets.differs(snapshot.listeners) && canApplyInPlace(snapshot, before);
-    const prepared = inPlace ? undefined : await this.sockets.prepare(snapshot.listeners);
+    const inPlace = !this.sockets.differs(snapshot) && canApplyInPlace(snapshot, before);
+    const prepared = inPlace ? undefined : await this.sockets.prepare(snapshot);
     try {
       // The same address may still be another's, whom we wait for.
       if (JSON.stringify(snapshot.admin?.address) !== JSON.stringify(before.admin?.address)) await this.openAdmin(snapshot);

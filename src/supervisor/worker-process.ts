@@ -16,6 +16,8 @@ export interface WorkerStart {
   /** Command that starts Fairlead itself, without arguments. */
   readonly self: readonly string[];
   readonly slot: number;
+  /** Of the udp sockets it reads those with this number. */
+  readonly seat: number;
   readonly scoreboard: string;
   readonly snapshot: Snapshot;
   readonly sockets: readonly ListeningSocket[];
@@ -50,6 +52,7 @@ function encode(snapshot: Snapshot): EncodedSnapshot {
 
 export class WorkerProcess {
   readonly slot: number;
+  readonly seat: number;
   readonly pid: number;
   readonly controlSocket: string;
   /** Resolves when it serves. @throws Error that says why it does not */
@@ -70,8 +73,9 @@ export class WorkerProcess {
   constructor(start: WorkerStart) {
     const { slot, snapshot, controlSocket } = start;
     this.slot = slot;
+    this.seat = start.seat;
     this.controlSocket = controlSocket;
-    const descriptors = Object.fromEntries(start.sockets.map(({ name }, index) => [name, FIRST_DESCRIPTOR + index]));
+    const served = start.sockets.flatMap(({ name, seat }, index) => (seat === undefined || seat === start.seat ? [[name, FIRST_DESCRIPTOR + index] as const] : []));
     this.child = Bun.spawn([...start.self, "__worker", "--log-format", start.logFormat], {
       stdio: ["ignore", "inherit", "inherit", ...start.sockets.map(({ fd }) => fd)],
       // As it is now: without this it would be as it was when this process began.
@@ -89,7 +93,7 @@ export class WorkerProcess {
       for (const { settle } of this.waiting) settle(new WorkerEnded(`worker ended (${how})`));
     });
     this.ready = this.answer("ready", snapshot.generation).then(() => void (this.up = true));
-    this.send({ type: "start", generation: snapshot.generation, snapshot: encode(snapshot), descriptors, scoreboard: start.scoreboard, slot, controlSocket, alone: start.alone });
+    this.send({ type: "start", generation: snapshot.generation, snapshot: encode(snapshot), descriptors: Object.fromEntries(served), inherited: start.sockets.length, scoreboard: start.scoreboard, slot, controlSocket, alone: start.alone });
   }
 
   private send(message: ToWorker): void {
@@ -142,6 +146,11 @@ export class WorkerProcess {
     const answer = this.answer("shown", sequence);
     this.send({ type: "challenges", sequence, challenges });
     await answer;
+  }
+
+  /** Nobody else reads the udp sockets of its seat any more: it does from now on. */
+  receive(): void {
+    this.send({ type: "receive" });
   }
 
   /** Stop accepting, end what is open within `timeout` ms, exit; one that hangs is killed soon after. */

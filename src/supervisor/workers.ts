@@ -41,6 +41,8 @@ export class Workers {
   private readonly crashes = new CrashLoop();
   private readonly watchdog: Timer;
   private stopping = false;
+  /** Nobody from before us reads udp sockets any more. */
+  private receiving = false;
 
   constructor(options: WorkersOptions) {
     this.options = options;
@@ -63,15 +65,21 @@ export class Workers {
   /** @throws StartError when one does not come up */
   async start(snapshot: Snapshot): Promise<void> {
     this.snapshot = snapshot;
-    await Promise.all(Array.from({ length: snapshot.workers }, () => this.spawn(snapshot, this.options.sockets.all)));
+    await Promise.all(Array.from({ length: snapshot.workers }, (_, seat) => this.spawn(snapshot, this.options.sockets.all, seat)));
   }
 
-  /** Resolves when the new worker serves. @throws StartError when it does not */
-  private async spawn(snapshot: Snapshot, sockets: readonly ListeningSocket[]): Promise<WorkerProcess> {
+  /** Read the udp sockets from now on: who read them before has been told to go. */
+  receive(): void {
+    this.receiving = true;
+    for (const worker of this.staying) worker.receive();
+  }
+
+  /** Resolves when the new worker serves. @param seat whose udp sockets it will read @throws StartError when it does not */
+  private async spawn(snapshot: Snapshot, sockets: readonly ListeningSocket[], seat: number): Promise<WorkerProcess> {
     const { self, logFormat, board, directory, alone, report } = this.options;
     if (this.stopping) throw new StartError("stopping");
     const slot = this.freeSlot();
-    const worker = new WorkerProcess({ self, slot, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone, report });
+    const worker = new WorkerProcess({ self, slot, seat, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone, report });
     this.running.add(worker);
     void worker.ended.then((how) => this.gone(worker, how));
     try {
@@ -89,6 +97,14 @@ export class Workers {
     const { workers } = this.options.board.size;
     for (let slot = 0; slot < workers; slot++) if (!taken.has(slot)) return slot;
     throw new StartError(`there is room for ${workers} workers, counting those that still drain; wait for them, or upgrade in place (SIGUSR2), which makes room anew`);
+  }
+
+  /** Of those who stay nobody has it. */
+  private freeSeat(): number {
+    const taken = new Set(this.staying.map(({ seat }) => seat));
+    let seat = 0;
+    while (taken.has(seat)) seat++;
+    return seat;
   }
 
   private gone(worker: WorkerProcess, how: number | string): void {
@@ -116,7 +132,8 @@ export class Workers {
     if (this.stopping || snapshot === undefined || this.staying.length >= snapshot.workers) return;
     const began = performance.now();
     try {
-      const worker = await this.spawn(snapshot, sockets.all);
+      const worker = await this.spawn(snapshot, sockets.all, this.freeSeat());
+      if (this.receiving) worker.receive();
       changed();
       log.info({ worker: worker.pid, milliseconds: Math.round(performance.now() - began) }, "Worker replaced");
       // Should more than one be missing.
@@ -171,7 +188,7 @@ export class Workers {
     const fresh = new Set<WorkerProcess>();
     try {
       // One after another: starting is work, and the old ones need the cores.
-      while (fresh.size < snapshot.workers) fresh.add(await this.spawn(snapshot, sockets));
+      while (fresh.size < snapshot.workers) fresh.add(await this.spawn(snapshot, sockets, fresh.size));
     } catch (error) {
       for (const worker of fresh) worker.kill();
       throw error;
@@ -179,6 +196,7 @@ export class Workers {
     this.snapshot = snapshot;
     serving();
     for (const worker of this.staying) if (!fresh.has(worker)) worker.drain(snapshot.drainTimeout);
+    for (const worker of fresh) worker.receive();
     // Should one have died in the meantime.
     await this.replace();
   }

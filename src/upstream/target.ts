@@ -95,6 +95,11 @@ export class Target implements BalancedTarget {
     return (this.flags & UNHEALTHY) === 0;
   }
 
+  /** Nothing is known that would keep it from answering who is there already. */
+  get mayGoOn(): boolean {
+    return this.isUsable || (this.isHealthy && (this.flags & Flag.CUT) === 0);
+  }
+
   /** Clients that were there before may stay. */
   get isDraining(): boolean {
     return (this.flags & WITHDRAWN) === Flag.DRAINING;

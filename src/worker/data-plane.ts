@@ -1,5 +1,5 @@
 /**
- * The data plane of one worker, or of one process in library mode: takes snapshots, accepts clients, hands them to http or tcp.
+ * The data plane of one worker, or of one process in library mode: takes snapshots, accepts clients, hands them to http, tcp or udp.
  * It owns what its connections share; which listening sockets there are is its caller's business.
  */
 import { challengeServer } from "../accept/acme-challenge.ts";
@@ -40,6 +40,7 @@ import { Listener } from "../routing/listener.ts";
 import { Router } from "../routing/router.ts";
 import { MAX_LISTENERS, type Scoreboard } from "../scoreboard/scoreboard.ts";
 import { TcpClient } from "../tcp/relay.ts";
+import { UdpRelay } from "../udp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import { Target } from "../upstream/target.ts";
@@ -269,7 +270,7 @@ export class DataPlane {
   }
 
   private router(listener: ListenerConfig): Router<Upstream> {
-    const routes = listener.protocol === "tcp" ? [] : this.snapshot!.routes.filter(({ listeners }) => listeners.length === 0 || listeners.includes(listener.name));
+    const routes = listener.protocol === "tcp" || listener.protocol === "udp" ? [] : this.snapshot!.routes.filter(({ listeners }) => listeners.length === 0 || listeners.includes(listener.name));
     const fallback = listener.upstream === undefined ? undefined : this.upstreams.get(listener.upstream);
     return new Router(routes, fallback, (name) => this.upstreams.get(name)!);
   }
@@ -282,9 +283,10 @@ export class DataPlane {
     for (const { config } of this.listeners.values()) this.applyChallenge(config);
   }
 
-  private applyChallenge({ name, tls }: ListenerConfig): void {
+  private applyChallenge({ name, tls, proxyProtocol }: ListenerConfig): void {
     const termination = this.terminations.get(name);
-    const challenge = tls?.acme === undefined ? undefined : this.challenge;
+    // Where a header of the PROXY protocol comes first there is no ClientHello to be looked at.
+    const challenge = tls?.acme === undefined || proxyProtocol !== undefined ? undefined : this.challenge;
     if (termination === undefined || termination.challenge === challenge) return;
     termination.challenge = challenge;
     this.sockets.get(name)?.secure(termination);
@@ -295,6 +297,11 @@ export class DataPlane {
     const listener = this.listeners.get(listenerName);
     if (listener === undefined) throw new Error(`no listener "${listenerName}" in the snapshot`);
     const { services, openFiles } = this;
+    if (listener.config.protocol === "udp") {
+      const relay = new UdpRelay(listener, fd, services);
+      this.sockets.set(listenerName, relay);
+      return relay;
+    }
     const clientFor: NextOwner = (arrival) => this.clientFor(listener, arrival);
     const secured: NextOwner = (arrival) => {
       const owner = new TlsHandshake(listener, services, clientFor, arrival);

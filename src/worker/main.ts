@@ -4,6 +4,7 @@ import { NO_CHALLENGES } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { bunNetwork } from "../net/bun.ts";
 import { tryLock } from "../net/file-lock.ts";
+import { libc } from "../net/libc.ts";
 import { openFilesLimit } from "../net/open-files.ts";
 import { createLog, type LogFormat } from "../observability/log.ts";
 import { Scoreboard, WORKER_HEARTBEAT, WORKER_PID } from "../scoreboard/scoreboard.ts";
@@ -16,12 +17,17 @@ import type { FromWorker, ToWorker } from "./messages.ts";
 const ORPHAN_DRAIN = 30_000;
 /** Between two beats, in ms. */
 const HEARTBEAT_INTERVAL = 1_000;
+/** Descriptors 0 to 2 are the standard ones. */
+const FIRST_DESCRIPTOR = 3;
 
 export function runWorker(logFormat: LogFormat): void {
   const log = createLog(logFormat, "info");
   let plane: DataPlane | undefined;
   let drainTimeout = ORPHAN_DRAIN;
   let leaving = false;
+  /** Inherited descriptors that nothing is served on: other workers' udp sockets, and ours until we are told to read them. */
+  const spare = new Set<number>();
+  let datagrams: readonly (readonly [listener: string, fd: number])[] = [];
   let alone: "serve" | "end" = "end";
   /** Snapshots are applied in the order in which they came, though a policy may take its time to load. */
   let order: Promise<void> = Promise.resolve();
@@ -33,6 +39,8 @@ export function runWorker(logFormat: LogFormat): void {
   const leave = async (timeout: number): Promise<void> => {
     if (leaving) return;
     leaving = true;
+    // One that nobody reads, open here still, would go on taking its part of the clients.
+    for (const fd of spare) libc().close(fd);
     await plane?.drain(timeout);
     process.exit(0);
   };
@@ -44,7 +52,7 @@ export function runWorker(logFormat: LogFormat): void {
   };
 
   const start = async (message: ToWorker & { type: "start" }): Promise<void> => {
-    const { slot, descriptors, generation } = message;
+    const { slot, descriptors, inherited, generation } = message;
     ({ alone } = message);
     const scoreboard = Scoreboard.open(message.scoreboard);
     // Held until we end: whoever sweeps up after dead processes leaves the file alone.
@@ -52,10 +60,15 @@ export function runWorker(logFormat: LogFormat): void {
     scoreboard.setWorkerWord(slot, WORKER_PID, process.pid);
     setInterval(() => scoreboard.setWorkerWord(slot, WORKER_HEARTBEAT, scoreboard.workerWord(slot, WORKER_HEARTBEAT) + 1), HEARTBEAT_INTERVAL);
     plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, log, jsonAccessLog: logFormat === "json", openFiles: openFilesLimit(), report: (outlier) => say({ type: "outlier", outlier }) });
-    await apply(plane, JSON.parse(message.snapshot) as Snapshot);
-    for (const [name, fd] of Object.entries(descriptors)) plane.open(name, fd);
-    // In the order in which they were given; names that are numbers would come sorted.
-    const inOrder = Object.values(descriptors).toSorted((a, b) => a - b);
+    const snapshot = JSON.parse(message.snapshot) as Snapshot;
+    await apply(plane, snapshot);
+    const isDatagram = (name: string): boolean => snapshot.listeners.some((listener) => listener.name === name && listener.protocol === "udp");
+    const streams = Object.entries(descriptors).filter(([name]) => !isDatagram(name));
+    for (const [name, fd] of streams) plane.open(name, fd);
+    datagrams = Object.entries(descriptors).filter(([name]) => isDatagram(name));
+    // In the order in which they were given.
+    const inOrder = Array.from({ length: inherited }, (_, index) => FIRST_DESCRIPTOR + index);
+    for (const fd of inOrder) if (!streams.some(([, other]) => other === fd)) spare.add(fd);
     try {
       answerControl(message.controlSocket, inOrder, () => leave(drainTimeout));
     } catch (error) {
@@ -65,7 +78,20 @@ export function runWorker(logFormat: LogFormat): void {
     say({ type: "ready", generation });
   };
 
-  const hear = async (message: ToWorker & { type: "start" | "apply" }): Promise<void> => {
+  const receive = (): void => {
+    if (leaving) return;
+    for (const [name, fd] of datagrams) {
+      spare.delete(fd);
+      plane!.open(name, fd);
+    }
+    datagrams = [];
+  };
+
+  const hear = async (message: ToWorker & { type: "start" | "apply" | "receive" }): Promise<void> => {
+    if (message.type === "receive") {
+      receive();
+      return;
+    }
     try {
       if (message.type === "start") await start(message);
       else {
@@ -107,8 +133,13 @@ export function runWorker(logFormat: LogFormat): void {
   process.on("SIGHUP", () => {});
   process.on("SIGUSR2", () => {});
   process.on("SIGQUIT", () => {});
+  // Service managers tell all processes at once: the supervisor's word may come before the signal, and is no reason to hurry.
+  let told = false;
   process.on("SIGTERM", () => {
-    if (!leaving) return void leave(drainTimeout);
+    if (!told) {
+      told = true;
+      return void leave(drainTimeout);
+    }
     plane?.stop();
     process.exit(0);
   });

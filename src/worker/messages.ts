@@ -12,8 +12,10 @@ export type ToWorker =
       readonly type: "start";
       readonly generation: number;
       readonly snapshot: EncodedSnapshot;
-      /** A listener's name to the inherited descriptor. */
+      /** A listener's name to the inherited descriptor on which this worker serves it. */
       readonly descriptors: Readonly<Record<string, number>>;
+      /** How many it has inherited, from 3 on: those of other workers' udp sockets too, for a supervisor that comes after this one. */
+      readonly inherited: number;
       /** Path of the mapped file. */
       readonly scoreboard: string;
       readonly slot: number;
@@ -22,6 +24,8 @@ export type ToWorker =
       /** What to do when the supervisor is gone. */
       readonly alone: "serve" | "end";
     }
+  /** Read from its udp sockets, each of which one worker at a time reads: nobody else does any more. */
+  | { readonly type: "receive" }
   /** Apply in place; listeners are the same as before. */
   | { readonly type: "apply"; readonly generation: number; readonly snapshot: EncodedSnapshot }
   /** Show these to whoever validates, and no others. `sequence` counts up by one each time. */

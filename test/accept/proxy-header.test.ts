@@ -156,6 +156,11 @@ describe("any header", () => {
   });
 });
 
+test("version 2 of a stream without a family has no addresses, and TLVs all the same", () => {
+  const header = Buffer.concat([Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1"), Buffer.from([0x21, 0x01, 0, 5, 1, 0, 2, 0x68, 0x32])]);
+  expect(read(header)).toMatchObject({ length: header.length, peer: undefined, alpn: "h2" });
+});
+
 test("CRC-32C has the check value of its definition", () => {
   expect(crc32c(Buffer.from("123456789"))).toBe(0xe3_06_92_83);
 });

@@ -76,6 +76,7 @@ describe("what is wrong with it is said:", () => {
     ["", "", "", 'it is not said for which names a certificate is wanted, and no route names a host (add domains = ["www.example.org"])'],
     ["", "", route("*.b.org"), 'without domains the certificate is for the hosts of all routes, and "*.b.org" cannot be had by http-01 or tls-alpn-01 (name the domains)'],
     ['domains = ["a.org"], challenge = "http-01"', "", "", 'http-01 is answered by a listener that speaks http without tls, and there is none (add one (the CA asks on port 80), or set challenge = "tls-alpn-01")'],
+    ['domains = ["a.org"]', "", '[listeners.proxy_protocol]\nfrom = ["10.0.0.0/8"]', "tls-alpn-01 cannot be answered behind a proxy that sends the PROXY protocol (add a listener that speaks http without tls (the CA asks on port 80), for http-01)"],
     ['domains = ["a.org"], challenge = "dns-01"', "", "", '"challenge" must be "auto", "http-01" or "tls-alpn-01", not "dns-01"'],
     ['domains = ["a.org"], directory = "http://a.org"', "", "", "a directory is an https:// URL"],
     ['domains = ["a.org"], eab_kid = "k"', "", "", "eab_kid and eab_hmac_key go together (add the other one, or leave both out)"],

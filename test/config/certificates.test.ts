@@ -22,7 +22,7 @@ beforeAll(async () => {
   good = await below.issue({ names: ["A.test", "*.a.test", "127.0.0.1"] });
   const weak = await authority.issue({ rsa: 1024 });
   write({
-    ...pemFiles({ good, other: await authority.issue(), expired: await authority.issue({ from: -90, to: -2 }), early: await authority.issue({ from: 2 }), weak, soon: await authority.issue({ to: 5.5 }) }),
+    ...pemFiles({ good, other: await authority.issue(), expired: await authority.issue({ from: -90, to: -2 }), early: await authority.issue({ from: 2 }), weak, unnamed: await authority.issue({ names: [], subject: [{ O: ["Nobody"] }] }), soon: await authority.issue({ to: 5.5 }) }),
     "reversed.pem": good.certificate.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----\n/g)!.toReversed().join(""),
     "encrypted.key": createPrivateKey(good.key).export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "secret" }) as string,
     "garbage.pem": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
@@ -64,10 +64,45 @@ describe("a certificate that is good", () => {
     expect(loaded.warnings).toEqual([]);
   });
 
+  test("may come as editors and pipelines leave it: with a byte order mark, CRLF, and its key in the same file", () => {
+    const odd = (text: string): string => `\uFEFF${text.replaceAll("\n", "\r\n")}`;
+    write({ "odd.pem": odd(good.certificate), "odd.key": odd(good.key), "both.pem": good.key + good.certificate, "odd-ca.pem": odd(authority.pem) });
+    for (const tables of [pair("odd.pem"), pair("both.pem", "both.pem")]) {
+      const loaded = load(`tls.client_ca = "odd-ca.pem"\n${tables}`);
+      if (!loaded.ok) throw new Error(JSON.stringify(loaded.diagnostics));
+      // Nothing else is taken out of the file.
+      expect(loaded.snapshot.listeners[0]!.tls).toMatchObject({ certificates: [{ certificate: good.certificate }], clientCa: authority.pem });
+    }
+  });
+
   test("that is about to expire is warned of", () => {
     const loaded = load(pair("soon.pem"));
     expect(loaded.ok && loaded.warnings[0]).toContain('certificate soon.pem of listener "listener-1" expires in 5 days');
   });
+});
+
+describe("a certificate that nobody would see is warned of:", () => {
+  const warnings = (...tables: string[]): readonly string[] => {
+    const loaded = load(tables.join("\n"));
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.diagnostics));
+    return loaded.warnings;
+  };
+  test("those before it have all of its names", () => {
+    expect(warnings(pair("good.pem"), pair("other.pem"), pair("good.pem"))).toEqual(['certificate good.pem of listener "listener-1" is never shown: those before it are for a.test, *.a.test, 127.0.0.1 too']);
+    expect(warnings(pair("good.pem"), pair("other.pem"))).toEqual([]);
+  });
+  test("it has none, and is not the first", () => {
+    expect(warnings(pair("good.pem"), pair("unnamed.pem"))).toEqual(['certificate unnamed.pem of listener "listener-1" is never shown: it is for no host name']);
+    expect(warnings(pair("unnamed.pem"), pair("good.pem"))).toEqual([]);
+  });
+});
+
+test("hsts may be taken back, and is not off by a word", () => {
+  const value = (hsts: string): string | undefined => {
+    const loaded = load(`tls = { hsts = ${hsts}, certificates = [{ certificate = "good.pem", key = "good.key" }] }`);
+    return loaded.ok ? loaded.snapshot.listeners[0]!.tls!.hsts : loaded.diagnostics[0]!.message;
+  };
+  expect(['"0s"', '{ max_age = "0s" }', "false", "true", '"off"'].map(value)).toEqual(["max-age=0", "max-age=0", undefined, "max-age=31536000", '"off" is not a duration, as "12h" or "365d"']);
 });
 
 describe("what is wrong is told at its key, and what would be right:", () => {
@@ -99,6 +134,9 @@ describe("what is wrong is told at its key, and what would be right:", () => {
   test("unknown ciphers", () => expect(problem(load(`tls = { ciphers = "NOPE", certificates = [{ certificate = "good.pem", key = "good.key" }] }`))).toMatchObject({ at: '"NOPE"', message: "none of these ciphers is known" }));
   test("versions that exclude each other", () => expect(problem(load(`tls = { min_version = "1.3", max_version = "1.2", certificates = [{ certificate = "good.pem", key = "good.key" }] }`)).message).toContain("above max_version"));
   test("alpn of an http listener", () => expect(problem(load(`tls = { alpn = ["x"], certificates = [{ certificate = "good.pem", key = "good.key" }] }`))).toMatchObject({ at: "alpn" }));
+  test.each(["Host", "content-length", "Transfer-Encoding", "Connection", "X-Forwarded-For", "via"])("a subject in %s", (name) => {
+    expect(problem(load(`tls = { client_ca = "ca.pem", client_subject_header = "${name}", certificates = [{ certificate = "good.pem", key = "good.key" }] }`))).toMatchObject({ at: `"${name}"`, message: `${name} has a meaning of its own`, hint: expect.stringContaining("X-Client-Subject") });
+  });
   test("an unknown key, with those that there are", () => expect(problem(load(`[listeners.tls]\ncertificats = []`)).hint).toContain('"certificates"'));
 });
 
@@ -117,6 +155,7 @@ describe("of an upstream", () => {
     expect(problem(load("", 'tls = { certificate = "good.pem" }')).message).toContain("go together");
     expect(problem(load("", 'tls = { ca = "ca.pem", verify = false }')).at).toBe("ca");
     expect(problem(load("", "tls = { vrify = false }")).hint).toContain('"verify"');
+    expect(problem(load("", 'tls = { server_name = "api internal" }'))).toMatchObject({ at: '"api internal"', message: expect.stringContaining("host name") });
     expect(problem(load("", "tls = { verify = 1 }")).message).toContain("true or false");
     expect(problem(load("", "health_check = { tls = true }")).hint).toContain("tls = true");
   });

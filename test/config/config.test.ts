@@ -42,7 +42,7 @@ describe("a minimal config", () => {
         maxClientsPerIp: 0,
         http2: { enabled: true, maxStreams: 100, streamWindow: 65_536, connectionWindow: 1_048_576, continuations: 8, resets: 1_000, resetsPerSecond: 33, glitches: 10_000, glitchesPerSecond: 330 },
         underscoreNames: "reject",
-        timeouts: { tlsHandshake: 10_000, clientHeader: 10_000, clientBody: 30_000, clientIdle: 60_000, request: 0, tunnelIdle: 3_600_000 },
+        timeouts: { tlsHandshake: 10_000, clientHeader: 10_000, clientBody: 30_000, clientIdle: 60_000, request: 0, tunnelIdle: 3_600_000, udpIdle: 60_000 },
         limits: { headerBytes: 32_768, headerCount: 100, requestLineBytes: 8_192, bodyBytes: 0, clientHelloBytes: 16_384 },
         forwarding: { xForwarded: true, forwarded: false, via: true, requestId: "off", trustedProxies: [] },
       },

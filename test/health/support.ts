@@ -4,6 +4,7 @@ import { Rotation } from "../../src/health/rotation.ts";
 import type { Scoreboard } from "../../src/scoreboard/scoreboard.ts";
 import { snapshotOf as configured } from "../support/upstreams.ts";
 import type { Address, HealthCheckConfig, Snapshot, TargetConfig, UpstreamConfig } from "../../src/config/snapshot.ts";
+import type { DatagramNetwork } from "../../src/net/datagram.ts";
 import type { Clock, NetListener, NetSocket, Network, SocketOwner } from "../../src/net/network.ts";
 import { formatText, type Log } from "../../src/observability/log.ts";
 
@@ -47,6 +48,10 @@ export class FakeNetwork implements Network {
   secure = this.tlsContext;
   peek = this.tlsContext;
   take = this.tlsContext;
+
+  get datagrams(): DatagramNetwork {
+    throw new Error("not in this network");
+  }
 
   connect(address: Address, owner: SocketOwner): void {
     const port = address.kind === "tcp" ? address.port : 0;

@@ -101,6 +101,18 @@ describe("LoadBalancer", () => {
     expect(await promise).toBe("ping");
   });
 
+  test("balances datagrams", async () => {
+    const server = await Bun.udpSocket({ hostname: "127.0.0.1", socket: { data: (socket, bytes, port, address) => void socket.send(bytes, port, address) } });
+    open.push(server);
+    const balancer = await start({ protocol: "udp", targets: [`127.0.0.1:${server.port}`] });
+    expect(balancer.uri).toBe(`udp://127.0.0.1:${balancer.port()}`);
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const client = await Bun.udpSocket({ connect: { hostname: "127.0.0.1", port: balancer.port() }, socket: { data: (_socket, bytes) => resolve(bytes.toString()) } });
+    open.push(client);
+    client.send("ping");
+    expect(await promise).toBe("ping");
+  });
+
   test("stop lets an open request end, and refuses new ones", async () => {
     const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
     const { promise: answer, resolve: release } = Promise.withResolvers<void>();

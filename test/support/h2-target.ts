@@ -19,8 +19,9 @@ export class H2Request {
   /** The code of its RST_STREAM. */
   reset: number | undefined;
   bytes = 0;
-  /** What the target may still send on it. */
+  /** What the target may still send on it, and what it lets come. */
   sendWindow: number;
+  receiveWindow: number;
   readonly parts: Buffer[] = [];
 
   constructor(connection: H2TargetConnection, id: number, fields: readonly Field[]) {
@@ -28,6 +29,7 @@ export class H2Request {
     this.id = id;
     this.fields = fields;
     this.sendWindow = connection.initialWindow;
+    this.receiveWindow = connection.ownWindow;
   }
 
   header(name: string): string | undefined {
@@ -59,6 +61,21 @@ export class H2Request {
     else this.connection.send(headers(this.id, head, { endStream: false }), data(this.id, body));
   }
 
+  /** DATA, as far as the windows let, in frames of at most `most` bytes. False when nobody wants the rest. */
+  async pour(body: Buffer, most = 16_384, endStream = true): Promise<boolean> {
+    const { connection, id } = this;
+    for (let at = 0; at < body.length || (at === 0 && body.length === 0); ) {
+      await until("room", () => Math.min(this.sendWindow, connection.sendWindow) > 0 || this.reset !== undefined || connection.gone, 15_000);
+      if (this.reset !== undefined || connection.gone) return false;
+      const length = Math.min(body.length - at, most, this.sendWindow, connection.sendWindow);
+      this.sendWindow -= length;
+      connection.sendWindow -= length;
+      connection.send(data(id, body.subarray(at, at + length), { endStream: endStream && at + length === body.length }));
+      at += Math.max(1, length);
+    }
+    return true;
+  }
+
   /** RST_STREAM. */
   refuse(code: number = ErrorCode.REFUSED_STREAM): void {
     this.connection.send(rstStream(this.id, code));
@@ -86,9 +103,11 @@ export class H2TargetConnection {
   readonly goaways: { readonly last: number; readonly code: number; readonly debug: string }[] = [];
   /** Payloads of PING acknowledgements. */
   readonly pongs: string[] = [];
-  /** Streams that are open in either direction, as far as the target knows, and the most there ever were. */
   initialWindow = WINDOW;
   sendWindow = WINDOW;
+  /** What the target lets come on each stream. */
+  readonly ownWindow: number;
+  private receiveWindow = WINDOW;
   settled = false;
   acknowledged = 0;
   private readonly target: H2Target;
@@ -99,6 +118,7 @@ export class H2TargetConnection {
 
   constructor(target: H2Target, socket: Socket) {
     this.target = target;
+    this.ownWindow = target.options.settings?.find(([setting]) => setting === Setting.INITIAL_WINDOW_SIZE)?.[1] ?? WINDOW;
     this.raw = new RawConnection(socket, (chunk) => this.take(chunk));
     if (target.options.silent !== true) this.send(settings(...(target.options.settings ?? [])));
   }
@@ -117,12 +137,18 @@ export class H2TargetConnection {
     this.send(goaway(last, code));
   }
 
+  /** Against the rules: told, and answered as the protocol has it (RFC 9113 section 5.1). */
+  private violation(what: string): void {
+    this.target.problems.push(what);
+    this.send(goaway(0, ErrorCode.PROTOCOL_ERROR, what)).raw.end();
+  }
+
   private take(chunk: Buffer): void {
     let rest = chunk;
     if (this.preface.length < PREFACE.length) {
       this.preface = Buffer.concat([this.preface, chunk]);
       if (this.preface.length < PREFACE.length) return;
-      if (!this.preface.subarray(0, PREFACE.length).equals(PREFACE)) throw new Error("no preface");
+      if (!this.preface.subarray(0, PREFACE.length).equals(PREFACE)) this.violation("no preface");
       rest = this.preface.subarray(PREFACE.length);
       this.preface = PREFACE;
     }
@@ -151,16 +177,30 @@ export class H2TargetConnection {
         if ((flags & Flag.END_HEADERS) !== 0) this.head();
         return;
       case FrameType.DATA: {
-        if (request === undefined) throw new Error(`DATA on stream ${id}, which was never opened`);
+        if (request === undefined) {
+          this.violation(`DATA on stream ${id}, which was never opened`);
+          return;
+        }
         const content = contentOf(frame);
+        this.receiveWindow -= payload.length;
+        request.receiveWindow -= payload.length;
+        if (this.receiveWindow < 0 || request.receiveWindow < 0) this.violation(`DATA on ${id} beyond its window`);
+        if (request.whole || request.reset !== undefined) this.violation(`DATA on ${id} behind its end`);
         request.bytes += content.length;
         if (this.target.keepBodies) request.parts.push(content);
-        if (!stingy && payload.length > 0) this.send(windowUpdate(0, payload.length), windowUpdate(id, payload.length));
+        if (!stingy && payload.length > 0) {
+          this.receiveWindow += payload.length;
+          request.receiveWindow += payload.length;
+          this.send(windowUpdate(0, payload.length), windowUpdate(id, payload.length));
+        }
         if ((flags & Flag.END_STREAM) !== 0) request.whole = true;
         return;
       }
       case FrameType.RST_STREAM:
-        if (request === undefined) throw new Error(`RST_STREAM of ${id}, which was never opened`);
+        if (request === undefined) {
+          this.violation(`RST_STREAM of ${id}, which was never opened`);
+          return;
+        }
         request.reset ??= payload.readUInt32BE();
         return;
       case FrameType.PING:
@@ -173,6 +213,7 @@ export class H2TargetConnection {
       case FrameType.WINDOW_UPDATE:
         if (id === 0) this.sendWindow += payload.readUInt32BE();
         else if (request !== undefined) request.sendWindow += payload.readUInt32BE();
+        else this.violation(`WINDOW_UPDATE of ${id}, which was never opened`);
         return;
       default:
     }

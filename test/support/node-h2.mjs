@@ -54,7 +54,7 @@ async function digest(stream, bytesASecond) {
 
 /** A WebSocket over a stream: `ws` takes any duplex. */
 function webSocket(stream, isServer) {
-  const socket = Object.assign(new WebSocket(null, undefined, {}), { _isServer: isServer });
+  const socket = Object.assign(new WebSocket(null, undefined, { closeTimeout: 10_000 }), { _isServer: isServer });
   socket.setSocket(stream, Buffer.alloc(0), { maxPayload: 64 * 1024 * 1024, skipUTF8Validation: false, allowSynchronousEvents: true });
   return socket;
 }
@@ -147,6 +147,7 @@ const tasks = {
     else if (last === "abort") stream.close(http2.constants.NGHTTP2_CANCEL);
     else socket.send(last);
     await closed;
+    if (last === "abort") await sleep(100);
     return { status: 200, same: sent.every((message, i) => message.equals(came[i])), messages: came.length, code, protocol: headers["sec-websocket-protocol"] };
   },
 };

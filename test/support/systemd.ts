@@ -7,6 +7,7 @@ import { until } from "./until.ts";
 const c = loadLibrary({
   socket: { args: ["int", "int", "int"], returns: "int" },
   bind: { args: ["int", "ptr", "u32"], returns: "int" },
+  setsockopt: { args: ["int", "int", "int", "ptr", "u32"], returns: "int" },
   listen: { args: ["int", "int"], returns: "int" },
   close: { args: ["int"], returns: "int" },
   recv: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
@@ -14,10 +15,14 @@ const c = loadLibrary({
 const [AF_UNIX, AF_INET, AF_INET6] = [1, 2, 10];
 const [SOCK_STREAM, SOCK_DGRAM, SOCK_NONBLOCK] = [1, 2, 0o4000];
 const MSG_DONTWAIT = 0x40;
+const [SOL_SOCKET, SO_REUSEADDR] = [1, 2];
+const ON = Int32Array.of(1);
 
 function made(family: number, type: number, rest: Uint8Array): number {
   const fd = c.socket(family, type, 0);
   const address = Buffer.concat([Buffer.from([family, 0]), rest]);
+  // As systemd does: connections of a test before that are not forgotten yet are in nobody's way.
+  if (type !== SOCK_DGRAM) c.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, ptr(ON), 4);
   if (fd < 0 || c.bind(fd, ptr(address), address.length) !== 0) throw new Error("cannot bind");
   return fd;
 }
@@ -42,7 +47,6 @@ export const listening = {
     c.listen(fd, 4096);
     return fd;
   },
-  /** Of the wrong kind. */
   udp(host: string, port: number): number {
     const { family, rest } = inet(host, port);
     return made(family, SOCK_DGRAM, rest);

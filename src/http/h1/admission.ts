@@ -14,8 +14,9 @@ export interface Answer {
   readonly location?: string;
 }
 
-/** Where certificate authorities ask by http: RFC 8555 section 8.3. */
+/** Where certificate authorities ask by http, for a token in base64url: RFC 8555 section 8.3. */
 const CHALLENGE_PATH = "/.well-known/acme-challenge/";
+const CHALLENGE = /^\/\.well-known\/acme-challenge\/[\w-]+$/;
 
 function refuse(status: number, text: string): Answer {
   return { status, text, refusal: true };
@@ -44,7 +45,7 @@ export function answerHere(head: RequestHead, config: ListenerConfig, draining: 
   if (path !== undefined && head.pathEnd - head.pathStart === path.length && head.target === path && (head.methodIs("GET") || head.methodIs("HEAD"))) {
     return draining ? { status: 503, text: "draining", refusal: false } : { status: 200, text: "ok\n", refusal: false };
   }
-  return config.redirectHttps === undefined || head.target.startsWith(CHALLENGE_PATH) ? undefined : toHttps(head, config.redirectHttps);
+  return config.redirectHttps === undefined || CHALLENGE.test(head.target) ? undefined : toHttps(head, config.redirectHttps);
 }
 
 /** The same address under https. 308 (RFC 9110 section 15.4.9) keeps method and body, which browsers may drop after a 301. */

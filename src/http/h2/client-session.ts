@@ -45,7 +45,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
     this.clientAddress = plainAddress(this.peer.remoteAddress);
     const refused = this.listener.add(this);
     const { http2, limits } = this.listener.config;
-    this.writeSettings(undefined, [
+    this.greet(undefined, [
       [Setting.MAX_CONCURRENT_STREAMS, http2.maxStreams],
       [Setting.INITIAL_WINDOW_SIZE, http2.streamWindow],
       [Setting.MAX_HEADER_LIST_SIZE, limits.headerBytes],
@@ -97,7 +97,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
     if (this.skipped.length > MAX_SKIPPED) this.skipped.shift();
     this.lastId = id;
     if (this.streams.size >= this.listener.config.http2.maxStreams) {
-      this.writeReset(id, ErrorCode.REFUSED_STREAM);
+      this.refuseStream(id, ErrorCode.REFUSED_STREAM);
       this.provoked();
       return;
     }

@@ -32,8 +32,9 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   /** The body as it came, from its beginning while it can be sent once more, else what waits. */
   private parts = NO_PARTS;
   private partBytes = 0;
-  /** The first of them that has not gone to the target, and that has not gone to any. */
+  /** The first of them that has not gone to the target. */
   private nextPart = 0;
+  /** The first that has gone to none: for those before it the client has got its window back. */
   private freshPart = 0;
   /** More went than is kept. */
   private moved = false;
@@ -272,7 +273,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
 
   requestWritable(): void {
     const { connection } = this.exchange;
-    if (connection === undefined || this.exchange.asksUpgrade) return;
+    if (connection === undefined || !this.exchange.isSent || this.exchange.asksUpgrade) return;
     if (!this.endSent) this.sendParts(connection);
     if (!connection.congested) this.resume();
   }
@@ -487,7 +488,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     if (tunnel !== undefined) {
       this.exchange.connection = undefined;
       this.exchange.finish("done");
-      tunnel.leaveTunnel(reason.kind !== "closed");
+      // Only END_STREAM ends a tunnel well.
+      tunnel.leaveTunnel(true);
       return;
     }
     this.exchange.finish(reason.kind === "error" ? "bad-request" : "client-closed");

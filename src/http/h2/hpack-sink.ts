@@ -31,6 +31,15 @@ function linesOf(text: string): readonly Line[] {
   return lines;
 }
 
+/** Names of our own as lines have them, `X-Forwarded-Host: `, in small letters. */
+const small = new Map<string, string>();
+
+function nameOf(written: string): string {
+  let name = small.get(written);
+  if (name === undefined) small.set(written, (name = written.slice(0, -2).toLowerCase()));
+  return name;
+}
+
 export class HpackSink implements FieldSink {
   /** A field that is left out, in lower case. */
   omit: string | undefined = undefined;
@@ -51,6 +60,6 @@ export class HpackSink implements FieldSink {
   }
 
   value(name: string, buffer: Buffer, start: number, end: number): void {
-    this.encoder.text(name.slice(0, -2).toLowerCase(), buffer.latin1Slice(start, end));
+    this.encoder.value(nameOf(name), buffer, start, end);
   }
 }

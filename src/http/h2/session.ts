@@ -2,19 +2,13 @@
  * One HTTP/2 connection, whichever side of it we are: frames in and out, settings, windows, header blocks, what a peer may cost (RFC 9113).
  * It knows streams by their ids and nothing of exchanges.
  */
-import { Connection } from "../../net/connection.ts";
-import { type Corked, SLAB } from "../../net/cork.ts";
 import { release } from "../../net/release.ts";
-import { writeReplyFields, writeTrailerFields } from "../forward.ts";
-import { type Head, TrailerFields } from "../h1/head.ts";
-import type { ReplyHead } from "../h1/reply-head.ts";
 import type { Services } from "../services.ts";
 import { Budget } from "./budget.ts";
 import { FrameReader, type FrameHandler } from "./frame-reader.ts";
-import { ErrorCode, errorName, Flag, FRAME_HEADER, INITIAL_WINDOW, MAX_31, MAX_FRAME, readUint32, Setting, Type, writeFrameHeader, writeUint32, type ErrorCodeValue } from "./frames.ts";
+import { ErrorCode, Flag, INITIAL_WINDOW, MAX_31, MAX_FRAME, readUint32, Setting, Type, type ErrorCodeValue } from "./frames.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
-import { HpackEncoder } from "./hpack/encoder.ts";
-import { HpackSink } from "./hpack-sink.ts";
+import { SessionOutput } from "./session-output.ts";
 import type { Stream } from "./stream.ts";
 
 /** Our table for decoding; the default of the protocol, so that nothing need be agreed. */
@@ -25,13 +19,6 @@ const MAX_SETTINGS = 32;
 const MAX_EMPTY = 1;
 /** Answers to PING and SETTINGS, resets, and requests that begin, while the peer does not read. */
 const MAX_CONTROL = 1_000;
-/** What a header block may have beside its fields' bytes. */
-const BLOCK_OVERHEAD = 4_096;
-/** How long a peer that was told to go may go on sending: one that did wrong, and one that did not and has nothing open. */
-const LINGER = 2_000;
-const LINGER_IDLE = 500;
-
-const scratchTrailers = new TrailerFields(1000);
 
 /** What a peer may ask of us, from the config. */
 export interface SessionLimits {
@@ -49,17 +36,11 @@ export interface SessionLimits {
   readonly crossing: number;
 }
 
-export abstract class Session<S extends Stream = Stream> extends Connection implements FrameHandler, Corked {
-  readonly streams = new Map<number, S>();
-  protected readonly services: Services;
+export abstract class Session<S extends Stream = Stream> extends SessionOutput<S> implements FrameHandler {
   protected readonly limits: SessionLimits;
-  protected readonly sink: HpackSink;
-  private readonly encoder = new HpackEncoder();
   private readonly decoder = new HpackDecoder(TABLE_SIZE);
   private readonly reader = new FrameReader(this);
   private readonly glitches: Budget;
-  /** No further frame is read. */
-  isOver = false;
 
   // What the peer said.
   peerMaxStreams = MAX_31;
@@ -67,16 +48,11 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
   private peerInitialWindow = INITIAL_WINDOW;
   protected settled = false;
   protected peerGoesAway = false;
-  private sendWindow = INITIAL_WINDOW;
 
   // What we let it send.
   private receiveWindow = INITIAL_WINDOW;
   private owed = 0;
   private emptyInRow = 0;
-  /** HEADERS or DATA went either way since the last PING: many gRPC implementations measure by one a round trip while something flows. */
-  private busy = false;
-  /** Answers gathered since the peer last took all that was written. */
-  private control = 0;
 
   // A header block under way: HEADERS and its CONTINUATIONs (section 6.10).
   private blockId = 0;
@@ -88,20 +64,9 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
   private dataStream: S | undefined = undefined;
   private readonly resetByUs = new Set<number>();
 
-  // What is gathered to be written.
-  private slab: Buffer | undefined = undefined;
-  private length = 0;
-  private corked = false;
-  /** The last frame gathered, if the end of its stream may still be marked on it. */
-  private lastStream: Stream | undefined = undefined;
-  private lastAt = 0;
-  private readonly waiting = new Set<Stream>();
-
   constructor(services: Services, limits: SessionLimits) {
-    super(services.wheel);
-    this.services = services;
+    super(services);
     this.limits = limits;
-    this.sink = new HpackSink(this.encoder);
     this.glitches = new Budget(limits.glitches, limits.glitchesPerSecond, services.network.clock.now);
   }
 
@@ -338,7 +303,7 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
       for (let at = start; at < end; at += 6) if (!this.setting((payload[at]! << 8) | payload[at + 1]!, readUint32(payload, at + 2))) return;
       this.settled = true;
       if (!this.answers()) return;
-      this.beginFrame(0, Type.SETTINGS, Flag.ACK, 0);
+      this.writeSettingsAck();
       this.settingsReceived();
       this.sendWaiting();
     }
@@ -382,7 +347,7 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
     if (id === 0) {
       if (increment === 0) this.refuse(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0");
       else if ((this.sendWindow += increment) > MAX_31) this.refuse(ErrorCode.FLOW_CONTROL_ERROR, "a window beyond 2^31-1");
-      else if (this.waiting.size > 0) this.sendWaiting();
+      else if (this.hasWaiting) this.sendWaiting();
       else this.glitchIfTiny(increment);
       return;
     }
@@ -416,10 +381,10 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
   private pingFrame(flags: number, id: number, payload: Buffer, start: number, end: number): void {
     if (id !== 0) this.refuse(ErrorCode.PROTOCOL_ERROR, "PING on a stream");
     else if (end - start !== 8) this.refuse(ErrorCode.FRAME_SIZE_ERROR, "PING that is not 8 bytes");
-    else if ((flags & Flag.ACK) === 0 && (this.busy || this.glitch()) && this.answers()) {
+    else if ((flags & Flag.ACK) !== 0) this.glitch();
+    else if ((this.busy || this.glitch()) && this.answers()) {
       this.busy = false;
-      const at = this.beginFrame(8, Type.PING, Flag.ACK, 0);
-      payload.copy(this.slab!, at, start, end);
+      this.writePingAck(payload, start, end);
     }
   }
 
@@ -467,19 +432,17 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
   /** Tell the peer that a stream is over; it leaves the session. */
   reset(stream: S, code: ErrorCodeValue): void {
     if (!this.leave(stream)) return;
-    this.writeReset(stream.id, code);
+    this.refuseStream(stream.id, code);
   }
 
   /** Tell the peer that we take no more of a stream. */
-  protected writeReset(id: number, code: ErrorCodeValue): void {
+  protected refuseStream(id: number, code: ErrorCodeValue): void {
     this.resetByUs.add(id);
     if (this.resetByUs.size > this.limits.crossing) for (const oldest of this.resetByUs) {
       this.resetByUs.delete(oldest);
       break;
     }
-    if (this.isOver || !this.answers()) return;
-    const at = this.beginFrame(4, Type.RST_STREAM, 0, id);
-    writeUint32(this.slab!, at, code);
+    if (!this.isOver && this.answers()) this.writeReset(id, code);
   }
 
   /** It is closed in both directions, or of no use: forget it. False: it had left. */
@@ -489,7 +452,7 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
     stream.forget();
     this.wheel.remove(stream);
     if (this.dataStream === stream) this.dataStream = undefined;
-    if (this.lastStream === stream) this.lastStream = undefined;
+    this.forgetLast(stream);
     return true;
   }
 
@@ -501,232 +464,12 @@ export abstract class Session<S extends Stream = Stream> extends Connection impl
     this.streams.set(id, stream);
   }
 
-  // Writing: all of it is gathered in a slab, and leaves when this turn of the loop is over.
-
-  /** Room for `length` bytes, at most a slab. @returns where they go in this.slab */
-  private reserve(length: number): number {
-    if (this.slab === undefined) this.slab = this.services.cork.take();
-    else if (this.length + length > SLAB) {
-      this.writeOut();
-      this.slab ??= this.services.cork.take();
-    }
-    this.lastStream = undefined;
-    if (!this.corked) {
-      this.corked = true;
-      this.services.cork.add(this);
-    }
-    return this.length;
-  }
-
-  /** @returns where the frame's payload goes in this.slab */
-  private beginFrame(length: number, type: number, flags: number, id: number): number {
-    const at = this.reserve(FRAME_HEADER + length);
-    const payload = writeFrameHeader(this.slab!, at, length, type, flags, id);
-    this.length = payload + length;
-    return payload;
-  }
-
-  uncork(): void {
-    this.corked = false;
-    this.writeOut();
-    if (this.waiting.size > 0 && !this.congested) this.sendWaiting();
-  }
-
-  /** Write what is gathered. */
-  protected writeOut(): void {
-    const { slab, length } = this;
-    if (slab === undefined) return;
-    this.slab = undefined;
-    this.length = 0;
-    this.lastStream = undefined;
-    const { congested } = this;
-    if (length > 0) this.write(slab, 0, length);
-    this.services.cork.give(slab);
-    // Sources that are not read yet are better left in the system's buffers than taken into ours.
-    if (!congested && this.congested) for (const stream of this.streams.values()) stream.stalled();
-  }
-
-  /** @param preface what comes before it */
-  protected writeSettings(preface: Buffer | undefined, settings: readonly (readonly [name: number, value: number])[]): void {
-    const before = preface?.length ?? 0;
-    const start = this.reserve(before + FRAME_HEADER * 2 + settings.length * 6 + 4);
-    const slab = this.slab!;
-    preface?.copy(slab, start);
-    let at = writeFrameHeader(slab, start + before, settings.length * 6, Type.SETTINGS, 0, 0);
-    for (const [name, value] of settings) {
-      slab[at] = name >>> 8;
-      slab[at + 1] = name & 0xff;
-      at = writeUint32(slab, at + 2, value);
-    }
-    this.length = at;
+  /** Say what we take. @param preface what comes before it */
+  protected greet(preface: Buffer | undefined, settings: readonly (readonly [name: number, value: number])[]): void {
+    this.writeSettings(preface, settings);
     const more = this.limits.connectionWindow - INITIAL_WINDOW;
-    if (more > 0) {
-      this.writeWindowUpdate(0, more);
-      this.receiveWindow += more;
-    }
-  }
-
-  writeWindowUpdate(id: number, increment: number): void {
-    if (this.isOver) return;
-    const at = this.beginFrame(4, Type.WINDOW_UPDATE, 0, id);
-    writeUint32(this.slab!, at, increment);
-  }
-
-  protected writeGoAway(lastId: number, code: ErrorCodeValue, reason: string): void {
-    const at = this.beginFrame(8 + reason.length, Type.GOAWAY, 0, 0);
-    const text = writeUint32(this.slab!, writeUint32(this.slab!, at, lastId), code);
-    this.slab!.latin1Write(reason, text);
-  }
-
-  /**
-   * Write a header block.
-   * @param size of the head that it is made of, in bytes
-   * @param write puts the fields into `sink`
-   */
-  writeHead(stream: Stream, size: number, fields: number, endsStream: boolean, write: (sink: HpackSink) => void): void {
-    this.busy = true;
-    const most = size * 2 + fields * 16 + BLOCK_OVERHEAD;
-    if (most > MAX_FRAME) {
-      this.writeLargeHead(stream, most, endsStream, write);
-      return;
-    }
-    const at = this.reserve(FRAME_HEADER + most);
-    const slab = this.slab!;
-    this.encoder.begin(slab, at + FRAME_HEADER);
-    write(this.sink);
-    const end = this.encoder.position;
-    writeFrameHeader(slab, at, end - at - FRAME_HEADER, Type.HEADERS, Flag.END_HEADERS | (endsStream ? Flag.END_STREAM : 0), stream.id);
-    this.length = end;
-    if (endsStream) stream.localClosed = true;
-    else {
-      this.lastStream = stream;
-      this.lastAt = at;
-    }
-  }
-
-  /** One that may not fit a frame: the rest goes in CONTINUATIONs. */
-  private writeLargeHead(stream: Stream, most: number, endsStream: boolean, write: (sink: HpackSink) => void): void {
-    const block = Buffer.allocUnsafe(most);
-    this.encoder.begin(block, 0);
-    write(this.sink);
-    const length = this.encoder.position;
-    for (let from = 0, first = true; first || from < length; first = false) {
-      const part = Math.min(MAX_FRAME, length - from);
-      const flags = (from + part === length ? Flag.END_HEADERS : 0) | (first && endsStream ? Flag.END_STREAM : 0);
-      const at = this.beginFrame(part, first ? Type.HEADERS : Type.CONTINUATION, flags, stream.id);
-      block.copy(this.slab!, at, from, from + part);
-      from += part;
-    }
-    if (endsStream) stream.localClosed = true;
-  }
-
-  writeReplyHead(stream: Stream, head: ReplyHead, lines: string, endsStream: boolean): void {
-    this.writeHead(stream, head.end - head.start + lines.length, head.count, endsStream, (sink) => {
-      sink.encoder.status(head.status);
-      writeReplyFields(sink, head, lines);
-    });
-  }
-
-  /** A 101 as what answers an extended CONNECT: RFC 8441 section 5. */
-  writeTunnelHead(stream: Stream, head: ReplyHead, lines: string): void {
-    this.writeHead(stream, head.end - head.start + lines.length, head.count, false, (sink) => {
-      sink.encoder.status(200);
-      sink.omit = "sec-websocket-accept";
-      writeReplyFields(sink, head, lines);
-      sink.omit = undefined;
-    });
-  }
-
-  /** A reply head of our own. @param lines field lines, each with its CRLF */
-  writeLines(stream: Stream, status: number, lines: string, endsStream: boolean): void {
-    this.writeHead(stream, lines.length, 8, endsStream, (sink) => {
-      sink.encoder.status(status);
-      sink.text(lines);
-    });
-  }
-
-  /**
-   * Write DATA as far as windows and the peer's reading let.
-   * @param once one frame only
-   * @returns where in `bytes` it stopped
-   */
-  writeData(stream: Stream, bytes: Buffer, start: number, end: number, once = false): number {
-    let at = start;
-    while (at < end && !this.congested) {
-      const length = Math.min(end - at, MAX_FRAME, this.sendWindow, stream.sendWindow);
-      if (length <= 0) break;
-      const payload = this.beginFrame(length, Type.DATA, 0, stream.id);
-      bytes.copy(this.slab!, payload, at, at + length);
-      this.lastStream = stream;
-      this.lastAt = payload - FRAME_HEADER;
-      this.busy = true;
-      this.sendWindow -= length;
-      stream.sendWindow -= length;
-      at += length;
-      if (once) break;
-    }
-    return at;
-  }
-
-  /** Close our side of a stream: on its last frame if that has not left, else by a frame of its own. */
-  writeEnd(stream: Stream, trailers: Head | undefined): void {
-    if (trailers !== undefined) {
-      this.writeHead(stream, trailers.end - trailers.start, trailers.count, true, (sink) => writeTrailerFields(sink, trailers));
-    } else if (this.lastStream === stream) {
-      this.slab![this.lastAt + 4]! |= Flag.END_STREAM;
-      this.lastStream = undefined;
-    } else this.beginFrame(0, Type.DATA, Flag.END_STREAM, stream.id);
-    stream.localClosed = true;
-    this.ended(stream as S);
-  }
-
-  /** The same, with trailers that were kept as lines. */
-  writeEndOfLines(stream: Stream, lines: Buffer | undefined): void {
-    if (lines === undefined) this.writeEnd(stream, undefined);
-    else {
-      scratchTrailers.parse(lines, 0, lines.length, scratchTrailers.capacity);
-      this.writeEnd(stream, scratchTrailers);
-    }
-  }
-
-  /** Our side of a stream is closed. */
-  protected abstract ended(stream: S): void;
-
-  waits(stream: Stream): void {
-    this.waiting.add(stream);
-  }
-
-  waitsNoMore(stream: Stream): void {
-    this.waiting.delete(stream);
-  }
-
-  /** What waits goes as far as it can, a frame of each stream in turn. */
-  private sendWaiting(): void {
-    for (let some = true; some && this.sendWindow > 0 && !this.congested; ) {
-      some = false;
-      for (const stream of this.waiting) {
-        if (this.sendWindow <= 0 || this.congested) break;
-        if (stream.sendWindow > 0 && stream.sendWaiting()) some = true;
-      }
-    }
-  }
-
-  protected writable(): void {
-    this.control = 0;
-    this.sendWaiting();
-    if (this.congested) return;
-    for (const stream of this.streams.values()) if (!stream.hasQueue) stream.sendable();
-  }
-
-  // Its end.
-
-  /** Tell the peer, let it read that, and close. */
-  protected goodbye(lastId: number, code: ErrorCodeValue, reason: string): void {
-    if (!this.isOpen || this.isOver) return;
-    this.isOver = true;
-    this.writeGoAway(lastId, code, code === ErrorCode.NO_ERROR ? "" : `${errorName(code)}: ${reason}`);
-    this.writeOut();
-    this.shutdown();
-    this.wheel.schedule(this, this.services.network.clock.now + (code === ErrorCode.NO_ERROR ? LINGER_IDLE : LINGER));
+    if (more <= 0) return;
+    this.writeWindowUpdate(0, more);
+    this.receiveWindow += more;
   }
 }

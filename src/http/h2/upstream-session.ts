@@ -114,7 +114,7 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
       return;
     }
     this.phase = "greeting";
-    this.writeSettings(PREFACE, [
+    this.greet(PREFACE, [
       [Setting.ENABLE_PUSH, 0],
       [Setting.INITIAL_WINDOW_SIZE, STREAM_WINDOW],
       [Setting.MAX_HEADER_LIST_SIZE, this.limits.headerBytes],

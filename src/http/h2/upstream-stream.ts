@@ -77,6 +77,10 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
   /** The connection that it waited for takes fewer: wait for another. */
   move(): void {
     if (this.exchange === undefined) return;
+    if (this.upstream!.config.protocol === "auto" && this.target.speaks !== "h2") {
+      this.failed("stream-refused", "it does not speak HTTP/2 any more");
+      return;
+    }
     const place = this.services.openStream(this.target, this.upstream!) as H2UpstreamStream | undefined;
     if (place === undefined) {
       this.failed("overloaded", "no descriptor is left");
@@ -97,26 +101,32 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
 
   requestHead(head: RequestHead, forward: RequestForward, framing: FramingKind): void {
     const { session } = this;
-    session.begin(this);
-    if (forward.upgrade && !session.peerConnectProtocol) {
-      // The request is on its way here: what it leads to comes after it.
-      queueMicrotask(() => this.spoil("bad-reply", "it offers no extended CONNECT (RFC 8441)"));
-      return;
+    if (forward.upgrade) {
+      this.upgrade = joined(head, Name.UPGRADE);
+      this.accept = acceptOf(head);
+      if (!session.peerConnectProtocol) {
+        // The request is on its way here: what it leads to comes after it.
+        queueMicrotask(() => this.spoil("upgrade-unsupported", "the target offers no extended CONNECT (RFC 8441)"));
+        return;
+      }
     }
+    session.begin(this);
     // The host may stand in three fields of ours.
     const size = head.end - head.start + head.hostEnd - head.hostStart + forward.lines.length + (forward.own?.line.length ?? 0);
     session.writeHead(this, size, head.count, framing === Framing.NONE && !forward.upgrade, (sink) => {
       const { encoder } = sink;
-      encoder.text(":method", forward.upgrade ? "CONNECT" : head.method);
-      if (forward.upgrade) {
-        this.upgrade = joined(head, Name.UPGRADE);
-        this.accept = acceptOf(head);
+      if (!forward.upgrade) encoder.value(":method", head.buffer, head.start, head.methodEnd);
+      else {
+        encoder.text(":method", "CONNECT");
         encoder.text(":protocol", this.upgrade);
         sink.omit = "sec-websocket-key";
       }
       encoder.text(":scheme", session.scheme);
-      encoder.text(":authority", replacedHost(head, forward) ?? head.host);
-      encoder.text(":path", head.form === "absolute" && head.pathStart === head.pathEnd && head.methodIs("OPTIONS") ? "*" : head.target);
+      const host = replacedHost(head, forward);
+      if (host === undefined) encoder.value(":authority", head.buffer, head.hostStart, head.hostEnd);
+      else encoder.text(":authority", host);
+      if (head.form === "origin") encoder.value(":path", head.buffer, head.pathStart, head.pathEnd);
+      else encoder.text(":path", head.form === "absolute" && head.pathStart === head.pathEnd && head.methodIs("OPTIONS") ? "*" : head.target);
       writeRequestFields(sink, head, forward, 1 << Name.HOST);
       if (head.has(Name.TE) && acceptsTrailers(head)) encoder.text("te", "trailers");
       sink.omit = undefined;
@@ -384,7 +394,8 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
     this.services.wheel.remove(this);
     if (exchange === undefined) return;
     const said = kind === "reset" ? errorName(code) : detail;
-    if (phase === "tunnel") exchange.tunnelClosed(kind !== "closed");
+    // Only END_STREAM ends a tunnel well.
+    if (phase === "tunnel") exchange.tunnelClosed(true);
     else if (kind === "refused") exchange.attemptFailed("stream-refused", said, false);
     else if (phase === "body") exchange.attemptFailed("reply-truncated", said, this.reused);
     else if (kind === "error") exchange.attemptFailed("bad-reply", said, this.reused);

@@ -25,7 +25,7 @@ let worker: number;
 
 beforeAll(async () => {
   backend = await stage.backend(sayWhich);
-  front = await stage.fairlead({ targets: [backend], listener: { timeouts: { client_header: `${STALL}ms`, client_body: `${STALL}ms`, client_idle: `${2 * STALL}ms` } }, upstream: { timeouts: { idle: `${STALL}ms` } } });
+  front = await stage.fairlead({ targets: [backend], listener: { timeouts: { client_header: `${STALL}ms`, client_body: `${STALL}ms`, client_idle: `${2 * STALL}ms` } } });
   worker = workersOf(front.fairlead)[0]!;
   // What a worker needs once (buffers, compiled code) is no growth.
   const client = await H2Client.connect(front.port);

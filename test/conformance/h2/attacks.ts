@@ -62,7 +62,8 @@ const bomb = (stream: number): Buffer => headers(stream, Buffer.concat([block(as
 
 /** 1 MB, as long as it is taken. */
 export const big: Script = (_request, connection) => {
-  connection.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+  // Closed behind it: pooled, it would serve the bystander.
+  connection.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1000000\r\n\r\n");
   void connection.pour(1_000_000, Buffer.alloc(65_536, 1));
 };
 

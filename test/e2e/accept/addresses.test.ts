@@ -1,11 +1,13 @@
 /** Unix sockets, IPv6 and dual stack on both sides: one client has one address wherever an address counts. One process for all of it. */
 import { beforeAll, describe, expect, test } from "bun:test";
+import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, request as httpRequest } from "node:http";
 import { connect, createServer as createTcpServer, type NetConnectOpts, type Server, type Socket } from "node:net";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { Fairlead, type LogLine } from "../../support/fairlead.ts";
 import { freePort } from "../../support/ports.ts";
+import { workersOf } from "../../support/processes.ts";
 import { openStage } from "../../support/stage.ts";
 import { until } from "../../support/until.ts";
 
@@ -58,7 +60,7 @@ admin = { address = "[::1]:${admin}" }
 name = "dual"
 address = "[::]:${dual}"
 upstream = "both"
-forwarding = { forwarded = true, trusted_proxies = ["127.0.0.0/8"] }
+forwarding = { forwarded = true, trusted_proxies = ["127.0.0.0/8", "unix"] }
 [[listeners]]
 name = "limited"
 address = "[::]:${limited}"
@@ -189,6 +191,25 @@ describe("a listener at a unix socket", () => {
   test("believes them where it is told to", async () => {
     const { headers } = await ask({ socketPath: unix }, { "x-forwarded-for": "192.0.2.1", "x-forwarded-proto": "https" });
     expect([headers["x-forwarded-for"], headers["x-forwarded-proto"]]).toEqual(["192.0.2.1, unknown", "https"]);
+  });
+
+  test("is not where they come from who cut their connection before it is accepted: they have no address any more", async () => {
+    const [worker] = workersOf(fairlead) as [number];
+    process.kill(worker, "SIGSTOP");
+    try {
+      for (let i = 0; i < 5; i++) {
+        const socket = connect({ host: "127.0.0.1", port: dual });
+        await once(socket, "connect");
+        await new Promise((written) => socket.write("GET /cut HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 192.0.2.66\r\n\r\n", written));
+        socket.resetAndDestroy();
+      }
+    } finally {
+      process.kill(worker, "SIGCONT");
+    }
+    const before = fairlead.log.length;
+    await ask({ host: "::1", port: dual });
+    await fairlead.line("the access line of who came next", ({ msg, client }) => msg === "access" && String(client).startsWith("[::1]"), before);
+    expect(fairlead.log.filter(({ msg, client, status }) => msg === "access" && client === "unix" && status === 499)).toEqual([]);
   });
 
   test("relays tcp", async () => {

@@ -37,13 +37,13 @@ beforeAll(async () => {
   text = `
 workers = 1
 log = { access = true }
-timeouts = { tls_handshake = "400ms" }
+timeouts = { tls_handshake = "1500ms" }
 [[listeners]]
 name = "web"
 address = "127.0.0.1:${web}"
 upstream = "main"
 max_clients_per_ip = 2
-proxy_protocol = { from = ["127.0.0.0/8"], timeout = "400ms" }
+proxy_protocol = { from = ["127.0.0.0/8"], timeout = "1500ms" }
 ${tls}
 [[listeners]]
 name = "relay"
@@ -275,7 +275,7 @@ describe.skipIf(Bun.which("haproxy") === null)("a real HAProxy in front", () => 
 });
 
 test("a reload takes the header away from TLS and brings it back", async () => {
-  const plain = text.replace('proxy_protocol = { from = ["127.0.0.0/8"], timeout = "400ms" }\n', "");
+  const plain = text.replace('proxy_protocol = { from = ["127.0.0.0/8"], timeout = "1500ms" }\n', "");
   for (const [config, generation] of [[plain, 2], [text, 3]] as const) {
     await writeFile(join(fairlead.directory, "fairlead.toml"), config);
     fairlead.signal("SIGHUP");

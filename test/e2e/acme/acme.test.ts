@@ -1,11 +1,13 @@
 /** The whole way: a real ACME server, real workers, and clients that trust nobody else. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { Fairlead } from "../../support/fairlead.ts";
 import { NO_PEBBLE, Pebble } from "../../support/pebble.ts";
 import { freePort } from "../../support/ports.ts";
 import { isAlive, workersOf } from "../../support/processes.ts";
+import { v1 } from "../../support/proxy-header.ts";
 import type { RawBackend } from "../../support/raw-backend.ts";
 import { openStage } from "../../support/stage.ts";
 import { request, tlsExchange } from "../../support/tls-client.ts";
@@ -28,7 +30,7 @@ about(`certificates by ACME${NO_PEBBLE === undefined ? "" : ` (skipped: ${NO_PEB
   let pebble: Pebble;
   let backend: RawBackend;
   let fairlead: Fairlead;
-  let [http, tls, other, admin] = [0, 0, 0, 0];
+  let [http, tls, other, proxied, admin] = [0, 0, 0, 0, 0];
   const storage = stage.directory();
 
   const toml = (domains: readonly string[], challenge = "auto"): string => `workers = 2
@@ -47,6 +49,12 @@ acme = { email = "ops@example.org", domains = ${JSON.stringify(domains)}, challe
 [[listeners]]
 address = "127.0.0.1:${other}"
 upstream = "main"
+[listeners.tls]
+acme = { email = "ops@example.org", domains = ["other.example.org"], directory = "${pebble.url}", ca = "${pebble.ca}", storage = "${storage}" }
+[[listeners]]
+address = "127.0.0.1:${proxied}"
+upstream = "main"
+proxy_protocol = { from = ["127.0.0.0/8"] }
 [listeners.tls]
 acme = { email = "ops@example.org", domains = ["other.example.org"], directory = "${pebble.url}", ca = "${pebble.ca}", storage = "${storage}" }
 [[upstreams]]
@@ -75,11 +83,18 @@ targets = [{ address = "${backend.address}" }]
     return error === "" ? received.slice(0, 12) : error;
   };
 
+  /** The reply to a client of a proxy that sends the PROXY protocol. */
+  const throughProxy = async (): Promise<string> => {
+    const socket = connect(proxied, "127.0.0.1");
+    socket.write(v1("192.0.2.7", "198.51.100.1", 5000, 443));
+    return (await tlsExchange(proxied, { socket, servername: "other.example.org" })).received.slice(0, 12);
+  };
+
   /** What the CA would see. */
   const validate = (servername: string): ReturnType<typeof tlsExchange> => tlsExchange(tls, { servername, ALPNProtocols: ["acme-tls/1"] }, "");
 
   beforeAll(async () => {
-    [http, tls, other, admin] = [await freePort(), await freePort(), await freePort(), await freePort()];
+    [http, tls, other, proxied, admin] = [await freePort(), await freePort(), await freePort(), await freePort(), await freePort()];
     backend = await stage.backend();
     pebble = await Pebble.start({ httpPort: http, tlsPort: tls }, false);
     stage.atEnd(() => pebble.stop());
@@ -141,6 +156,8 @@ targets = [{ address = "${backend.address}" }]
         shown.fresh.add(`${fresh.server} ${fresh.received.slice(0, 12)} ${fresh.error}`);
       }
     }
+    // Behind the header of a proxy nothing is looked at.
+    expect(await throughProxy()).toBe("HTTP/1.1 200");
     // A worker that comes meanwhile answers as the others do.
     process.kill(workersOf(fairlead)[0]!, "SIGKILL");
     await fairlead.line("its replacement", ({ msg }) => msg === "Worker replaced");
@@ -151,6 +168,7 @@ targets = [{ address = "${backend.address}" }]
     expect([...shown.fresh]).toEqual(["Fairlead placeholder HTTP/1.1 200 "]);
     await allValid();
     await until("the new certificate to be served", async () => (await trusted(tls, "shop.example.org")).startsWith("HTTP"));
+    expect(await throughProxy()).toBe("HTTP/1.1 200");
     // Nothing is pending any more: TLS refuses what it does not speak.
     expect((await validate("shop.example.org")).server).toBe("");
   }, 60_000);

@@ -1,6 +1,7 @@
 /** gRPC when something is missing or goes away: what clients are told, who counts it, and that nothing is lost which need not be. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { GrpcClient, GrpcServer, type ServerOptions, Status } from "../../support/grpc.ts";
+import { data, headers } from "../../support/h2-frames.ts";
 import { inProcess } from "../../support/in-process.ts";
 import { freePort } from "../../support/ports.ts";
 import { openStage } from "../../support/stage.ts";
@@ -78,6 +79,48 @@ test("a target that shuts down in good order fails no unary call under load", as
   const { codes, calls } = await load.stop();
   expect(codes).toEqual({ OK: calls });
 }, 60_000);
+
+describe("before a target that knows only frames", () => {
+  test("a deadline that nobody else keeps is kept here, and its stream is reset", async () => {
+    const target = await stage.h2Target(() => {});
+    const fairlead = await inProcess(stage, { main: { targets: [target], upstream: h2c } });
+    const outcome = await client.unary({ port: fairlead.port("main"), metadata: { "grpc-timeout": "200m" } });
+    expect(outcome).toMatchObject({ code: Status.DEADLINE_EXCEEDED, details: "request timeout" });
+    expect(outcome.milliseconds).toBeLessThan(1_500);
+    expect(target.requests[0]!.header("grpc-timeout")).toBe("200m");
+    expect(await target.requests[0]!.untilReset()).toBe(8);
+  });
+
+  test("timeouts.response is DEADLINE_EXCEEDED, a reply that is none UNAVAILABLE", async () => {
+    const target = await stage.h2Target((request) => (request.path === "/test.Echo/Bad" ? request.connection.send(data(request.id, "no head")) : undefined));
+    const fairlead = await inProcess(stage, { main: { targets: [target], upstream: { ...h2c, timeouts: { response: "200ms" } } } });
+    const port = fairlead.port("main");
+    expect(await client.unary({ port })).toMatchObject({ code: Status.DEADLINE_EXCEEDED, details: "response timeout" });
+    expect(await client.unary({ port, path: "/test.Echo/Bad" })).toMatchObject({ code: Status.UNAVAILABLE, details: "bad reply" });
+  });
+
+  test("a call has what gRPC asks for, and its messages are as they came: lengths and compression flags", async () => {
+    const target = await stage.h2Target(async (request) => {
+      if (await request.ended()) request.connection.send(headers(request.id, [[":status", "200"], ["content-type", "application/grpc"], ["grpc-encoding", "gzip"]], { endStream: false }), data(request.id, request.body, { endStream: false }), headers(request.id, [["grpc-status", "0"]]));
+    });
+    const fairlead = await inProcess(stage, { main: { targets: [target], upstream: h2c } });
+    const outcome = await client.unary({ port: fairlead.port("main"), channel: "gzip", options: { "grpc.default_compression_algorithm": 2 }, text: "squeeze ".repeat(1_000) });
+    expect(outcome).toMatchObject({ code: Status.OK, bytes: 8_000 });
+    const [request] = target.requests;
+    expect(Object.fromEntries(request!.fields)).toMatchObject({ ":method": "POST", "content-type": "application/grpc", te: "trailers", "grpc-encoding": "gzip", "grpc-accept-encoding": expect.stringContaining("gzip") });
+    expect([request!.body[0], request!.body.readUInt32BE(1)]).toEqual([1, request!.body.length - 5]);
+    expect(request!.body.length).toBeLessThan(500);
+  });
+
+  test("metadata names with an underscore pass when underscore_names lets them", async () => {
+    const target = await stage.h2Target((request) => request.connection.send(headers(request.id, [[":status", "200"], ["content-type", "application/grpc"], ["grpc-status", "0"]])));
+    const fairlead = await inProcess(stage, { main: { targets: [target], upstream: h2c }, open: { targets: [target], upstream: h2c, listener: { underscore_names: "allow" } } });
+    const metadata = { user_id: "7" };
+    expect(await client.unary({ port: fairlead.port("main"), metadata })).toMatchObject({ code: Status.INTERNAL, details: "header name with underscore" });
+    await client.unary({ port: fairlead.port("open"), metadata });
+    expect(target.requests.map((request) => request.header("user_id"))).toEqual(["7"]);
+  });
+});
 
 test("a target's keepalive pings are answered, on a connection that is idle too", async () => {
   const [server] = await servers({ server: { "grpc.keepalive_time_ms": 60, "grpc.keepalive_timeout_ms": 500 } });

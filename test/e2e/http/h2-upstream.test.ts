@@ -3,8 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { continuation, data, ErrorCode, frame, FrameType, goaway, headers, ping, pushPromise, rstStream, Setting, settings, settingsAck, unfinished, windowUpdate } from "../../support/h2-frames.ts";
 import { type Field, literal } from "../../support/h2-hpack.ts";
 import { type H2Request, type H2Script, type H2Target, type H2TargetOptions, sayWhich } from "../../support/h2-target.ts";
-import { anyError, goawayWith, H2Client, reply, room } from "../../support/h2.ts";
+import { anyError, bytes, goawayWith, H2Client, reply, room } from "../../support/h2.ts";
 import { inProcess, type InProcess } from "../../support/in-process.ts";
+import { NodeH2 } from "../../support/node-h2.ts";
 import { freePort } from "../../support/ports.ts";
 import { openStage } from "../../support/stage.ts";
 import type { TomlTable } from "../../support/toml.ts";
@@ -323,6 +324,50 @@ describe("what is sent once more", () => {
     expect(bad.connections.length).toBe(1);
   });
 
+  test("is whole, also what of the body comes while the next connection is not open yet", async () => {
+    for (const buffer of ["64KiB", "4KiB"]) {
+      const bad = await stage.h2Target((request) => until("some of it", () => request.bytes > 0).then(() => request.refuse()));
+      const late = await stage.h2Target(
+        async (request) => {
+          if (await request.ended()) request.answer(`${request.body}`);
+        },
+        { silent: true },
+      );
+      const { port } = await before([bad, late], { policy: "first", retry_buffer: buffer });
+      const [one, two] = [await stage.client(port), await h2(port)];
+      one.request("POST /one HTTP/1.1\r\nHost: h.test\r\nContent-Length: 10012\r\n\r\nfirst ");
+      two.send(headers(1, asks("POST", "/two"), { endStream: false }), data(1, "first ", { endStream: false }));
+      const connection = await late.connection();
+      await until("both to be refused", () => bad.requests.length === 2 && bad.requests.every(({ bytes: count }) => count > 0));
+      await two.roundTrip();
+      one.write(`second${"~".repeat(5_000)}`);
+      two.send(data(1, `second${"~".repeat(5_000)}`, { endStream: false }));
+      await two.roundTrip();
+      connection.send(settings(), settingsAck());
+      await until("what there is", () => late.requests.length === 2 && late.requests.every(({ bytes: count }) => count === 5_012));
+      one.write("~".repeat(5_000));
+      two.send(data(1, "~".repeat(5_000)));
+      const whole = `first second${"~".repeat(10_000)}`;
+      expect((await one.reply()).text).toBe(whole);
+      expect((await two.expect(reply(1))).text).toBe(whole);
+    }
+  });
+
+  test("is given back to the client's window once", async () => {
+    const bad = await stage.h2Target((request) => until("all that there is", () => request.bytes >= 40_000).then(() => request.refuse()));
+    const good = await stage.h2Target(async (request) => {
+      if (await request.ended()) request.answer(`${request.bytes}`);
+    });
+    const { port } = await before([bad, good], { policy: "first" });
+    const client = await h2(port);
+    client.send(headers(1, asks("POST", "/"), { endStream: false }), ...Array.from({ length: 4 }, () => data(1, Buffer.alloc(10_000), { endStream: false })));
+    await until("it to arrive elsewhere", () => good.requests[0]?.bytes === 40_000);
+    await client.roundTrip();
+    expect(client.stream(1).sendWindow).toBeLessThanOrEqual(65_536);
+    client.send(data(1, "!"));
+    expect((await client.expect(reply(1))).text).toBe("40001");
+  });
+
   test("is not what went out in larger parts than are kept", async () => {
     const { port, target } = await front(
       async (request) => {
@@ -521,34 +566,39 @@ describe("time", () => {
     expect((await target.request(2)).reset).toBeUndefined();
   });
 
-  test("a client that stops reading is timed out, and its stream reset at the target; others go on", async () => {
-    const block = Buffer.alloc(16_000);
-    const { port, target } = await front(
-      async (request) => {
-        const { id, connection, path } = request;
-        if (path === "/well") return sayWhich(request);
-        connection.send(headers(id, [[":status", "200"]], { endStream: false }));
-        while (request.reset === undefined && !connection.gone) {
-          if (request.sendWindow >= block.length && connection.sendWindow >= block.length) {
-            request.sendWindow -= block.length;
-            connection.sendWindow -= block.length;
-            connection.send(data(id, block, { endStream: false }));
+  for (const [name, fields] of [
+    ["a client that stops reading", []],
+    ["a gRPC client that stops reading", [["content-type", "application/grpc"], ["te", "trailers"]]],
+  ] as const) {
+    test(`${name} is timed out, and its stream reset at the target; others go on`, async () => {
+      const block = Buffer.alloc(16_000);
+      const { port, target } = await front(
+        async (request) => {
+          const { id, connection, path } = request;
+          if (path === "/well") return sayWhich(request);
+          connection.send(headers(id, [[":status", "200"]], { endStream: false }));
+          while (request.reset === undefined && !connection.gone) {
+            if (request.sendWindow >= block.length && connection.sendWindow >= block.length) {
+              request.sendWindow -= block.length;
+              connection.sendWindow -= block.length;
+              connection.send(data(id, block, { endStream: false }));
+            }
+            await Bun.sleep(0);
           }
-          await Bun.sleep(0);
-        }
-      },
-      {},
-      { listener: { timeouts: { client_body: "400ms" } } },
-    );
-    // It opens the connection's window, and no stream's.
-    const client = await h2(port);
-    client.send(windowUpdate(0, 10_000_000), headers(1, asks("GET", "/endless")));
-    expect(await (await target.request(1)).untilReset(10_000)).toBe(ErrorCode.CANCEL);
-    await client.expect(anyError(1));
-    client.send(headers(3, asks("GET", "/well")));
-    await client.expect(reply(3));
-    expect(target.connections.length).toBe(1);
-  });
+        },
+        {},
+        { listener: { timeouts: { client_body: "400ms" } } },
+      );
+      // It opens the connection's window, and no stream's.
+      const client = await h2(port);
+      client.send(windowUpdate(0, 10_000_000), headers(1, asks("GET", "/endless", fields)));
+      expect(await (await target.request(1)).untilReset(10_000)).toBe(ErrorCode.CANCEL);
+      await client.expect(anyError(1));
+      client.send(headers(3, asks("GET", "/well")));
+      await client.expect(reply(3));
+      expect(target.connections.length).toBe(1);
+    });
+  }
 });
 
 describe("what the client gives up", () => {
@@ -567,6 +617,25 @@ describe("what the client gives up", () => {
     expect((await two.expect(reply(3))).text).toBe("/stays");
     expect(target.connections.length).toBe(1);
   });
+
+  test("may be thousands of requests: a target that counts resets does not take it out on the others", async () => {
+    const target = await NodeH2.start();
+    stage.atEnd(() => target.kill());
+    const { port, fairlead } = await before([target], {}, { http2: { resets: 100_000 } });
+    const client = await h2(port);
+    client.send(headers(1, asks("POST", "/echo"), { endStream: false }), data(1, "one ", { endStream: false }));
+    await client.expect(bytes(1, 4));
+    for (let id = 3; id < 5_000; id += 2) {
+      client.send(headers(id, asks("POST", `/hash/${id}`), { endStream: false }), data(id, "x", { endStream: false }));
+      if (id % 20 === 1) {
+        await until("the target to have them", () => target.events.some(({ path }) => path === `/hash/${id}`));
+        for (let each = id - 18; each <= id; each += 2) client.send(rstStream(each));
+      }
+    }
+    client.send(data(1, "two"));
+    expect((await client.expect(reply(1))).text).toBe("one two");
+    expect(fairlead.log.filter(({ level }) => level !== "debug")).toEqual([]);
+  }, 30_000);
 
   test("may be hundreds of requests whose replies cross: the connection goes on", async () => {
     const holding = new Holding();

@@ -9,6 +9,7 @@ import { freePort } from "../../support/ports.ts";
 import { isAlive, workersOf } from "../../support/processes.ts";
 import { openStage } from "../../support/stage.ts";
 import { listening, NotifySocket } from "../../support/systemd.ts";
+import { UdpClient, UdpServer } from "../../support/udp.ts";
 import { until } from "../../support/until.ts";
 
 const stage = openStage();
@@ -41,9 +42,16 @@ describe.skipIf(process.platform !== "linux")("sockets of systemd", () => {
     const notify = new NotifySocket(join(stage.directory(), "notify"));
     stage.atEnd(() => notify.close());
     const spare = held(listening.tcp("127.0.0.1", await freePort()));
-    const fds = [held(listening.tcp("::", wild)), held(listening.tcp("127.0.0.1", named)), held(listening.unix(path)), spare];
+    // One unit may have sockets of both kinds: they have one name.
+    const activation = { fds: [held(listening.tcp("::", wild)), held(listening.tcp("127.0.0.1", named)), held(listening.unix(path)), spare, held(listening.udp("127.0.0.1", named))], names: "wild:web:unix:spare:web" };
+    const nameServer = await UdpServer.start();
+    const resolver = await UdpClient.open(named);
+    stage.atEnd(() => {
+      nameServer.stop();
+      resolver.close();
+    });
     const config = (web: string): string => `
-workers = 1
+workers = 2
 drain_timeout = "3s"
 ${web}
 [[listeners]]
@@ -57,19 +65,25 @@ upstream = "main"
 [[upstreams]]
 name = "main"
 targets = [{ address = "${backend.address}" }]
+[[upstreams]]
+name = "dns"
+targets = [{ address = "${nameServer.address}" }]
 `;
-    const web = '[[listeners]]\nname = "named"\naddress = "systemd:web"\nupstream = "main"\n';
+    const web = '[[listeners]]\nname = "named"\naddress = "systemd:web"\nupstream = "main"\n[[listeners]]\nname = "datagrams"\naddress = "systemd:web"\nprotocol = "udp"\nupstream = "dns"\n';
     const before = answer({ port: named });
-    const fairlead = await Fairlead.start(config(web), { activation: { fds, names: "wild:web:unix:spare" }, environment: { NOTIFY_SOCKET: notify.path } });
+    const asked = resolver.ask("before", 20_000);
+    const fairlead = await Fairlead.start(config(web), { activation, environment: { NOTIFY_SOCKET: notify.path } });
     stage.atEnd(() => fairlead.kill());
     const serves = async (): Promise<void> => {
       expect(await Promise.all([answer({ port: wild }), answer({ port: wild, host: "::1" }), answer({ port: named }), answer({ path })])).toEqual([OK, OK, OK, OK]);
+      expect((await resolver.insist("now")).text).toBe("now");
     };
 
     expect(await before).toBe(OK);
+    expect((await asked).text).toBe("before");
     await serves();
     expect(fairlead.log.find(({ level }) => level === "warn")).toMatchObject({ socket: expect.stringContaining("spare (127.0.0.1:") });
-    expect(fairlead.log.find(({ msg }) => msg === "Fairlead is ready")).toMatchObject({ addresses: { wild: `[::]:${wild}`, named: `127.0.0.1:${named}`, unix: `unix:${path}` } });
+    expect(fairlead.log.find(({ msg }) => msg === "Fairlead is ready")).toMatchObject({ addresses: { wild: `[::]:${wild}`, named: `127.0.0.1:${named}`, datagrams: `127.0.0.1:${named}`, unix: `unix:${path}` } });
     await notify.hear("READY=1");
 
     // Its workers are told nothing of all this, and get no descriptor that is not theirs.
@@ -108,9 +122,12 @@ targets = [{ address = "${backend.address}" }]
     await notify.hear("STOPPING=1");
     expect(existsSync(path)).toBe(true);
     const waiting = answer({ port: named });
-    const last = await Fairlead.start(config(web), { activation: { fds, names: "wild:web:unix:spare" } });
+    const heard = resolver.replies.length;
+    resolver.send("after");
+    const last = await Fairlead.start(config(web), { activation });
     stage.atEnd(() => last.kill());
     expect(await waiting).toBe(OK);
+    await until("its reply", () => resolver.texts.slice(heard).includes("after"));
   }, 60_000);
 
   test("that cannot be used are refused by name", async () => {
@@ -120,7 +137,7 @@ targets = [{ address = "${backend.address}" }]
     const tcp = [held(listening.tcp("127.0.0.1", one)), held(listening.tcp("127.0.0.1", two))];
     const udp = held(listening.udp("127.0.0.1", three));
     const failures = [
-      [toml(`127.0.0.1:${one}`), { fds: [udp], names: "dns" }, 'socket "dns", which systemd passed, is no stream socket; use ListenStream= in its unit'],
+      [toml("systemd:dns"), { fds: [udp], names: "dns" }, 'socket "dns", which systemd passed, is no stream socket; use ListenStream= in its unit'],
       [toml("systemd:wbe"), { fds: tcp, names: "web:sql" }, 'systemd passed no socket called "wbe" (it passed: web, sql); set FileDescriptorName=wbe in its unit'],
       [toml("systemd:web"), { fds: tcp, names: "web:web" }, 'systemd passed 2 sockets called "web"; give each a unit with a FileDescriptorName= of its own, or name listeners by their addresses'],
       [toml("systemd:web"), undefined, 'systemd passed no socket called "web" (it passed none); set FileDescriptorName=web in its unit'],

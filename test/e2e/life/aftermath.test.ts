@@ -10,7 +10,7 @@ import { reply } from "../../support/raw-backend.ts";
 import { isAlive, workersOf } from "../../support/processes.ts";
 import { refuses } from "../../support/refuses.ts";
 import { configText, openStage } from "../../support/stage.ts";
-import { until } from "../../support/until.ts";
+import { sleep, until } from "../../support/until.ts";
 
 const stage = openStage();
 
@@ -112,24 +112,42 @@ test("a unix socket keeps its name and its clients over an upgrade and a takeove
   expect(existsSync(socket)).toBe(false);
 });
 
-test("SIGTERM to all processes at once, as service managers send it, lets requests end too", async () => {
-  let release = (): void => {};
-  const held = new Promise<void>((resolve) => (release = resolve));
-  const backend = await stage.backend(async (_request, connection) => {
-    await held;
-    connection.write(reply(200, "late"));
-  });
-  const { fairlead, port } = await stage.fairlead({ targets: [backend], top: { workers: 2 } });
-  const client = await stage.client(port);
-  client.request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
-  await until("the request", () => backend.requests.length === 1);
-  for (const pid of processesBelow(fairlead.pid).toReversed()) process.kill(pid, "SIGTERM");
-  await fairlead.line("draining", ({ msg }) => msg === "Draining");
-  release();
-  expect((await client.finalReply()).text).toBe("late");
-  client.destroy();
-  await until("its end", () => fairlead.ended !== undefined);
-  expect(fairlead.ended).toBe(0);
+describe("SIGTERM to all processes at once, as service managers send it, lets requests end too", () => {
+  /** A request at a target; what comes of it when all have been told. */
+  async function expectTheEndOfARequest(tell: (fairlead: Fairlead) => Promise<void>): Promise<void> {
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const backend = await stage.backend(async (_request, connection) => {
+      await held;
+      connection.write(reply(200, "late"));
+    });
+    const { fairlead, port } = await stage.fairlead({ targets: [backend], top: { workers: 2 } });
+    const client = await stage.client(port);
+    client.request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    await until("the request", () => backend.requests.length === 1);
+    await tell(fairlead);
+    release();
+    expect((await client.finalReply()).text).toBe("late");
+    client.destroy();
+    await until("its end", () => fairlead.ended !== undefined);
+    expect(fairlead.ended).toBe(0);
+  }
+
+  test("whoever hears of it first", () =>
+    expectTheEndOfARequest(async (fairlead) => {
+      for (const pid of processesBelow(fairlead.pid).toReversed()) process.kill(pid, "SIGTERM");
+      await fairlead.line("draining", ({ msg }) => msg === "Draining");
+    }));
+
+  test("the supervisor, and its workers from it before the signal reaches them", () =>
+    expectTheEndOfARequest(async (fairlead) => {
+      const workers = workersOf(fairlead);
+      fairlead.signal("SIGTERM");
+      await until("the end of the one that has nothing to do", () => workers.filter(isAlive).length === 1);
+      for (const pid of workers.filter(isAlive)) process.kill(pid, "SIGTERM");
+      // Nothing is to be seen of a signal that changes nothing.
+      await sleep(100);
+    }));
 });
 
 describe("an orphan", () => {

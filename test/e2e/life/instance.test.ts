@@ -155,27 +155,6 @@ test("a stop while the new binary starts ends both", async () => {
   await until("refusal", () => refuses(port));
 });
 
-test("workers that die in the middle of reloads are replaced, and no reload is lost", async () => {
-  const targets = await stage.backends(2);
-  const { fairlead, port, url } = await stage.fairlead({ targets, top: { workers: 2 } });
-  const file = join(fairlead.directory, "fairlead.toml");
-  for (let round = 0; round < 4; round++) {
-    // Every other one changes the number of workers, which replaces all of them.
-    await writeFile(file, configText(port, { targets, top: { workers: 2 + (round & 1) } }));
-    const from = fairlead.log.length;
-    const workers = fairlead.log.findLast((line) => Array.isArray(line["workers"]))!["workers"] as number[];
-    process.kill(workers[round % 2]!, "SIGKILL");
-    fairlead.signal("SIGHUP");
-    if (round > 1) await sleep(round * 5);
-    const applied = await fairlead.line("the reload", ({ msg }) => msg === "Reload applied", from);
-    expect(applied["generation"]).toBe(2 + round);
-    await sleep(1_000);
-  }
-  expect((await fetch(url)).status).toBe(200);
-  expect(fairlead.log.some(({ msg }) => msg === "Reload rejected; nothing has changed")).toBe(false);
-  expect(Bun.spawnSync(["pgrep", "-P", String(fairlead.pid)]).stdout.toString().trim().split("\n")).toHaveLength(3);
-}, 20_000);
-
 test("--watch sees a policy that changed", async () => {
   const targets = await stage.backends(2);
   const policy = (index: number): string => `export default { pick: (_request: unknown, targets: readonly object[]) => targets[${index}] };`;
@@ -210,8 +189,31 @@ test("signals to reload that come while one is under way are one more reload", a
   expect(fairlead.log.filter(({ msg }) => msg === "Reload applied").length).toBeLessThan(10);
 });
 
-test("a worker that hangs in a policy's endless loop is killed and replaced; the other one goes on", async () => {
-  const policy = `export default { pick(request, targets) { if (request.path === "/hang") for (;;); return targets[0]; } };`;
+// These two wait long, and so at the same time.
+test.concurrent("workers that die in the middle of reloads are replaced, and no reload is lost", async () => {
+  const targets = await stage.backends(2);
+  const { fairlead, port, url } = await stage.fairlead({ targets, top: { workers: 2 } });
+  const file = join(fairlead.directory, "fairlead.toml");
+  for (let round = 0; round < 4; round++) {
+    // Every other one changes the number of workers, which replaces all of them.
+    await writeFile(file, configText(port, { targets, top: { workers: 2 + (round & 1) } }));
+    const from = fairlead.log.length;
+    const workers = fairlead.log.findLast((line) => Array.isArray(line["workers"]))!["workers"] as number[];
+    process.kill(workers[round % 2]!, "SIGKILL");
+    fairlead.signal("SIGHUP");
+    if (round > 1) await sleep(round * 5);
+    const applied = await fairlead.line("the reload", ({ msg }) => msg === "Reload applied", from);
+    expect(applied["generation"]).toBe(2 + round);
+    await sleep(1_000);
+  }
+  expect((await fetch(url)).status).toBe(200);
+  expect(fairlead.log.some(({ msg }) => msg === "Reload rejected; nothing has changed")).toBe(false);
+  expect(Bun.spawnSync(["pgrep", "-P", String(fairlead.pid)]).stdout.toString().trim().split("\n")).toHaveLength(3);
+}, 20_000);
+
+// A loop that sleeps hangs as well as one that takes a core from other tests.
+test.concurrent("a worker that hangs in a policy's endless loop is killed and replaced; the other one goes on", async () => {
+  const policy = `export default { pick(request, targets) { if (request.path === "/hang") for (;;) Bun.sleepSync(1_000); return targets[0]; } };`;
   const { fairlead, port } = await stage.fairlead({ targets: await stage.backends(1), top: { workers: 2 }, upstream: { policy: "./p.ts" }, files: { "p.ts": policy } });
   const hanging = await stage.client(port);
   hanging.request("GET /hang HTTP/1.1\r\nHost: a.test\r\n\r\n");

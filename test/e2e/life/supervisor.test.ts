@@ -1,6 +1,6 @@
 /** Start, stop, upgrade, and the supervisor's own death. */
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fairlead } from "../../support/fairlead.ts";
 import { Load } from "../../support/load.ts";
@@ -205,4 +205,11 @@ test("a unix socket is listened on, taken over when it is stale, and removed at 
     await fairlead[ending]();
     expect(existsSync(socket)).toBe(ending === "kill");
   }
+  // A file that was named by mistake stays what it is.
+  writeFileSync(socket, "precious");
+  const failing = Fairlead.launch(toml);
+  stage.atEnd(() => failing.kill());
+  await until("its end", () => failing.ended !== undefined && failing.lines.length > 0);
+  expect([failing.ended, failing.lines.at(-1)]).toEqual([1, `fairlead: cannot listen on unix:${socket} (listener "front"): something that is no socket is there`]);
+  expect(readFileSync(socket, "utf8")).toBe("precious");
 });

@@ -73,7 +73,7 @@ describe("max_clients_per_ip", () => {
 });
 
 describe("few descriptors", () => {
-  test("pause accepting: idle clients are let go, those who wait are served after them, no target is blamed", async () => {
+  test.concurrent("pause accepting: idle clients are let go, those who wait are served after them, no target is blamed", async () => {
     const backends = await stage.backends(2);
     const { fairlead, port } = await stage.fairlead({ targets: backends, openFiles: 256 });
     const [worker] = workersOf(fairlead);
@@ -86,7 +86,7 @@ describe("few descriptors", () => {
     expect(isAlive(worker!)).toBe(true);
   }, 30_000);
 
-  test("with clients that all hold on: those beyond wait without work for anybody, and are served when others go", async () => {
+  test.concurrent("with clients that all hold on: those beyond wait without work for anybody, and are served when others go", async () => {
     let release = (): void => {};
     const held = new Promise<void>((resolve) => (release = resolve));
     const backend = await stage.backend(async (_request, connection) => {

@@ -13,11 +13,12 @@ const stage = openStage();
 let fairlead: Fairlead;
 let backend: RawBackend;
 const ports = { strict: 0, lax: 0, plain: 0, own: 0 };
-let [known, stranger, expired]: Pair[] = [];
+let [known, nameless, stranger, expired]: Pair[] = [];
 
 beforeAll(async () => {
   const [authority, clients] = [await Authority.create(), await Authority.create("Clients")];
   known = await clients.issue({ names: [], subject: [{ C: ["DE"] }, { O: ["Acme, Inc; <x>"], OU: ["R&D"] }, { CN: ["Zoë"] }] });
+  nameless = await clients.issue({ names: ["service.test"], subject: [] });
   expired = await clients.issue({ from: -9, to: -1 });
   stranger = await Authority.create("nobody").then((other) => other.issue());
   backend = await stage.backend((message, connection) => connection.write(message.target === "/own" ? reply(200, "ok", { "Strict-Transport-Security": "max-age=1" }) : reply(200, "ok")));
@@ -27,7 +28,7 @@ beforeAll(async () => {
   fairlead = await Fairlead.start(
     `workers = 1
 ${listener("strict", `tls = { ${tls}, client_ca = "clients.pem", client_subject_header = "X-Client-Subject", hsts = "1h" }`)}
-${listener("lax", `tls = { ${tls}, client_ca = "clients.pem", client_auth = "optional", client_subject_header = "X-Client-Subject", hsts = { include_subdomains = true, preload = true } }`)}
+${listener("lax", `tls = { ${tls}, client_ca = "clients.pem", client_auth = "optional", client_subject_header = "X-Client-Subject", hsts = { include_subdomains = true, preload = true } }\nunderscore_names = "allow"`)}
 ${listener("plain", `redirect_https = ${ports.lax}\nhealth_path = "/health"`)}
 ${listener("own", `tls = "self-signed"`)}
 [[routes]]
@@ -56,6 +57,10 @@ describe("client_auth = required", () => {
     const { received, subjects } = await ask(ports.strict, known);
     expect(received).toEndWith("ok");
     expect(subjects).toEqual([SUBJECT]);
+    // One that names its holder in an extension only (SPIFFE, RFC 5280 section 4.1.2.6).
+    const other = await ask(ports.strict, nameless, "X-Client-Subject: CN=root\r\n");
+    expect(other.received).toEndWith("ok");
+    expect(other.subjects).toEqual([]);
   });
 
   test("refuses all others, says why in the log, and the target hears nothing", async () => {
@@ -84,9 +89,12 @@ describe("client_auth = required", () => {
 
 describe("client_auth = optional", () => {
   test("lets in who shows none, and takes away what such a client claims", async () => {
-    const { received, subjects } = await ask(ports.lax, undefined, "X-Client-Subject: CN=root\r\nx-client-subject: CN=admin\r\n");
+    const { received, subjects } = await ask(ports.lax, undefined, "X-Client-Subject: CN=root\r\nx-client-subject: CN=admin\r\nX_Client-SUBJECT: CN=eve\r\nX_Other: 1\r\n");
     expect(received).toEndWith("ok");
     expect(subjects).toEqual([]);
+    // Targets that speak CGI take an underscore for a dash.
+    expect(backend.requests[0]!.headers("x_client-subject")).toEqual([]);
+    expect(backend.requests[0]!.headers("x_other")).toEqual(["1"]);
   });
 
   test("replaces what a client with a certificate claims", async () => {
@@ -105,6 +113,7 @@ describe("client_auth = optional", () => {
     };
     expect(await trailers(() => tlsExchange(ports.lax, {}, `${chunked}X-Sum: 1\r\n\r\n`))).toBe("X-Sum: 1\r\n\r\n");
     expect(await trailers(() => tlsExchange(ports.lax, {}, `${chunked}X-Sum: 1\r\nX-client-subject: CN=root\r\n\r\n`))).toBe("\r\n");
+    expect(await trailers(() => tlsExchange(ports.lax, {}, `${chunked}X_Client_Subject: CN=root\r\n\r\n`))).toBe("\r\n");
     const h2 = async (): Promise<void> => {
       const session = connectH2(`https://127.0.0.1:${ports.lax}`, { rejectUnauthorized: false });
       const stream = session.request({ ":method": "POST", ":path": "/", "x-client-subject": "CN=root" }, { waitForTrailers: true } as object);
@@ -156,7 +165,9 @@ describe("redirect_https", () => {
   test("leaves the health path, and the questions of certificate authorities, alone", async () => {
     expect(await location("GET /health HTTP/1.1\r\nHost: a\r\n\r\n")).toEqual([200, undefined]);
     expect(await location("GET /.well-known/acme-challenge/token HTTP/1.1\r\nHost: a\r\n\r\n")).toEqual([200, undefined]);
-    expect((await location("GET /.well-known/other HTTP/1.1\r\nHost: a\r\n\r\n"))[0]).toBe(308);
+    for (const path of ["other", "acme-challenge/", "acme-challenge/../../secret", "acme-challenge/%2e%2e/secret", "acme-challenge/token/more", "acme-challenge/token?more"]) {
+      expect((await location(`GET /.well-known/${path} HTTP/1.1\r\nHost: a\r\n\r\n`))[0]).toBe(308);
+    }
   });
 });
 

@@ -95,6 +95,15 @@ export class HpackEncoder {
     this.field(scratch, 0, name.length, name.length, end);
   }
 
+  /** A field whose value is bytes that lie elsewhere than its name. @param name in small letters */
+  value(name: string, source: Buffer, start: number, end: number): void {
+    const length = name.length + end - start;
+    if (length > scratch.length) scratch = Buffer.allocUnsafeSlow(2 * length);
+    for (let i = 0; i < name.length; i++) scratch[i] = name.charCodeAt(i);
+    for (let i = start, at = name.length; i < end; i++) scratch[at++] = source[i]!;
+    this.field(scratch, 0, name.length, name.length, length);
+  }
+
   /**
    * A field; capitals in its name become small letters.
    *

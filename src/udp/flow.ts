@@ -1,0 +1,341 @@
+/**
+ * One udp client (its address and port, at one listener) and its target. The first datagram picks the target; all go there over a socket of
+ * the flow's own, and what comes back over it goes to the client. When the target refuses (ICMP), is taken out or leaves the configuration,
+ * the next datagram picks another one. A flow ends when all replies have come, or nothing has for a while.
+ */
+import type { DatagramOwner, DatagramPeer, DatagramSocket } from "../net/datagram.ts";
+import { formatEndpoint, plainAddress } from "../net/endpoint.ts";
+import { release } from "../net/release.ts";
+import { Timed } from "../net/timers.ts";
+import { CAUSES, connectCause, type Cause, OUR_SHORTAGES } from "../observability/cause.ts";
+import type { RoutingRequest } from "../policies/policy.ts";
+import { clientKey } from "../routing/key.ts";
+import type { Client } from "../routing/listener.ts";
+import { TOTAL_CONNECTS, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
+import type { Pooled, Target } from "../upstream/target.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+import type { UdpRelay } from "./relay.ts";
+
+/** Targets tried for one datagram. */
+const MAX_ATTEMPTS = 8;
+/** Datagrams of one client that wait while its target is picked, or the target's name resolved; more are lost. */
+const MAX_EARLY = 16;
+/** How long replies are still relayed by a worker that leaves, in ms. */
+const LINGER = 2_000;
+const NO_HEADERS = (): undefined => undefined;
+const NOBODY: readonly Target[] = [];
+/** The target's system has said that nobody is there. */
+const UNREACHABLE: ReadonlySet<string> = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"]);
+
+export class Flow extends Timed implements Client, Pooled, DatagramOwner {
+  readonly clientAddress: string;
+  private readonly relay: UdpRelay;
+  private readonly key: string;
+  private readonly peer: DatagramPeer;
+  private readonly request: RoutingRequest;
+  private readonly startedAt: number;
+  /** When its last datagram came or went, in exact clock ms. */
+  private lastAt = 0;
+  private upstream: Upstream | undefined = undefined;
+  private target: Target | undefined = undefined;
+  /** The name of the last one. */
+  private targetName = "";
+  private socket: DatagramSocket | undefined = undefined;
+  /** Datagrams that wait for the socket; undefined: none is being made. */
+  private early: Buffer[] | undefined = undefined;
+  /** The first datagram to this target, as long as it is the only one and has no reply: it can be sent once more. */
+  private kept: Buffer | undefined = undefined;
+  /** Those that have failed since a reply came. */
+  private tried = NOBODY;
+  private resent = 0;
+  private attempts = 0;
+  /** The circuit breaker let it through to try, and no target has had a say yet. */
+  private probe = false;
+  // Of the target of now.
+  private pickedAt = 0;
+  private sent = 0;
+  private answered = 0;
+  // Of all of them.
+  private datagramsIn = 0;
+  private datagramsOut = 0;
+  private bytesIn = 0;
+  private bytesOut = 0;
+  private over = false;
+
+  constructor(relay: UdpRelay, key: string, peer: DatagramPeer) {
+    super();
+    this.relay = relay;
+    this.key = key;
+    this.peer = peer;
+    const clientAddress = plainAddress(peer.address);
+    this.clientAddress = clientAddress;
+    this.startedAt = relay.services.network.clock.precise();
+    this.request = { protocol: "udp", clientAddress, clientPort: peer.port, method: "", host: "", path: "", key: clientKey(clientAddress), header: NO_HEADERS };
+  }
+
+  /** False: there are too many clients, and this is none. */
+  admit(): boolean {
+    const refused = this.relay.listener.add(this);
+    if (refused === undefined) return true;
+    this.end(refused);
+    return false;
+  }
+
+  /** A datagram of the client. */
+  forward(bytes: Buffer): void {
+    this.datagramsIn++;
+    this.bytesIn += bytes.length;
+    this.active();
+    if (this.early !== undefined) {
+      if (this.early.length < MAX_EARLY) this.early.push(bytes);
+      return;
+    }
+    if (this.target !== undefined && !this.stays()) this.leave(false);
+    if (this.socket === undefined) this.pick([bytes]);
+    else {
+      this.send(bytes);
+      this.endIfAnswered();
+    }
+  }
+
+  private active(): void {
+    const { wheel, network, draining } = this.relay.services;
+    const { clock } = network;
+    this.lastAt = clock.precise();
+    if (!draining) wheel.schedule(this, clock.now + this.relay.listener.config.timeouts.udpIdle);
+  }
+
+  /** Its target may go on with it, under the configuration and the states of now. */
+  private stays(): boolean {
+    const upstream = this.relay.listener.router.route(this.request);
+    if (upstream !== this.upstream) {
+      const { target } = this;
+      const same = upstream?.targets.find(({ slot }) => slot === target!.slot);
+      if (same === undefined) return false;
+      this.upstream = upstream;
+      if (same !== target) {
+        target!.closes(this);
+        same.opens(this);
+        this.target = same;
+      }
+    }
+    this.upstream!.refresh();
+    // It may have been cut by that.
+    return this.target?.mayGoOn !== false;
+  }
+
+  private pick(waiting: Buffer[]): void {
+    this.early = waiting;
+    const upstream = this.relay.listener.router.route(this.request);
+    this.upstream = upstream;
+    if (upstream === undefined) {
+      this.end("no-route");
+      return;
+    }
+    const admission = upstream.admits();
+    this.probe = admission === "probe";
+    if (admission === "no") {
+      this.end("circuit-open");
+      return;
+    }
+    // A datagram is not worth waiting with: its client will say it again, or something newer.
+    if (upstream.isWaitedFor) {
+      this.end("queue-full");
+      return;
+    }
+    if (this.tried.length > 0 && !upstream.hasOther(this.tried)) this.tried = NOBODY;
+    const picked = upstream.pick(this.request, this.tried);
+    if (!(picked instanceof Promise)) this.use(picked);
+    else void picked.then((target) => this.over || this.use(target));
+  }
+
+  private use(target: Target | undefined): void {
+    const upstream = this.upstream!;
+    if (target === undefined || !upstream.enter(target)) {
+      this.end(upstream.isFull(this.tried) ? "queue-full" : "no-target");
+      return;
+    }
+    const { network } = this.relay.services;
+    this.attempts++;
+    this.target = target;
+    this.targetName = target.name;
+    this.pickedAt = network.clock.precise();
+    this.sent = 0;
+    this.answered = 0;
+    target.opens(this);
+    target.counters.add(TOTAL_CONNECTS, 1);
+    network.datagrams.connect(target.address, this);
+  }
+
+  onReady(socket: DatagramSocket): void {
+    if (this.over || this.target === undefined) {
+      socket.close();
+      return;
+    }
+    this.socket = socket;
+    const waiting = this.early!;
+    this.early = undefined;
+    for (const bytes of waiting) this.send(bytes);
+    this.endIfAnswered();
+  }
+
+  private send(bytes: Buffer): void {
+    const { socket, upstream } = this;
+    if (socket === undefined) {
+      // One before it has found nobody there.
+      this.early?.push(bytes);
+      return;
+    }
+    const code = socket.send(bytes);
+    if (code !== undefined && UNREACHABLE.has(code)) {
+      this.refused(code, bytes);
+      return;
+    }
+    if (code === undefined) this.sent++;
+    if (this.sent === 1 && this.answered === 0 && bytes.length <= upstream!.config.retry.buffer) this.kept = bytes;
+    else {
+      this.kept = undefined;
+      release(bytes);
+    }
+  }
+
+  onReply(bytes: Buffer): void {
+    if (this.over) return;
+    this.datagramsOut++;
+    this.bytesOut += bytes.length;
+    this.active();
+    this.relay.reply(bytes, this.peer);
+    release(bytes);
+    if (this.answered++ === 0) this.learn();
+    this.endIfAnswered();
+  }
+
+  private endIfAnswered(): void {
+    const { udpResponses } = this.relay.listener.config;
+    if (udpResponses !== undefined && this.socket !== undefined && this.answered >= udpResponses * this.sent) this.end("done");
+  }
+
+  /** The first reply says how its target does. */
+  private learn(): void {
+    const elapsed = this.relay.services.network.clock.precise() - this.pickedAt;
+    this.kept = undefined;
+    this.resent = 0;
+    this.tried = NOBODY;
+    this.upstream!.learn(this.target!, { failed: false, milliseconds: elapsed, status: 0 }, elapsed, this.takeProbe());
+  }
+
+  onError(code: string): void {
+    if (this.over || this.target === undefined) return;
+    if (this.socket === undefined && OUR_SHORTAGES.has(code)) this.end("overloaded", code);
+    // Something was too large for the way, or the like: it is lost, and that is all.
+    else if (this.socket === undefined || UNREACHABLE.has(code)) this.refused(code, undefined);
+  }
+
+  /** Nobody is there. @param unsent a datagram that did not even leave */
+  private refused(code: string, unsent: Buffer | undefined): void {
+    const { target, kept, early } = this;
+    const { retry } = this.upstream!.config;
+    this.leave(true);
+    this.tried = [...this.tried, target!];
+    if (!this.upstream!.hasOther(this.tried) || this.tried.length >= MAX_ATTEMPTS) {
+      this.end(connectCause(code), code);
+      return;
+    }
+    const again = kept !== undefined && this.resent < retry.retries && retry.onConnectFailure ? kept : undefined;
+    if (again !== undefined) {
+      this.resent++;
+      target!.counters.add(TOTAL_RETRIES, 1);
+    }
+    const waiting = [again, unsent, ...(early ?? [])].filter((bytes) => bytes !== undefined);
+    // Without any, the next one goes elsewhere.
+    if (waiting.length > 0) this.pick(waiting);
+  }
+
+  /** Away from its target. @param failed it could not be reached, or did not answer */
+  private leave(failed: boolean): void {
+    const { target, upstream } = this;
+    const elapsed = this.relay.services.network.clock.precise() - this.pickedAt;
+    this.target = undefined;
+    this.socket?.close();
+    this.socket = undefined;
+    this.kept = undefined;
+    this.early = undefined;
+    target!.closes(this);
+    if (failed) upstream!.leave(target!, { failed, milliseconds: elapsed, status: 0 }, elapsed, this.takeProbe());
+    else if (this.answered > 0) {
+      // What was to be learnt of it was learnt with its first reply.
+      upstream!.release(target!);
+      upstream!.tell(target!, { failed: false, milliseconds: elapsed, status: 0 });
+    } else upstream!.leaveEarly(target!, 0);
+  }
+
+  onDeadline(): void {
+    const { listener, services } = this.relay;
+    const expected = (listener.config.udpResponses ?? 0) > 0 && this.sent > 0;
+    if (this.target === undefined || !expected || this.answered > 0 || services.draining) {
+      this.end("done");
+      return;
+    }
+    this.leave(true);
+    this.end("response-timeout");
+  }
+
+  /** The target is put out of service: the next datagram goes to another one. While the socket is made it is not let go of: stays() will see. */
+  cut(): void {
+    if (this.socket !== undefined) this.leave(false);
+  }
+
+  /** It is never idle: there is nothing to retire. */
+  retire(): void {
+    this.abort();
+  }
+
+  abort(): void {
+    this.end("shutdown");
+  }
+
+  /** Its worker leaves: nothing more will come from the client here. */
+  drain(): void {
+    const { draining, network, wheel } = this.relay.services;
+    if (draining) wheel.schedule(this, Math.min(this.deadline, network.clock.now + LINGER));
+  }
+
+  /** The one end of the flow, with its cause. */
+  private end(cause: Cause, detail = ""): void {
+    if (this.over) return;
+    this.over = true;
+    const { listener, services } = this.relay;
+    const { log, accessLog, wheel } = services;
+    if (this.target !== undefined) this.leave(false);
+    if (this.takeProbe()) this.upstream!.probeUnused();
+    wheel.remove(this);
+    listener.remove(this);
+    this.relay.forget(this.key);
+    const client = formatEndpoint(this.clientAddress, this.peer.port);
+    if (CAUSES[cause].side !== "none" && log.allows(cause)) {
+      log.write("warn", { cause, phase: CAUSES[cause].phase, upstream: this.upstream?.name ?? "", target: this.targetName, detail, client, listener: listener.config.name }, "Flow ended");
+    }
+    accessLog?.write({
+      client,
+      method: "UDP",
+      host: "",
+      path: "",
+      status: 0,
+      upstream: this.upstream?.name ?? "",
+      target: this.targetName,
+      attempts: this.attempts,
+      milliseconds: Math.max(0, this.lastAt - this.startedAt),
+      queued: 0,
+      cause,
+      requestId: "",
+      datagrams: { in: this.datagramsIn, out: this.datagramsOut, bytesIn: this.bytesIn, bytesOut: this.bytesOut },
+    });
+  }
+
+  /** Whether it is a probe whose end nobody has told yet; from now on it is told. */
+  private takeProbe(): boolean {
+    const { probe } = this;
+    this.probe = false;
+    return probe;
+  }
+}
