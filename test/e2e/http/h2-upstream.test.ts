@@ -679,7 +679,7 @@ describe("balancing", () => {
     };
     const hedged = new Set<string>();
     const targets = [await stage.h2Target(script), await stage.h2Target(script)];
-    const { port } = await before(targets, { hedge: { percentile: 90, min_delay: "50ms" }, retry_budget_min: 100, retry_buffer: "256KiB" });
+    const { port } = await before(targets, { hedge: { percentile: 90, min_delay: "400ms" }, retry_budget_min: 100, retry_buffer: "256KiB" });
     const one = await stage.client(port);
     for (let i = 0; i < 60; i++) expect((await one.ask(get("/usual"))).status).toBe(200);
     slow = true;
