@@ -19,11 +19,11 @@ import { Reception } from "../reception.ts";
 import type { Services } from "../services.ts";
 import type { Downstream, UpstreamStream } from "../sides.ts";
 import { ClientRequest, Sent, type SentKind } from "./client-request.ts";
-import { type Answer, asksUpgrade, expectsContinue } from "./admission.ts";
+import { type Answer, asksUpgrade, expectsContinue } from "../admission.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ReplyHead } from "./reply-head.ts";
-import { RequestView } from "./request-view.ts";
+import { RequestView } from "../request-view.ts";
 import { writeChunk, writeLastChunk, writeReplyHead } from "./writer.ts";
 
 type Phase = "idle" | "head" | "exchange" | "tunnel" | "linger" | "closed";

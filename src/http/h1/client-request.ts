@@ -5,7 +5,7 @@ import type { UpstreamStream } from "../sides.ts";
 import { BodyReader, Event } from "./body.ts";
 import { Framing, type FramingKind, type HeadLimits } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
-import type { RequestView } from "./request-view.ts";
+import type { RequestView } from "../request-view.ts";
 
 /** What came of sending a part of the body on. */
 export const Sent = {

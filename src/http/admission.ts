@@ -1,9 +1,9 @@
 /** What a proxy answers itself instead of passing it on: refusals of good syntax, TRACE, Max-Forwards, the health path. */
-import type { ListenerConfig } from "../../config/snapshot.ts";
-import { Name } from "../fields.ts";
-import { joined } from "../forward.ts";
-import { Parse, refusals } from "./head.ts";
-import type { RequestHead } from "./request-head.ts";
+import type { ListenerConfig } from "../config/snapshot.ts";
+import { Name } from "./fields.ts";
+import { joined } from "./forward.ts";
+import { Parse, refusals } from "./h1/head.ts";
+import type { RequestHead } from "./h1/request-head.ts";
 
 /** Status and text of our own answer; `refusal` closes the connection. */
 export interface Answer {

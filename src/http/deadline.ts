@@ -1,7 +1,7 @@
 /** How long a client will wait for its answer, when it says so: it can only shorten what the listener allows. */
-import { least } from "../../net/least.ts";
-import { Name } from "../fields.ts";
-import type { RequestHead } from "./request-head.ts";
+import { least } from "../net/least.ts";
+import { Name } from "./fields.ts";
+import type { RequestHead } from "./h1/request-head.ts";
 
 const UNITS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1 / 1000, n: 1 / 1_000_000 };
 const SUFFIXES: Readonly<Record<string, number>> = { "": 1000, s: 1000, ms: 1, m: 60_000 };

@@ -1,11 +1,11 @@
 /** An HTTP/1 request as router and policies see it: strings are made when somebody asks, from the bytes that came. */
-import type { Peer } from "../../accept/arrival.ts";
-import type { HashKey } from "../../config/snapshot.ts";
-import { plainAddress } from "../../net/endpoint.ts";
-import type { RoutingRequest } from "../../policies/policy.ts";
-import { keyOf } from "../../routing/key.ts";
-import type { HeadLimits } from "./head.ts";
-import type { RequestHead } from "./request-head.ts";
+import type { Peer } from "../accept/arrival.ts";
+import type { HashKey } from "../config/snapshot.ts";
+import { plainAddress } from "../net/endpoint.ts";
+import type { RoutingRequest } from "../policies/policy.ts";
+import { keyOf } from "../routing/key.ts";
+import type { HeadLimits } from "./h1/head.ts";
+import type { RequestHead } from "./h1/request-head.ts";
 
 export class RequestView implements RoutingRequest {
   readonly protocol = "http";
