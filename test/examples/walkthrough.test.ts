@@ -72,7 +72,7 @@ describe("the spells example", () => {
     await until("the check to find out", () => fairlead.log.some(({ msg }) => msg === "Healthy targets: 1/2"), 10_000);
     close(servers[0]!);
     await until("503", async () => (await fetch(url)).status === 503, 10_000);
-    expect(fairlead.log.some(({ msg, level }) => msg === "Healthy targets: 0/2" && level === "error")).toBe(true);
+    await until("the log to say so", () => fairlead.log.some(({ msg, level }) => msg === "Healthy targets: 0/2" && level === "error"));
   }, 60_000);
 
   test("loses sight of a spell, because state is not shared", async () => {
