@@ -518,7 +518,7 @@ export class UpstreamConnection extends Connection implements OwnStream {
       exchange?.tunnelClosed(true);
       return;
     }
-    if (this.phase === "connecting") this.target.countHanging(1);
+    if (this.phase === "connecting") this.hangs();
     this.spoil("target-drained", "the target's drain is over");
     this.services.output.flush();
   }

@@ -70,7 +70,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     }
     const { requestHead: head, requestArena: arena, network } = this.services;
     const { limits } = listener.config;
-    const problem = requestLines(block, this.remoteClosed, arena, () => network.random());
+    const problem = requestLines(block, this.remoteClosed, arena, network);
     if (problem !== undefined) {
       session.malformed(this, problem);
       return;

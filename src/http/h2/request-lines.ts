@@ -2,6 +2,7 @@
  * A request's header block as an HTTP/1 head: what router, policies and forwarding read, and what the HTTP/1 parser then reads again with its own
  * strictness, so that nothing that HTTP/2 lets through becomes another request on the way (RFC 9113 sections 8.2, 8.3 and 10.3).
  */
+import type { Network } from "../../net/network.ts";
 import { LOWER } from "../fields.ts";
 import type { HeadArena } from "./head-arena.ts";
 import { FieldFlag, Pseudo } from "./hpack/field-rules.ts";
@@ -23,13 +24,16 @@ const REGULAR = FieldFlag.HOST | FieldFlag.COOKIE;
 /** Where each pseudo-field is in the block of the moment; -1: nowhere. */
 const at = new Int32Array(Object.keys(Pseudo).length);
 
+/** What is random: a network is. */
+type Chance = Pick<Network, "random">;
+
 /**
  * Write the head behind what is in the arena.
  * @param endsStream no body follows
- * @param random uniform in [0, 1): an extended CONNECT (RFC 8441) goes on as an Upgrade, which needs a key
+ * @param chance an extended CONNECT (RFC 8441) goes on as an Upgrade, which needs a key
  * @returns what makes it malformed
  */
-export function requestLines(block: HeaderBlock, endsStream: boolean, out: HeadArena, random: () => number): string | undefined {
+export function requestLines(block: HeaderBlock, endsStream: boolean, out: HeadArena, chance: Chance): string | undefined {
   if (block.malformed !== undefined) return block.malformed;
   const problem = findPseudo(block);
   if (problem !== undefined) return problem;
@@ -42,7 +46,7 @@ export function requestLines(block: HeaderBlock, endsStream: boolean, out: HeadA
     if (at[Pseudo.SCHEME]! < 0 || at[Pseudo.PATH]! < 0 || at[Pseudo.AUTHORITY]! < 0) return "extended CONNECT without :scheme, :path or :authority";
     if (!/^[a-z0-9!#$%&'*+.^_`|~-]+$/i.test(protocol)) return "malformed :protocol";
     if (endsStream) return "extended CONNECT that ends its stream";
-    upgrade = `connection: upgrade\r\nupgrade: ${protocol}\r\n${protocol.toLowerCase() === "websocket" ? `sec-websocket-key: ${webSocketKey(random)}\r\n` : ""}`;
+    upgrade = `connection: upgrade\r\nupgrade: ${protocol}\r\n${protocol.toLowerCase() === "websocket" ? `sec-websocket-key: ${webSocketKey(chance)}\r\n` : ""}`;
   } else if (is(block, at[Pseudo.METHOD]!, CONNECT)) {
     if (at[Pseudo.SCHEME]! >= 0 || at[Pseudo.PATH]! >= 0 || at[Pseudo.AUTHORITY]! < 0) return "CONNECT with :scheme or :path, or without :authority";
   } else if (at[Pseudo.SCHEME]! < 0 || at[Pseudo.PATH]! < 0) return "no :scheme or no :path";
@@ -100,8 +104,8 @@ export function requestLines(block: HeaderBlock, endsStream: boolean, out: HeadA
 }
 
 /** RFC 6455 section 4.1. */
-function webSocketKey(random: () => number): string {
-  return Buffer.from(Uint8Array.from({ length: 16 }, () => Math.floor(random() * 256))).toString("base64");
+function webSocketKey(chance: Chance): string {
+  return Buffer.from(Uint8Array.from({ length: 16 }, () => Math.floor(chance.random() * 256))).toString("base64");
 }
 
 /** Crumbs become one field: section 8.2.3. */
