@@ -13,6 +13,8 @@ const KEPT = 64;
 /** Something that has gathered bytes. */
 export interface Corked {
   uncork(): void;
+  /** Break it off: writing failed. */
+  abort(): void;
 }
 
 /** One for each worker. */
@@ -35,7 +37,15 @@ export class Cork {
   private uncork(): void {
     const { waiting } = this;
     this.waiting = this.spare;
-    for (const each of waiting) each.uncork();
+    for (const each of waiting) {
+      try {
+        each.uncork();
+      } catch (error) {
+        // A bug of ours, as in a socket's handler: one connection pays for it, the others' bytes leave.
+        console.error(error);
+        each.abort();
+      }
+    }
     waiting.length = 0;
     this.spare = waiting;
   }
