@@ -2,6 +2,7 @@
 import { statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
+import ipaddr from "ipaddr.js";
 import { distance } from "fastest-levenshtein";
 import { POLICY_NAMES } from "../policies/registry.ts";
 import type { Path } from "./positions.ts";
@@ -71,6 +72,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   const long = expandShortForm(raw, problems);
   const listeners = long.listeners ?? [];
   const upstreams = (long.upstreams ?? []).map((upstream) => withJoined(upstream, options.joined?.get(upstream.name) ?? []));
+  checkAdmin(long, problems);
   checkListeners(listeners, long, problems);
   checkUdp(listeners, upstreams, problems);
   checkNames(upstreams, "upstream", problems);
@@ -105,6 +107,14 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, tls: tlsOfUpstreams[index], plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
   };
   return { ok: true, snapshot, plan };
+}
+
+/** Without a token whoever reaches it may steer. */
+function checkAdmin({ admin }: RawConfig, problems: Problem[]): void {
+  if (admin === undefined || admin.token !== undefined || admin.address.kind !== "tcp") return;
+  const { host } = admin.address;
+  if (host === "localhost" || (ipaddr.isValid(host) && ipaddr.process(host).range() === "loopback")) return;
+  problems.push({ path: ["admin", "address"], about: "value", message: `anybody who reaches ${host} could steer this instance`, hint: 'set token in [admin], or listen on 127.0.0.1' });
 }
 
 interface LongForm {

@@ -373,8 +373,8 @@ export const configSchema = z
     ),
     admin: key(
       z.strictObject({
-        address: listenAddress.meta({ description: "Where the admin API listens." }),
-        token: key(z.string().min(8, { error: "a token has at least 8 characters" }), "Who changes something, heartbeats too, shows this as Authorization: Bearer; absent: nothing can be changed."),
+        address: listenAddress.meta({ description: "Where the admin API listens; without a token a loopback address or a unix socket." }),
+        token: key(z.string().min(8, { error: "a token has at least 8 characters" }), "Whoever asks for more than /health and /ready shows this as Authorization: Bearer; absent: the address is a loopback one, and configurations and heartbeats are not taken."),
       }),
       "The admin API; absent: off.",
     ),

@@ -37,7 +37,7 @@ export interface Snapshot {
 
 export interface AdminConfig {
   readonly address: Address;
-  /** What whoever changes something must show (`Authorization: Bearer …`); undefined: nothing can be changed. */
+  /** What whoever asks must show (`Authorization: Bearer …`); undefined: the address is a loopback one or a unix socket. */
   readonly token?: string;
 }
 

@@ -3,9 +3,9 @@
  * What happens when: start, reload, a worker's death, upgrade, stop; each is one method here.
  */
 import { Acme, makePlaceholders } from "../acme/acme.ts";
-import { AdminError, HealthEndpoint, type InstanceStatus, type ReloadResult } from "../admin/health.ts";
 import { certificatesOf } from "../admin/certificates.ts";
-import { changeTarget } from "../admin/targets.ts";
+import { AdminError, type AdminServer } from "../admin/server.ts";
+import type { InstanceStatus, ReloadResult } from "../admin/status.ts";
 import { trafficOf } from "../admin/traffic.ts";
 import { diagnosticLine, type Loaded, type LoadOptions } from "../config/load.ts";
 import type { Snapshot } from "../config/snapshot.ts";
@@ -15,6 +15,7 @@ import { bunNetwork } from "../net/bun.ts";
 import type { Log, LogFormat } from "../observability/log.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import type { Supervised } from "../supervised/supervised.ts";
+import { createAdmin } from "./admin.ts";
 import { CAPACITY, createBoard } from "./board.ts";
 import { takeActivated } from "./activation.ts";
 import { CertificateWatch } from "./certificate-watch.ts";
@@ -74,7 +75,7 @@ export class Supervisor {
   private readonly supervised: Supervised;
   private readonly workers: Workers;
   private readonly acme: Acme;
-  private readonly admin: HealthEndpoint;
+  private readonly admin: AdminServer;
   private readonly certificates: CertificateWatch;
   private loaded: Applicable;
   /** Reloads, upgrades and stops happen one after another. */
@@ -144,16 +145,11 @@ export class Supervisor {
     this.health = new HealthMonitor({ network, scoreboard: this.board, log });
     const { rotation, ejection } = this.health;
     this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, log, changed: () => void this.turns.take(() => this.rejoin()) });
-    const { heartbeats, supervised } = this.membership;
-    this.supervised = supervised;
+    this.supervised = this.membership.supervised;
     this.workers = new Workers({ self, logFormat, log, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
     this.certificates = new CertificateWatch(log, () => void this.turns.take(() => this.renewCertificates()));
     this.acme = new Acme({ clock: network.clock, random: () => network.random(), log, show: (challenges) => this.workers.show(challenges) });
-    this.admin = new HealthEndpoint(
-      log,
-      () => this.status(),
-      (request, path) => changeTarget(request, path, { snapshot: this.snapshot, heartbeats, rotation, changed: () => this.membership.moved() }),
-    );
+    this.admin = createAdmin({ log, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership });
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 

@@ -103,7 +103,7 @@ targets = [{ address = "[::1]:${v6tcp}" }, { address = "unix:${path("echo.sock")
   );
   stage.atEnd(() => fairlead.kill());
   await until("its targets to be healthy", async () => {
-    const { upstreams } = (await (await fetch(`http://[::1]:${admin}/health`)).json()) as { upstreams: Record<string, { up: boolean }[]> };
+    const { upstreams } = (await (await fetch(`http://[::1]:${admin}/v1/status`)).json()) as { upstreams: Record<string, { up: boolean }[]> };
     return ["both", "bytes"].every((name) => upstreams[name]!.every(({ up }) => up));
   });
 }, 30_000);

@@ -91,7 +91,7 @@ describe("a beat", () => {
     await only(front, "b");
     expect((await beat(front, a.address, {}, { method: "DELETE" })).status).toBe(204);
     await until("its removal", async () => {
-      const status = (await (await fetch(`${front.admin}/v1/status`)).json()) as { upstreams: Record<string, { target: string }[]> };
+      const status = (await (await fetch(`${front.admin}/v1/status`, { headers: { Authorization: `Bearer ${TOKEN}` } })).json()) as { upstreams: Record<string, { target: string }[]> };
       return status.upstreams["main"]!.every(({ target }) => target !== a.address);
     });
     await load.stop();
@@ -145,22 +145,22 @@ describe("a beat", () => {
     const { address } = inFile;
     const refused = async (status: number, text: string, ...rest: Parameters<typeof beat> extends [unknown, unknown, ...infer R] ? R : never) => {
       const answer = await beat(front, address, ...rest);
-      expect([answer.status, answer.body["error"]]).toEqual([status, expect.stringContaining(text)]);
+      expect([answer.status, answer.body["detail"]]).toEqual([status, expect.stringContaining(text)]);
     };
     await refused(401, "show the token", {}, { token: "" });
     await refused(401, "show the token", {}, { token: "another token" });
     await refused(404, 'no upstream "nobody"', {}, { upstream: "nobody" });
     await refused(400, "not JSON", "ttl=5");
     await refused(400, "not a JSON object", "[1]");
-    await refused(400, 'unknown key "TTL"', { TTL: 5 });
+    await refused(400, 'Unrecognized key: "TTL"', { TTL: 5 });
     await refused(400, "ttl is a duration", { ttl: "soon" });
     await refused(400, "ttl is a duration", { ttl: -1 });
     await refused(400, "capacity is a number", { capacity: "much" });
     await refused(400, "draining is true or false", { draining: 1 });
-    await refused(405, "method not allowed", {}, { method: "POST" });
-    expect((await beat(front, "127.0.0.1:1")).body["error"]).toContain("its targets cannot register");
+    await refused(405, "POST is not among PUT, DELETE", {}, { method: "POST" });
+    expect((await beat(front, "127.0.0.1:1")).body["detail"]).toContain("its targets cannot register");
     const strict = await listening();
-    expect((await beat(strict, "no address")).body["error"]).toContain("is not an address");
+    expect((await beat(strict, "no address")).body["detail"]).toContain("is not an address");
     const tall = await fetch(placeOf(strict, "127.0.0.1:1"), { method: "PUT", headers: { Authorization: `Bearer ${TOKEN}` }, body: "x".repeat(100_000) });
     expect(tall.status).toBe(413);
   });

@@ -23,7 +23,7 @@ interface Status {
 }
 
 async function statusAt(port: number): Promise<Status> {
-  return (await (await fetch(`http://127.0.0.1:${port}/health`)).json()) as Status;
+  return (await (await fetch(`http://127.0.0.1:${port}/v1/status`)).json()) as Status;
 }
 
 function again(first: Fairlead): Promise<Fairlead> {
@@ -59,7 +59,7 @@ describe("the admin address", () => {
   test("may be a unix socket, which is this user's alone, taken over when it is stale, and removed at the end", async () => {
     const socket = join(stage.directory(), "admin.sock");
     const options = { targets: [await stage.backend()], top: { admin: { address: `unix:${socket}` } } };
-    const pid = async (): Promise<number> => ((await (await fetch("http://admin.test/health", { unix: socket })).json()) as Status).pid;
+    const pid = async (): Promise<number> => ((await (await fetch("http://admin.test/v1/status", { unix: socket })).json()) as Status).pid;
     const { fairlead } = await stage.fairlead(options);
     expect(await pid()).toBe(fairlead.pid);
     expect(statSync(socket).mode & 0o777).toBe(0o600);

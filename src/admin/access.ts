@@ -1,0 +1,59 @@
+/**
+ * Who may do what on the admin address.
+ *
+ * With a token in `[admin]` everybody shows it, but for what is open to all. Without one the address is a loopback one or a unix socket,
+ * and who can reach it may look and steer, but not bring a configuration, which names programs to be run. Browsers are a way round that:
+ * a page of anybody's may send requests to this machine, and a name of anybody's may lead to it. So a request must name the address
+ * by a number or as localhost (no DNS rebinding), and one that a browser sends for a page must be from our own page (no forgery).
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import ipaddr from "ipaddr.js";
+import type { AdminConfig } from "../config/snapshot.ts";
+import { Problem } from "./problem.ts";
+
+/** From little to much. "open": everybody, as load balancers and orchestrators before this one ask; "read": look; "steer": change what targets do; "configure": bring a configuration. */
+export const ACCESS = ["open", "read", "steer", "configure"] as const;
+export type Access = (typeof ACCESS)[number];
+
+/** For the log and the timeline. */
+export interface Caller {
+  /** "token", or "local" where none is needed. */
+  readonly name: string;
+}
+
+const LOCAL: Caller = { name: "local" };
+
+/** @throws Problem 401 or 403 */
+export function admit(request: Request, access: Access, config: AdminConfig | undefined): Caller {
+  const { headers } = request;
+  const site = headers.get("sec-fetch-site");
+  const origin = headers.get("origin");
+  const host = headers.get("host");
+  if (access !== "open" && ((site !== null && site !== "same-origin" && site !== "none") || (origin !== null && (host === null || !URL.canParse(origin) || new URL(origin).host !== host)))) {
+    throw new Problem(403, "this request comes from a page of another site");
+  }
+  if (access === "open") return LOCAL;
+  if (config?.token === undefined) {
+    if (config?.address.kind !== "unix" && !isLoopbackName(host ?? "")) throw new Problem(403, `"${host ?? ""}" is no loopback address: name this one by its number or as localhost, or set token in [admin]`);
+    if (access === "configure") throw new Problem(403, "a configuration can be brought only with a token: set token in [admin]");
+    return LOCAL;
+  }
+  const shown = /^Bearer (.+)$/i.exec(headers.get("authorization") ?? "")?.[1] ?? "";
+  // Digests are of one length, and tell nothing by the time that comparing them takes.
+  if (!timingSafeEqual(digest(shown), digest(config.token))) throw new Problem(401, "show the token of [admin] as Authorization: Bearer …", {}, { "WWW-Authenticate": 'Bearer realm="fairlead"' });
+  return { name: "token" };
+}
+
+function digest(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}
+
+/** A Host field that no name service has had a part in. */
+function isLoopbackName(host: string): boolean {
+  const name = host.replace(/:\d+$/, "").toLowerCase();
+  return name === "localhost" || isLoopback(name.replace(/^\[(.*)\]$/, "$1"));
+}
+
+export function isLoopback(address: string): boolean {
+  return ipaddr.isValid(address) && ipaddr.process(address).range() === "loopback";
+}

@@ -1,0 +1,105 @@
+/** Finds the endpoint of a request, checks what it brings, and makes a response of what the endpoint says. */
+import type { z } from "zod";
+import type { AdminConfig } from "../config/snapshot.ts";
+import type { Log } from "../observability/log.ts";
+import { admit } from "./access.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { Problem } from "./problem.ts";
+
+/** Nothing that is told here is longer, in bytes, … */
+const MAX_JSON = 64 * 1024;
+/** … but for a configuration. */
+export const MAX_BODY = 8 * 1024 * 1024;
+
+interface Place {
+  readonly pattern: RegExp;
+  readonly names: readonly string[];
+  readonly methods: ReadonlyMap<string, Endpoint>;
+}
+
+export class Api {
+  private readonly log: Log;
+  private readonly config: () => AdminConfig | undefined;
+  private readonly places: readonly Place[];
+
+  /** @param config in force now */
+  constructor(endpoints: readonly Endpoint[], config: () => AdminConfig | undefined, log: Log) {
+    this.log = log;
+    this.config = config;
+    const paths = [...new Set(endpoints.map(({ path }) => path))];
+    this.places = paths.map((path) => ({
+      pattern: new RegExp(`^${path.replaceAll(/[.]/g, "\\.").replaceAll(/\{\w+\}/g, "([^/]+)")}$`),
+      names: [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!),
+      methods: new Map(endpoints.filter((other) => other.path === path).map((other) => [other.method, other])),
+    }));
+  }
+
+  /** @param keepOpen see Call */
+  async answer(request: Request, keepOpen: () => void): Promise<Response> {
+    try {
+      return await this.call(request, keepOpen);
+    } catch (error) {
+      if (error instanceof Problem) return error.response();
+      this.log.error({ reason: error instanceof Error ? error.stack : String(error), path: new URL(request.url).pathname }, "The admin API failed");
+      return new Problem(500, "the service log says what").response();
+    }
+  }
+
+  private async call(request: Request, keepOpen: () => void): Promise<Response> {
+    const { pathname, searchParams } = new URL(request.url);
+    for (const { pattern, names, methods } of this.places) {
+      const match = pattern.exec(pathname);
+      if (match === null) continue;
+      const method = request.method === "HEAD" ? "GET" : request.method;
+      const found = methods.get(method);
+      const allowed: string[] = [...methods.keys()].flatMap((known) => (known === "GET" ? ["GET", "HEAD"] : [known]));
+      if (found === undefined) throw new Problem(405, `${request.method} is not among ${allowed.join(", ")}`, {}, { Allow: allowed.join(", ") });
+      const caller = admit(request, found.access, this.config());
+      const result = await found.handle({
+        names: Object.fromEntries(names.map((name, index) => [name, decoded(match[index + 1]!)])),
+        query: checked(found.query, Object.fromEntries(searchParams), "query"),
+        body: await bodyOf(request, found.body),
+        caller,
+        request,
+        keepOpen,
+      });
+      const response = result instanceof Response ? result : Response.json(result);
+      if (!response.headers.has("Cache-Control")) response.headers.set("Cache-Control", "no-store");
+      response.headers.set("X-Content-Type-Options", "nosniff");
+      return request.method === "HEAD" ? new Response(null, response) : response;
+    }
+    throw new Problem(404, `nothing is at ${pathname}; GET /v1/openapi.json says what there is`);
+  }
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new Problem(400, `"${part}" is not percent-encoded text`);
+  }
+}
+
+async function bodyOf(request: Request, schema: z.ZodType | "text" | undefined): Promise<unknown> {
+  if (schema === undefined) return undefined;
+  const text = await request.text();
+  if (schema === "text") return text;
+  if (Buffer.byteLength(text) > MAX_JSON) throw new Problem(413, `a body has at most ${MAX_JSON} bytes here`);
+  let value: unknown = {};
+  try {
+    if (text.trim() !== "") value = JSON.parse(text);
+  } catch {
+    throw new Problem(400, "the body is not JSON");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Problem(400, "the body is not a JSON object");
+  return checked(schema, value, "body");
+}
+
+/** @throws Problem 400 that says everything that is wrong with it */
+function checked(schema: z.ZodType | undefined, value: unknown, where: "query" | "body"): unknown {
+  if (schema === undefined) return undefined;
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const errors = result.error.issues.map((issue) => ({ in: where, at: issue.path.join("."), message: issue.message }));
+  throw new Problem(400, errors.map(({ at, message }) => (at === "" ? message : `${at}: ${message}`)).join("; "), { errors });
+}

@@ -1,0 +1,77 @@
+/** The admin address: opened, moved and closed as the configuration says. What is answered there is api.ts's business. */
+import { chmodSync, rmSync } from "node:fs";
+import type { Address } from "../config/snapshot.ts";
+import { formatAddress } from "../config/values.ts";
+import { removeStaleSocket } from "../net/stale-socket.ts";
+import type { Log } from "../observability/log.ts";
+import { type Api, MAX_BODY } from "./api.ts";
+
+/** Between two attempts to open an address that another process has still, and how long they go on, in ms. */
+const RETRY_INTERVAL = 100;
+const PATIENCE = 60_000;
+
+export class AdminError extends Error {
+  readonly code = "FAIRLEAD_ADMIN";
+}
+
+export class AdminServer {
+  private readonly log: Log;
+  private readonly api: Api;
+  private server: Bun.Server<undefined> | undefined = undefined;
+  /** Of what is open. */
+  private address = JSON.stringify("");
+  /** Of a unix socket that is open: its name is ours to remove. */
+  private path: string | undefined = undefined;
+  private retry: Timer | undefined = undefined;
+
+  constructor(log: Log, api: Api) {
+    this.log = log;
+    this.api = api;
+  }
+
+  /** Listen here from now on; undefined: nowhere. @throws AdminError that says why not; then all is as before */
+  async open(address: Address | undefined): Promise<void> {
+    const key = JSON.stringify(address ?? "");
+    clearTimeout(this.retry);
+    if (key === this.address) return;
+    const server = address === undefined ? undefined : await this.listen(address);
+    this.stop();
+    this.server = server;
+    this.address = key;
+    this.path = address?.kind === "unix" ? address.path : undefined;
+  }
+
+  private async listen(address: Address): Promise<Bun.Server<undefined>> {
+    const fetch = (request: Request, server: Bun.Server<undefined>): Promise<Response> => this.api.answer(request, () => server.timeout(request, 0));
+    const maxRequestBodySize = MAX_BODY;
+    const failed = (why: string): AdminError => new AdminError(`cannot open the admin address ${formatAddress(address)}: ${why}`);
+    const occupied = address.kind === "unix" ? await removeStaleSocket(address.path) : undefined;
+    if (occupied !== undefined) throw failed(occupied);
+    try {
+      const server = address.kind === "unix" ? Bun.serve({ unix: address.path, maxRequestBodySize, fetch }) : Bun.serve({ hostname: address.host, port: address.port, maxRequestBodySize, fetch });
+      // Who may connect may look inside: the user and nobody else.
+      if (address.kind === "unix") chmodSync(address.path, 0o600);
+      this.log.info({ admin: formatAddress(address.kind === "unix" ? address : { ...address, port: server.port ?? address.port }) }, "Admin address open");
+      return server;
+    } catch (error) {
+      throw failed((error as NodeJS.ErrnoException).code === "EADDRINUSE" ? "it is taken by another program" : (error as Error).message);
+    }
+  }
+
+  /** The same for one who waits for another to let go of the address. */
+  openWhenFree(address: Address | undefined, patience = PATIENCE): void {
+    this.open(address).catch((error: unknown) => {
+      if (patience > 0) this.retry = setTimeout(() => this.openWhenFree(address, patience - RETRY_INTERVAL), RETRY_INTERVAL);
+      else this.log.error({ reason: (error as Error).message }, "No admin address; traffic is served all the same");
+    });
+  }
+
+  stop(): void {
+    clearTimeout(this.retry);
+    void this.server?.stop(true);
+    if (this.path !== undefined) rmSync(this.path, { force: true });
+    this.server = undefined;
+    this.path = undefined;
+    this.address = JSON.stringify("");
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * What is told of an exchange when it has ended: one object that access log, decision records and traces share.
+ * Made only when somebody wants it, after the last byte; an exchange itself keeps numbers and references only.
+ */
+import type { Cause } from "./cause.ts";
+
+/** One way to one target. All times are in ms; those marked so count from the exchange's begin. */
+export interface Attempt {
+  readonly target: string;
+  /** From the exchange's begin. */
+  readonly at: number;
+  /** To be connected, TLS included; 0: the connection was there. */
+  readonly connect: number;
+  /** From its own begin to the first byte of its reply; 0: none came. */
+  readonly firstByte: number;
+  /** From its own begin to its end. */
+  readonly milliseconds: number;
+  /** Of its reply; 0: none came. */
+  readonly status: number;
+  /** Why it ended; "done": the reply is whole. */
+  readonly cause: Cause;
+  /** In words, what the cause does not say. */
+  readonly detail: string;
+  /** It was sent beside another one that took long. */
+  readonly hedge: boolean;
+}
+
+export interface Account {
+  /** As clients speak it. */
+  readonly protocol: "HTTP/1.0" | "HTTP/1.1" | "HTTP/2.0" | "tcp" | "udp";
+  /** When it began, in wall-clock ms since 1970. */
+  readonly at: number;
+  readonly listener: string;
+  /** As `routeLabel` of routing/router.ts; "": none matched, or there are none. */
+  readonly route: string;
+  readonly upstream: string;
+  /** The last one tried. */
+  readonly target: string;
+  readonly client: string;
+  readonly method: string;
+  readonly host: string;
+  readonly path: string;
+  /** Fields of the request that the access log's format names, in its order; "" for those that are not there. */
+  readonly fields: readonly string[];
+  readonly requestId: string;
+  /** What the client got. */
+  readonly status: number;
+  readonly cause: Cause;
+  readonly detail: string;
+  /** Head in to last byte out, in ms. */
+  readonly milliseconds: number;
+  /** Of them: waiting for a place, … */
+  readonly queued: number;
+  /** … being connected in the last attempt, … */
+  readonly connect: number;
+  /** … and from the exchange's begin to the first byte of the reply; 0: none came. */
+  readonly firstByte: number;
+  /** Bytes of the body (tcp, udp: all) from the client, and to it. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** How often a target was asked. */
+  readonly attempts: number;
+  /** Each of them, in order. */
+  readonly tries: readonly Attempt[];
+  /** Names of the targets that were usable when the first was picked; at most 32, and how many there were. */
+  readonly candidates: readonly string[];
+  readonly candidateCount: number;
+  /** udp: how many datagrams came from the client and went to it. */
+  readonly datagrams?: { readonly in: number; readonly out: number };
+}
+
+/** Wants to know of exchanges. Asked with each, so that an account is made for those only that somebody wants. */
+export interface Witness {
+  /** @param milliseconds that it took */
+  wants(cause: Cause, status: number, attempts: number, milliseconds: number): boolean;
+  tell(account: Account): void;
+}
