@@ -72,7 +72,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   const long = expandShortForm(raw, problems);
   const listeners = long.listeners ?? [];
   const upstreams = (long.upstreams ?? []).map((upstream) => withJoined(upstream, options.joined?.get(upstream.name) ?? []));
-  checkAdmin(long, problems);
+  checkAdmin(raw, problems);
   checkListeners(listeners, long, problems);
   checkUdp(listeners, upstreams, problems);
   checkNames(upstreams, "upstream", problems);
