@@ -11,7 +11,7 @@ import { Scoreboard, WORKER_HEARTBEAT, WORKER_PID } from "../scoreboard/scoreboa
 import { answerControl } from "./control.ts";
 import { DataPlane } from "./data-plane.ts";
 import { LimitedErrors } from "./limited-errors.ts";
-import type { FromWorker, ToWorker } from "./messages.ts";
+import type { FromWorker, Question, QuestionKind, Questions, ToWorker } from "./messages.ts";
 
 /** A SIGTERM from a person, when no supervisor is left to say how long. */
 const ORPHAN_DRAIN = 30_000;
@@ -87,6 +87,18 @@ export function runWorker(logFormat: LogFormat): void {
     datagrams = [];
   };
 
+  const answer = async (sequence: number, { kind, question }: Question): Promise<void> => {
+    try {
+      if (plane === undefined) throw new Error("this worker has not started yet");
+      const answers: { readonly [Kind in QuestionKind]: (question: Questions[Kind]["question"]) => Promise<Questions[Kind]["answer"]> | Questions[Kind]["answer"] } = {
+        explain: (request) => plane!.explain(request),
+      };
+      say({ type: "answer", generation: sequence, answer: await answers[kind](question) });
+    } catch (error) {
+      say({ type: "unanswered", generation: sequence, reason: error instanceof Error ? error.message : String(error) });
+    }
+  };
+
   const hear = async (message: ToWorker & { type: "start" | "apply" | "receive" }): Promise<void> => {
     if (message.type === "receive") {
       receive();
@@ -107,6 +119,7 @@ export function runWorker(logFormat: LogFormat): void {
 
   process.on("message", (message: ToWorker) => {
     if (message.type === "drain") void leave(message.timeout);
+    else if (message.type === "ask") void answer(message.sequence, message.question);
     else if (message.type === "challenges") {
       const { challenges, sequence } = message;
       order = order.then(() => {

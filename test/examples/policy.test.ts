@@ -15,7 +15,7 @@ function request(clientAddress: string, session?: string): RoutingRequest {
 
 async function load(): Promise<(request: RoutingRequest, among?: readonly RoutingTarget[]) => string> {
   const make = await loadPolicyModule(FILE, "1");
-  const policy: RoutingPolicy = make({ cursor: () => 0, random: () => 0.5 });
+  const policy: RoutingPolicy = make({ cursor: () => 0, peek: () => 0, random: () => 0.5 });
   return (asked, among = targets) => ((policy.pick(asked, among) as RoutingTarget | undefined) ?? target("none")).name;
 }
 
