@@ -83,6 +83,20 @@ export class Router<Upstream> {
   }
 }
 
+/** Hosts and methods that a label names; the others are counted. */
+const NAMED = 2;
+
+/** How a route is called where people and monitoring see it: what it matches, as `GET api.example.com/v1 [x-canary]`; `*` matches all. */
+export function routeLabel({ hosts, pathPrefix, methods, headers }: RouteConfig): string {
+  const where = few(hosts) + (pathPrefix ?? "");
+  const said = headers.length === 0 ? "" : `[${few(headers.map((header) => header.name.toLowerCase()))}]`;
+  return [few(methods), where === "" ? "*" : where, said].filter((part) => part !== "").join(" ");
+}
+
+function few(words: readonly string[]): string {
+  return words.length <= NAMED ? words.join(",") : `${words.slice(0, NAMED).join(",")},+${words.length - NAMED}`;
+}
+
 /** `Compiled` conditions by number: the first that fails, in this order; a header is its index from here on. */
 const HOLDS = -1;
 const PATH = 0;

@@ -1,9 +1,11 @@
 /** All that the admin address answers, put together of the parts that know. */
 import { Api } from "../admin/api.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
+import { explainEndpoints } from "../admin/explain.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
 import { type ConfigState, overviewEndpoints } from "../admin/overview.ts";
 import { Picture } from "../admin/picture.ts";
+import { Problem } from "../admin/problem.ts";
 import { AdminServer } from "../admin/server.ts";
 import { streamEndpoints, Streams } from "../admin/stream.ts";
 import { type InstanceStatus, statusEndpoints } from "../admin/status.ts";
@@ -16,6 +18,7 @@ import { Sampler } from "../sampling/sampler.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import packageJson from "../../package.json";
 import type { Membership } from "./membership.ts";
+import { Unanswered } from "./questions.ts";
 import type { ListeningSockets } from "./sockets.ts";
 import type { Workers } from "./workers.ts";
 
@@ -53,6 +56,7 @@ export function createAdmin({ log, snapshot, status, health, membership, scorebo
     ...statusEndpoints(status),
     ...overviewEndpoints(picture),
     ...streamEndpoints(streams),
+    ...explainEndpoints((request) => told(workers.ask("explain", request)), status),
     ...heartbeatEndpoints(membership.heartbeats),
     ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, changed: () => membership.moved() })),
   ];
@@ -61,4 +65,13 @@ export function createAdmin({ log, snapshot, status, health, membership, scorebo
     if (isOpen) sampler.start();
     else sampler.stop();
   });
+}
+
+/** What a worker answers. @throws Problem 503 when none does */
+async function told<Answer>(asked: Promise<{ readonly answer: Answer }>): Promise<Answer> {
+  try {
+    return (await asked).answer;
+  } catch (error) {
+    throw error instanceof Unanswered ? new Problem(503, error.message) : error;
+  }
 }

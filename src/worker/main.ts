@@ -8,10 +8,18 @@ import { libc } from "../net/libc.ts";
 import { openFilesLimit } from "../net/open-files.ts";
 import { createLog, type LogFormat } from "../observability/log.ts";
 import { Scoreboard, WORKER_HEARTBEAT, WORKER_PID } from "../scoreboard/scoreboard.ts";
+import type { NotExplained } from "../admin/explained.ts";
 import { answerControl } from "./control.ts";
 import { DataPlane } from "./data-plane.ts";
+import { Unexplainable } from "./explain/request.ts";
 import { LimitedErrors } from "./limited-errors.ts";
 import type { FromWorker, Question, QuestionKind, Questions, ToWorker } from "./messages.ts";
+
+/** What is wrong with the request is an answer too. */
+function problemOf(error: unknown): NotExplained {
+  if (error instanceof Unexplainable) return { problem: error.message };
+  throw error;
+}
 
 /** A SIGTERM from a person, when no supervisor is left to say how long. */
 const ORPHAN_DRAIN = 30_000;
@@ -91,7 +99,7 @@ export function runWorker(logFormat: LogFormat): void {
     try {
       if (plane === undefined) throw new Error("this worker has not started yet");
       const answers: { readonly [Kind in QuestionKind]: (question: Questions[Kind]["question"]) => Promise<Questions[Kind]["answer"]> | Questions[Kind]["answer"] } = {
-        explain: (request) => plane!.explain(request),
+        explain: (request) => plane!.explain(request).catch(problemOf),
       };
       say({ type: "answer", generation: sequence, answer: await answers[kind](question) });
     } catch (error) {

@@ -1,7 +1,7 @@
 /** What supervisor and worker say to each other over IPC. Nothing else crosses. */
 
 import type { Challenges } from "../acme/challenges.ts";
-import type { Explained, RequestToExplain } from "../admin/explained.ts";
+import type { Explained, NotExplained, RequestToExplain } from "../admin/explained.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 
 /** A Snapshot as JSON: made once for all workers, and read in a fifth of the time that a structured clone of 10,000 targets takes. */
