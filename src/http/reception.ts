@@ -47,19 +47,22 @@ export class Reception {
     exchange.begin();
     exchange.toHead = head.methodIs("HEAD");
     exchange.idempotent = isIdempotent(head);
+    const { accountFields } = this.services;
+    if (accountFields.length > 0) exchange.fields = accountFields.map((name) => head.get(name) ?? "");
     return answerHere(head, this.listener.config, this.services.draining || this.services.board.draining, this.services.challenges);
   }
 
   /** Send it where its route says. */
   dispatch(exchange: Exchange, head: RequestHead, view: RequestView): void {
-    const upstream = this.listener.router.route(view);
-    if (upstream === undefined) {
+    const match = this.listener.router.route(view);
+    if (match === undefined) {
       exchange.fail("no-route", "");
       return;
     }
+    const { upstream } = match;
     if (this.makesId(head, view)) exchange.requestId = this.makeRequestId();
     view.keySource = upstream.config.hash.key;
-    exchange.dispatch(upstream, upstream.config.policy.kind === "builtin" ? view : view.copy());
+    exchange.dispatch(match, upstream.config.policy.kind === "builtin" ? view : view.copy());
   }
 
   /** The request gets an ID of our making. */

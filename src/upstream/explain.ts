@@ -109,10 +109,10 @@ class Teller {
     return order.slice(0, MOST);
   }
 
-  private async account({ policy, usable }: Tier, avoid: readonly Target[]): Promise<Explanation<Target>> {
+  private async account({ policy, usable, all }: Tier, avoid: readonly Target[]): Promise<Explanation<Target>> {
     const own: RoutingPolicy<Target> = policy instanceof GuardedPolicy ? policy.own : policy;
     const left = own.skipsTried === true || avoid.length === 0 ? usable : usable.filter((target) => !avoid.includes(target));
-    if (own.explain !== undefined) return explained(own, this.request, left, avoid);
+    if (own.explain !== undefined) return explained(own, this.request, left, avoid, all);
     if (!this.ask) return { note: "this policy has no explain, and its pick was not called, since it may count turns (ask_policy: true, or --ask-policy, calls it)" };
     this.asked = true;
     const picked = await pickUntried(policy, this.request, usable, avoid);
@@ -120,14 +120,14 @@ class Teller {
   }
 }
 
-/** Whatever a policy of somebody's own says, it names targets that are there. */
-function explained(policy: RoutingPolicy<Target>, request: RoutingRequest, targets: readonly Target[], avoid: readonly Target[]): Explanation<Target> {
+/** Whatever a policy of somebody's own says, it names targets that are there. @param all it may tell of those that are not usable, too */
+function explained(policy: RoutingPolicy<Target>, request: RoutingRequest, targets: readonly Target[], avoid: readonly Target[], all: readonly Target[]): Explanation<Target> {
   try {
     const { pick, order, next, scores, note } = policy.explain!(request, targets, avoid);
     const known = (list: readonly Target[] | undefined): Target[] | undefined => list?.filter((target) => targets.includes(target));
     const told = known(order) ?? (pick === undefined ? [] : [pick]);
     if (pick !== undefined && !targets.includes(pick)) return { note: "its explain named a pick that is not one of the targets" };
-    return { ...(pick === undefined ? {} : { pick }), order: told, next: known(next) ?? [], scores: scores?.filter(({ target }) => targets.includes(target)) ?? [], note: String(note) };
+    return { ...(pick === undefined ? {} : { pick }), order: told, next: known(next) ?? [], scores: scores?.filter(({ target }) => all.includes(target)) ?? [], note: String(note) };
   } catch (error) {
     return { note: `its explain threw ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}` };
   }

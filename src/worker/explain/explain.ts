@@ -17,7 +17,6 @@ import type { RoutingRequest } from "../../policies/policy.ts";
 import { clientKey } from "../../routing/key.ts";
 import type { Listener } from "../../routing/listener.ts";
 import { normalizePath } from "../../routing/path.ts";
-import { routeLabel } from "../../routing/router.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
 import { appliesOf } from "./applies.ts";
 import { forwardedOf } from "./forwarded.ts";
@@ -81,13 +80,14 @@ function refused(cause: Cause, where: Partial<Outcome>, isHttp: boolean, why: st
 async function beyond(listener: Listener, teller: HttpRequest | Connection, ask: boolean): Promise<Pick<Explained, "outcome" | "routes" | "upstream" | "applies" | "forwarded">> {
   const { request } = teller;
   const isHttp = listener.config.protocol === "http";
-  const routes = listener.router.explain(request).map(({ route, failed }) => ({ label: routeLabel(route), upstream: route.upstream, matched: failed === undefined, failed: failed === undefined ? null : { ...failed, seen: failed.seen ?? null } }));
-  const upstream = listener.router.route(request);
-  if (upstream === undefined) return { outcome: refused("no-route", {}, isHttp, "no route matches, and the listener has no upstream of its own"), routes, upstream: null, applies: null, forwarded: null };
+  const routes = listener.router.explain(request).map(({ route, label, failed }) => ({ label, upstream: route.upstream, matched: failed === undefined, failed: failed === undefined ? null : { ...failed, seen: failed.seen ?? null } }));
+  const match = listener.router.route(request);
+  if (match === undefined) return { outcome: refused("no-route", {}, isHttp, "no route matches, and the listener has no upstream of its own"), routes, upstream: null, applies: null, forwarded: null };
+  const { upstream } = match;
   teller.goesTo(upstream);
   const pick = await upstream.explain(request, ask);
   const { hash } = upstream.config;
-  const where = { route: routes.find(({ matched }) => matched)?.label ?? null, upstream: upstream.name };
+  const where = { route: match.route === undefined ? null : match.label, upstream: upstream.name };
   const told = upstreamOf(upstream, request, hash.key, pick);
   const applies = appliesOf(listener.config, upstream, teller.manner);
   const forwarded = teller instanceof HttpRequest ? teller.forwarded(upstream, pick.pick?.name ?? ANY_TARGET) : null;
