@@ -68,7 +68,7 @@ const explainedUpstream = z.strictObject({
 
 const applies = z.strictObject({
   timeouts: z.strictObject({ request_ms: ms, connect_ms: ms, response_ms: ms, attempt_ms: ms, body_ms: ms, idle_ms: ms }),
-  retries: z.strictObject({ further_attempts: z.int(), idempotent: z.boolean(), on: z.array(z.string()), backoff_ms: ms, backoff_max_ms: ms, note: z.string() }),
+  retries: z.strictObject({ further_attempts: z.int(), connect_attempts: z.int().describe("Connects that are refused or broken off cost nothing: so many targets are tried for one request."), idempotent: z.boolean(), on: z.array(z.string()), backoff_ms: ms, backoff_max_ms: ms, note: z.string() }),
   hedge: z.strictObject({ percentile: z.number(), after_ms: ms.nullable(), note: z.string() }).nullable(),
   limits: z.strictObject({ header_bytes: z.int(), header_count: z.int(), request_line_bytes: z.int(), body_bytes: z.int(), reply_header_bytes: z.int() }),
 });

@@ -1,6 +1,8 @@
 /** The rules that a request would be under: timeouts, retries, hedging, limits. */
 import type { Applies } from "../../admin/explained.ts";
 import type { ListenerConfig } from "../../config/snapshot.ts";
+import { MAX_CONNECT_ATTEMPTS as REQUEST_CONNECTS } from "../../http/retry.ts";
+import { MAX_CONNECT_ATTEMPTS as TCP_CONNECTS } from "../../tcp/relay.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
 
 /** What the request has to do with them. */
@@ -21,6 +23,7 @@ export function appliesOf({ protocol, timeouts: own, limits }: ListenerConfig, {
   return {
     timeouts: { request_ms: whole, connect_ms: timeouts.connect, response_ms: isRequest ? timeouts.response : 0, attempt_ms: isRequest ? timeouts.attempt : 0, body_ms: isRequest ? timeouts.body : 0, idle_ms: idle },
     retries: {
+      connect_attempts: protocol !== "udp" && retry.onConnectFailure && retry.retries > 0 ? (isRequest ? REQUEST_CONNECTS : TCP_CONNECTS) : 1,
       further_attempts: protocol === "udp" ? 0 : retry.retries,
       idempotent,
       on: retry.retries === 0 || protocol === "udp" ? [] : triggers(retry, idempotent, isRequest, timeouts.attempt),
@@ -41,7 +44,7 @@ export function appliesOf({ protocol, timeouts: own, limits }: ListenerConfig, {
 }
 
 function triggers(retry: Upstream["config"]["retry"], idempotent: boolean, isRequest: boolean, attempt: number): string[] {
-  const on = retry.onConnectFailure ? ["connect failure"] : [];
+  const on: string[] = [];
   if (!isRequest) return on;
   if (idempotent && retry.onReset) on.push("reset");
   if (idempotent && retry.onTimeout && attempt > 0) on.push("timeout of an attempt");
