@@ -8,7 +8,7 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import ipaddr from "ipaddr.js";
-import type { AdminConfig } from "../config/snapshot.ts";
+import type { AdminConfig, AdminToken } from "../config/snapshot.ts";
 import { Problem } from "./problem.ts";
 
 /** From little to much. "open": everybody, as load balancers and orchestrators before this one ask; "read": look; "steer": change what targets do; "configure": bring a configuration. */
@@ -41,8 +41,9 @@ export function admit(request: Request, access: Access, config: AdminConfig | un
     return LOCAL;
   }
   const shown = digest(/^Bearer (.+)$/i.exec(headers.get("authorization") ?? "")?.[1] ?? "");
+  let found: AdminToken | undefined;
   // Digests are of one length, and tell nothing by the time that comparing them takes; all are compared, whichever it is.
-  const found = tokens.filter(({ token }) => timingSafeEqual(shown, digest(token)))[0];
+  for (const token of tokens) if (timingSafeEqual(shown, digest(token.token))) found = token;
   if (found === undefined) throw new Problem(401, "show a token of [admin] as Authorization: Bearer …", {}, { "WWW-Authenticate": CHALLENGE });
   if (ACCESS.indexOf(found.access) < ACCESS.indexOf(access)) {
     // RFC 6750, section 3.1.
