@@ -1,6 +1,7 @@
 /** All that the admin address answers, put together of the parts that know. */
 import { Api } from "../admin/api.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
+import { eventEndpoints } from "../admin/events.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
 import { AdminServer } from "../admin/server.ts";
 import { type InstanceStatus, statusEndpoints } from "../admin/status.ts";
@@ -8,6 +9,7 @@ import { targetEndpoints } from "../admin/targets.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
 import type { Log } from "../observability/log.ts";
+import type { Timeline } from "../observability/timeline.ts";
 import type { Membership } from "./membership.ts";
 
 /** Whom it asks. */
@@ -18,12 +20,14 @@ export interface AdminParts {
   readonly status: () => InstanceStatus;
   readonly health: HealthMonitor;
   readonly membership: Membership;
+  readonly timeline: Timeline;
 }
 
-export function createAdmin({ log, snapshot, status, health, membership }: AdminParts): AdminServer {
+export function createAdmin({ log, snapshot, status, health, membership, timeline }: AdminParts): AdminServer {
   const endpoints: Endpoint[] = [
     ...statusEndpoints(status),
     ...heartbeatEndpoints(membership.heartbeats),
+    ...eventEndpoints(timeline),
     ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, changed: () => membership.moved() })),
   ];
   return new AdminServer(log, new Api(endpoints, () => snapshot().admin, log));
