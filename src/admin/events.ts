@@ -51,6 +51,11 @@ const since = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+function wholeNumber(name: string) {
+  const error = `${name} is a whole number`;
+  return z.coerce.number({ error }).int({ error }).min(0, { error });
+}
+
 /** @param most in one answer */
 export function limitUpTo(most: number, usual: number) {
   const error = `limit is a whole number from 1 to ${most}`;
@@ -69,6 +74,7 @@ export function eventEndpoints(timeline: Pick<Timeline, "query">): Endpoint[] {
         target: z.string().optional().meta({ description: "An address; empty: what is no target's." }),
         kind: kinds.optional().meta({ description: "One or several, separated by commas." }),
         since: since.optional().meta({ description: "A time, as 2030-01-31T12:00:00Z, or how long ago, as 15m." }),
+        after: wholeNumber("after").optional().meta({ description: "Events with greater ids only: what was missed." }),
         limit: limitUpTo(MAX_LIMIT, DEFAULT_LIMIT),
       }),
       answers: { 200: { description: "The events.", schema: z.object({ events: z.array(eventSchema) }) } },

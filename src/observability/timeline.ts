@@ -67,6 +67,8 @@ export interface EventQuery {
   readonly kinds?: readonly EventKind[] | undefined;
   /** Wall-clock ms since 1970. */
   readonly since?: number | undefined;
+  /** Those with greater ids only. */
+  readonly after?: number | undefined;
   readonly limit: number;
 }
 
@@ -119,12 +121,12 @@ export class Timeline implements Chronicle {
   }
 
   /** Newest first. */
-  query({ upstream, target, kinds, since = 0, limit }: EventQuery): TimelineEvent[] {
+  query({ upstream, target, kinds, since = 0, after = 0, limit }: EventQuery): TimelineEvent[] {
     const from = Math.max(since, this.wall() - KEPT_FOR);
     const found: TimelineEvent[] = [];
     for (const log of this.logs.values()) {
       if ((upstream !== undefined && log.upstream !== upstream) || (target !== undefined && log.target !== target)) continue;
-      for (const event of log.events) if (event.at >= from && (kinds === undefined || kinds.includes(event.kind))) found.push(event);
+      for (const event of log.events) if (event.at >= from && event.id > after && (kinds === undefined || kinds.includes(event.kind))) found.push(event);
     }
     return found.sort((a, b) => b.id - a.id).slice(0, limit);
   }

@@ -1,16 +1,25 @@
 /** All that the admin address answers, put together of the parts that know. */
 import { Api } from "../admin/api.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
-import { eventEndpoints } from "../admin/events.ts";
+import { eventEndpoints, eventTold } from "../admin/events.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
+import { type ConfigState, overviewEndpoints } from "../admin/overview.ts";
+import { Picture } from "../admin/picture.ts";
 import { AdminServer } from "../admin/server.ts";
+import { streamEndpoints, Streams } from "../admin/stream.ts";
 import { type InstanceStatus, statusEndpoints } from "../admin/status.ts";
 import { targetEndpoints } from "../admin/targets.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
+import type { Clock } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
 import type { Timeline } from "../observability/timeline.ts";
+import { Sampler } from "../sampling/sampler.ts";
+import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import packageJson from "../../package.json";
 import type { Membership } from "./membership.ts";
+import type { ListeningSockets } from "./sockets.ts";
+import type { Workers } from "./workers.ts";
 
 /** Whom it asks. */
 export interface AdminParts {
@@ -21,14 +30,39 @@ export interface AdminParts {
   readonly health: HealthMonitor;
   readonly membership: Membership;
   readonly timeline: Timeline;
+  readonly scoreboard: Scoreboard;
+  readonly clock: Clock;
+  readonly workers: Workers;
+  readonly sockets: ListeningSockets;
+  readonly config: () => ConfigState;
 }
 
-export function createAdmin({ log, snapshot, status, health, membership, timeline }: AdminParts): AdminServer {
+export function createAdmin({ log, snapshot, status, health, membership, timeline, scoreboard, clock, workers, sockets, config }: AdminParts): AdminServer {
+  const sampler = new Sampler({ scoreboard, clock, snapshot });
+  const picture = new Picture({
+    version: packageJson.version,
+    startedAt: clock.wall(),
+    snapshot,
+    scoreboard,
+    health,
+    sampler,
+    clock,
+    workers: () => workers.serving,
+    boundTo: (listener) => sockets.all.find(({ name }) => name === listener)?.address,
+    config,
+  });
+  const streams = new Streams({ overview: () => picture.overview(), sampled: (tell) => sampler.subscribe(tell), happened: (tell) => timeline.subscribe((event) => tell(event.id, eventTold(event))) });
   const endpoints: Endpoint[] = [
     ...statusEndpoints(status),
+    ...overviewEndpoints(picture),
+    ...streamEndpoints(streams),
     ...heartbeatEndpoints(membership.heartbeats),
     ...eventEndpoints(timeline),
     ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, changed: () => membership.moved() })),
   ];
-  return new AdminServer(log, new Api(endpoints, () => snapshot().admin, log));
+  const api = new Api(endpoints, () => snapshot().admin, log);
+  return new AdminServer(log, api, (isOpen) => {
+    if (isOpen) sampler.start();
+    else sampler.stop();
+  });
 }
