@@ -7,7 +7,7 @@ import type { Chronicle } from "../observability/timeline.ts";
 export function tellStarted(chronicle: Chronicle, { generation, listeners, upstreams }: Snapshot, workers: number, how: "started" | "taken-over" | "upgraded"): void {
   const words = { "started": "Started", "taken-over": "Took over from a supervisor that died", "upgraded": "Took over from the binary before" }[how];
   const cause = how === "upgraded" ? (chronicle.latest("", "", "upgrade")?.id ?? 0) : 0;
-  chronicle.record({ kind: how, summary: `${words}: ${listeners.length} listeners, ${upstreams.length} upstreams, ${workers} workers, configuration ${generation}`, by: "supervisor", cause });
+  chronicle.record({ kind: how, summary: `${words}: ${counted(listeners.length, "listener")}, ${counted(upstreams.length, "upstream")}, ${counted(workers, "worker")}, configuration ${generation}`, by: "supervisor", cause });
 }
 
 export function tellUpgradeFailed(chronicle: Chronicle, why: string): void {
@@ -48,7 +48,7 @@ export function tellApplied(chronicle: Chronicle, before: Snapshot, after: Snaps
   ] as const;
   const told = moves.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
   const targets = upstreams.reduce((sum, upstream) => sum + upstream.targets.length, 0);
-  const summary = `Configuration ${generation} applied: ${listeners.length} listeners, ${upstreams.length} upstreams, ${targets} targets${told.length === 0 ? "" : ` (${told.join(", ")})`}`;
+  const summary = `Configuration ${generation} applied: ${counted(listeners.length, "listener")}, ${counted(upstreams.length, "upstream")}, ${counted(targets, "target")}${told.length === 0 ? "" : ` (${told.join(", ")})`}`;
   const cause = chronicle.record({ kind: "config-applied", summary, by });
   tell(chronicle, difference, by, cause);
 }
@@ -74,6 +74,10 @@ function tell(chronicle: Chronicle, { joined, left, weighed }: Difference, occas
   for (const place of left) record("left", place, "Left the configuration");
   for (const place of joined) record("joined", place, `Joined with weight ${place.target.weight}`);
   for (const place of weighed) record("weight", place, `Weight ${place.target.weight}, before ${place.before}`);
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function between(before: Snapshot, after: Snapshot): Difference {
