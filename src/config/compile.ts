@@ -7,7 +7,7 @@ import { distance } from "fastest-levenshtein";
 import { POLICY_NAMES } from "../policies/registry.ts";
 import type { Path } from "./positions.ts";
 import { acmeOf, checkAcme } from "./acme.ts";
-import { checkRoutes, isRouteFor, listenerName, routeOf } from "./routes.ts";
+import { checkRoutes, isRouteFor, listenerName, routesOf } from "./routes.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
 import type { HealthCheckConfig, ListenerConfig, ListenerTls, OutlierConfig, PolicyConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig, UpstreamTls } from "./snapshot.ts";
@@ -76,6 +76,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   checkListeners(listeners, long, problems);
   checkUdp(listeners, upstreams, problems);
   checkNames(upstreams, "upstream", problems);
+  checkNames(long.routes ?? [], "route", problems);
   checkReferences(long, problems);
   checkAcme(listeners, long.routes ?? [], options.directory, problems);
   checkRoutes(long.routes ?? [], listeners, suggestion, problems);
@@ -103,7 +104,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     ...(raw.admin === undefined ? {} : { admin: { address: raw.admin.address, ...(raw.admin.token === undefined ? {} : { token: raw.admin.token }) } }),
     log: { level: raw.log?.level ?? "info", access: raw.log?.access ?? false },
     listeners: listeners.map((listener, index) => listenerOf(listener, index, raw, tlsOfListeners[index])),
-    routes: (long.routes ?? []).map(routeOf),
+    routes: routesOf(long.routes ?? []),
     upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, tls: tlsOfUpstreams[index], plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
   };
   return { ok: true, snapshot, plan };
