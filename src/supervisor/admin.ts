@@ -1,5 +1,6 @@
 /** All that the admin address answers, put together of the parts that know. */
 import { Api } from "../admin/api.ts";
+import { dashboardEndpoints } from "../admin/dashboard.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
 import { AdminServer } from "../admin/server.ts";
@@ -22,6 +23,7 @@ export interface AdminParts {
 
 export function createAdmin({ log, snapshot, status, health, membership }: AdminParts): AdminServer {
   const endpoints: Endpoint[] = [
+    ...dashboardEndpoints(),
     ...statusEndpoints(status),
     ...heartbeatEndpoints(membership.heartbeats),
     ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, changed: () => membership.moved() })),
