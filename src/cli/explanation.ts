@@ -6,7 +6,7 @@ import type { Paint } from "./paint.ts";
 const MOST_ROWS = 20;
 /** Names of a list that are shown. */
 const MOST_NAMES = 8;
-const LABEL = 10;
+const LABEL = 11;
 
 type Outcome = Explained["outcome"];
 
@@ -14,11 +14,11 @@ type Outcome = Explained["outcome"];
 export function explanation(told: Explained, request: RequestToExplain, paint: Paint, now: number): string {
   const { upstream, applies, forwarded } = told;
   const parts = [
-    `${paint("dim", `${request.method ?? "GET"} ${request.url}`)}\n\n${way(told, paint)}\n`,
+    `${paint("dim", told.request.method === "" ? request.url : `${told.request.method} ${request.url}`)}\n\n${way(told, paint)}\n`,
     section("Listener", listenerLines(told), paint),
     section("Routes", routeLines(told, paint), paint),
-    ...(upstream === null ? [] : [section("Upstream", upstreamLines(upstream), paint), section("Targets", targetLines(upstream, paint, now), paint), section("If it fails", failureLines(told, upstream), paint)]),
-    section("Timeouts", applies === null ? [] : timeoutLines(applies), paint),
+    ...(upstream === null ? [] : [section("Upstream", upstreamLines(upstream, told.listener.protocol), paint), section("Targets", targetLines(upstream, paint, now), paint), section("If it fails", failureLines(told, upstream), paint)]),
+    section("Timeouts", applies === null ? [] : timeoutLines(applies, told.listener.protocol), paint),
     section("Limits", applies === null || told.listener.protocol !== "http" ? [] : limitLines(applies), paint),
     section("Sent", forwarded === null ? [] : sentLines(forwarded, paint), paint),
   ];
@@ -29,7 +29,7 @@ function section(label: string, lines: readonly string[], paint: Paint): string 
   if (lines.length === 0) return "";
   const [first, ...rest] = lines;
   const indent = " ".repeat(LABEL + 2);
-  return [`${paint("bold", label.padEnd(LABEL))}${label.length >= LABEL ? " " : "  "}${first}`, ...rest.map((line) => indent + line)].map((line) => `${line}\n`).join("");
+  return [`${paint("bold", label.padEnd(LABEL))}  ${first}`, ...rest.map((line) => indent + line)].map((line) => `${line}\n`).join("");
 }
 
 const STYLES = { forwarded: "green", answered: "green", undecided: "yellow", queued: "yellow", refused: "red" } as const satisfies Record<Outcome["kind"], string>;
@@ -65,10 +65,10 @@ function routeLines({ routes, upstream, outcome }: Explained, paint: Paint): str
   return lines;
 }
 
-function upstreamLines(upstream: ExplainedUpstream): string[] {
+function upstreamLines(upstream: ExplainedUpstream, spoken: string): string[] {
   const { name, policy, protocol, open_requests: open, queue, breaker, key, sticky, tiers, targets, targets_left_out: leftOut } = upstream;
   const several = tiers.length > 1;
-  const lines = [`${name}: ${policy}, ${protocol}, ${targets.length + leftOut} targets of which ${tiers.reduce((sum, { usable }) => sum + usable, 0)} may be used, ${open} open`];
+  const lines = [`${name}: ${policy}, ${spoken === "http" ? `${protocol}, ` : ""}${targets.length + leftOut} targets of which ${tiers.reduce((sum, { load, usable }) => sum + (load > 0 ? usable : 0), 0)} may be used, ${open} open`];
   for (const { tier, load, note, policy_note: why, next, healthy, wanted } of tiers) {
     const who = several ? `tier ${tier}: ` : "";
     if (several || note !== "") lines.push(`${who}${percent(load)}, ${healthy} of ${wanted} healthy${note === "" ? "" : `; ${note}`}`);
@@ -117,23 +117,25 @@ function whyNot({ why_not: why, since, check, ejected, note }: ExplainedTarget, 
 
 function failureLines({ applies, outcome }: Explained, { order, retries_open: open, retries_allowed: allowed }: ExplainedUpstream): string[] {
   if (applies === null || outcome.kind === "refused") return [];
-  const { further_attempts: further, on, note, backoff_ms: pause, backoff_max_ms: most } = applies.retries;
+  const { further_attempts: further, connect_attempts: connects, on, note, backoff_ms: pause, backoff_max_ms: most } = applies.retries;
   const then = order.slice(1);
   const lines = then.length > 0 ? [`then ${then.slice(0, MOST_NAMES).join(", ")}${then.length > MOST_NAMES ? `, and ${then.length - MOST_NAMES} more` : ""}`] : [];
-  lines.push(on.length === 0 ? "it is not tried again" : `${further} further ${further === 1 ? "attempt" : "attempts"} on ${on.join(", ")}; the budget has ${Math.max(0, allowed - open)} of ${allowed} left; pauses up to ${duration(pause)}, later ${duration(most)}`);
+  if (connects > 1) lines.push(`where it cannot connect: the next one at once, up to ${connects} in all`);
+  if (on.length === 0) lines.push(connects > 1 ? "whatever else happens: not again" : "it is not tried again");
+  else lines.push(`${further} further ${further === 1 ? "attempt" : "attempts"} on ${on.join(", ")}; the budget has ${Math.max(0, allowed - open)} of ${allowed} left; pauses up to ${duration(pause)}, later ${duration(most)}`);
   if (note !== "") lines.push(note);
   const { hedge } = applies;
   if (hedge !== null) lines.push(hedge.after_ms === null ? `no hedge: ${hedge.note}` : `a second one beside it when there is no answer after ${duration(hedge.after_ms)} (the time of ${hedge.percentile} % of the requests)`);
   return lines;
 }
 
-function timeoutLines({ timeouts }: NonNullable<Explained["applies"]>): string[] {
+function timeoutLines({ timeouts }: NonNullable<Explained["applies"]>, protocol: string): string[] {
   const named = [
     ["connect", timeouts.connect_ms],
     ["answer", timeouts.response_ms],
-    ["attempt", timeouts.attempt_ms],
+    ["each attempt", timeouts.attempt_ms],
     ["body", timeouts.body_ms],
-    ["idle", timeouts.idle_ms],
+    [protocol === "http" ? "pooled connection" : "silence", timeouts.idle_ms],
     ["all of it", timeouts.request_ms],
   ] as const;
   return [named.flatMap(([name, value]) => (value === 0 ? [] : [`${name} ${duration(value)}`])).join(", ")];
@@ -154,7 +156,7 @@ function duration(milliseconds: number): string {
   if (milliseconds < 60_000) return `${brief(milliseconds / 1000)} s`;
   const minutes = Math.floor(milliseconds / 60_000);
   if (minutes < 60) return `${minutes} min${milliseconds % 60_000 < 1000 ? "" : ` ${Math.floor((milliseconds % 60_000) / 1000)} s`}`;
-  return minutes < 2880 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${Math.floor(minutes / 1440)} days`;
+  return minutes < 2880 ? `${Math.floor(minutes / 60)} h${minutes % 60 === 0 ? "" : ` ${minutes % 60} min`}` : `${Math.floor(minutes / 1440)} days`;
 }
 
 function brief(value: number): string {
