@@ -30,11 +30,12 @@ export function askedOf({ url, method = "GET", headers = {}, client }: RequestTo
   const [, scheme = "", authority = "", rest = ""] = /^([A-Za-z]+):\/\/([^/?#]*)([^#]*)/.exec(url) ?? [];
   const known = scheme.toLowerCase();
   if (!(known in SCHEME_PORTS)) throw new Unexplainable(`"${url}" is no URL of a request: write it with scheme and host, as https://api.example.com/v1/x or tcp://127.0.0.1:5432`);
-  const place = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(authority);
-  if (place === null) throw new Unexplainable(`"${authority}" in the URL is no host: write a name or an address, with a port if it is not the usual one`);
+  const place = /^(?:\[([^\]]+)\]|([^:[\]\s@]+))(?::(\d{1,5}))?$/.exec(authority);
+  if (place === null || Number(place[3] ?? 1) > 65_535) throw new Unexplainable(`"${authority}" in the URL is no host: write a name or an address, with a port if it is not the usual one`);
   const own = place[3] === undefined ? SCHEME_PORTS[known as Asked["scheme"]] : Number(place[3]);
   const fields = Object.entries(headers).flatMap(([name, value]) => (typeof value === "string" ? [value] : value).map((one) => [name, one] as const));
   const withHost = fields.some(([name]) => name.toLowerCase() === "host") ? fields : [["Host", authority] as const, ...fields];
+  for (const [name] of fields) if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)) throw new Unexplainable(`"${name}" is no name of a header`);
   for (const [name, value] of withHost) if (/[\r\n\0]|[^\0-\u00FF]/.test(value)) throw new Unexplainable(`the value of ${name} holds a character that no field may: it is sent as latin-1, without line ends`);
   const target = rest === "" || rest.startsWith("?") ? `/${rest}` : rest;
   if (/[\r\n]|[^\0-\u00FF]/.test(target)) throw new Unexplainable("the path holds a character that must be percent-encoded");
