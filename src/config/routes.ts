@@ -5,8 +5,10 @@ import type { RouteConfig } from "./snapshot.ts";
 
 type RawRoute = NonNullable<RawConfig["routes"]>[number];
 
-export function routeOf(raw: RawRoute): RouteConfig {
+/** @param slot its row in the scoreboard */
+export function routeOf(raw: RawRoute, slot: number): RouteConfig {
   return {
+    slot,
     listeners: raw.listeners ?? [],
     hosts: (raw.hosts ?? []).map((host) => host.toLowerCase()),
     ...(raw.path_prefix === undefined ? {} : { pathPrefix: raw.path_prefix }),

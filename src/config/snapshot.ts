@@ -29,6 +29,7 @@ export interface Snapshot {
   readonly maxClients: number;
   readonly admin?: AdminConfig;
   readonly log: LogConfig;
+  readonly metrics: MetricsConfig;
   readonly listeners: readonly ListenerConfig[];
   /** First match wins, in file order. */
   readonly routes: readonly RouteConfig[];
@@ -47,8 +48,17 @@ export interface LogConfig {
   readonly access: boolean;
 }
 
+export interface MetricsConfig {
+  /** Upper bounds of histograms, in ms with fraction, ascending; 1 to 30. */
+  readonly buckets: readonly number[];
+  /** Targets that have metrics of their own. */
+  readonly perTargetLimit: number;
+}
+
 export interface ListenerConfig {
   readonly name: string;
+  /** Its row in the scoreboard; kept over reloads. */
+  readonly slot: number;
   readonly address: ListenAddress;
   readonly protocol: "http" | "tcp" | "tls-passthrough" | "udp";
   /** Where goes what matches no route; none: 404. */
@@ -214,6 +224,8 @@ export interface ForwardingConfig {
 }
 
 export interface RouteConfig {
+  /** Its row in the scoreboard; kept over reloads as long as its label is. The last one is for all that have none of their own. */
+  readonly slot: number;
   /** Names of listeners; empty: every one that has routes. */
   readonly listeners: readonly string[];
   /** Lower-case names, `*.example.org` for any name below it; empty: every host. */

@@ -4,7 +4,7 @@ import type { OpenFiles } from "../net/open-files.ts";
 import { trustedMatcher } from "../net/trusted.ts";
 import type { Cause } from "../observability/cause.ts";
 import { hashText, mix } from "../policies/consistent/consistent.ts";
-import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import { CLIENTS, type Column, type Scoreboard, TOTAL_CLIENTS } from "../scoreboard/scoreboard.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { clientKey } from "./key.ts";
 import type { Router } from "./router.ts";
@@ -28,6 +28,8 @@ export class Listener {
   /** By its address: must it begin with a PROXY protocol header? */
   sendsProxyHeader: (address: string) => boolean;
   readonly clients = new Set<Client>();
+  /** This worker's counters of it. */
+  readonly counters: Column;
   private maxClients: number;
   private readonly board: Scoreboard;
   private readonly slot: number;
@@ -38,6 +40,7 @@ export class Listener {
   /** @param maxClients over all listeners */
   constructor(index: number, config: ListenerConfig, router: Router<Upstream>, maxClients: number, board: Scoreboard, slot: number, openFiles: OpenFiles) {
     this.index = index;
+    this.counters = board.listenerColumn(slot, index);
     this.config = config;
     this.router = router;
     this.maxClients = maxClients;
@@ -62,7 +65,9 @@ export class Listener {
     const { board, slot, index } = this;
     const { maxClients, maxClientsPerIp } = this.config;
     this.clients.add(client);
-    board.addClient(slot, index, 1);
+    board.addClient(slot, 1);
+    this.counters.hold(CLIENTS, 1);
+    this.counters.add(TOTAL_CLIENTS);
     if (board.clientsOf(index) > maxClients || board.clients > this.maxClients) return "too-many-connections";
     if (this.openFiles.isExhausted) return "overloaded";
     if (maxClientsPerIp === 0 || client.clientAddress === "") return undefined;
@@ -74,7 +79,8 @@ export class Listener {
 
   remove(client: Client): void {
     if (!this.clients.delete(client)) return;
-    this.board.addClient(this.slot, this.index, -1);
+    this.board.addClient(this.slot, -1);
+    this.counters.hold(CLIENTS, -1);
     const hash = this.byAddress.get(client);
     if (hash === undefined) return;
     this.byAddress.delete(client);

@@ -2,7 +2,7 @@
 import { anyPending, type Challenges, NO_CHALLENGES } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Log, LogFormat } from "../observability/log.ts";
-import { type Scoreboard, WORKER_HEARTBEAT } from "../scoreboard/scoreboard.ts";
+import { type Scoreboard, type UsedRows, WORKER_HEARTBEAT } from "../scoreboard/scoreboard.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import { CRASH_WINDOW, CrashLoop } from "./crash-loop.ts";
 import { StartError } from "./errors.ts";
@@ -21,7 +21,7 @@ export interface WorkersOptions {
   readonly log: Log;
   readonly board: Scoreboard;
   /** Rows of the scoreboard that were ever in use. */
-  readonly used: () => { readonly targets: number; readonly upstreams: number };
+  readonly used: () => UsedRows;
   /** A worker has seen a target fail too much. */
   readonly report: (outlier: OutlierReport) => void;
   readonly sockets: ListeningSockets;

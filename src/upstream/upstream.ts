@@ -4,7 +4,7 @@ import type { Clock } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
 import type { BalancerContext } from "../policies/balanced.ts";
 import type { RoutingOutcome, RoutingPolicy, RoutingRequest } from "../policies/policy.ts";
-import { type Column, OPEN_EXCHANGES, OPEN_RETRIES, RETRIES_HELD, type Scoreboard, TOTAL_5XX, TOTAL_BREAKER_REFUSED, TOTAL_BUDGET_REFUSED, TOTAL_FAILURES } from "../scoreboard/scoreboard.ts";
+import { CLASS_DONE, CLASS_FAILED, classOf, type Column, OPEN_EXCHANGES, OPEN_RETRIES, RETRIES_HELD, type Scoreboard, TOTAL_BREAKER_REFUSED, TOTAL_BUDGET_REFUSED, TOTAL_CALLED_OFF } from "../scoreboard/scoreboard.ts";
 import { type Admission, CircuitBreaker } from "./circuit-breaker.ts";
 import { GuardedPolicy } from "./guarded-policy.ts";
 import { type LatencyClock, observe } from "./latency.ts";
@@ -128,7 +128,7 @@ export class Upstream {
     const { usable, others } = this.tiers[index] ?? { usable: this.usable, others: NONE };
     const add = (sum: number, { openRequests }: Target): number => sum + openRequests;
     if (others.length > usable.length) return usable.reduce(add, 0);
-    return others.length === 0 ? this.host.board.upstreamSum(this.config.slot, OPEN_EXCHANGES) : Math.max(0, this.host.board.upstreamSum(this.config.slot, OPEN_EXCHANGES) - others.reduce(add, 0));
+    return others.length === 0 ? this.host.board.upstreams.held(this.config.slot, OPEN_EXCHANGES) : Math.max(0, this.host.board.upstreams.held(this.config.slot, OPEN_EXCHANGES) - others.reduce(add, 0));
   }
 
   /** The policy of a tier, to go on with under a new configuration. */
@@ -233,7 +233,7 @@ export class Upstream {
   /** Does the circuit breaker let a request through? A probe's end is told by `leave`, or `probeUnused` if it comes to nothing. */
   admits(): Admission {
     const admission = this.breaker === undefined ? "yes" : this.breaker.admits();
-    if (admission === "no") this.column.add(TOTAL_BREAKER_REFUSED, 1);
+    if (admission === "no") this.column.add(TOTAL_BREAKER_REFUSED);
     return admission;
   }
 
@@ -246,26 +246,26 @@ export class Upstream {
   retryBegins(): boolean {
     const { board } = this.host;
     const { budget, budgetMin } = this.config.retry;
-    const allowed = Math.max(budgetMin, Math.floor((budget / 100) * board.upstreamSum(this.config.slot, OPEN_EXCHANGES)));
+    const allowed = Math.max(budgetMin, Math.floor((budget / 100) * board.upstreams.held(this.config.slot, OPEN_EXCHANGES)));
     // Taken first, and counted then: exact, however many workers ask at a time.
     if (Atomics.add(board.words, this.retriesAt, 1) >= allowed) {
       Atomics.sub(board.words, this.retriesAt, 1);
-      this.column.add(TOTAL_BUDGET_REFUSED, 1);
+      this.column.add(TOTAL_BUDGET_REFUSED);
       return false;
     }
-    this.column.add(OPEN_RETRIES, 1);
+    this.column.hold(OPEN_RETRIES, 1);
     return true;
   }
 
   retryEnds(): void {
-    this.column.add(OPEN_RETRIES, -1);
+    this.column.hold(OPEN_RETRIES, -1);
     Atomics.sub(this.host.board.words, this.retriesAt, 1);
   }
 
   /** An exchange goes to this target. False: the target is full. */
   enter(target: Target): boolean {
     if (!target.begin()) return false;
-    this.column.add(OPEN_EXCHANGES, 1);
+    this.column.hold(OPEN_EXCHANGES, 1);
     return true;
   }
 
@@ -284,9 +284,8 @@ export class Upstream {
   learn(target: Target, outcome: RoutingOutcome, answered: number, probe: boolean): void {
     const { counters } = target;
     const error = outcome.failed || outcome.status >= 500;
-    if (outcome.failed) counters.add(TOTAL_FAILURES, 1);
-    else counters.latency(outcome.milliseconds);
-    if (outcome.status >= 500) counters.add(TOTAL_5XX, 1);
+    const { milliseconds, status } = outcome;
+    counters.ended(outcome.failed ? CLASS_FAILED : status === 0 ? CLASS_DONE : classOf(status), this.host.board.bounds.bucketOf(milliseconds), milliseconds);
     observe(this.host.board, target.slot, this.host.latencyClock.stamp, answered, error);
     if (!error) this.durations?.observe(answered);
     this.outliers?.ended(target.slot, outcome);
@@ -296,7 +295,7 @@ export class Upstream {
   /** It takes up no place any more. */
   release(target: Target): void {
     target.counters.requestEnds();
-    this.column.add(OPEN_EXCHANGES, -1);
+    this.column.hold(OPEN_EXCHANGES, -1);
     if (this.isLimited) this.serveSoon();
   }
 
@@ -312,6 +311,7 @@ export class Upstream {
    */
   leaveEarly(target: Target, waited: number): void {
     this.release(target);
+    target.counters.add(TOTAL_CALLED_OFF);
     if (waited > target.latency) observe(this.host.board, target.slot, this.host.latencyClock.stamp, waited, false);
   }
 

@@ -38,7 +38,7 @@ import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
 import { builtinPolicy } from "../policies/registry.ts";
 import { Listener } from "../routing/listener.ts";
 import { Router } from "../routing/router.ts";
-import { MAX_LISTENERS, type Scoreboard } from "../scoreboard/scoreboard.ts";
+import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import { TcpClient } from "../tcp/relay.ts";
 import { UdpRelay } from "../udp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
@@ -197,13 +197,13 @@ export class DataPlane {
     this.snapshot = snapshot;
     this.services.accessLog = snapshot.log.access ? (this.services.accessLog ?? new AccessLog(this.options.jsonAccessLog === true, () => this.services.network.clock.wall())) : undefined;
     this.buildUpstreams(snapshot, factories);
-    for (const [index, config] of snapshot.listeners.entries()) {
+    for (const config of snapshot.listeners) {
       const router = this.router(config);
       const running = this.listeners.get(config.name);
       if (running !== undefined) running.apply(config, router, snapshot.maxClients);
       else {
         const { board, slot } = this.services;
-        this.listeners.set(config.name, new Listener(index % MAX_LISTENERS, config, router, snapshot.maxClients, board, slot, this.openFiles));
+        this.listeners.set(config.name, new Listener(config.slot, config, router, snapshot.maxClients, board, slot, this.openFiles));
       }
       this.applyTls(config);
       this.applyChallenge(config);

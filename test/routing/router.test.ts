@@ -11,7 +11,7 @@ function request(host: string, path: string, method = "GET", headers: Record<str
 
 function router(...routes: readonly (Partial<RouteConfig> & { upstream: string })[]): Router<string> {
   return new Router(
-    routes.map((route) => ({ listeners: [], hosts: [], methods: [], headers: [], ...route })),
+    routes.map((route) => ({ slot: 0, listeners: [], hosts: [], methods: [], headers: [], ...route })),
     "default",
     (name) => name,
   );
