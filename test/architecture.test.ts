@@ -15,7 +15,7 @@ const RANKS: readonly (readonly string[])[] = [
   ["worker"],
   ["admin"],
   ["supervised"],
-  ["health", "discovery", "acme"],
+  ["health", "discovery", "acme", "sampling"],
   ["config"],
   ["http", "tcp", "udp"],
   ["accept"],
@@ -27,7 +27,7 @@ const RANKS: readonly (readonly string[])[] = [
 ];
 
 /** Where sockets, time and chance come through the seam only. */
-const BEHIND_THE_SEAM = new Set(["accept", "http", "tcp", "udp", "policies", "routing", "upstream", "health", "simulate"]);
+const BEHIND_THE_SEAM = new Set(["accept", "http", "tcp", "udp", "policies", "routing", "upstream", "health", "sampling", "simulate"]);
 const FORBIDDEN: Readonly<Record<string, RegExp>> = {
   "Bun's modules": /\bfrom "bun(?::[^"]*)?"|\bimport\("bun/,
   "the Bun global": /(?<![\w.$/"'`])Bun\s*\./,

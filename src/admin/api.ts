@@ -66,7 +66,10 @@ export class Api {
       const response = result instanceof Response ? result : Response.json(result);
       if (!response.headers.has("Cache-Control")) response.headers.set("Cache-Control", "no-store");
       response.headers.set("X-Content-Type-Options", "nosniff");
-      return request.method === "HEAD" ? new Response(null, response) : response;
+      if (request.method !== "HEAD") return response;
+      // What makes it, as it is asked for, must not wait for that.
+      await response.body?.cancel();
+      return new Response(null, response);
     }
     throw new Problem(404, `nothing is at ${pathname}; GET /v1/openapi.json says what there is`);
   }

@@ -17,6 +17,7 @@ export class AdminError extends Error {
 export class AdminServer {
   private readonly log: Log;
   private readonly api: Api;
+  private readonly opened: (isOpen: boolean) => void;
   private server: Bun.Server<undefined> | undefined = undefined;
   /** Of what is open. */
   private address = JSON.stringify("");
@@ -24,9 +25,11 @@ export class AdminServer {
   private path: string | undefined = undefined;
   private retry: Timer | undefined = undefined;
 
-  constructor(log: Log, api: Api) {
+  /** @param opened hears whether there is an address, each time that changes or moves */
+  constructor(log: Log, api: Api, opened: (isOpen: boolean) => void) {
     this.log = log;
     this.api = api;
+    this.opened = opened;
   }
 
   /** Listen here from now on; undefined: nowhere. @throws AdminError that says why not; then all is as before */
@@ -39,6 +42,7 @@ export class AdminServer {
     this.server = server;
     this.address = key;
     this.path = address?.kind === "unix" ? address.path : undefined;
+    this.opened(server !== undefined);
   }
 
   private async listen(address: Address): Promise<Bun.Server<undefined>> {
@@ -73,5 +77,6 @@ export class AdminServer {
     this.server = undefined;
     this.path = undefined;
     this.address = JSON.stringify("");
+    this.opened(false);
   }
 }

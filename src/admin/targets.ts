@@ -1,10 +1,10 @@
 /** What people do with targets: `PUT /v1/upstreams/{upstream}/targets/{target}/state`. */
 import { z } from "zod";
-import type { Snapshot, TargetConfig } from "../config/snapshot.ts";
+import type { Snapshot } from "../config/snapshot.ts";
 import type { Rotation } from "../health/rotation.ts";
 import { Flag } from "../scoreboard/scoreboard.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
-import { Problem } from "./problem.ts";
+import { targetOf } from "./named.ts";
 
 /** What is changed, and under whose eyes. */
 export interface Changeable {
@@ -21,15 +21,6 @@ export const ADMIN = "admin";
 export function withdraw(rotation: Rotation, slot: number, state: string): void {
   rotation.setWithdrawn(slot, Flag.DRAINING, ADMIN, state === "drain");
   rotation.setWithdrawn(slot, Flag.MAINTENANCE, ADMIN, state === "maint");
-}
-
-/** @throws Problem 404 */
-export function targetOf({ upstreams }: Snapshot, upstream: string, address: string): TargetConfig {
-  const group = upstreams.find(({ name }) => name === upstream);
-  if (group === undefined) throw new Problem(404, `there is no upstream "${upstream}"`);
-  const target = group.targets.find(({ name }) => name === address);
-  if (target === undefined) throw new Problem(404, `${address} is no target of upstream "${upstream}"`);
-  return target;
 }
 
 /** @param subject as it is at the time of each call */

@@ -125,17 +125,13 @@ export class HealthChecker {
 
   /** Every target in the order of the config. */
   status(): TargetStatus[] {
-    return Array.from(this.watches.values(), ({ group, target, health }) => ({
-      upstream: group.name,
-      name: target.name,
-      slot: target.slot,
-      check: group.config === undefined ? "none" : kindOf(target, group.config).name,
-      up: health.up,
-      since: health.since,
-      lastResult: health.lastResult,
-      successes: health.successes,
-      failures: health.failures,
-    }));
+    return Array.from(this.watches.values(), statusOf);
+  }
+
+  /** Of one target; undefined: it is not among them. */
+  of(slot: number): TargetStatus | undefined {
+    const watch = this.watches.get(slot);
+    return watch === undefined ? undefined : statusOf(watch);
   }
 
   /** The same watch, if nothing that it rests on changed. */
@@ -253,6 +249,20 @@ export class HealthChecker {
     this.complainedAt = now;
     this.log.error({ reason }, "health checks cannot be made; targets stay as they are (raise the limit of open files: ulimit -n)");
   }
+}
+
+function statusOf({ group, target, health }: Watch): TargetStatus {
+  return {
+    upstream: group.name,
+    name: target.name,
+    slot: target.slot,
+    check: group.config === undefined ? "none" : kindOf(target, group.config).name,
+    up: health.up,
+    since: health.since,
+    lastResult: health.lastResult,
+    successes: health.successes,
+    failures: health.failures,
+  };
 }
 
 /** What the watched targets of one upstream have in common: their check, and how many of them are up. */

@@ -59,6 +59,12 @@ export class Ejection {
     return [...this.groups.values()].flatMap(({ records }) => [...records].flatMap(([slot, { until, times, detector }]) => (until === undefined ? [] : [{ slot, detector, until, times }])));
   }
 
+  /** Of one target; undefined: it is not out. */
+  of(upstream: string, slot: number): EjectionStatus | undefined {
+    const record = this.groups.get(upstream)?.records.get(slot);
+    return record?.until === undefined ? undefined : { slot, detector: record.detector, until: record.until, times: record.times };
+  }
+
   /** A worker has seen too many failures in a row. */
   report({ upstream, target, detector }: OutlierReport): void {
     const group = this.groups.get(upstream);

@@ -79,7 +79,7 @@ export class Rotation {
   private memberOf(upstream: UpstreamConfig, target: TargetConfig): Member {
     const flags = this.board.flags(target.slot) & Flag.DOWN;
     this.board.setFlags(upstream.slot, target.slot, flags);
-    return new Member(flags);
+    return new Member(flags, this.clock.wall());
   }
 
   stop(): void {
@@ -141,6 +141,11 @@ export class Rotation {
     return { state: wordsOf(member?.flags ?? 0), share: this.board.share(slot) / 1000 };
   }
 
+  /** When the present state began, or was first known, in wall-clock ms since 1970. */
+  since(slot: number): number {
+    return this.members.get(slot)?.since ?? 0;
+  }
+
   /** Upstreams of which so few targets are healthy that all are used. */
   get panicking(): string[] {
     return [...this.groups].filter(([, { panic }]) => panic.some(Boolean)).map(([name]) => name);
@@ -176,6 +181,7 @@ export class Rotation {
     const before = member.flags;
     if (before === flags) return;
     member.flags = flags;
+    member.since = this.clock.wall();
     const { upstream, target } = member;
     if (before !== 0 && flags === 0 && upstream.slowStart > 0) {
       member.warmSince = this.clock.precise();
@@ -241,6 +247,8 @@ class Member {
   upstream!: UpstreamConfig;
   target!: TargetConfig;
   flags: number;
+  /** When they became what they are, in wall-clock ms since 1970. */
+  since: number;
   readonly drainReasons = new Set<string>();
   readonly maintenanceReasons = new Set<string>();
   agentPercent = 100;
@@ -249,8 +257,9 @@ class Member {
   warmSince: number | undefined = undefined;
   cancelCut: (() => void) | undefined = undefined;
 
-  constructor(flags: number) {
+  constructor(flags: number, since: number) {
     this.flags = flags;
+    this.since = since;
   }
 }
 

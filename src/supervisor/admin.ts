@@ -2,13 +2,22 @@
 import { Api } from "../admin/api.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
+import { type ConfigState, overviewEndpoints } from "../admin/overview.ts";
+import { Picture } from "../admin/picture.ts";
 import { AdminServer } from "../admin/server.ts";
+import { streamEndpoints, Streams } from "../admin/stream.ts";
 import { type InstanceStatus, statusEndpoints } from "../admin/status.ts";
 import { targetEndpoints } from "../admin/targets.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
+import type { Clock } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
+import { Sampler } from "../sampling/sampler.ts";
+import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import packageJson from "../../package.json";
 import type { Membership } from "./membership.ts";
+import type { ListeningSockets } from "./sockets.ts";
+import type { Workers } from "./workers.ts";
 
 /** Whom it asks. */
 export interface AdminParts {
@@ -18,13 +27,38 @@ export interface AdminParts {
   readonly status: () => InstanceStatus;
   readonly health: HealthMonitor;
   readonly membership: Membership;
+  readonly scoreboard: Scoreboard;
+  readonly clock: Clock;
+  readonly workers: Workers;
+  readonly sockets: ListeningSockets;
+  readonly config: () => ConfigState;
 }
 
-export function createAdmin({ log, snapshot, status, health, membership }: AdminParts): AdminServer {
+export function createAdmin({ log, snapshot, status, health, membership, scoreboard, clock, workers, sockets, config }: AdminParts): AdminServer {
+  const sampler = new Sampler({ scoreboard, clock, snapshot });
+  const picture = new Picture({
+    version: packageJson.version,
+    startedAt: clock.wall(),
+    snapshot,
+    scoreboard,
+    health,
+    sampler,
+    clock,
+    workers: () => workers.serving,
+    boundTo: (listener) => sockets.all.find(({ name }) => name === listener)?.address,
+    config,
+  });
+  const streams = new Streams({ overview: () => picture.overview(), sampled: (tell) => sampler.subscribe(tell), happened: () => () => {} });
   const endpoints: Endpoint[] = [
     ...statusEndpoints(status),
+    ...overviewEndpoints(picture),
+    ...streamEndpoints(streams),
     ...heartbeatEndpoints(membership.heartbeats),
     ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, changed: () => membership.moved() })),
   ];
-  return new AdminServer(log, new Api(endpoints, () => snapshot().admin, log));
+  const api = new Api(endpoints, () => snapshot().admin, log);
+  return new AdminServer(log, api, (isOpen) => {
+    if (isOpen) sampler.start();
+    else sampler.stop();
+  });
 }

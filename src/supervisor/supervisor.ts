@@ -4,6 +4,7 @@
  */
 import { Acme, makePlaceholders } from "../acme/acme.ts";
 import { certificatesOf } from "../admin/certificates.ts";
+import type { ConfigState } from "../admin/overview.ts";
 import { AdminError, type AdminServer } from "../admin/server.ts";
 import type { InstanceStatus, ReloadResult } from "../admin/status.ts";
 import { trafficOf } from "../admin/traffic.ts";
@@ -88,6 +89,8 @@ export class Supervisor {
   /** The process that an upgrade has started. */
   private successor: Successor | undefined = undefined;
   private lastReload: ReloadResult | undefined = undefined;
+  /** When the configuration was applied, ISO 8601. */
+  private appliedAt = new Date().toISOString();
   private end: () => void = () => {};
 
   /** Up and serving, or not at all. @throws StartError that says why not */
@@ -150,12 +153,17 @@ export class Supervisor {
     this.workers = new Workers({ self, logFormat, log, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
     this.certificates = new CertificateWatch(log, () => void this.turns.take(() => this.renewCertificates()));
     this.acme = new Acme({ clock: network.clock, random: () => network.random(), log, show: (challenges) => this.workers.show(challenges) });
-    this.admin = createAdmin({ log, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership });
+    this.admin = createAdmin({ log, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState });
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 
   private get snapshot(): Snapshot {
     return this.loaded.snapshot;
+  }
+
+  private get configState(): ConfigState {
+    const { lastReload } = this;
+    return { applied: { generation: this.snapshot.generation, at: this.appliedAt }, rejected: lastReload === undefined || lastReload.applied ? null : { at: lastReload.at, errors: [...lastReload.errors] } };
   }
 
   private status(): InstanceStatus {
@@ -318,6 +326,7 @@ export class Supervisor {
       return error instanceof Error ? error.message : String(error);
     }
     this.slots.take();
+    this.appliedAt = new Date().toISOString();
     this.writeState(loaded.snapshot);
     this.certificates.follow(loaded);
     return undefined;

@@ -58,6 +58,10 @@ export class Workers {
     return this.all.filter(({ leaving }) => !leaving);
   }
 
+  get serving(): { readonly pid: number; readonly slot: number }[] {
+    return this.staying.map(({ pid, slot }) => ({ pid, slot }));
+  }
+
   get pids(): number[] {
     return this.staying.map(({ pid }) => pid);
   }

@@ -1,0 +1,191 @@
+/** Makes the overview, and its parts, of what those know who decide: configuration, scoreboard, health, sampler. */
+import type { ListenAddress, ListenerConfig, RouteConfig, Snapshot, TargetConfig, UpstreamConfig } from "../config/snapshot.ts";
+import { formatAddress } from "../config/values.ts";
+import type { HealthMonitor } from "../health/monitor.ts";
+import type { Clock } from "../net/network.ts";
+import type { History } from "../sampling/history.ts";
+import type { Rates } from "../sampling/rates.ts";
+import type { Sampler } from "../sampling/sampler.ts";
+import { BREAKER_STATE, MAX_LISTENERS, OPEN_EXCHANGES, OPEN_RETRIES, QUEUED, type Scoreboard, UNHEALTHY, WORKER_CLIENTS } from "../scoreboard/scoreboard.ts";
+import { BREAKER_STATES } from "../upstream/circuit-breaker.ts";
+import { decayed, LatencyClock } from "../upstream/latency.ts";
+import { certificatesOf } from "./certificates.ts";
+import type { ConfigState, HistoryAnswer, Overview, OverviewListener, OverviewRoute, OverviewSource, OverviewTarget, OverviewUpstream, RateByClass } from "./overview.ts";
+import { targetOf, upstreamOf } from "./named.ts";
+
+/** Of an upstream's targets the overview has so many at most. */
+const MOST_TARGETS = 200;
+
+/** Whom it asks; functions tell what is so at the time of each call. */
+export interface PictureSources {
+  readonly version: string;
+  /** Wall-clock ms since 1970. */
+  readonly startedAt: number;
+  readonly snapshot: () => Snapshot;
+  readonly scoreboard: Scoreboard;
+  readonly health: HealthMonitor;
+  readonly sampler: Sampler;
+  readonly clock: Clock;
+  /** Those who serve. */
+  readonly workers: () => readonly { readonly pid: number; readonly slot: number }[];
+  /** Where a listener's socket is bound; undefined: nowhere yet. */
+  readonly boundTo: (listener: string) => ListenAddress | undefined;
+  readonly config: () => ConfigState;
+}
+
+export class Picture implements OverviewSource {
+  private readonly sources: PictureSources;
+  private readonly latencyClock: LatencyClock;
+
+  constructor(sources: PictureSources) {
+    this.sources = sources;
+    this.latencyClock = new LatencyClock(sources.clock);
+  }
+
+  overview(): Overview {
+    const { snapshot, scoreboard, sampler } = this.sources;
+    const { listeners, routes, upstreams } = snapshot();
+    const all = upstreams.map((upstream) => this.upstream(upstream, MOST_TARGETS));
+    return {
+      instance: this.instance(),
+      totals: {
+        ...told(sampler.instance),
+        open_requests: all.reduce((sum, upstream) => sum + upstream.open_requests, 0),
+        open_clients: Math.max(0, scoreboard.clients),
+        bytes_in_rate: 0,
+        bytes_out_rate: 0,
+      },
+      listeners: listeners.map((listener, index) => this.listener(listener, index)),
+      routes: routes.map((route) => this.route(route)),
+      upstreams: all,
+    };
+  }
+
+  private instance(): Overview["instance"] {
+    const { version, startedAt, snapshot, scoreboard, health, workers, config } = this.sources;
+    return {
+      version,
+      generation: snapshot().generation,
+      pid: process.pid,
+      started_at: iso(startedAt),
+      state: scoreboard.draining ? "draining" : "ok",
+      workers: workers().map(({ pid, slot }) => ({ pid, slot, clients: Math.max(0, scoreboard.workerWord(slot, WORKER_CLIENTS)), lag_ms: null })),
+      config: config(),
+      panicking: health.rotation.panicking,
+    };
+  }
+
+  private listener({ name, address, protocol, tls, upstream }: ListenerConfig, index: number): OverviewListener {
+    const { scoreboard, boundTo, snapshot } = this.sources;
+    const now = this.sources.clock.wall();
+    return {
+      name,
+      address: formatAddress(boundTo(name) ?? address),
+      protocol,
+      tls: tls !== undefined,
+      upstream: upstream ?? null,
+      clients: Math.max(0, scoreboard.clientsOf(index % MAX_LISTENERS)),
+      ...told(undefined),
+      certificates: certificatesOf(snapshot(), now).filter(({ listener }) => listener === name).map(({ names, notAfter, daysLeft }) => ({ names: [...names], not_after: notAfter, days_left: daysLeft })),
+    };
+  }
+
+  private route({ listeners, hosts, pathPrefix, methods, headers, upstream }: RouteConfig): OverviewRoute {
+    return {
+      label: [methods.join(","), (hosts.join(",") || "*") + (pathPrefix ?? "")].filter((part) => part !== "").join(" "),
+      listeners: [...listeners],
+      hosts: [...hosts],
+      path_prefix: pathPrefix ?? null,
+      methods: [...methods],
+      headers: headers.map(({ name, value }) => ({ name, value: value ?? null })),
+      upstream,
+      ...told(undefined),
+    };
+  }
+
+  private upstream(config: UpstreamConfig, most: number): OverviewUpstream {
+    const { scoreboard, health, sampler } = this.sources;
+    const { name, slot, policy, protocol, circuitBreaker, targets } = config;
+    const rates = sampler.upstream(name);
+    const of = (word: number): number => Math.max(0, scoreboard.upstreamSum(slot, word));
+    return {
+      name,
+      policy: policy.kind === "builtin" ? policy.name : policy.path,
+      protocol,
+      open_requests: of(OPEN_EXCHANGES),
+      queued: of(QUEUED),
+      retries_open: of(OPEN_RETRIES),
+      retry_rate: rates.retries,
+      breaker: circuitBreaker === undefined ? null : BREAKER_STATES[scoreboard.words[scoreboard.upstreamWordAt(slot, BREAKER_STATE)]! as 0 | 1 | 2],
+      panic: health.rotation.panicking.includes(name),
+      ...told(rates),
+      target_count: targets.length,
+      healthy_count: targets.reduce((count, target) => ((scoreboard.flags(target.slot) & UNHEALTHY) === 0 ? count + 1 : count), 0),
+      targets: this.noteworthy(targets, most).map((target) => this.target(config, target)),
+    };
+  }
+
+  /** Those that are not plainly up, then the busiest; in the order of the configuration where there are few. */
+  private noteworthy(targets: readonly TargetConfig[], most: number): readonly TargetConfig[] {
+    if (targets.length <= most) return targets;
+    const { scoreboard, sampler } = this.sources;
+    const out = targets.filter(({ slot }) => scoreboard.flags(slot) !== 0).slice(0, most);
+    const known = new Set(out);
+    const busy = targets.filter((target) => !known.has(target)).map((target) => ({ target, load: sampler.ended(target.slot) + scoreboard.openRequests(target.slot) }));
+    busy.sort((a, b) => b.load - a.load);
+    return [...out, ...busy.slice(0, most - out.length).map(({ target }) => target)];
+  }
+
+  private target({ name: upstream }: UpstreamConfig, { name, slot, weight, zone, tier }: TargetConfig): OverviewTarget {
+    const { scoreboard, health, sampler } = this.sources;
+    const latency = decayed(scoreboard, slot, this.latencyClock.stamp);
+    const last = health.checker.of(slot)?.lastResult;
+    const ejected = health.ejection.of(upstream, slot);
+    return {
+      address: name,
+      ...health.rotation.status(slot),
+      since: iso(health.rotation.since(slot)),
+      weight,
+      zone,
+      tier,
+      open_requests: scoreboard.openRequests(slot),
+      open_connections: scoreboard.openConnections(slot),
+      ...told(sampler.target(slot)),
+      latency_ms: latency === 0 ? null : rounded(latency),
+      check: last === undefined ? null : { ok: last.ok, reason: last.reason, at: iso(last.at), milliseconds: rounded(last.milliseconds) },
+      ejected: ejected === undefined ? null : { detector: ejected.detector, until: iso(ejected.until), times: ejected.times },
+    };
+  }
+
+  history(upstream: string | undefined, target: string | undefined): HistoryAnswer {
+    const { sampler, snapshot } = this.sources;
+    if (upstream === undefined) return historyOf(sampler.instanceHistory);
+    if (target === undefined) return historyOf(sampler.upstreamHistory(upstreamOf(snapshot(), upstream).name));
+    return historyOf(sampler.targetHistory(targetOf(snapshot(), upstream, target).slot));
+  }
+}
+
+function historyOf({ interval, points }: History): HistoryAnswer {
+  return { interval_ms: interval, points: points.map(({ at, rates, open }) => ({ at: iso(at), ...told(rates), open })) };
+}
+
+const NOTHING: Rates = { total: 0, classes: [0, 0, 0, 0, 0, 0], retries: 0, p50: undefined, p99: undefined };
+
+function told({ total, classes, p50, p99 }: Omit<Rates, "retries"> = NOTHING): { rate: number; rate_by_class: RateByClass; p50_ms: number | null; p99_ms: number | null } {
+  const [informational, success, redirection, clientError, serverError, failed] = classes.map(rounded) as [number, number, number, number, number, number];
+  return {
+    rate: rounded(total),
+    rate_by_class: { "1xx": informational, "2xx": success, "3xx": redirection, "4xx": clientError, "5xx": serverError, failed },
+    p50_ms: p50 === undefined ? null : rounded(p50),
+    p99_ms: p99 === undefined ? null : rounded(p99),
+  };
+}
+
+/** More digits would say nothing, and cost bytes. */
+function rounded(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}
+
+function iso(at: number): string {
+  return new Date(at).toISOString();
+}

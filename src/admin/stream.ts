@@ -1,0 +1,162 @@
+/** What happens, as it happens: `GET /v1/stream`, as server-sent events (HTML Living Standard, section 9.2). */
+import { z } from "zod";
+import { endpoint, type Endpoint } from "./endpoint.ts";
+import { Problem } from "./problem.ts";
+
+/** At a time. */
+export const MAX_STREAMS = 32;
+/** Messages that wait for a client which does not read: an overview is one of them at most, for the next one makes it worthless. */
+const MAX_WAITING = 64;
+/** A client that takes nothing for so long is given up, in ms. */
+const PATIENCE = 30_000;
+/** Where nothing is to be told, a comment is sent so often, in ms: whoever stands between must not take the connection for dead. */
+const HEARTBEAT = 15_000;
+
+export interface StreamSources {
+  readonly overview: () => unknown;
+  /** Calls back when there is a new overview. @returns its end */
+  readonly sampled: (tell: () => void) => () => void;
+  /** Calls back with each new event, and its number. @returns its end */
+  readonly happened: (tell: (id: number, event: object) => void) => () => void;
+}
+
+const encoder = new TextEncoder();
+
+function message(type: string, data: string, id?: number): Uint8Array {
+  return encoder.encode(`event: ${type}\n${id === undefined ? "" : `id: ${id}\n`}data: ${data}\n\n`);
+}
+
+/** All that are open. While there is none, nothing is made. */
+export class Streams {
+  private readonly sources: StreamSources;
+  private readonly open = new Set<Stream>();
+  private stops: readonly (() => void)[] = [];
+
+  constructor(sources: StreamSources) {
+    this.sources = sources;
+  }
+
+  get count(): number {
+    return this.open.size;
+  }
+
+  /** @throws Problem 503 when there are too many */
+  body(withOverview: boolean): ReadableStream<Uint8Array> {
+    if (this.open.size >= MAX_STREAMS) throw new Problem(503, `${MAX_STREAMS} streams are open already, and there are no more; close one`);
+    const stream = new Stream(withOverview, () => this.forget(stream));
+    if (this.open.size === 0) this.begin();
+    this.open.add(stream);
+    if (withOverview) stream.overview(this.overview());
+    return stream.body;
+  }
+
+  private begin(): void {
+    const { sampled, happened } = this.sources;
+    const heartbeat = setInterval(() => this.each((stream) => stream.beat()), HEARTBEAT);
+    this.stops = [
+      sampled(() => {
+        // Made once, whoever looks.
+        const overview = this.overview();
+        this.each((stream) => stream.overview(overview));
+      }),
+      happened((id, event) => {
+        const text = message("event", JSON.stringify(event), id);
+        this.each((stream) => stream.event(text));
+      }),
+      () => clearInterval(heartbeat),
+    ];
+  }
+
+  private each(tell: (stream: Stream) => void): void {
+    for (const stream of [...this.open]) tell(stream);
+  }
+
+  private overview(): Uint8Array {
+    return message("overview", JSON.stringify(this.sources.overview()));
+  }
+
+  private forget(stream: Stream): void {
+    if (!this.open.delete(stream) || this.open.size > 0) return;
+    for (const stop of this.stops) stop();
+    this.stops = [];
+  }
+}
+
+class Stream {
+  readonly body: ReadableStream<Uint8Array>;
+  private readonly withOverview: boolean;
+  private readonly ended: () => void;
+  private controller!: ReadableStreamDefaultController<Uint8Array>;
+  /** When it last took something, or had nothing to take, in ms. */
+  private tookAt = performance.now();
+
+  constructor(withOverview: boolean, ended: () => void) {
+    this.withOverview = withOverview;
+    this.ended = ended;
+    this.body = new ReadableStream(
+      {
+        start: (controller) => {
+          this.controller = controller;
+          controller.enqueue(encoder.encode("retry: 2000\n\n"));
+        },
+        cancel: () => this.ended(),
+      },
+      { highWaterMark: MAX_WAITING },
+    );
+  }
+
+  private get waiting(): number {
+    return MAX_WAITING - (this.controller.desiredSize ?? 0);
+  }
+
+  /** Skipped while anything waits. */
+  overview(text: Uint8Array): void {
+    if (this.withOverview && this.isTaking()) this.controller.enqueue(text);
+  }
+
+  /** None is left out: a client for which too many wait is cut, and asks for what it missed when it comes again. */
+  event(text: Uint8Array): void {
+    if (this.waiting >= MAX_WAITING) this.cut();
+    else this.controller.enqueue(text);
+  }
+
+  beat(): void {
+    if (this.isTaking() && !this.withOverview) this.controller.enqueue(encoder.encode(":\n\n"));
+  }
+
+  /** One that takes nothing for long is cut. */
+  private isTaking(): boolean {
+    const now = performance.now();
+    if (this.waiting === 0) {
+      this.tookAt = now;
+      return true;
+    }
+    if (now - this.tookAt > PATIENCE) this.cut();
+    return false;
+  }
+
+  private cut(): void {
+    this.controller.error(new Error("the client does not read"));
+    this.ended();
+  }
+}
+
+const streamQuery = z.strictObject({ overview: z.enum(["true", "false"], { error: "overview is true or false" }).optional().describe("false: events only") });
+
+export function streamEndpoints(streams: Streams): Endpoint[] {
+  return [
+    endpoint({
+      method: "GET",
+      path: "/v1/stream",
+      summary: 'Server-sent events: "overview" once a second, as /v1/overview answers it, and "event" for each new entry of the timeline.',
+      access: "read",
+      query: streamQuery,
+      answers: { 200: { description: "A stream that ends when the client goes, or does not read.", type: "text/event-stream" } },
+      handle: ({ query, keepOpen }) => {
+        const body = streams.body(query.overview !== "false");
+        keepOpen();
+        return new Response(body, { headers: { "Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no" } });
+      },
+    }),
+  ];
+}

@@ -1,0 +1,151 @@
+/** What every command needs that asks a running Fairlead: where its admin address is, with which token, and how its refusals read. */
+import { readFileSync } from "node:fs";
+import { type Command, Option } from "commander";
+import { parse } from "smol-toml";
+import type { Address } from "../config/snapshot.ts";
+import { formatAddress, parseAddress } from "../config/values.ts";
+
+export interface AdminOptions {
+  /** Names the admin address, unless `admin` does. */
+  readonly config: string;
+  /** `127.0.0.1:9900`, `http://127.0.0.1:9900` or `unix:/run/fairlead.sock`. */
+  readonly admin?: string;
+  /** Instead of FAIRLEAD_TOKEN, and of the configuration's. */
+  readonly token?: string;
+}
+
+/** The admin address cannot be found or reached, or refuses: the message says why and what to do. */
+export class AdminRefused extends Error {
+  readonly code = "FAIRLEAD_ADMIN_REFUSED";
+  /** Of the problem document; undefined: there was no answer. */
+  readonly status: number | undefined;
+
+  constructor(message: string, status?: number) {
+    super(message);
+    this.status = status;
+  }
+}
+
+const FAILED = 1;
+
+/** `--config`, `--admin` and `--token`. */
+export function withAdminOptions(command: Command): Command {
+  return command
+    .option("--config <file>", "the configuration that names the admin address", "fairlead.toml")
+    .option("--admin <address>", "the admin address itself, as 127.0.0.1:9900 or unix:/run/fairlead.sock")
+    .addOption(new Option("--token <token>", "what the admin address wants to be shown (default: the configuration's)").env("FAIRLEAD_TOKEN"));
+}
+
+/** Do that with the admin address; what it refuses is told on standard error, with exit code 1. */
+export async function withAdmin(options: AdminOptions, action: (admin: AdminClient) => Promise<void>): Promise<void> {
+  try {
+    await action(AdminClient.find(options));
+  } catch (error) {
+    if (!(error instanceof AdminRefused)) throw error;
+    process.stderr.write(`fairlead: ${error.message}\n`);
+    process.exit(FAILED);
+  }
+}
+
+export class AdminClient {
+  /** As people write it. */
+  readonly name: string;
+  private readonly origin: string;
+  private readonly path: string | undefined;
+  private readonly token: string | undefined;
+
+  constructor(address: Address, token: string | undefined) {
+    this.name = formatAddress(address);
+    this.path = address.kind === "unix" ? address.path : undefined;
+    this.origin = address.kind === "unix" ? "http://localhost" : `http://${formatAddress({ ...address, host: reachable(address.host) })}`;
+    this.token = token;
+  }
+
+  /** @throws AdminRefused */
+  static find({ config, admin, token }: AdminOptions): AdminClient {
+    if (admin !== undefined) return new AdminClient(addressOf(admin, "--admin"), token ?? adminOf(config)?.token);
+    const named = adminOf(config);
+    if (named === undefined) throw new AdminRefused(`there is no ${config} here to say where the admin address is: name it with --config, or the address with --admin 127.0.0.1:9900`);
+    if (named.address === undefined) throw new AdminRefused(`${config} has no admin address: add [admin] with address = "127.0.0.1:9900" to it and reload, or name one with --admin`);
+    return new AdminClient(addressOf(named.address, config), token ?? named.token);
+  }
+
+  /** The JSON that is answered. @param body sent as JSON, a text as it is @throws AdminRefused */
+  async call<Answer>(method: "GET" | "PUT" | "POST" | "PATCH" | "DELETE", path: string, body?: unknown): Promise<Answer> {
+    const response = await this.fetch(path, { method, ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body), headers: { "Content-Type": typeof body === "string" ? "text/plain" : "application/json" } }) });
+    return response.status === 204 ? (undefined as Answer) : ((await response.json()) as Answer);
+  }
+
+  /** The answer as it comes, for what is no JSON or does not end. @throws AdminRefused when its status is no success */
+  async fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    const headers = new Headers(init.headers);
+    if (this.token !== undefined) headers.set("Authorization", `Bearer ${this.token}`);
+    // A proxy that the environment names is for the web, and may not see a token.
+    process.env["NO_PROXY"] = "*";
+    let response: Response;
+    try {
+      response = await fetch(this.origin + path, { ...init, headers, redirect: "error", ...(this.path === undefined ? {} : { unix: this.path }) });
+    } catch (error) {
+      if (init.signal?.aborted === true) throw error;
+      throw new AdminRefused(this.unreachable(error as NodeJS.ErrnoException));
+    }
+    if (!response.ok) throw new AdminRefused(await this.refusal(response), response.status);
+    return response;
+  }
+
+  private unreachable({ code, message }: NodeJS.ErrnoException): string {
+    if (code === "ConnectionRefused" || code === "FailedToOpenSocket" || code === "ENOENT" || code === "ECONNREFUSED") {
+      return `nothing answers at ${this.name}: is Fairlead running, with this admin address? (start it with fairlead run, or name another address with --admin)`;
+    }
+    return `${this.name} cannot be asked: ${message}`;
+  }
+
+  private async refusal(response: Response): Promise<string> {
+    const text = await response.text();
+    const detail = detailOf(text);
+    if (response.status === 401) return `${this.name} wants a token: ${this.token === undefined ? "give it with --token or FAIRLEAD_TOKEN" : "the one that was shown is not it"}`;
+    if (detail === undefined) return `${this.name} answers ${response.status}, and no Fairlead: is it the admin address?`;
+    return detail;
+  }
+}
+
+/** Of a problem document (RFC 9457); undefined: it is none. */
+function detailOf(text: string): string | undefined {
+  try {
+    const problem = JSON.parse(text) as { readonly title?: unknown; readonly detail?: unknown };
+    if (typeof problem.detail === "string") return problem.detail;
+    return typeof problem.title === "string" ? problem.title : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function addressOf(text: string, where: string): Address {
+  const address = parseAddress(text.replace(/^http:\/\/([^/]*)\/?$/, "$1"), false);
+  if (address === undefined) throw new AdminRefused(`${where}: "${text}" is no address: write it as 127.0.0.1:9900 or unix:/run/fairlead.sock`);
+  return address;
+}
+
+/** Where every address is listened on, this machine's own is one of them. */
+function reachable(host: string): string {
+  return host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+}
+
+/** Nothing else of the configuration is looked at: its certificates, say, may not be ours to read. Undefined: there is no such file. */
+function adminOf(file: string): { readonly address?: string; readonly token?: string } | undefined {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new AdminRefused(`${file} cannot be read: ${(error as Error).message}`);
+  }
+  let admin: unknown;
+  try {
+    ({ admin } = parse(text));
+  } catch {
+    throw new AdminRefused(`${file} is no TOML: fairlead check ${file} says what is wrong with it`);
+  }
+  const { address, token } = (typeof admin === "object" && admin !== null ? admin : {}) as Readonly<Record<string, unknown>>;
+  return { ...(typeof address === "string" ? { address } : {}), ...(typeof token === "string" ? { token } : {}) };
+}

@@ -1,0 +1,25 @@
+/** What counts over some time say. */
+import { BOUNDS, CLASSES, COUNTS, DURATIONS, RETRIES } from "./counts.ts";
+import { percentile } from "./percentile.ts";
+
+/** Per second where nothing else is said. */
+export interface Rates {
+  readonly total: number;
+  /** In the order of CLASSES. */
+  readonly classes: readonly number[];
+  readonly retries: number;
+  /** In ms; undefined: nothing was answered. */
+  readonly p50: number | undefined;
+  readonly p99: number | undefined;
+}
+
+/**
+ * @param counts that the rates are made of @param seconds that they were counted in
+ * @param durations counts that the percentiles are made of
+ */
+export function ratesOf(counts: Float64Array, seconds: number, durations: Float64Array = counts): Rates {
+  const per = (word: number): number => (seconds === 0 ? 0 : counts[word]! / seconds);
+  const classes = CLASSES.map((_, index) => per(index));
+  const buckets = durations.subarray(DURATIONS, COUNTS);
+  return { total: classes.reduce((sum, rate) => sum + rate, 0), classes, retries: per(RETRIES), p50: percentile(buckets, BOUNDS, 50), p99: percentile(buckets, BOUNDS, 99) };
+}

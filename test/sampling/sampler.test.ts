@@ -1,0 +1,165 @@
+/** Rates, percentiles and history as they follow from the scoreboard's totals. */
+import { describe, expect, test } from "bun:test";
+import { loadConfigText, SlotAllocator } from "../../src/config/load.ts";
+import type { Snapshot } from "../../src/config/snapshot.ts";
+import type { Clock } from "../../src/net/network.ts";
+import { percentile } from "../../src/sampling/percentile.ts";
+import { MAX_SERIES, Sampler } from "../../src/sampling/sampler.ts";
+import { Scoreboard, TOTAL_FAILURES } from "../../src/scoreboard/scoreboard.ts";
+
+const SIZE = { targets: 1_200, upstreams: 600 };
+
+/** A sampler whose seconds the test counts. */
+class Sampled {
+  readonly board = Scoreboard.local({ ...SIZE, workers: 2 });
+  private readonly slots = new SlotAllocator(SIZE);
+  private now = 0;
+  private timer: (() => void) | undefined = undefined;
+  snapshot!: Snapshot;
+  readonly sampler: Sampler;
+
+  constructor(upstreams: Readonly<Record<string, number>>) {
+    this.configure(upstreams);
+    const clock = {
+      precise: () => this.now,
+      wall: () => 1_700_000_000_000 + this.now,
+      after: (_delay: number, run: () => void) => {
+        this.timer = run;
+        return () => (this.timer = undefined);
+      },
+    } as unknown as Clock;
+    this.sampler = new Sampler({ scoreboard: this.board, clock, snapshot: () => this.snapshot });
+    this.sampler.start();
+  }
+
+  /** @param upstreams how many targets each has */
+  configure(upstreams: Readonly<Record<string, number>>): void {
+    const text = Object.entries(upstreams).map(([name, count]) => `[[upstreams]]\nname = "${name}"\n${Array.from({ length: count }, (_, index) => `[[upstreams.targets]]\naddress = "127.0.0.1:${1000 + index}"`).join("\n")}`);
+    const loaded = loadConfigText(`[[listeners]]\naddress = "127.0.0.1:0"\nupstream = "${Object.keys(upstreams)[0]}"\n${text.join("\n")}\n`, "test", { slots: this.slots, generation: 1 });
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.diagnostics));
+    this.snapshot = loaded.snapshot;
+  }
+
+  slot(upstream = 0, target = 0): number {
+    return this.snapshot.upstreams[upstream]!.targets[target]!.slot;
+  }
+
+  /** So many exchanges of a target end. */
+  exchanges(count: number, { milliseconds = 3, worker = 0, slot = this.slot(), failed = false } = {}): void {
+    const column = this.board.column(worker, slot);
+    for (let each = 0; each < count; each++) {
+      column.requestBegins();
+      if (failed) column.add(TOTAL_FAILURES, 1);
+      else column.latency(milliseconds);
+      column.requestEnds();
+    }
+  }
+
+  seconds(count: number, each: () => void = () => {}): void {
+    for (let second = 0; second < count; second++) {
+      each();
+      this.now += 1_000;
+      this.timer?.();
+    }
+  }
+}
+
+test("a rate is of the last 5 s, over all workers, and a percentile of the last 10 s", () => {
+  const sampled = new Sampled({ main: 2 });
+  const { sampler } = sampled;
+  sampled.exchanges(7);
+  sampled.seconds(1);
+  expect(sampler.target(sampled.slot())).toMatchObject({ total: 7, p50: 3 });
+  sampled.seconds(9, () => {
+    sampled.exchanges(10, { worker: 0 });
+    sampled.exchanges(20, { worker: 1 });
+    sampled.exchanges(5, { failed: true });
+    sampled.exchanges(1, { slot: sampled.slot(0, 1), milliseconds: 100 });
+  });
+  expect(sampler.target(sampled.slot())).toMatchObject({ total: 35, classes: [0, 30, 0, 0, 0, 5] });
+  expect(sampler.target(sampled.slot(0, 1)).total).toBe(1);
+  expect(sampler.upstream("main").total).toBe(36);
+  expect(sampler.instance.total).toBe(36);
+  expect(sampler.instance.p50).toBeCloseTo(3, 0);
+  expect(sampler.instance.p99).toBeGreaterThan(64);
+  sampled.seconds(5);
+  expect(sampler.instance).toMatchObject({ total: 0 });
+  expect(sampler.instance.p50).toBeCloseTo(3, 0);
+  sampled.seconds(5);
+  expect(sampler.instance).toMatchObject({ total: 0, p50: undefined, p99: undefined });
+});
+
+test("what was counted before it looked, or while it rested, is no rate", () => {
+  const sampled = new Sampled({ main: 1 });
+  const { sampler } = sampled;
+  sampled.exchanges(10);
+  sampled.seconds(1);
+  sampler.stop();
+  sampled.exchanges(1_000);
+  sampler.start();
+  sampled.seconds(1, () => sampled.exchanges(3));
+  expect(sampler.instance.total).toBe(3);
+});
+
+test("totals may wrap, and one may be taken back", () => {
+  const sampled = new Sampled({ main: 1 });
+  const column = sampled.board.column(0, sampled.slot());
+  for (let each = 0; each < 3; each++) column.add(TOTAL_FAILURES, 0x7f_ff_ff_ff);
+  column.requestBegins();
+  sampled.seconds(1);
+  sampled.seconds(6);
+  column.add(TOTAL_FAILURES, 0x7f_ff_ff_ff);
+  sampled.seconds(6);
+  sampled.exchanges(5, { failed: true });
+  sampled.seconds(1);
+  expect(sampled.sampler.instance.classes[5]).toBe(1);
+  column.requestTurnedAway();
+  sampled.seconds(6);
+  expect(sampled.sampler.instance.total).toBe(0);
+});
+
+describe("history", () => {
+  test("has a point each 5 s, an hour long, and goes on over a reload", () => {
+    const sampled = new Sampled({ main: 1, gone: 1 });
+    const { sampler } = sampled;
+    sampled.seconds(10, () => sampled.exchanges(4));
+    sampled.configure({ main: 2 });
+    sampled.seconds(10, () => sampled.exchanges(8));
+    const { interval, points } = sampler.upstreamHistory("main");
+    expect(interval).toBe(5_000);
+    expect(points.map(({ rates }) => rates.total)).toEqual([4, 4, 8, 8]);
+    expect(points.map(({ at }) => at % 100_000)).toEqual([0, 1, 2, 3].map((step) => points[0]!.at % 100_000 + step * 5_000));
+    expect(sampler.upstreamHistory("gone").points).toEqual([]);
+    sampled.seconds(2 * 3_600);
+    expect(sampler.instanceHistory.points.length).toBe(720);
+    const last = sampler.instanceHistory.points;
+    expect(last.at(-1)!.at - last[0]!.at).toBe(719 * 5_000);
+    expect(last.every(({ rates }) => rates.total === 0 && rates.p50 === undefined)).toBe(true);
+    sampled.seconds(5, () => sampled.exchanges(6));
+    expect(sampler.instanceHistory.points.at(-1)!.rates.total).toBe(6);
+  });
+
+  test("of targets is kept for as many as there is room for; who is asked for gets the place of one that nobody asks for", () => {
+    const sampled = new Sampled({ main: MAX_SERIES + 100 });
+    const { sampler } = sampled;
+    const busy = (): void => {
+      for (let target = 0; target < MAX_SERIES + 100; target++) sampled.exchanges(1, { slot: sampled.slot(0, target) });
+    };
+    sampled.seconds(10, busy);
+    const kept = (): number[] => sampled.snapshot.upstreams[0]!.targets.map(({ slot }) => slot).filter((slot) => sampler["targets"].get(slot)!.series !== undefined);
+    expect(kept().length).toBe(MAX_SERIES);
+    const late = sampled.slot(0, MAX_SERIES + 50);
+    expect(sampler.targetHistory(late).points).toEqual([]);
+    sampled.seconds(10, busy);
+    expect(sampler.targetHistory(late).points.map(({ rates }) => rates.total)).toEqual([1, 1]);
+    expect(kept().length).toBe(MAX_SERIES);
+  });
+});
+
+test("a percentile lies within its bucket", () => {
+  expect(percentile([0, 0, 0], [1, 2], 50)).toBeUndefined();
+  expect(percentile([10, 0, 0], [1, 2], 50)).toBe(0.5);
+  expect(percentile([0, 4, 0], [1, 2], 50)).toBe(1.5);
+  expect(percentile([99, 1, 0], [1, 2], 99)).toBe(1);
+  expect(percentile([1, 1, 98], [1, 2], 99)).toBe(2);
+});
