@@ -51,7 +51,7 @@ export class Bounds {
  * @param q 0 to 1
  * @returns undefined: nothing was observed
  */
-export function quantile(bounds: readonly number[], counts: readonly number[], q: number): number | undefined {
+export function quantile(bounds: readonly number[], counts: ArrayLike<number>, q: number): number | undefined {
   let total = 0;
   for (let i = 0; i <= bounds.length; i++) total += counts[i]!;
   if (total === 0) return undefined;
