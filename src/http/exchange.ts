@@ -250,7 +250,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.connection = undefined;
     this.leaveTarget(false, this.callFailure === 0 ? head.status : this.callFailure);
     this.callFailure = 0;
-    target!.counters.add(TOTAL_RETRIES, 1);
+    target!.counters.add(TOTAL_RETRIES);
     if (this.services.log.allows("retry-status")) this.log("debug", "retry-status", grpcStatus > 0 ? `grpc-status ${grpcStatus}` : `status ${head.status}`, target, "Attempt failed, trying again");
     this.pauseThenRetry(target!);
     return undefined;
@@ -352,7 +352,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
       this.fail(cause, detail, target);
       return;
     }
-    target.counters.add(TOTAL_RETRIES, 1);
+    target.counters.add(TOTAL_RETRIES);
     if (this.services.log.allows(cause)) this.log("debug", cause, detail, target, "Attempt failed, trying again");
     this.tried = [...this.tried, target];
     const elsewhere = this.upstream!.hasOther(this.tried);
@@ -364,7 +364,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
 
   /** The same request on another connection, at once. */
   private retry(cause: Cause, detail: string, failed: Target): void {
-    failed.counters.add(TOTAL_RETRIES, 1);
+    failed.counters.add(TOTAL_RETRIES);
     if (this.services.log.allows(cause)) this.log("debug", cause, detail, failed, "Attempt failed, trying again");
     if (this.upstream!.usable.length === 0) this.fail(cause, detail, failed);
     else this.attempt();

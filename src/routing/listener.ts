@@ -2,9 +2,9 @@
 import type { ListenerConfig } from "../config/snapshot.ts";
 import type { OpenFiles } from "../net/open-files.ts";
 import { trustedMatcher } from "../net/trusted.ts";
-import type { Cause } from "../observability/cause.ts";
+import { CAUSE_NUMBERS, type Cause } from "../observability/cause.ts";
 import { hashText, mix } from "../policies/consistent/consistent.ts";
-import { CLIENTS, type Column, type Scoreboard, TOTAL_CLIENTS } from "../scoreboard/scoreboard.ts";
+import { CAUSES_OF_END, type Class, classOf, CLIENTS, type Column, ENDED, type Scoreboard, TOTAL_CLIENTS } from "../scoreboard/scoreboard.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { clientKey } from "./key.ts";
 import type { Router } from "./router.ts";
@@ -85,6 +85,35 @@ export class Listener {
     if (hash === undefined) return;
     this.byAddress.delete(client);
     this.board.addAddress(this.slot, hash, -1);
+  }
+
+  /** A connection came to no exchange: it is not told as one. */
+  failed(cause: Cause): void {
+    this.counters.add(CAUSES_OF_END + CAUSE_NUMBERS[cause]);
+  }
+
+  /** A request came to no exchange: its client was told so with this status. */
+  refused(cause: Cause, status: number): void {
+    this.failed(cause);
+    this.counters.add(ENDED + classOf(status));
+  }
+
+  /**
+   * An exchange is over. All that is counted of it, but for its attempts, is counted here.
+   * @param how as its client saw it
+   * @param milliseconds from its begin
+   * @param upstream undefined: it came to none
+   * @param route this worker's counters of it; undefined: none matched
+   */
+  ended(cause: Cause, how: Class, milliseconds: number, upstream: Upstream | undefined, route: Column | undefined): void {
+    const bucket = this.board.bounds.bucketOf(milliseconds);
+    this.counters.ended(how, bucket, milliseconds);
+    route?.ended(how, bucket, milliseconds);
+    upstream?.column.ended(how, bucket, milliseconds);
+    if (cause === "done") return;
+    const failure = CAUSES_OF_END + CAUSE_NUMBERS[cause];
+    this.counters.add(failure);
+    upstream?.column.add(failure);
   }
 
   /** Of one client on one listener; an IPv4 address on an IPv6 socket is the IPv4 address. */

@@ -33,9 +33,9 @@ export const TOTAL_5XX = ENDED + CLASS_5XX;
 /** Of a target: it could not be reached, broke off, or took too long. */
 export const TOTAL_FAILURES = ENDED + CLASS_FAILED;
 
-/** Bytes from clients (of a target: from it), and to them. */
-export const BYTES_IN = 9;
-export const BYTES_OUT = 10;
+/** Bytes that came from clients (of a target or an upstream: from targets), and that went to them. */
+export const BYTES_RECEIVED = 9;
+export const BYTES_SENT = 10;
 
 /** Bounds that a histogram has at most. */
 export const MAX_BOUNDS = 30;
@@ -45,24 +45,23 @@ export const HISTOGRAM_SUM = 31;
 /** How long exchanges took, in every column; of a worker: how late its event loop was. */
 export const DURATIONS = 16;
 
-/** Totals of a target. */
+/** Totals of a target, and of all that its upstream has ever had: requests that it was sent, … */
 export const TOTAL_REQUESTS = 11;
 export const TOTAL_CONNECTS = 12;
+/** … those that failed and were tried again, … */
 export const TOTAL_RETRIES = 13;
-/** Over before the target had its say: the client has gone, another answer was quicker. */
+/** … and those that were over before the target had its say: the client has gone, another answer was quicker. */
 export const TOTAL_CALLED_OFF = 14;
 export const TARGET_CELLS = 48;
 
 /** Totals of an upstream. */
-export const TOTAL_UPSTREAM_CONNECTS = 11;
-export const TOTAL_UPSTREAM_RETRIES = 12;
-export const TOTAL_QUEUED = 13;
-export const TOTAL_QUEUE_FULL = 14;
-export const TOTAL_QUEUE_TIMEOUTS = 15;
 export const TOTAL_BUDGET_REFUSED = 48;
 export const TOTAL_HEDGES = 49;
 export const TOTAL_HEDGES_WON = 50;
 export const TOTAL_BREAKER_REFUSED = 51;
+export const TOTAL_QUEUED = 58;
+export const TOTAL_QUEUE_FULL = 59;
+export const TOTAL_QUEUE_TIMEOUTS = 60;
 
 /** Totals of HTTP/2, of a listener's clients or an upstream's targets. */
 export const TOTAL_H2_CONNECTIONS = 52;
@@ -121,6 +120,14 @@ export class Column {
     this.cells[this.at + total]! += change;
   }
 
+  received(bytes: number): void {
+    this.cells[this.at + BYTES_RECEIVED]! += bytes;
+  }
+
+  sent(bytes: number): void {
+    this.cells[this.at + BYTES_SENT]! += bytes;
+  }
+
   hold(gauge: number, change: number): void {
     this.words[this.gaugesAt + gauge]! += change;
   }
@@ -153,27 +160,45 @@ export class Column {
  */
 export class TargetColumn extends Column {
   private readonly common: Int32Array;
+  /** Its upstream's, which goes on when the target goes. */
+  private readonly upstream: Column | undefined;
   private readonly open: number;
   private readonly connections: number;
 
   /** @param common words that all workers write, and where in them its open requests and connections are */
-  constructor(part: Part, at: number, common: Int32Array, open: number, connections: number) {
+  constructor(part: Part, at: number, common: Int32Array, open: number, connections: number, upstream: Column | undefined) {
     super(part, at);
+    this.upstream = upstream;
     this.common = common;
     this.open = open;
     this.connections = connections;
   }
 
+  override add(total: number, change = 1): void {
+    super.add(total, change);
+    this.upstream?.add(total, change);
+  }
+
+  override received(bytes: number): void {
+    super.received(bytes);
+    this.upstream?.received(bytes);
+  }
+
+  override sent(bytes: number): void {
+    super.sent(bytes);
+    this.upstream?.sent(bytes);
+  }
+
   requestBegins(): void {
     this.words[this.gaugesAt + OPEN_REQUESTS]! += 1;
-    this.cells[this.at + TOTAL_REQUESTS]! += 1;
+    this.add(TOTAL_REQUESTS);
     this.countIn(this.open);
   }
 
   /** It had begun, but must not. */
   requestTurnedAway(): void {
     this.requestEnds();
-    this.cells[this.at + TOTAL_REQUESTS]! -= 1;
+    this.add(TOTAL_REQUESTS, -1);
   }
 
   requestEnds(): void {

@@ -423,9 +423,9 @@ export class Scoreboard {
     return part;
   }
 
-  /** What one worker writes about one target. */
-  column(worker: number, target: number): TargetColumn {
-    return new TargetColumn(this.partOf(worker), this.targets.at(target), this.words, this.layout.open + target, this.layout.connections + target);
+  /** What one worker writes about one target. @param upstream its upstream's column, which counts what it counts too */
+  column(worker: number, target: number, upstream?: Column): TargetColumn {
+    return new TargetColumn(this.partOf(worker), this.targets.at(target), this.words, this.layout.open + target, this.layout.connections + target, upstream);
   }
 
   /** What one worker writes about one upstream, … */

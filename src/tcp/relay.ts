@@ -61,7 +61,7 @@ export class TcpClient extends Connection implements Client, Waiter {
   ended = false;
 
   constructor(listener: Listener, services: TcpServices, arrival?: Arrival) {
-    super(services.wheel);
+    super(services.wheel, listener.counters);
     this.listener = listener;
     this.services = services;
     this.arrival = arrival;
@@ -134,7 +134,7 @@ export class TcpClient extends Connection implements Client, Waiter {
     const left = this.upstream!.hasOther(this.tried);
     const { retry } = this.upstream!.config;
     if (cause !== "overloaded" && left && retry.retries > 0 && retry.onConnectFailure && this.attempts < MAX_CONNECT_ATTEMPTS) {
-      target.counters.add(TOTAL_RETRIES, 1);
+      target.counters.add(TOTAL_RETRIES);
       this.attempt();
       return;
     }
@@ -208,6 +208,7 @@ export class TcpClient extends Connection implements Client, Waiter {
 
   onData(chunk: Buffer): void {
     if (this.over) return;
+    this.meter!.received(chunk.length);
     const { target } = this;
     if (target?.ready !== true) {
       this.early = this.early === undefined ? chunk : Buffer.concat([this.early, chunk]);
@@ -330,7 +331,7 @@ class TcpTarget extends Connection implements Pooled {
   ended = false;
 
   constructor(target: Target, upstream: Upstream, client: TcpClient, services: TcpServices, failed: (cause: Cause, detail: string) => void) {
-    super(services.wheel);
+    super(services.wheel, target.counters);
     this.target = target;
     this.upstream = upstream;
     this.client = client;
@@ -340,7 +341,7 @@ class TcpTarget extends Connection implements Pooled {
 
   connect(timeout: number): void {
     this.target.opens(this);
-    this.target.counters.add(TOTAL_CONNECTS, 1);
+    this.target.counters.add(TOTAL_CONNECTS);
     const { clock } = this.services.network;
     this.startedAt = clock.precise();
     if (this.target.isUnreachable) {
@@ -407,6 +408,7 @@ class TcpTarget extends Connection implements Pooled {
   }
 
   onData(chunk: Buffer): void {
+    this.meter!.received(chunk.length);
     relayData(this, this.client, chunk);
     this.client.active();
   }

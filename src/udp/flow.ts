@@ -85,6 +85,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
   forward(bytes: Buffer): void {
     this.datagramsIn++;
     this.bytesIn += bytes.length;
+    this.relay.listener.counters.received(bytes.length);
     this.active();
     if (this.early !== undefined) {
       if (this.early.length < MAX_EARLY) this.early.push(bytes);
@@ -163,7 +164,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
     this.sent = 0;
     this.answered = 0;
     target.opens(this);
-    target.counters.add(TOTAL_CONNECTS, 1);
+    target.counters.add(TOTAL_CONNECTS);
     network.datagrams.connect(target.address, this);
   }
 
@@ -191,7 +192,10 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
       this.refused(code, bytes);
       return;
     }
-    if (code === undefined) this.sent++;
+    if (code === undefined) {
+      this.sent++;
+      this.target!.counters.sent(bytes.length);
+    }
     if (this.sent === 1 && this.answered === 0 && bytes.length <= upstream!.config.retry.buffer) this.kept = bytes;
     else {
       this.kept = undefined;
@@ -203,6 +207,8 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
     if (this.over) return;
     this.datagramsOut++;
     this.bytesOut += bytes.length;
+    this.relay.listener.counters.sent(bytes.length);
+    this.target?.counters.received(bytes.length);
     this.active();
     this.relay.reply(bytes, this.peer);
     release(bytes);
@@ -244,7 +250,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
     const again = kept !== undefined && this.resent < retry.retries && retry.onConnectFailure ? kept : undefined;
     if (again !== undefined) {
       this.resent++;
-      target!.counters.add(TOTAL_RETRIES, 1);
+      target!.counters.add(TOTAL_RETRIES);
     }
     const waiting = [again, unsent, ...(early ?? [])].filter((bytes) => bytes !== undefined);
     // Without any, the next one goes elsewhere.

@@ -46,6 +46,7 @@ import type { OutlierReport } from "../upstream/outliers.ts";
 import { Target } from "../upstream/target.ts";
 import { UpstreamSecurity } from "../upstream/tls.ts";
 import { Upstream, type UpstreamHost } from "../upstream/upstream.ts";
+import { LoopLag } from "./lag.ts";
 
 export interface DataPlaneOptions {
   readonly network: Network;
@@ -94,6 +95,7 @@ export class DataPlane {
   private readonly retired = new Set<Target>();
   private snapshot: Snapshot | undefined = undefined;
   private readonly stopTicks: () => void;
+  private readonly lag: LoopLag;
   private whenEmpty: (() => void) | undefined = undefined;
   /** Of the scoreboard, when targets' states were last taken over. */
   private epoch = 0;
@@ -125,6 +127,7 @@ export class DataPlane {
       short: false,
     };
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
+    this.lag = new LoopLag(scoreboard, slot, network.clock.now);
     this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log, random: () => network.random(), report: (outlier) => options.report?.(outlier) };
   }
 
@@ -140,6 +143,7 @@ export class DataPlane {
   }
 
   private tick(now: number): void {
+    this.lag.tick(now);
     this.services.wheel.sweep(now);
     this.services.accessLog?.flush();
     this.takeOverStates();
@@ -242,9 +246,10 @@ export class DataPlane {
     for (const config of snapshot.upstreams) {
       const security = this.securityOf(config);
       if (security !== undefined) securities.set(config.name, security);
+      const column = board.upstreamColumn(slot, config.slot);
       const members = config.targets.map((target) => {
         const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests} ${config.protocol} ${security?.number ?? 0}`;
-        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, OFFERED[config.protocol]));
+        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, OFFERED[config.protocol]), column);
         targets.set(key, kept);
         return kept;
       });

@@ -63,7 +63,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private clientEnded = false;
 
   constructor(listener: Listener, services: Services, arrival?: Arrival) {
-    super(services.wheel);
+    super(services.wheel, listener.counters);
     this.listener = listener;
     this.services = services;
     this.reception = new Reception(listener, services, arrival);
@@ -105,6 +105,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   // Reading requests.
 
   onData(chunk: Buffer): void {
+    this.meter!.received(chunk.length);
     switch (this.phase) {
       case "idle":
         this.readRequest(chunk);
@@ -443,8 +444,11 @@ export class ClientConnection extends Connection implements Client, Downstream {
   /** Say no and close. */
   private refuse(cause: Cause, status: number, reason: string): void {
     this.keepAlive = false;
-    // Without an exchange nothing is known of the method.
-    if (!this.exchange.open) this.exchange.toHead = false;
+    if (!this.exchange.open) {
+      // Without an exchange nothing is known of the method.
+      this.exchange.toHead = false;
+      this.listener.refused(cause, status);
+    }
     const { log } = this.services;
     if (log.allows(cause)) {
       const { phase } = CAUSES[cause];

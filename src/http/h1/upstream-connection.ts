@@ -49,7 +49,7 @@ export class UpstreamConnection extends Connection implements OwnStream {
   private peerEnded = false;
 
   constructor(target: Target, upstream: Upstream, services: Services) {
-    super(services.wheel);
+    super(services.wheel, target.counters);
     this.target = target;
     this.upstream = upstream;
     this.services = services;
@@ -62,7 +62,7 @@ export class UpstreamConnection extends Connection implements OwnStream {
       return;
     }
     this.dialled = true;
-    this.target.counters.add(TOTAL_CONNECTS, 1);
+    this.target.counters.add(TOTAL_CONNECTS);
     if (this.target.isUnreachable) {
       this.lost("connect-timeout", "too many connects to it hang");
       return;
@@ -205,6 +205,7 @@ export class UpstreamConnection extends Connection implements OwnStream {
   // The reply's way in.
 
   onData(chunk: Buffer): void {
+    this.meter!.received(chunk.length);
     switch (this.phase) {
       case "head":
         this.readHead(chunk);

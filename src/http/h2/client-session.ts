@@ -34,7 +34,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
 
   constructor(listener: Listener, services: Services, arrival?: Arrival) {
     const { http2, limits } = listener.config;
-    super(services, { ...http2, headerBytes: limits.headerBytes, headerCount: limits.headerCount, crossing: Math.max(MIN_CROSSING, 2 * http2.maxStreams) });
+    super(services, { ...http2, headerBytes: limits.headerBytes, headerCount: limits.headerCount, crossing: Math.max(MIN_CROSSING, 2 * http2.maxStreams) }, listener.counters, listener.counters);
     this.listener = listener;
     this.reception = new Reception(listener, services, arrival);
     this.resets = new Budget(http2.resets, http2.resetsPerSecond, services.network.clock.now);
