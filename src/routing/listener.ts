@@ -7,7 +7,7 @@ import { hashText, mix } from "../policies/consistent/consistent.ts";
 import { CAUSES_OF_END, type Class, classOf, CLIENTS, type Column, ENDED, type Scoreboard, TOTAL_CLIENTS } from "../scoreboard/scoreboard.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { clientKey } from "./key.ts";
-import type { Router } from "./router.ts";
+import type { Match, Router } from "./router.ts";
 
 /** A client connection as its listener sees it. */
 export interface Client {
@@ -103,12 +103,12 @@ export class Listener {
    * @param how as its client saw it
    * @param milliseconds from its begin
    * @param upstream undefined: it came to none
-   * @param route this worker's counters of it; undefined: none matched
+   * @param match undefined: no route matched, and there is no default
    */
-  ended(cause: Cause, how: Class, milliseconds: number, upstream: Upstream | undefined, route: Column | undefined): void {
+  ended(cause: Cause, how: Class, milliseconds: number, upstream: Upstream | undefined, match: Match<Upstream> | undefined): void {
     const bucket = this.board.bounds.bucketOf(milliseconds);
     this.counters.ended(how, bucket, milliseconds);
-    route?.ended(how, bucket, milliseconds);
+    match?.counters?.ended(how, bucket, milliseconds);
     upstream?.column.ended(how, bucket, milliseconds);
     if (cause === "done") return;
     const failure = CAUSES_OF_END + CAUSE_NUMBERS[cause];

@@ -216,6 +216,11 @@ export class TargetColumn extends Column {
     this.words[this.gaugesAt + OPEN_CONNECTIONS]! -= 1;
   }
 
+  /** @param bucket where so many ms belong */
+  connected(bucket: number, milliseconds: number): void {
+    this.upstream?.observe(CONNECT_TIMES, bucket, milliseconds);
+  }
+
   private countIn(at: number): void {
     const before = Atomics.add(this.common, at, 1);
     if (before < 0) Atomics.sub(this.common, at, before);

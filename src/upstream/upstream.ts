@@ -1,11 +1,12 @@
 /** A group of targets at work: which of them are usable, the pick among those, and what holds for all of them together. */
 import type { UpstreamConfig } from "../config/snapshot.ts";
 import type { Clock } from "../net/network.ts";
+import { CAUSE_NUMBERS, type Cause } from "../observability/cause.ts";
 import type { Log } from "../observability/log.ts";
 import type { BalancerContext } from "../policies/balanced.ts";
 import type { RoutingOutcome, RoutingPolicy, RoutingRequest } from "../policies/policy.ts";
-import { CLASS_DONE, CLASS_FAILED, classOf, type Column, OPEN_EXCHANGES, OPEN_RETRIES, RETRIES_HELD, type Scoreboard, TOTAL_BREAKER_REFUSED, TOTAL_BUDGET_REFUSED, TOTAL_CALLED_OFF } from "../scoreboard/scoreboard.ts";
-import { type Admission, CircuitBreaker } from "./circuit-breaker.ts";
+import { CAUSES_OF_ATTEMPTS, CLASS_DONE, CLASS_FAILED, classOf, type Column, FIRST_BYTE_TIMES, OPEN_EXCHANGES, OPEN_RETRIES, RETRIES_HELD, type Scoreboard, TOTAL_BREAKER_REFUSED, TOTAL_BUDGET_REFUSED, TOTAL_CALLED_OFF } from "../scoreboard/scoreboard.ts";
+import { type Admission, type BreakerChange, CircuitBreaker } from "./circuit-breaker.ts";
 import { GuardedPolicy } from "./guarded-policy.ts";
 import { type LatencyClock, observe } from "./latency.ts";
 import { Outliers, type OutlierReport } from "./outliers.ts";
@@ -29,6 +30,8 @@ export interface UpstreamHost {
   random(): number;
   /** A target fails too much. */
   report(outlier: OutlierReport): void;
+  /** This worker was the one to turn a circuit. */
+  turned?(change: BreakerChange): void;
 }
 
 /** Targets of one priority and zone preference. */
@@ -92,7 +95,10 @@ export class Upstream {
     this.breaker =
       config.circuitBreaker === undefined
         ? undefined
-        : new CircuitBreaker(config.circuitBreaker, board, config.slot, latencyClock, (state) => log[state === "closed" ? "info" : "error"]({ upstream: config.name, state }, "Circuit breaker"));
+        : new CircuitBreaker(config.circuitBreaker, board, config.slot, latencyClock, (state, from) => {
+            log[state === "closed" ? "info" : "error"]({ upstream: config.name, state }, "Circuit breaker");
+            host.turned?.({ upstream: config.name, from, state });
+          });
     const { consecutive5xx, consecutiveGateway, consecutiveLocal } = config.outliers;
     const names = new Map(targets.map((target) => [target.slot, target.name]));
     this.outliers =
@@ -140,6 +146,11 @@ export class Upstream {
   /** Targets that may be given work, of all tiers that get any. */
   get usable(): readonly Target[] {
     this.refresh();
+    return this.usableNow;
+  }
+
+  /** The same as the last pick saw them; the array is another one when they change. */
+  get candidates(): readonly Target[] {
     return this.usableNow;
   }
 
@@ -285,11 +296,18 @@ export class Upstream {
     const { counters } = target;
     const error = outcome.failed || outcome.status >= 500;
     const { milliseconds, status } = outcome;
-    counters.ended(outcome.failed ? CLASS_FAILED : status === 0 ? CLASS_DONE : classOf(status), this.host.board.bounds.bucketOf(milliseconds), milliseconds);
+    const { bounds } = this.host.board;
+    counters.ended(outcome.failed ? CLASS_FAILED : status === 0 ? CLASS_DONE : classOf(status), bounds.bucketOf(milliseconds), milliseconds);
+    if (!outcome.failed) this.column.observe(FIRST_BYTE_TIMES, bounds.bucketOf(answered), answered);
     observe(this.host.board, target.slot, this.host.latencyClock.stamp, answered, error);
     if (!error) this.durations?.observe(answered);
     this.outliers?.ended(target.slot, outcome);
     this.breaker?.ended(error, probe);
+  }
+
+  /** One of the attempts of an exchange came to nothing. */
+  attemptFailed(cause: Cause): void {
+    this.column.add(CAUSES_OF_ATTEMPTS + CAUSE_NUMBERS[cause]);
   }
 
   /** It takes up no place any more. */
