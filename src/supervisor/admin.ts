@@ -1,9 +1,12 @@
 /** All that the admin address answers, put together of the parts that know. */
 import { Api } from "../admin/api.ts";
+import { Details } from "../admin/details.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
+import { openApiEndpoint } from "../admin/openapi.ts";
 import { type ConfigState, overviewEndpoints } from "../admin/overview.ts";
 import { Picture } from "../admin/picture.ts";
+import { resourceEndpoints } from "../admin/resources.ts";
 import { AdminServer } from "../admin/server.ts";
 import { streamEndpoints, Streams } from "../admin/stream.ts";
 import { type InstanceStatus, statusEndpoints } from "../admin/status.ts";
@@ -48,13 +51,16 @@ export function createAdmin({ log, snapshot, status, health, membership, scorebo
     boundTo: (listener) => sockets.all.find(({ name }) => name === listener)?.address,
     config,
   });
+  const details = new Details({ picture, snapshot, scoreboard, health, clock, supervised: () => membership.supervised.status() });
   const streams = new Streams({ overview: () => picture.overview(), sampled: (tell) => sampler.subscribe(tell), happened: () => () => {} });
   const endpoints: Endpoint[] = [
-    ...statusEndpoints(status),
+    ...statusEndpoints(status, () => ({ draining: scoreboard.draining, generation: snapshot().generation, serving: workers.serving.length, wanted: snapshot().workers })),
     ...overviewEndpoints(picture),
     ...streamEndpoints(streams),
+    ...resourceEndpoints(details),
     ...heartbeatEndpoints(membership.heartbeats),
     ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, changed: () => membership.moved() })),
+    openApiEndpoint(() => endpoints),
   ];
   const api = new Api(endpoints, () => snapshot().admin, log);
   return new AdminServer(log, api, (isOpen) => {
