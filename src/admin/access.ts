@@ -21,6 +21,11 @@ export interface Caller {
   readonly name: string;
 }
 
+/** As the timeline has it. */
+export function byCaller({ name }: Caller): string {
+  return `api:${name}`;
+}
+
 const LOCAL: Caller = { name: "local" };
 const CHALLENGE = 'Bearer realm="fairlead"';
 

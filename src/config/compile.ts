@@ -7,7 +7,7 @@ import { POLICY_NAMES } from "../policies/registry.ts";
 import type { Path } from "./positions.ts";
 import { acmeOf, checkAcme } from "./acme.ts";
 import { adminOf, mayBeSteered } from "./admin.ts";
-import { checkRoutes, isRouteFor, listenerName, routeOf } from "./routes.ts";
+import { checkRoutes, isRouteFor, listenerName, routesOf } from "./routes.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
 import type { SecretFiles } from "./secret-files.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
@@ -78,6 +78,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   checkListeners(listeners, long, problems);
   checkUdp(listeners, upstreams, problems);
   checkNames(upstreams, "upstream", problems);
+  checkNames(long.routes ?? [], "route", problems);
   checkReferences(long, problems);
   checkAcme(listeners, long.routes ?? [], options.directory, problems);
   checkRoutes(long.routes ?? [], listeners, suggestion, problems);
@@ -105,7 +106,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     ...(admin === undefined ? {} : { admin }),
     log: { level: raw.log?.level ?? "info", access: raw.log?.access ?? false },
     listeners: listeners.map((listener, index) => listenerOf(listener, index, raw, tlsOfListeners[index])),
-    routes: (long.routes ?? []).map(routeOf),
+    routes: routesOf(long.routes ?? []),
     upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, tls: tlsOfUpstreams[index], plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
   };
   return { ok: true, snapshot, plan };

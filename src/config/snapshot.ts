@@ -222,6 +222,8 @@ export interface ForwardingConfig {
 }
 
 export interface RouteConfig {
+  /** How people call it; absent: by what it matches (`routeLabel`). No two routes are called the same. */
+  readonly name?: string;
   /** Names of listeners; empty: every one that has routes. */
   readonly listeners: readonly string[];
   /** Lower-case names, `*.example.org` for any name below it; empty: every host. */
