@@ -56,7 +56,12 @@ export function createAdmin({ log, snapshot, status, health, membership, timelin
     config,
   });
   const details = new Details({ picture, snapshot, scoreboard, health, clock, supervised: () => membership.supervised.status() });
-  const streams = new Streams({ overview: () => picture.overview(), sampled: (tell) => sampler.subscribe(tell), happened: (tell) => timeline.subscribe((event) => tell(event.id, eventTold(event))) });
+  const streams = new Streams({
+    overview: () => picture.overview(),
+    sampled: (tell) => sampler.subscribe(tell),
+    happened: (tell) => timeline.subscribe((event) => tell(eventTold(event))),
+    missed: (after, limit) => timeline.query({ after, limit }).map(eventTold).toReversed(),
+  });
   const endpoints: Endpoint[] = [
     ...dashboardEndpoints(),
     ...statusEndpoints(status, () => ({ draining: scoreboard.draining, generation: snapshot().generation, serving: workers.serving.length, wanted: snapshot().workers })),
