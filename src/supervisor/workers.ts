@@ -63,8 +63,9 @@ export class Workers {
     return this.all.filter(({ leaving }) => !leaving);
   }
 
+  /** Those who serve now. */
   get serving(): { readonly pid: number; readonly slot: number }[] {
-    return this.staying.map(({ pid, slot }) => ({ pid, slot }));
+    return this.staying.filter(({ up }) => up).map(({ pid, slot }) => ({ pid, slot }));
   }
 
   get pids(): number[] {
