@@ -102,12 +102,18 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     drainTimeout: raw.drain_timeout ?? 30_000,
     maxClients: raw.max_clients ?? 50_000,
     ...(raw.admin === undefined ? {} : { admin: { address: raw.admin.address, ...(raw.admin.token === undefined ? {} : { token: raw.admin.token }) } }),
+    ...exchangesOf(raw),
     log: { level: raw.log?.level ?? "info", access: raw.log?.access ?? false },
     listeners: listeners.map((listener, index) => listenerOf(listener, index, raw, tlsOfListeners[index])),
     routes: routesOf(long.routes ?? []),
     upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, tls: tlsOfUpstreams[index], plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
   };
   return { ok: true, snapshot, plan };
+}
+
+/** Nobody could look at them without an admin address. */
+function exchangesOf({ admin, exchanges: { keep = 1000, memory = 8 * 1024 * 1024, slow = 1_000, sample = 0.001, query = "drop" } = {} }: RawConfig): Pick<Snapshot, "exchanges"> {
+  return admin === undefined || keep === 0 ? {} : { exchanges: { keep, memory, slow, sample, query } };
 }
 
 /** Without a token whoever reaches it may steer. */

@@ -29,6 +29,8 @@ export interface Snapshot {
   readonly maxClients: number;
   readonly admin?: AdminConfig;
   readonly log: LogConfig;
+  /** Absent: none are kept. */
+  readonly exchanges?: ExchangesConfig;
   readonly listeners: readonly ListenerConfig[];
   /** First match wins, in file order. */
   readonly routes: readonly RouteConfig[];
@@ -45,6 +47,18 @@ export interface LogConfig {
   readonly level: "debug" | "info" | "warn" | "error";
   /** One line an exchange on stderr. */
   readonly access: boolean;
+}
+
+/** Which exchanges are kept for people to look at. */
+export interface ExchangesConfig {
+  /** How many, and in how many bytes. */
+  readonly keep: number;
+  readonly memory: Bytes;
+  /** 0: none is kept for it. */
+  readonly slow: Milliseconds;
+  /** The part of all others, from 0 to 1. */
+  readonly sample: number;
+  readonly query: "keep" | "drop";
 }
 
 export interface ListenerConfig {

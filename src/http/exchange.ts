@@ -532,7 +532,9 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
       this.probe = false;
       this.upstream!.probeUnused();
     }
-    this.services.witnesses?.ended(this, cause, this.status === 0 ? CAUSES[cause].status : this.status, this.attempts, now - this.startedAt);
+    // Hedges that lost and pooled connections that turned out closed are worth being told of too.
+    const tried = this.tries === undefined ? this.attempts : this.tries.length + (this.attempting ? 1 : 0);
+    this.services.witnesses?.ended(this, cause, this.status === 0 ? CAUSES[cause].status : this.status, tried, now - this.startedAt);
     this.lastTarget = undefined;
   }
 

@@ -2,6 +2,7 @@
 import { Api } from "../admin/api.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
 import { eventEndpoints, eventTold } from "../admin/events.ts";
+import { exchangeEndpoints } from "../admin/exchanges.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
 import { type ConfigState, overviewEndpoints } from "../admin/overview.ts";
 import { Picture } from "../admin/picture.ts";
@@ -12,6 +13,7 @@ import { targetEndpoints } from "../admin/targets.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
 import type { Clock } from "../net/network.ts";
+import type { ExchangeRing } from "../observability/exchange-ring.ts";
 import type { Log } from "../observability/log.ts";
 import type { Timeline } from "../observability/timeline.ts";
 import { Sampler } from "../sampling/sampler.ts";
@@ -30,6 +32,7 @@ export interface AdminParts {
   readonly health: HealthMonitor;
   readonly membership: Membership;
   readonly timeline: Timeline;
+  readonly exchanges: ExchangeRing;
   readonly scoreboard: Scoreboard;
   readonly clock: Clock;
   readonly workers: Workers;
@@ -37,7 +40,7 @@ export interface AdminParts {
   readonly config: () => ConfigState;
 }
 
-export function createAdmin({ log, snapshot, status, health, membership, timeline, scoreboard, clock, workers, sockets, config }: AdminParts): AdminServer {
+export function createAdmin({ log, snapshot, status, health, membership, timeline, exchanges, scoreboard, clock, workers, sockets, config }: AdminParts): AdminServer {
   const sampler = new Sampler({ scoreboard, clock, snapshot });
   const picture = new Picture({
     version: packageJson.version,
@@ -58,6 +61,7 @@ export function createAdmin({ log, snapshot, status, health, membership, timelin
     ...streamEndpoints(streams),
     ...heartbeatEndpoints(membership.heartbeats),
     ...eventEndpoints(timeline),
+    ...exchangeEndpoints(exchanges),
     ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, changed: () => membership.moved() })),
   ];
   const api = new Api(endpoints, () => snapshot().admin, log);
