@@ -71,7 +71,7 @@ export class ExchangeWitness implements Witness {
   tell(account: Account): void {
     const text = JSON.stringify(recordOf(account, this.rules));
     if (this.waiting.length >= MAX_WAITING || this.length + text.length > MAX_TEXT) {
-      this.dropped++;
+      this.leaveOut();
       return;
     }
     this.waiting.push({ cause: account.cause, text });
@@ -82,7 +82,7 @@ export class ExchangeWitness implements Witness {
   /** Whoever takes them has the last batch. */
   taken(): void {
     this.isSending = false;
-    if (this.waiting.length > 0) this.sendSoon();
+    if (this.waiting.length + this.dropped > 0) this.sendSoon();
   }
 
   private admits(cause: Cause): boolean {
@@ -94,12 +94,17 @@ export class ExchangeWitness implements Witness {
     }
     const window = this.ofCause.get(cause)!;
     if (this.count >= PER_SECOND || window.count >= PER_CAUSE) {
-      this.dropped++;
+      this.leaveOut();
       return false;
     }
     this.count++;
     window.count++;
     return true;
+  }
+
+  private leaveOut(): void {
+    this.dropped++;
+    this.sendSoon();
   }
 
   private sendSoon(): void {

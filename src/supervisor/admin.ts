@@ -1,5 +1,6 @@
 /** All that the admin address answers, put together of the parts that know. */
 import { Api } from "../admin/api.ts";
+import { dashboardEndpoints } from "../admin/dashboard.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
 import { eventEndpoints, eventTold } from "../admin/events.ts";
 import { exchangeEndpoints } from "../admin/exchanges.ts";
@@ -56,6 +57,7 @@ export function createAdmin({ log, snapshot, status, health, membership, timelin
   });
   const streams = new Streams({ overview: () => picture.overview(), sampled: (tell) => sampler.subscribe(tell), happened: (tell) => timeline.subscribe((event) => tell(event.id, eventTold(event))) });
   const endpoints: Endpoint[] = [
+    ...dashboardEndpoints(),
     ...statusEndpoints(status),
     ...overviewEndpoints(picture),
     ...streamEndpoints(streams),

@@ -136,7 +136,7 @@ test("one that took long, and none that did not", async () => {
 
 test("one that was hedged, though the first answer came from the first target", async () => {
   // Until it is known what is usual.
-  for (let i = 0; i < 40; i++) await ask("/hedged", "");
+  for (let i = 0; i < 100; i++) await ask("/hedged", "");
   await ask("/hedged/slow", "hedged");
   const hedged = await recordOf("hedged");
   expect(hedged.why).toContain("retried");
