@@ -11,10 +11,11 @@ export interface Health {
   readonly word: string;
 }
 
-/** Parts of the exchanges, above which they are worth a look, and trouble; below so many errors a second a part says nothing. */
+/** Parts of the exchanges, above which they are worth a look, and trouble. */
 const SOME_ERRORS = 0.01;
 const MANY_ERRORS = 0.05;
-const FEW = 0.15;
+/** Below so many a second, one in the 5 s that a rate is taken over, a part says nothing. */
+const FEW = 0.3;
 
 export function worse(one: Level, other: Level): Level {
   return WORST[Math.min(WORST.indexOf(one), WORST.indexOf(other))]!;

@@ -54,7 +54,13 @@ export function firstFound(overview: Overview, query: string): string | undefine
 
 function Node({ node, unfold }: { readonly node: PictureNode; readonly unfold: (name: string) => void }) {
   const { title, note, health, rates, link, tall, more, group, y } = node;
-  const errors = rates === undefined || errorRate(rates) < 0.05 ? undefined : `${percent(errorShare(rates))} errors`;
+  const errors =
+    rates === undefined || errorRate(rates) < 0.05 ? undefined : (
+      <>
+        {percent(errorShare(rates))}
+        <span class="errors-word"> errors</span>
+      </>
+    );
   const showWord = health.level !== "ok" && health.word !== "errors";
   const content = (
     <>
