@@ -1,6 +1,7 @@
 /** One worker as its supervisor sees it: started, told things, heard from, gone. */
 import type { Challenges } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
+import type { Batch } from "../observability/exchange-witness.ts";
 import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import type { EncodedSnapshot, FromWorker, QuestionKind, Questions as Kinds, ToWorker } from "../worker/messages.ts";
@@ -32,6 +33,8 @@ export interface WorkerStart {
   readonly report: (outlier: OutlierReport) => void;
   /** It has turned an upstream's circuit. */
   readonly turned: (change: BreakerChange) => void;
+  /** Exchanges of its that are to be kept. */
+  readonly keep: (batch: Batch) => void;
 }
 
 /** An answer that did not come because the worker has ended. */
@@ -93,6 +96,10 @@ export class WorkerProcess {
         else if (message.type === "circuit") start.turned(message.change);
         else if (message.type === "answer") this.questions.answered(message.generation, message.answer);
         else if (message.type === "unanswered") this.questions.unanswered(message.generation, message.reason);
+        else if (message.type === "exchanges") {
+          start.keep(message.batch);
+          this.send({ type: "taken" });
+        }
         else this.hear(message);
       },
     });
@@ -115,7 +122,7 @@ export class WorkerProcess {
     }
   }
 
-  private hear(message: Exclude<FromWorker, { type: "outlier" | "circuit" | "answer" | "unanswered" }>): void {
+  private hear(message: Exclude<FromWorker, { type: "outlier" | "circuit" | "exchanges" | "answer" | "unanswered" }>): void {
     for (const { type, generation, settle } of this.waiting) {
       // Challenges are numbered on their own, and nobody refuses them.
       if (generation !== message.generation || (message.type === "failed" ? type === "shown" : message.type !== type)) continue;
