@@ -48,4 +48,15 @@ describe("examples/policy.ts", () => {
       if (before !== targets[2]!.name) expect(pick(asked, left)).toBe(before);
     }
   });
+
+  test("says what it picks, and whom it would pick then", async () => {
+    const make = await loadPolicyModule(FILE, "1");
+    const policy: RoutingPolicy = make({ cursor: () => 0, peek: () => 0, random: () => 0.5 });
+    for (let i = 0; i < 50; i++) {
+      const asked = request(`10.2.0.${i}`);
+      const { pick, order } = policy.explain!(asked, targets);
+      expect(pick).toBe(policy.pick(asked, targets) as RoutingTarget);
+      expect(order![1]).toBe(policy.pick(asked, targets.filter((one) => one !== pick)) as RoutingTarget);
+    }
+  });
 });
