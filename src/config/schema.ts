@@ -38,7 +38,7 @@ const someSize = z.union([parsed((text) => parseSize(text) || undefined, 'a size
 const percent = z.union([parsed(parsePercent, 'a percentage, as "50%" or "off"', String.raw`^(off|\d+(\.\d+)?\s?%?)$`), z.number().min(0).max(100)]);
 const ADDRESSES = 'an address, as "0.0.0.0:8080", ":8080", "[::]:8080" or "unix:/run/x.sock"';
 const listenAddress = parsed((text) => parseAddress(text, true), ADDRESSES);
-const targetAddress = z.string().refine((text) => parseAddress(text, false) !== undefined && !text.startsWith(":"), {
+export const targetAddress = z.string().refine((text) => parseAddress(text, false) !== undefined && !text.startsWith(":"), {
   error: (issue) => `"${String(issue.input)}" is not an address, as "127.0.0.1:9001", "host:80", "[::1]:9001" or "unix:/run/x.sock"`,
 });
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, { error: "a name has letters, digits, dots, dashes and underscores, and starts with a letter or digit" });
@@ -235,6 +235,9 @@ const target = z.strictObject({
   drain: key(z.boolean(), "No new requests; sticky clients may finish.", false),
 });
 
+/** What may be said of a target beside its address. */
+export const targetKeys = target.omit({ address: true });
+
 const sticky = z.strictObject({
   cookie: key(z.string().regex(token, { error: "a cookie's name is a token: no spaces, no separators" }), "The cookie's name.", "fairlead"),
   path: key(path, "Its Path.", "/"),
@@ -352,6 +355,9 @@ const upstream = z.strictObject({
   targets: key(z.array(target), "The addresses that it balances over."),
 });
 
+/** How an upstream chooses: what is said of that is said all at once. */
+export const policyKeys = upstream.pick({ policy: true, policy_timeout: true, hash_key: true, hash_method: true, bounded_load: true });
+
 const shortTarget = z.strictObject({
   address: targetAddress.meta({ description: "host:port, [v6]:port or unix:/path" }),
   weight: key(whole(0, 1000), "Its share; 0: none.", 1),
@@ -375,6 +381,7 @@ export const configSchema = z
       z.strictObject({
         address: listenAddress.meta({ description: "Where the admin API listens; without a token a loopback address or a unix socket." }),
         token: key(z.string().min(8, { error: "a token has at least 8 characters" }), "Whoever asks for more than /health and /ready shows this as Authorization: Bearer; absent: the address is a loopback one, and configurations and heartbeats are not taken."),
+        state_file: key(z.string().min(1, { error: "a path is not empty" }), "Where what the API was told of targets and upstreams is kept over a stop, relative to this file; absent: nowhere."),
       }),
       "The admin API; absent: off.",
     ),
@@ -394,6 +401,11 @@ export const configSchema = z
 export type RawConfig = z.output<typeof configSchema>;
 export type RawListener = z.output<typeof listener>;
 export type RawUpstream = z.output<typeof upstream>;
+
+/** What an absent key stands for, as people write it; undefined: nothing, or what cannot be said in a word. */
+export function defaultOf(type: z.core.$ZodType): unknown {
+  return written.get(type);
+}
 
 /** The published JSON Schema, for editors. */
 export function jsonSchema(): object {
@@ -420,7 +432,7 @@ export function knownKeys(at: readonly PropertyKey[]): readonly string[] {
 }
 
 /** Of a table that may also be one word, the table. */
-function unwrapped(type: z.core.$ZodType): z.core.$ZodType {
+export function unwrapped(type: z.core.$ZodType): z.core.$ZodType {
   if (type instanceof z.ZodOptional) return unwrapped(type.unwrap());
   if (type instanceof z.ZodUnion) return type.options.map(unwrapped).find((option) => option instanceof z.ZodObject) ?? type;
   return type;

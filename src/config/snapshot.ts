@@ -39,6 +39,8 @@ export interface AdminConfig {
   readonly address: Address;
   /** What whoever asks must show (`Authorization: Bearer …`); undefined: the address is a loopback one or a unix socket. */
   readonly token?: string;
+  /** Absolute path of where what people said survives a stop. */
+  readonly stateFile?: string;
 }
 
 export interface LogConfig {

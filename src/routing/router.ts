@@ -49,6 +49,20 @@ export class Router<Upstream> {
   }
 }
 
+/** How many of its hosts, methods and headers a label names. */
+const NAMED = 2;
+
+/** What a route is called in logs, metrics and the API. */
+export function routeLabel({ hosts, pathPrefix, methods, headers }: RouteConfig): string {
+  const where = few(hosts) + (pathPrefix ?? "");
+  const said = headers.length === 0 ? "" : `[${few(headers.map((header) => header.name.toLowerCase()))}]`;
+  return [few(methods), where === "" ? "*" : where, said].filter((part) => part !== "").join(" ");
+}
+
+function few(words: readonly string[]): string {
+  return words.length <= NAMED ? words.join(",") : `${words.slice(0, NAMED).join(",")},+${words.length - NAMED}`;
+}
+
 function append<Upstream>(map: Map<string, Compiled<Upstream>[]>, key: string, route: Compiled<Upstream>): void {
   const list = map.get(key);
   if (list === undefined) map.set(key, [route]);

@@ -1,12 +1,14 @@
 /** All that the admin address answers, put together of the parts that know. */
 import { Api } from "../admin/api.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
+import { type Configurable, configEndpoints } from "../admin/config.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
 import { type ConfigState, overviewEndpoints } from "../admin/overview.ts";
 import { Picture } from "../admin/picture.ts";
 import { AdminServer } from "../admin/server.ts";
 import { streamEndpoints, Streams } from "../admin/stream.ts";
 import { type InstanceStatus, statusEndpoints } from "../admin/status.ts";
+import type { Steering } from "../admin/steering.ts";
 import { targetEndpoints } from "../admin/targets.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
@@ -32,9 +34,11 @@ export interface AdminParts {
   readonly workers: Workers;
   readonly sockets: ListeningSockets;
   readonly config: () => ConfigState;
+  readonly configuration: Configurable;
+  readonly overrides: Steering;
 }
 
-export function createAdmin({ log, snapshot, status, health, membership, scoreboard, clock, workers, sockets, config }: AdminParts): AdminServer {
+export function createAdmin({ log, snapshot, status, health, membership, scoreboard, clock, workers, sockets, config, configuration, overrides }: AdminParts): AdminServer {
   const sampler = new Sampler({ scoreboard, clock, snapshot });
   const picture = new Picture({
     version: packageJson.version,
@@ -54,7 +58,8 @@ export function createAdmin({ log, snapshot, status, health, membership, scorebo
     ...overviewEndpoints(picture),
     ...streamEndpoints(streams),
     ...heartbeatEndpoints(membership.heartbeats),
-    ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, changed: () => membership.moved() })),
+    ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, steering: overrides })),
+    ...configEndpoints(() => configuration),
   ];
   const api = new Api(endpoints, () => snapshot().admin, log);
   return new AdminServer(log, api, (isOpen) => {
