@@ -1,6 +1,7 @@
 /** The configuration over the API: `/v1/config`, `/v1/config/diff`, `/v1/reload`. */
 import { z } from "zod";
 import type { ConfigDiff } from "../config/diff.ts";
+import { byCaller } from "./access.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 
 const configError = z.object({ message: z.string(), line: z.int().nullable(), column: z.int().nullable(), hint: z.string().nullable() });
@@ -75,7 +76,7 @@ export function configEndpoints(config: () => Configurable): Endpoint[] {
       answers: { 200: { description: "It is in force on all workers; with dry_run it could be, and nothing has changed.", schema: z.union([state.extend({ diff }), z.object({ dry_run: z.literal(true), diff })]) } },
       handle: async ({ query: { dry_run: dryRun, persist }, body, caller, request }) => {
         if (dryRun === true) return { dry_run: true, diff: await config().preview(String(body), true) };
-        return outcome(await config().put(String(body), { by: caller.name, persist: persist === true, ifMatch: request.headers.get("if-match") ?? undefined }));
+        return outcome(await config().put(String(body), { by: byCaller(caller), persist: persist === true, ifMatch: request.headers.get("if-match") ?? undefined }));
       },
     }),
     endpoint({
@@ -101,7 +102,7 @@ export function configEndpoints(config: () => Configurable): Endpoint[] {
       summary: "Read the configuration file again and run it.",
       access: "steer",
       answers: applied,
-      handle: async ({ caller }) => outcome(await config().reload(caller.name)),
+      handle: async ({ caller }) => outcome(await config().reload(byCaller(caller))),
     }),
   ];
 }

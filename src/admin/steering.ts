@@ -1,18 +1,6 @@
 /** What a person may change while the instance runs, without a reload; whoever keeps that implements it. */
 import type { PolicyKeys, TargetKeys } from "../config/overrides.ts";
 
-/** What was done, for the log and the timeline. */
-export interface Noted {
-  readonly kind: "target-added" | "target-changed" | "target-removed" | "state-set" | "policy-set" | "overrides-cleared" | "override-set-aside" | "config-applied" | "config-rejected";
-  /** Undefined: the instance as a whole. */
-  readonly upstream?: string | undefined;
-  readonly target?: string | undefined;
-  /** For people: one line. */
-  readonly summary: string;
-  /** The caller's name, or "signal", "file". */
-  readonly by: string;
-}
-
 /** `null`: as the file says. */
 export type TargetChange = { readonly [K in keyof TargetKeys]: TargetKeys[K] | null };
 

@@ -4,7 +4,7 @@ import type { PolicyKeys } from "../config/overrides.ts";
 import { policyKeys, targetKeys } from "../config/schema.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Rotation } from "../health/rotation.ts";
-import { Flag } from "../scoreboard/scoreboard.ts";
+import { byCaller } from "./access.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { targetOf, upstreamOf } from "./named.ts";
 import type { Steering, TargetChange } from "./steering.ts";
@@ -19,10 +19,9 @@ export interface Changeable {
 /** What people do is known to the rotation by this name. */
 export const ADMIN = "admin";
 
-/** Take a target out, or bring it back. @param state ready, drain or maint */
-export function withdraw(rotation: Rotation, slot: number, state: string): void {
-  rotation.setWithdrawn(slot, Flag.DRAINING, ADMIN, state === "drain");
-  rotation.setWithdrawn(slot, Flag.MAINTENANCE, ADMIN, state === "maint");
+/** Take a target out, or bring it back. @param by who does, for the timeline */
+export function withdraw(rotation: Rotation, slot: number, state: "ready" | "drain" | "maint", by = ADMIN): void {
+  rotation.setMode(slot, ADMIN, state, by);
 }
 
 const TARGET = "/v1/upstreams/{upstream}/targets/{target}";
@@ -82,7 +81,7 @@ export function targetEndpoints(subject: () => Changeable): Endpoint[] {
       body: targetChange,
       answers: { 200: { description: "It is changed, on all workers.", schema: targetAnswer }, 201: { description: "It is added, on all workers.", schema: targetAnswer } },
       handle: async ({ names: { upstream, target }, body, caller }) => {
-        const { added } = await subject().steering.setTarget(upstream!, target!, body, caller.name);
+        const { added } = await subject().steering.setTarget(upstream!, target!, body, byCaller(caller));
         return Response.json(told(upstream!, target!), { status: added ? 201 : 200 });
       },
     }),
@@ -94,7 +93,7 @@ export function targetEndpoints(subject: () => Changeable): Endpoint[] {
       query: z.strictObject({ drain: z.enum(["", "true", "false"], { error: "is true or false" }).transform((text) => text !== "false").optional().meta({ description: "Take no new requests, and remove it when nothing is open to it any more, or its drain_timeout is over." }) }),
       answers: { 202: { description: "It drains, and is removed then.", schema: targetAnswer }, 204: { description: "It is a target no longer, on any worker." } },
       handle: async ({ names: { upstream, target }, query: { drain = false }, caller }) => {
-        await subject().steering.removeTarget(upstream!, target!, drain, caller.name);
+        await subject().steering.removeTarget(upstream!, target!, drain, byCaller(caller));
         return drain ? Response.json(told(upstream!, target!), { status: 202 }) : new Response(null, { status: 204 });
       },
     }),
@@ -106,7 +105,7 @@ export function targetEndpoints(subject: () => Changeable): Endpoint[] {
       body: z.strictObject({ state: z.enum(["ready", "drain", "maint"], { error: 'the body is {"state": "ready"}, "drain" or "maint"' }) }),
       answers: { 200: { description: "What follows for its state.", schema: stateAnswer } },
       handle: async ({ names: { upstream, target: address }, body: { state }, caller }) => {
-        await subject().steering.setState(upstream!, address!, state, caller.name);
+        await subject().steering.setState(upstream!, address!, state, byCaller(caller));
         const { snapshot, rotation } = subject();
         return { target: address, ...rotation.status(targetOf(snapshot, upstream!, address!).slot) };
       },
@@ -119,7 +118,7 @@ export function targetEndpoints(subject: () => Changeable): Endpoint[] {
       body: policyChange,
       answers: { 200: { description: "It is in force on all workers.", schema: policyAnswer } },
       handle: async ({ names: { upstream }, body, caller }) => {
-        await subject().steering.setPolicy(upstream!, body, caller.name);
+        await subject().steering.setPolicy(upstream!, body, byCaller(caller));
         return toldPolicy(upstream!);
       },
     }),
@@ -130,7 +129,7 @@ export function targetEndpoints(subject: () => Changeable): Endpoint[] {
       access: "steer",
       answers: { 200: { description: "It is in force on all workers.", schema: policyAnswer } },
       handle: async ({ names: { upstream }, caller }) => {
-        await subject().steering.setPolicy(upstream!, undefined, caller.name);
+        await subject().steering.setPolicy(upstream!, undefined, byCaller(caller));
         return toldPolicy(upstream!);
       },
     }),
@@ -153,7 +152,7 @@ export function targetEndpoints(subject: () => Changeable): Endpoint[] {
         access: "steer",
         answers: { 200: { description: "It is forgotten, on all workers.", schema: z.object({ cleared: z.int(), generation: z.int() }) } },
         handle: async ({ names: { upstream }, caller }) => {
-          const cleared = await subject().steering.clear(upstream, caller.name);
+          const cleared = await subject().steering.clear(upstream, byCaller(caller));
           return { cleared, generation: subject().snapshot.generation };
         },
       }),

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { routeLabel } from "../routing/router.ts";
 import { type Effective, isTable, redacted, type Table } from "./effective.ts";
-import { routeOf } from "./routes.ts";
+import { routesOf } from "./routes.ts";
 import { configSchema, unwrapped } from "./schema.ts";
 
 export interface KeyChange {
@@ -50,7 +50,7 @@ export function diffConfigs(before: Effective, after: Effective): ConfigDiff {
   return {
     settings: keyChanges(configSchema, top, topAfter, ["top"]),
     listeners: items(named(before.listeners, nameOf), named(after.listeners, nameOf), (a, b) => ({ keys: keyChanges(elementOf(shape.listeners), a, b, ["listeners"]) })),
-    routes: routeChanges(named(before.routes, labelOf), named(after.routes, labelOf), elementOf(shape.routes)),
+    routes: routeChanges(labelled(before.routes), labelled(after.routes), elementOf(shape.routes)),
     upstreams: items(named(before.upstreams, nameOf), named(after.upstreams, nameOf), (a, b): Omit<ChangedUpstream, "name"> => {
       const { targets, ...own } = a as Effective["upstreams"][number];
       const { targets: targetsAfter, ...ownAfter } = b as Effective["upstreams"][number];
@@ -75,20 +75,13 @@ function elementOf(array: z.core.$ZodType): z.core.$ZodType {
 const nameOf = (table: Table): string => String(table["name"]);
 const addressOf = (table: Table): string => String(table["address"]);
 
-function labelOf(route: Table): string {
-  return routeLabel(routeOf(route as unknown as Parameters<typeof routeOf>[0]));
+function labelled(routes: readonly Table[]): Named {
+  const labels = routesOf(routes as unknown as Parameters<typeof routesOf>[0]).map(routeLabel);
+  return new Map(routes.map((route, index) => [labels[index]!, route]));
 }
 
-/** Of one name several: the second is `name (2)`. */
 function named(tables: readonly Table[], name: (table: Table) => string): Named {
-  const all = new Map<string, Table>();
-  for (const table of tables) {
-    const own = name(table);
-    let free = own;
-    for (let number = 2; all.has(free); number++) free = `${own} (${number})`;
-    all.set(free, table);
-  }
-  return all;
+  return new Map(tables.map((table) => [name(table), table]));
 }
 
 function items<T extends Changed>(before: Named, after: Named, compare: (a: Table, b: Table) => Omit<T, "name">): Items<T> {

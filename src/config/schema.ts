@@ -8,6 +8,16 @@ import { isBlock, parseAddress, parseDuration, parseHashKey, parseListenAddress,
 /** Defaults as people write them, for the JSON Schema; kept apart from zod's own so that tables can inherit. */
 const written = new WeakMap<z.core.$ZodType, unknown>();
 
+/** Shorter ones are guessed, and others cannot be written in a header. */
+const MIN_TOKEN = 8;
+const TOKEN = /^[\x20-\x7e]*$/;
+const TOKEN_RULE = `a token has at least ${MIN_TOKEN} characters, letters, digits and signs of ASCII only`;
+
+/** What is wrong with it as a token; undefined: nothing. */
+export function tokenFault(token: string): string | undefined {
+  return token.length >= MIN_TOKEN && TOKEN.test(token) ? undefined : TOKEN_RULE;
+}
+
 /** A key that may be absent: then `fallback` applies. */
 function key<T extends z.ZodType>(type: T, description: string, fallback?: unknown): z.ZodOptional<T> {
   const optional = type.optional().meta({ description });
@@ -196,6 +206,7 @@ const listener = z.strictObject({
 });
 
 const route = z.strictObject({
+  name: key(name, "How logs, metrics and the admin API call it; absent: by what it matches, as GET api.example.com/v1."),
   hosts: key(z.array(z.string().regex(/^(\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])$/, { error: 'a host is a name or "*.name", without scheme, port or path' })), "Any of these; absent: every host. On a tls-passthrough listener: the name that the client asks for."),
   path_prefix: key(path, "Whole segments from the start of the path: /v1 matches /v1 and /v1/x, not /v10."),
   methods: key(z.array(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Z]+$/, { error: "methods are written in upper case" })), "Any of these; absent: every method."),
@@ -357,6 +368,13 @@ const upstream = z.strictObject({
 
 /** How an upstream chooses: what is said of that is said all at once. */
 export const policyKeys = upstream.pick({ policy: true, policy_timeout: true, hash_key: true, hash_method: true, bounded_load: true });
+const adminToken = z.string().min(MIN_TOKEN, { error: TOKEN_RULE }).regex(TOKEN, { error: TOKEN_RULE });
+const namedToken = z.strictObject({
+  name: name.meta({ description: "By which the timeline says who did something." }),
+  token: key(adminToken, "What is shown; or token_file."),
+  token_file: key(file, "File that holds the token and nothing else, relative to this one; read with each reload."),
+  access: z.enum(["read", "steer", "configure"]).meta({ description: "read: look; steer: change what targets do, too; configure: bring a configuration, too." }),
+});
 
 const shortTarget = z.strictObject({
   address: targetAddress.meta({ description: "host:port, [v6]:port or unix:/path" }),
@@ -380,8 +398,9 @@ export const configSchema = z
     admin: key(
       z.strictObject({
         address: listenAddress.meta({ description: "Where the admin API listens; without a token a loopback address or a unix socket." }),
-        token: key(z.string().min(8, { error: "a token has at least 8 characters" }), "Whoever asks for more than /health and /ready shows this as Authorization: Bearer; absent: the address is a loopback one, and configurations and heartbeats are not taken."),
-        state_file: key(z.string().min(1, { error: "a path is not empty" }), "Where what the API was told of targets and upstreams is kept over a stop, relative to this file; absent: nowhere."),
+        token: key(adminToken, "May do everything. Whoever asks for more than /health and /ready shows it, or one of tokens, as Authorization: Bearer; without any the address is a loopback one, and configurations and heartbeats are not taken."),
+        tokens: key(z.array(namedToken), "Further tokens, each of which may do so much."),
+        state_file: key(file, "Where what the API was told of targets and upstreams is kept over a stop, relative to this file; absent: nowhere."),
       }),
       "The admin API; absent: off.",
     ),

@@ -37,10 +37,18 @@ export interface Snapshot {
 
 export interface AdminConfig {
   readonly address: Address;
-  /** What whoever asks must show (`Authorization: Bearer …`); undefined: the address is a loopback one or a unix socket. */
-  readonly token?: string;
+  /** Of which whoever asks must show one (`Authorization: Bearer …`); empty: the address is a loopback one or a unix socket. */
+  readonly tokens: readonly AdminToken[];
   /** Absolute path of where what people said survives a stop. */
   readonly stateFile?: string;
+}
+
+export interface AdminToken {
+  /** By which people know who did something; no two are the same. */
+  readonly name: string;
+  readonly token: string;
+  /** Look; and change what targets do; and bring a configuration. */
+  readonly access: "read" | "steer" | "configure";
 }
 
 export interface LogConfig {
@@ -216,6 +224,8 @@ export interface ForwardingConfig {
 }
 
 export interface RouteConfig {
+  /** How people call it; absent: by what it matches (`routeLabel`). No two routes are called the same. */
+  readonly name?: string;
   /** Names of listeners; empty: every one that has routes. */
   readonly listeners: readonly string[];
   /** Lower-case names, `*.example.org` for any name below it; empty: every host. */

@@ -32,7 +32,7 @@ export function changesBetween(running: Applicable, said: Laid, candidate: Appli
     { changed: !isUnchanged(diff), summary, words, applies: inPlace ? "in_place" : "new_workers" },
     {
       listener: (name) => ({ open_clients: board.clientsOf(listeners.findIndex((listener) => listener.name === name)) }),
-      route: (label) => ({ open_requests: openOf(routes.find((route) => routeLabel(route) === label.replace(/ \(\d+\)$/, ""))?.upstream) }),
+      route: (label) => ({ open_requests: openOf(routes.find((route) => routeLabel(route) === label)?.upstream) }),
       upstream: (name) => ({ open_requests: openOf(name) }),
       target: (upstream, address) => {
         const slot = targets.get(upstream)?.get(address);

@@ -6,18 +6,19 @@ import { makePlaceholders } from "../acme/acme.ts";
 import { certificatesOf } from "../admin/certificates.ts";
 import type { ConfigError, Configurable, ConfigReport, DiffReport } from "../admin/config.ts";
 import { Problem } from "../admin/problem.ts";
-import type { Noted } from "../admin/steering.ts";
 import type { ReloadResult } from "../admin/status.ts";
 import { type Diagnostic, diagnosticLine, type Loaded, type LoadOptions, SlotAllocator } from "../config/load.ts";
 import type { Overrides as Laid } from "../config/overrides.ts";
 import { effective, redacted } from "../config/effective.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Log } from "../observability/log.ts";
+import type { Chronicle } from "../observability/timeline.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import { CAPACITY } from "./board.ts";
 import { changesBetween, type Changes } from "./changes.ts";
 import { ConfigFile } from "./config-file.ts";
 import { ConfigError as BadConfig, StartError } from "./errors.ts";
+import { tellApplied, tellMoved, tellRejected, tellRenewed, tellUnrenewed } from "./instance-events.ts";
 import { machineSecret } from "./machine-secret.ts";
 import type { JoinedTargets, Membership } from "./membership.ts";
 import type { Overrides } from "./overrides.ts";
@@ -63,7 +64,7 @@ export interface ConfigurationOptions {
   readonly announce: (what: "reloading" | "ready") => void;
   /** For a supervisor that comes after this one. */
   readonly keep: (config: KeptConfig | undefined) => void;
-  readonly noted: (entry: Noted) => void;
+  readonly chronicle: Chronicle;
 }
 
 interface Candidate {
@@ -171,7 +172,7 @@ export class Configuration implements Configurable {
     if (!outcome.ok) {
       this.rejected = { at, by: candidate.by, errors: [...outcome.errors] };
       this.options.log.error({ errors: outcome.errors.length, generation: this.snapshot.generation, by: candidate.by, ...(outcome.errors.length === 1 ? { reason: outcome.lines[0] } : {}) }, "Reload rejected; nothing has changed");
-      this.options.noted({ kind: "config-rejected", summary: outcome.lines.join("; "), by: candidate.by });
+      tellRejected(this.options.chronicle, this.snapshot, outcome.lines, asTold(candidate.by));
     }
     return outcome;
   }
@@ -195,12 +196,14 @@ export class Configuration implements Configurable {
       const base = await withPlaceholders(read, how);
       const { loaded, laid, applied } = this.overrides.lay(base, (overrides) => base.again({ ...how, overrides }));
       const changes = this.changes(loaded, laid);
+      const before = this.snapshot;
       const reason = await this.options.adopt(loaded);
       if (reason !== undefined) return failed(reason);
       membership.hasApplied(joined);
       applied();
       draft?.commit();
       source.applied?.(loaded.snapshot, draft !== undefined);
+      tellApplied(this.options.chronicle, before, loaded.snapshot, asTold(by));
       this.hasApplied(loaded, by, text !== undefined && draft === undefined ? "api" : "file", changes, performance.now() - began);
       return { ok: true, diff: changes.report };
     } catch (error) {
@@ -221,7 +224,7 @@ export class Configuration implements Configurable {
   }
 
   private hasApplied({ snapshot }: Applicable, by: string, source: ConfigReport["source"], { summary, words }: Changes, milliseconds: number): void {
-    const { log, keep, applied, noted, workers } = this.options;
+    const { log, keep, applied, workers } = this.options;
     if (this.source === "api" && by !== this.applied.by && source === "file") log.warn({ before: this.applied }, "A configuration that came by the API is replaced by what the file says");
     this.source = source;
     this.applied = { generation: snapshot.generation, at: new Date().toISOString(), by, summary };
@@ -232,7 +235,6 @@ export class Configuration implements Configurable {
     log.info({ generation: snapshot.generation, milliseconds: Math.round(milliseconds), workers: workers(), by, source, changes: summary }, source === "api" ? "Configuration applied; it is in no file, and ends with the next reload" : "Reload applied");
     for (const word of words.slice(0, MOST_WORDS)) log.debug(word);
     applied(snapshot);
-    noted({ kind: "config-applied", summary, by });
   }
 
   private how(joined: JoinedTargets): LoadOptions {
@@ -251,12 +253,13 @@ export class Configuration implements Configurable {
 
   /** The files of certificates have changed: workers get what is in them now, and their connections go on. */
   async renewCertificates(): Promise<void> {
-    const { membership, log, closed } = this.options;
+    const { membership, log, chronicle, closed } = this.options;
     if (closed() !== undefined) return;
     const joined = membership.joined();
     const loaded = this.loaded.again({ ...this.fullHow(joined), renewCertificates: true });
     const reasons = loaded.ok ? loaded.unrenewed : loaded.diagnostics.map(diagnosticLine);
     for (const reason of reasons) log.error({ reason }, "A certificate cannot be renewed; the one before serves on");
+    tellUnrenewed(chronicle, reasons);
     if (!loaded.ok || sameCertificates(loaded.snapshot, this.snapshot)) return;
     const reason = await this.options.adopt(loaded);
     if (reason !== undefined) {
@@ -265,18 +268,22 @@ export class Configuration implements Configurable {
     }
     membership.hasApplied(joined);
     for (const warning of loaded.warnings) log.warn(warning);
-    log.info({ generation: this.snapshot.generation, certificates: certificatesOf(this.snapshot, Date.now()) }, "Certificates renewed");
+    const certificates = certificatesOf(this.snapshot, Date.now());
+    tellRenewed(chronicle, certificates);
+    log.info({ generation: this.snapshot.generation, certificates }, "Certificates renewed");
   }
 
   /** Targets have joined or left, or something was said of one. */
   async rejoin(): Promise<void> {
-    const { membership, log, closed } = this.options;
+    const { membership, log, chronicle, closed } = this.options;
     if (closed() !== undefined) return;
     membership.save();
+    const before = this.snapshot;
     const loaded = this.withJoined();
     if (loaded === undefined) return;
     const reason = await this.options.adopt(loaded);
     if (reason === undefined) {
+      tellMoved(chronicle, before, this.snapshot);
       log.debug({ generation: this.snapshot.generation }, "Targets have joined or left");
       return;
     }
@@ -303,6 +310,11 @@ export class Configuration implements Configurable {
     applied();
     return loaded === before ? undefined : loaded;
   }
+}
+
+/** What people do by signals and files the timeline knows as the configuration's doing. */
+function asTold(by: string): string {
+  return by.startsWith("api:") ? by : "config";
 }
 
 /** Of a reload's changes the log has so many, at debug. */

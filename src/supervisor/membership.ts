@@ -36,7 +36,7 @@ export class Membership {
     const { rotation, network, log } = options;
     const changed = (): void => this.moved();
     this.options = options;
-    this.heartbeats = new Heartbeats({ rotation, clock: network.clock, log, changed });
+    this.heartbeats = new Heartbeats({ rotation, clock: network.clock, log, chronicle: options.chronicle, changed });
     this.supervised = new Supervised({ ...options, changed });
   }
 

@@ -4,25 +4,26 @@
  * Targets' states go to the rotation at once. All else is laid over the configuration by compiling it once more; calls that come together are
  * one change. What was said stays over reloads, takeovers and upgrades, and with a state file over a stop.
  */
-import type { Noted, Override, OverrideList, Steering, TargetChange } from "../admin/steering.ts";
+import type { Override, OverrideList, Steering, TargetChange } from "../admin/steering.ts";
 import { Problem } from "../admin/problem.ts";
 import { targetOf } from "../admin/named.ts";
 import { withdraw } from "../admin/targets.ts";
-import { diagnosticReason, type Loaded } from "../config/load.ts";
+import type { Loaded } from "../config/load.ts";
 import type { Overrides as Laid, PolicyKeys } from "../config/overrides.ts";
 import { targetAddress } from "../config/schema.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Rotation } from "../health/rotation.ts";
 import type { Clock } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
+import type { Chronicle } from "../observability/timeline.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import { type Edit, Edits, reasonOf } from "./edits.ts";
+import { tellSteered } from "./instance-events.ts";
 import { type Kept, kept, forgotten, policySaid, readKept, type Said, type SaidState, targetRemoved, targetSaid, type Told } from "./said.ts";
 import { readStateFile, setDamagedAside, writeStateFile } from "./state-file.ts";
 
 type Applicable = Loaded & { readonly ok: true };
 
-/** Calls that come within this time are one change, in ms. */
-const PAUSE = 5;
 /** Between two looks at what is open to a target that leaves, in ms; so long workers have at the least to see that it does. */
 const LEAVING_LOOK = 40;
 
@@ -43,14 +44,7 @@ export interface OverridesOptions {
   readonly keep: (kept: Kept) => void;
   /** Why nothing can be changed now; undefined: it can. */
   readonly closed: () => string | undefined;
-  readonly noted: (entry: Noted) => void;
-}
-
-interface Waiting {
-  /** @throws Problem */
-  readonly edit: (said: Said) => Said;
-  readonly resolve: () => void;
-  readonly reject: (reason: Error) => void;
+  readonly chronicle: Chronicle;
 }
 
 export class Overrides implements Steering {
@@ -60,19 +54,24 @@ export class Overrides implements Steering {
   private readonly states = new Map<string, SaidState>();
   /** Upstreams of which what was said does not go with the file, and why. */
   private aside: ReadonlyMap<string, string> = new Map();
-  private readonly waiting: Waiting[] = [];
-  private timer: Timer | undefined = undefined;
+  private readonly edits: Edits;
   private readonly leaving = new Map<string, () => void>();
   private stateFile: string | undefined = undefined;
   private stateFileProblem: string | null = null;
 
   constructor(options: OverridesOptions) {
     this.options = options;
+    this.edits = new Edits({
+      said: () => this.said,
+      take: options.take,
+      compile: (candidate) => options.compile(laidOf(candidate, this.asideWith(candidate))),
+      apply: (said, loaded, edits) => this.apply(said, loaded, edits),
+    });
   }
 
   /** What a configuration is compiled with. */
   get laid(): Laid {
-    return this.aside.size === 0 ? this.said : new Map([...this.said].filter(([upstream]) => !this.aside.has(upstream)));
+    return laidOf(this.said, this.aside);
   }
 
   /** Begin with what was kept. A damaged one is no reason not to serve. @param stateFile absolute path */
@@ -123,7 +122,7 @@ export class Overrides implements Steering {
       if (reason === null || before.has(upstream)) continue;
       before.add(upstream);
       this.options.log.warn({ upstream, reason }, "What was said of this upstream does not go with the configuration: it is set aside, and comes back when it does (DELETE /v1/overrides forgets it)");
-      this.options.noted({ kind: "override-set-aside", upstream, summary: reason, by: "file" });
+      this.options.chronicle.record({ kind: "set-aside", upstream, summary: `What was said of it is set aside: ${reason}`, by: "config" });
     }
   }
 
@@ -134,7 +133,7 @@ export class Overrides implements Steering {
     for (const { name, targets } of snapshot.upstreams) {
       for (const target of targets) {
         const state = this.states.get(keyOf(name, target.name));
-        if (state !== undefined) withdraw(rotation, target.slot, state.state);
+        if (state !== undefined) withdraw(rotation, target.slot, state.state, state.by);
       }
     }
     for (const state of this.states.values()) if (state.leaving === true) this.awaitLeaving(state);
@@ -149,9 +148,8 @@ export class Overrides implements Steering {
   }
 
   stop(): void {
-    clearTimeout(this.timer);
     for (const cancel of this.leaving.values()) cancel();
-    for (const { reject } of this.waiting.splice(0)) reject(new Problem(503, "this instance is stopping"));
+    this.edits.stop(new Problem(503, "this instance is stopping"));
   }
 
   // What people do.
@@ -160,14 +158,21 @@ export class Overrides implements Steering {
     const address = targetAddress.safeParse(target);
     if (!address.success) throw new Problem(422, address.error.issues[0]!.message);
     let added = false;
-    await this.change((said) => {
-      const own = this.ownTargets(upstream);
-      const known = said.get(upstream)?.targets.get(target)?.how;
-      added = known === "removed" || (known !== "added" && !own.has(target));
-      return targetSaid(said, upstream, target, change, own.has(target), toldBy(by));
+    const told = toldBy(by);
+    await this.change({
+      upstream,
+      target,
+      by,
+      edit: (said) => {
+        const own = this.ownTargets(upstream);
+        const known = said.get(upstream)?.targets.get(target)?.how;
+        added = known === "removed" || (known !== "added" && !own.has(target));
+        return targetSaid(said, upstream, target, change, own.has(target), told);
+      },
     });
     const keys = Object.entries(change).map(([key, value]) => `${key} ${value === null ? "as the file says" : JSON.stringify(value)}`);
-    this.note({ kind: added ? "target-added" : "target-changed", upstream, target, summary: `${added ? "added" : "changed"}${keys.length === 0 ? "" : `: ${keys.join(", ")}`}`, by });
+    this.options.log.info({ upstream, target, by, keys: change }, added ? "Target added by the API" : "Target changed by the API");
+    if (!added && keys.some((key) => !key.startsWith("weight "))) this.options.chronicle.record({ kind: "changed", upstream, target, summary: `It is said of it: ${keys.join(", ")}`, by });
     if (this.states.get(keyOf(upstream, target))?.leaving === true) await this.setState(upstream, target, "ready", by);
     return { added };
   }
@@ -176,13 +181,20 @@ export class Overrides implements Steering {
     targetOf(this.options.loaded().snapshot, upstream, target);
     this.refuseJoined(upstream, target);
     if (drain) return this.say({ upstream, target, state: "drain", leaving: true, ...toldBy(by) });
-    await this.change((said) => {
-      if (!this.ownTargets(upstream).has(target) && said.get(upstream)?.targets.get(target)?.how !== "added") throw new Problem(404, `${target} is no target of upstream "${upstream}"`);
-      return targetRemoved(said, upstream, target, this.ownTargets(upstream).has(target), toldBy(by));
+    const told = toldBy(by);
+    await this.change({
+      upstream,
+      target,
+      by,
+      edit: (said) => {
+        const own = this.ownTargets(upstream).has(target);
+        if (!own && said.get(upstream)?.targets.get(target)?.how !== "added") throw new Problem(404, `${target} is no target of upstream "${upstream}"`);
+        return targetRemoved(said, upstream, target, own, told);
+      },
     });
     this.forgetState(upstream, target);
     this.save();
-    this.note({ kind: "target-removed", upstream, target, summary: "removed", by });
+    this.options.log.info({ upstream, target, by }, "Target removed by the API");
   }
 
   async setState(upstream: string, target: string, state: "ready" | "drain" | "maint", by: string): Promise<void> {
@@ -190,34 +202,42 @@ export class Overrides implements Steering {
     if (state !== "ready") return this.say({ upstream, target, state, ...toldBy(by) });
     this.refuseWhenClosed();
     this.forgetState(upstream, target);
-    withdraw(this.options.rotation, slot, state);
+    withdraw(this.options.rotation, slot, state, by);
     this.save();
-    this.note({ kind: "state-set", upstream, target, summary: "ready", by });
     // Who was told to drain by its keys takes part again too.
     if (this.said.get(upstream)?.targets.get(target)?.keys.drain === true) await this.setTarget(upstream, target, { drain: null }, by);
   }
 
   async setPolicy(upstream: string, policy: PolicyKeys | undefined, by: string): Promise<void> {
-    await this.change((said) => {
-      this.ownTargets(upstream);
-      return policySaid(said, upstream, policy, toldBy(by));
+    const told = toldBy(by);
+    await this.change({
+      upstream,
+      by,
+      edit: (said) => {
+        this.ownTargets(upstream);
+        return policySaid(said, upstream, policy, told);
+      },
     });
-    this.note({ kind: "policy-set", upstream, summary: policy === undefined ? "as the file says" : Object.entries(policy).map(([key, value]) => `${key} ${String(value)}`).join(", "), by });
+    const summary = policy === undefined ? "Targets are chosen as the file says" : `Targets are chosen by ${Object.entries(policy).map(([key, value]) => `${key} ${String(value)}`).join(", ")}`;
+    this.options.log.info({ upstream, by, ...(policy === undefined ? {} : { keys: policy }) }, "Policy changed by the API");
+    this.options.chronicle.record({ kind: "policy", upstream, summary, by });
   }
 
   async clear(upstream: string | undefined, by: string): Promise<number> {
     const isMeant = (name: string): boolean => upstream === undefined || name === upstream;
     const count = this.list().overrides.filter((override) => isMeant(override.upstream)).length;
     if (upstream !== undefined && count === 0) this.ownTargets(upstream);
-    await this.change((said) => forgotten(said, upstream));
+    await this.change({ upstream, by, edit: (said) => forgotten(said, upstream) });
     const { snapshot } = this.options.loaded();
     for (const state of [...this.states.values()].filter((each) => isMeant(each.upstream))) {
       this.forgetState(state.upstream, state.target);
       const slot = snapshot.upstreams.find(({ name }) => name === state.upstream)?.targets.find(({ name }) => name === state.target)?.slot;
-      if (slot !== undefined) withdraw(this.options.rotation, slot, "ready");
+      if (slot !== undefined) withdraw(this.options.rotation, slot, "ready", by);
     }
     this.save();
-    if (count > 0) this.note({ kind: "overrides-cleared", upstream, summary: `${count} forgotten`, by });
+    if (count === 0) return 0;
+    this.options.log.info({ upstream, by, cleared: count }, "Overrides cleared by the API");
+    this.options.chronicle.record({ kind: "cleared", ...(upstream === undefined ? {} : { upstream }), summary: `${count} of what was said is forgotten: it is as the file says`, by });
     return count;
   }
 
@@ -267,65 +287,30 @@ export class Overrides implements Steering {
     if (closed !== undefined) throw new Problem(503, closed);
   }
 
-  private async change(edit: Waiting["edit"]): Promise<void> {
+  private async change(edit: Edit): Promise<void> {
     this.refuseWhenClosed();
-    await new Promise<void>((resolve, reject) => {
-      this.waiting.push({ edit, resolve, reject });
-      this.timer ??= setTimeout(() => {
-        this.timer = undefined;
-        void this.options.take(() => this.applyWaiting());
-      }, PAUSE);
-    });
+    await this.edits.change(edit);
   }
 
-  /** All that wait, as one change; should that not be possible, as many of them as go together. */
-  private async applyWaiting(): Promise<void> {
-    const all = this.waiting.splice(0);
-    const before = this.said;
-    const { said, accepted } = edited(before, all);
-    if (said === before) return settle(accepted);
-    const { said: fitting, loaded, accepted: good } = this.fit(before, said, accepted);
-    if (loaded === undefined) return settle(good);
-    const asideBefore = this.aside;
-    this.said = fitting;
-    this.aside = this.asideWithout(before, fitting);
+  private async apply(said: Said, loaded: Applicable, edits: readonly Edit[]): Promise<string | undefined> {
+    const before = { said: this.said, aside: this.aside, snapshot: this.options.loaded().snapshot };
+    this.aside = this.asideWith(said);
+    this.said = said;
     const reason = await this.options.adopt(loaded);
     if (reason !== undefined) {
-      this.said = before;
-      this.aside = asideBefore;
-      for (const { reject } of good) reject(new Problem(503, `this cannot be applied: ${reason}`));
-      return;
+      this.said = before.said;
+      this.aside = before.aside;
+      return reason;
     }
     this.save();
-    settle(good);
+    const by = (upstream: string, target: string): string => edits.findLast((edit) => (edit.upstream ?? upstream) === upstream && (edit.target ?? target) === target)?.by ?? "";
+    tellSteered(this.options.chronicle, before.snapshot, loaded.snapshot, (upstream, target) => ({ cause: 0, by: by(upstream, target) }));
+    return undefined;
   }
 
-  private fit(before: Said, said: Said, accepted: readonly Waiting[]): { readonly said: Said; readonly loaded: Applicable | undefined; readonly accepted: readonly Waiting[] } {
-    const compile = (candidate: Said): Loaded => {
-      const aside = this.asideWithout(before, candidate);
-      return this.options.compile(new Map([...candidate].filter(([upstream]) => !aside.has(upstream))));
-    };
-    const together = compile(said);
-    if (together.ok) return { said, loaded: together, accepted };
-    let fitting = before;
-    const good: Waiting[] = [];
-    for (const waiting of accepted) {
-      const { said: next } = edited(fitting, [waiting]);
-      const loaded = compile(next);
-      if (!loaded.ok) {
-        waiting.reject(new Problem(422, reasonOf(loaded), { errors: loaded.diagnostics.map(({ message, hint }) => ({ message, hint: hint ?? null })) }));
-        continue;
-      }
-      fitting = next;
-      good.push(waiting);
-    }
-    const last = fitting === before ? undefined : compile(fitting);
-    return { said: fitting, loaded: last?.ok === true ? last : undefined, accepted: good };
-  }
-
-  /** An upstream of which something else is said now is tried again. */
-  private asideWithout(before: Said, after: Said): ReadonlyMap<string, string> {
-    return this.aside.size === 0 ? this.aside : new Map([...this.aside].filter(([upstream]) => before.get(upstream) === after.get(upstream) && after.has(upstream)));
+  /** An upstream of which something else is said is tried again. */
+  private asideWith(said: Said): ReadonlyMap<string, string> {
+    return this.aside.size === 0 ? this.aside : new Map([...this.aside].filter(([upstream]) => this.said.get(upstream) === said.get(upstream)));
   }
 
   /** It takes no part from now on. */
@@ -335,9 +320,8 @@ export class Overrides implements Steering {
     const { slot } = targetOf(snapshot, state.upstream, state.target);
     this.forgetState(state.upstream, state.target);
     this.states.set(keyOf(state.upstream, state.target), state);
-    withdraw(this.options.rotation, slot, state.state);
+    withdraw(this.options.rotation, slot, state.state, state.by);
     this.save();
-    this.note({ kind: "state-set", upstream: state.upstream, target: state.target, summary: state.leaving === true ? "drains, and is removed then" : state.state, by: state.by });
     if (state.leaving === true) this.awaitLeaving(state);
   }
 
@@ -372,12 +356,6 @@ export class Overrides implements Steering {
     this.leaving.set(key, clock.after(LEAVING_LOOK, look));
   }
 
-  private note(entry: Noted): void {
-    const { kind, summary, ...fields } = entry;
-    this.options.log.info({ ...fields, change: kind }, summary);
-    this.options.noted(entry);
-  }
-
   private keep(): void {
     try {
       this.options.keep(kept(this.said, this.states.values()));
@@ -402,23 +380,8 @@ export class Overrides implements Steering {
   }
 }
 
-/** Those that can be, one after another; the others are told why not. */
-function edited(before: Said, all: readonly Waiting[]): { readonly said: Said; readonly accepted: readonly Waiting[] } {
-  let said = before;
-  const accepted = all.filter(({ edit, reject }) => {
-    try {
-      said = edit(said);
-      return true;
-    } catch (error) {
-      reject(error as Error);
-      return false;
-    }
-  });
-  return { said, accepted };
-}
-
-function settle(waiting: readonly Waiting[]): void {
-  for (const { resolve } of waiting) resolve();
+function laidOf(said: Said, aside: ReadonlyMap<string, string>): Laid {
+  return aside.size === 0 ? said : new Map([...said].filter(([upstream]) => !aside.has(upstream)));
 }
 
 function toldBy(by: string): Told {
@@ -427,8 +390,4 @@ function toldBy(by: string): Told {
 
 function keyOf(upstream: string, target: string): string {
   return `${upstream} ${target}`;
-}
-
-function reasonOf({ diagnostics }: Loaded & { readonly ok: false }): string {
-  return diagnostics.map(diagnosticReason).join("; ");
 }

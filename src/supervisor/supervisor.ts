@@ -10,9 +10,11 @@ import type { InstanceStatus } from "../admin/status.ts";
 import { trafficOf } from "../admin/traffic.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
+import { formatDuration } from "../health/check.ts";
 import { HealthMonitor } from "../health/monitor.ts";
 import { bunNetwork } from "../net/bun.ts";
 import type { Log, LogFormat } from "../observability/log.ts";
+import { Timeline } from "../observability/timeline.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import type { Supervised } from "../supervised/supervised.ts";
 import { createAdmin } from "./admin.ts";
@@ -23,6 +25,7 @@ import { CertificateWatch } from "./certificate-watch.ts";
 import { type Applicable, checkStateFile, Configuration, type ConfigSource } from "./configuration.ts";
 import { StartError } from "./errors.ts";
 import { adoptHealth, handDown, inherit, type Inheritance } from "./inheritance.ts";
+import { tellStarted, tellUpgradeFailed } from "./instance-events.ts";
 import { checkOpenFiles } from "./limits.ts";
 import { Membership } from "./membership.ts";
 import { Notifier } from "./notify.ts";
@@ -32,6 +35,7 @@ import { policyProblem } from "./policy-check.ts";
 import { type InstanceState, type RuntimeDirectory } from "./runtime-directory.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Successor } from "./successor.ts";
+import { TimelineJournal } from "./timeline-journal.ts";
 import { Turns } from "./turns.ts";
 import { canApplyInPlace, Workers } from "./workers.ts";
 
@@ -67,6 +71,8 @@ export class Supervisor {
   private readonly notifier: Notifier;
   private readonly slots: PendingSlots;
   private readonly board: Scoreboard;
+  private readonly timeline: Timeline;
+  private readonly journal: TimelineJournal;
   private readonly health: HealthMonitor;
   private readonly membership: Membership;
   private readonly supervised: Supervised;
@@ -122,6 +128,7 @@ export class Supervisor {
     supervisor.workers.receive();
     supervisor.orphans = [];
     supervisor.writeState();
+    supervisor.journal.open();
     supervisor.certificates.follow(supervisor.configuration.loaded);
     supervisor.acme.apply(supervisor.snapshot, false);
     supervisor.membership.open();
@@ -140,14 +147,16 @@ export class Supervisor {
     this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
     this.board.generation = snapshot.generation;
     const network = bunNetwork();
-    const noted = (): void => {};
-    this.health = new HealthMonitor({ network, scoreboard: this.board, log });
+    const chronicle = new Timeline(() => network.clock.wall());
+    this.timeline = chronicle;
+    this.journal = new TimelineJournal(chronicle, directory, network.clock, log);
+    this.health = new HealthMonitor({ network, scoreboard: this.board, log, chronicle });
     const { rotation, ejection } = this.health;
-    this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, log, changed: () => void this.turns.take(() => this.configuration.rejoin()) });
+    this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, log, chronicle, changed: () => void this.turns.take(() => this.configuration.rejoin()) });
     this.supervised = this.membership.supervised;
-    this.workers = new Workers({ self, logFormat, log, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
+    this.workers = new Workers({ self, logFormat, log, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
     this.certificates = new CertificateWatch(log, () => void this.turns.take(() => this.configuration.renewCertificates()));
-    this.acme = new Acme({ clock: network.clock, random: () => network.random(), log, show: (challenges) => this.workers.show(challenges) });
+    this.acme = new Acme({ clock: network.clock, random: () => network.random(), log, chronicle, show: (challenges) => this.workers.show(challenges) });
     this.overrides = new Overrides({
       rotation,
       board: this.board,
@@ -159,7 +168,7 @@ export class Supervisor {
       adopt: (again) => this.adopt(again),
       keep: (all) => directory.writeOverrides(all),
       closed: () => this.closed,
-      noted,
+      chronicle,
     });
     this.configuration = new Configuration(
       {
@@ -182,11 +191,11 @@ export class Supervisor {
         policyProblem: (candidate) => policyProblem(self, candidate, this.snapshot),
         announce: (what) => notifier[what](),
         keep: (config) => directory.writeConfig(config),
-        noted,
+        chronicle,
       },
       this.overrides,
     );
-    this.admin = createAdmin({ log, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState, configuration: this.configuration, overrides: this.overrides });
+    this.admin = createAdmin({ log, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState, configuration: this.configuration, overrides: this.overrides });
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 
@@ -243,6 +252,7 @@ export class Supervisor {
     await this.workers.start(this.snapshot);
     this.orphans = inheritance.orphans;
     this.writeState(this.snapshot);
+    tellStarted(this.timeline, this.snapshot, this.workers.pids.length, !heir ? "started" : this.orphans.length > 0 ? "taken-over" : "upgraded");
     this.options.serving?.();
     this.notifier.ready();
     if (heir) this.admin.openWhenFree(this.snapshot.admin?.address);
@@ -376,10 +386,13 @@ export class Supervisor {
       if (this.stopping) return;
       if (this.successor !== undefined) return this.log.warn({ successor: this.successor.pid }, "Upgrade: the new binary is starting already");
       this.log.info({ pid: process.pid }, "Upgrade: starting the new binary");
+      this.timeline.record({ kind: "upgrade", summary: "Upgrade: the new binary is being started", by: "supervisor" });
+      this.journal.flush();
       try {
         this.successor = new Successor([...this.options.self, ...this.options.args], handDown(this.sockets.all, this.directory), this.notifier.path, (how) => this.successorEnded(how));
       } catch (error) {
         this.log.error({ reason: (error as Error).message }, "Upgrade failed: the new binary does not start; going on with this one");
+        tellUpgradeFailed(this.timeline, `does not start: ${(error as Error).message}`);
       }
     });
   }
@@ -389,6 +402,7 @@ export class Supervisor {
     this.successor = undefined;
     this.writeState();
     this.log.error({ code: how }, "Upgrade failed: the new binary ended; going on with this one");
+    tellUpgradeFailed(this.timeline, `ended (${how})`);
   }
 
   /** The new supervisor serves. */
@@ -396,6 +410,7 @@ export class Supervisor {
     if (this.successor === undefined || this.stopping) return;
     this.successor.serves();
     this.notifier.succeededBy(this.successor.pid);
+    this.journal.close();
     // It waits for the address.
     this.admin.stop();
     await this.leave(true);
@@ -412,6 +427,8 @@ export class Supervisor {
     // Who stops us while the new binary starts does not want the new one either.
     this.successor?.stop();
     this.notifier.stopping();
+    this.timeline.record({ kind: "stopping", summary: `Stopping: what is open may go on for ${formatDuration(this.snapshot.drainTimeout)}`, by: "supervisor" });
+    this.journal.close();
     await this.leave(false);
   }
 

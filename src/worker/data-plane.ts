@@ -30,8 +30,10 @@ import { Output } from "../net/output.ts";
 import type { ChallengeServer } from "../net/tls.ts";
 import { TimerWheel } from "../net/timers.ts";
 import { AccessLog } from "../observability/access-log.ts";
+import type { Witness } from "../observability/account.ts";
 import { LimitedLog } from "../observability/limited-log.ts";
 import type { Log } from "../observability/log.ts";
+import { Witnesses } from "../observability/witnesses.ts";
 import { loadPolicyModule } from "../policies/module.ts";
 import type { BalancerFactory } from "../policies/balanced.ts";
 import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
@@ -42,6 +44,7 @@ import { MAX_LISTENERS, type Scoreboard } from "../scoreboard/scoreboard.ts";
 import { TcpClient } from "../tcp/relay.ts";
 import { UdpRelay } from "../udp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
+import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import { Target } from "../upstream/target.ts";
 import { UpstreamSecurity } from "../upstream/tls.ts";
@@ -55,12 +58,16 @@ export interface DataPlaneOptions {
   readonly log: Log;
   /** Access lines as JSON; default false. */
   readonly jsonAccessLog?: boolean;
+  /** Want to know of exchanges, besides those that the configuration asks for. */
+  readonly witnesses?: readonly Witness[];
   /** Policies made in code, by the name that the config gives; for the library. */
   readonly policies?: ReadonlyMap<string, PolicyFactory>;
   /** Files that this process may open; absent: as many as it likes. */
   readonly openFiles?: number | undefined;
   /** Hears of targets that fail too much; absent: nobody does. */
   readonly report?: (outlier: OutlierReport) => void;
+  /** Hears of circuits that this worker turned; absent: nobody does. */
+  readonly turned?: (change: BreakerChange) => void;
 }
 
 /** Makes a policy, ours or a user's: each takes of the context what it knows. */
@@ -78,6 +85,7 @@ export class DataPlane {
   private readonly services: Services;
   private readonly host: UpstreamHost;
   private readonly openFiles: OpenFiles;
+  private accessLog: AccessLog | undefined = undefined;
   /** Which shortages are told of. */
   private saysShortage = false;
   private nextComplaint = 0;
@@ -112,9 +120,11 @@ export class DataPlane {
       board: scoreboard,
       slot,
       log: new LimitedLog(log, network.clock),
-      accessLog: undefined,
+      witnesses: undefined,
+      accountFields: [],
       requestHead: new RequestHead(MAX_FIELDS),
       replyHead: new ReplyHead(MAX_FIELDS),
+      toldHead: new RequestHead(MAX_FIELDS),
       cork: new Cork(network),
       block: new HeaderBlock(),
       requestArena: new HeadArena(),
@@ -125,7 +135,7 @@ export class DataPlane {
       short: false,
     };
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
-    this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log, random: () => network.random(), report: (outlier) => options.report?.(outlier) };
+    this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log, random: () => network.random(), report: (outlier) => options.report?.(outlier), turned: (change) => options.turned?.(change) };
   }
 
   private openStream(target: Target, upstream: Upstream): UpstreamStream | undefined {
@@ -141,7 +151,7 @@ export class DataPlane {
 
   private tick(now: number): void {
     this.services.wheel.sweep(now);
-    this.services.accessLog?.flush();
+    this.accessLog?.flush();
     this.takeOverStates();
     if (this.services.short) this.goOnAccepting();
     if (this.whenEmpty !== undefined && this.openClients === 0) this.whenEmpty();
@@ -195,7 +205,8 @@ export class DataPlane {
     const factories = new Map<UpstreamConfig, AnyPolicyFactory>();
     for (const upstream of snapshot.upstreams) factories.set(upstream, await this.policyFactory(upstream));
     this.snapshot = snapshot;
-    this.services.accessLog = snapshot.log.access ? (this.services.accessLog ?? new AccessLog(this.options.jsonAccessLog === true, () => this.services.network.clock.wall())) : undefined;
+    this.accessLog = snapshot.log.access ? (this.accessLog ?? new AccessLog(this.options.jsonAccessLog === true, () => this.services.network.clock.wall())) : undefined;
+    this.services.witnesses = Witnesses.of([this.accessLog, ...(this.options.witnesses ?? [])]);
     this.buildUpstreams(snapshot, factories);
     for (const [index, config] of snapshot.listeners.entries()) {
       const router = this.router(config);
@@ -355,7 +366,7 @@ export class DataPlane {
     this.closeSockets();
     for (const listener of this.listeners.values()) for (const client of [...listener.clients]) client.abort();
     for (const target of this.targets.values()) target.retire();
-    this.services.accessLog?.flush();
+    this.accessLog?.flush();
     this.stopTicks();
   }
 

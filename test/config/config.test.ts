@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { loadConfig, loadConfigText, snapshotFromFlags, SlotAllocator } from "../../src/config/load.ts";
 import { DEFAULTS, jsonSchema } from "../../src/config/schema.ts";
 import type { Snapshot } from "../../src/config/snapshot.ts";
+import { routeLabel } from "../../src/routing/router.ts";
 import { formatAddress, parseAddress, parseDuration, parseSize } from "../../src/config/values.ts";
 
 const ROOT = join(import.meta.dir, "../..");
@@ -26,6 +27,15 @@ name = "api"
 [[upstreams.targets]]
 address = "127.0.0.1:9001"
 `;
+
+describe("routes", () => {
+  test("that match the same are called differently", () => {
+    const route = (more = ""): string => `[[routes]]\nhosts = ["a.example"]\nupstream = "api"\n${more}`;
+    const { routes } = load(`${MINIMAL}${route()}${route()}${route('name = "a.example"\n')}${route('name = "b"\n')}${route()}`);
+    expect(routes.map(routeLabel)).toEqual(["a.example #2", "a.example #3", "a.example", "b", "a.example #4"]);
+    expect(load(MINIMAL + route()).routes.map(routeLabel)).toEqual(["a.example"]);
+  });
+});
 
 describe("a minimal config", () => {
   test("has every default of the limits table", () => {
