@@ -29,7 +29,12 @@ const POLICY = "/v1/upstreams/{upstream}/policy";
 
 /** Each key as in the file; null: as the file says. */
 const targetChange = z.strictObject(Object.fromEntries(Object.entries(targetKeys.shape).map(([key, type]) => [key, type.nullable()]))) as unknown as z.ZodType<TargetChange>;
-const policyChange = z.strictObject({ ...policyKeys.shape, policy: z.string({ error: 'the body is {"policy": "p2c"}, or another policy\'s name' }), hash_key: z.string().optional() }) as unknown as z.ZodType<PolicyKeys>;
+/** As in the file, and kept as it is written. */
+const policyChange = z
+  .strictObject({ ...policyKeys.shape, policy: z.string({ error: 'the body is {"policy": "p2c"}, or another policy\'s name' }), policy_timeout: z.string().optional(), hash_key: z.string().optional() })
+  .superRefine((value, context) => {
+    for (const { message, path } of policyKeys.safeParse(value).error?.issues ?? []) context.addIssue({ code: "custom", message, path });
+  }) as unknown as z.ZodType<PolicyKeys>;
 
 const targetAnswer = z.object({
   upstream: z.string(),

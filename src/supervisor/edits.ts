@@ -59,6 +59,15 @@ export class Edits {
 
   private async applyWaiting(): Promise<void> {
     const all = this.waiting.splice(0);
+    try {
+      await this.applyAll(all);
+    } catch (error) {
+      // Nobody waits for ever.
+      for (const { reject } of all) reject(error as Error);
+    }
+  }
+
+  private async applyAll(all: readonly Waiting[]): Promise<void> {
     const before = this.options.said();
     const together = edited(before, all);
     const { said, loaded, accepted } = together.said === before ? { ...together, loaded: undefined } : this.fit(before, together.said, together.accepted);
