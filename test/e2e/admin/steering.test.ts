@@ -3,73 +3,23 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Fairlead } from "../../support/fairlead.ts";
-import { Load } from "../../support/load.ts";
-import { freePort } from "../../support/ports.ts";
 import { isAlive } from "../../../src/supervisor/runtime-directory.ts";
-import { type Balanced, openStage } from "../../support/stage.ts";
+import { Load } from "../../support/load.ts";
+import { openStage } from "../../support/stage.ts";
+import { api, type Steered, steered, steeredAgain, steeredText, who } from "../../support/steered.ts";
 import { Holding, named } from "../../support/traffic.ts";
 import { until } from "../../support/until.ts";
 
 const stage = openStage();
-const TOKEN = "token-of-the-test";
-
-interface Steered extends Balanced {
-  readonly admin: number;
-  fairlead: Fairlead;
-  readonly file: string;
-}
-
-interface Answer {
-  readonly status: number;
-  readonly body: any;
-  readonly etag: string | null;
-}
-
-function text(port: number, admin: number, targets: readonly string[], more = ""): string {
-  const listed = targets.map((address) => `\n[[upstreams.targets]]\naddress = "${address}"\n`).join("");
-  return `workers = 2\n[admin]\naddress = "127.0.0.1:${admin}"\ntoken = "${TOKEN}"\nstate_file = "state.json"\n[[listeners]]\nname = "front"\naddress = "127.0.0.1:${port}"\nupstream = "main"\n[[upstreams]]\nname = "main"\n${more}${listed}`;
-}
-
-async function start(targets: readonly string[], more = "", files: Readonly<Record<string, string>> = {}): Promise<Steered> {
-  const port = await freePort();
-  const admin = await freePort();
-  const fairlead = await Fairlead.start(text(port, admin, targets, more), { files });
-  const steered: Steered = { fairlead, port, admin, url: `http://127.0.0.1:${port}`, file: join(fairlead.directory, "fairlead.toml") };
-  stage.atEnd(() => steered.fairlead.kill());
-  // Those that come after it run in the directory of the first.
-  stage.atEnd(() => fairlead.kill());
-  return steered;
-}
-
-async function api(at: Steered, method: string, path: string, body?: object | string, headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
-  const response = await fetch(`http://127.0.0.1:${at.admin}/v1/${path}`, {
-    method,
-    headers: { Authorization: `Bearer ${TOKEN}`, ...headers },
-    ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
-  });
-  const answer = await response.text();
-  return { status: response.status, body: answer === "" ? undefined : JSON.parse(answer), etag: response.headers.get("etag") };
-}
 
 const target = (address: string, more = ""): string => `upstreams/main/targets/${encodeURIComponent(address)}${more}`;
 
-/** Who answers the next requests, each on a connection of its own. */
-async function who(at: Steered, requests = 12): Promise<Record<string, number>> {
-  const counts: Record<string, number> = {};
-  for (let i = 0; i < requests; i++) {
-    const name = await (await fetch(at.url, { headers: { Connection: "close" } })).text();
-    counts[name] = (counts[name] ?? 0) + 1;
-  }
-  return counts;
-}
-
-async function workersOf(at: Steered): Promise<number[]> {
-  return (await api(at, "GET", "status")).body.workers as number[];
+async function workersOf(at: Steered): Promise<readonly number[]> {
+  return (await api(at, "GET", "status")).body.workers;
 }
 
 async function generationOf(at: Steered): Promise<number> {
-  return (await api(at, "GET", "config")).body.generation as number;
+  return (await api(at, "GET", "config")).body.generation;
 }
 
 describe("targets and policies", () => {
@@ -79,7 +29,7 @@ describe("targets and policies", () => {
 
   test("are added, weighed and removed under load, and no request is lost", async () => {
     [a, b, c] = await Promise.all(["a", "b", "c"].map(async (name) => (await stage.backend(named(name))).address)) as [string, string, string];
-    at = await start([a, b]);
+    at = await steered(stage, [a, b]);
     const load = new Load(at.port, 4);
     await until("traffic", () => load.requests > 50);
     expect(await api(at, "PUT", target(c), { weight: 2 })).toMatchObject({ status: 201, body: { upstream: "main", target: c, weight: 2, state: "up", share: 1, generation: 2 } });
@@ -120,7 +70,7 @@ describe("targets and policies", () => {
   });
 
   test("a policy takes effect, keeps the counters, and goes back to the file's", async () => {
-    const requests = async (): Promise<number> => (await api(at, "GET", "status")).body.traffic[0].requests as number;
+    const requests = async (): Promise<number> => (await api(at, "GET", "status")).body.traffic[0]!.requests;
     const before = await requests();
     expect(await api(at, "PUT", "upstreams/main/policy", { policy: "first" })).toMatchObject({ status: 200, body: { upstream: "main", policy: "first" } });
     expect(await who(at, 6)).toEqual({ a: 6 });
@@ -181,7 +131,7 @@ describe("targets and policies", () => {
     expect((await api(at, "GET", "overrides")).body.overrides).toContainEqual(expect.objectContaining({ target: address, what: "state", keys: { state: "drain", leaving: true }, by: "api:token", aside: null }));
     holding.release();
     expect((await client.finalReply()).text).toBe("held");
-    await until("its end", async () => ((await api(at, "GET", "overrides")).body.overrides as object[]).length === 0);
+    await until("its end", async () => (await api(at, "GET", "overrides")).body.overrides.length === 0);
     expect((await api(at, "DELETE", target(address))).status).toBe(404);
   });
 
@@ -216,17 +166,17 @@ describe("targets and policies", () => {
     await holds();
 
     // A target that people changed goes with the file's, and comes back with it.
-    await writeFile(at.file, text(at.port, at.admin, [a]));
+    await writeFile(at.file, steeredText(at, [a]));
     expect((await api(at, "POST", "reload")).body.diff.words).toEqual([`upstream "main": target "${b}" is removed`]);
     expect((await api(at, "GET", "overrides")).body.overrides[3]).toMatchObject({ target: b, aside: `${b} is no target of upstream "main"` });
-    await writeFile(at.file, text(at.port, at.admin, [a, b]));
+    await writeFile(at.file, steeredText(at, [a, b]));
     await api(at, "POST", "reload");
     await holds();
 
     const first = at.fairlead;
     process.kill(first.pid, "SIGKILL");
     await until("its end", () => first.ended !== undefined);
-    at.fairlead = await Fairlead.start("", { arguments: ["run", "--config", at.file, "--log-format", "json"] });
+    await steeredAgain(at);
     await until("the admin address", async () => api(at, "GET", "config").then(() => true, () => false));
     await until("the old workers' end", async () => (await workersOf(at)).every((pid) => isAlive(pid)));
     await holds();
@@ -238,22 +188,22 @@ describe("targets and policies", () => {
     await load.stop();
     expect(load.failures).toEqual([]);
 
-    const successor = (await api(at, "GET", "status")).body.pid as number;
+    const successor = (await api(at, "GET", "status")).body.pid;
     process.kill(successor, "SIGTERM");
     await until("its end", () => !isAlive(successor), 10_000);
     const stateFile = join(first.directory, "state.json");
     expect(statSync(stateFile).mode & 0o777).toBe(0o600);
-    at.fairlead = await Fairlead.start("", { arguments: ["run", "--config", at.file, "--log-format", "json"] });
+    await steeredAgain(at);
     await holds();
     expect((await api(at, "GET", "overrides")).body.state_file).toEqual({ path: stateFile, problem: null });
     await at.fairlead.stop();
 
     // A damaged one is moved out of the way, and traffic is served as the file says.
     writeFileSync(stateFile, readFileSync(stateFile, "utf8").slice(0, 40));
-    at.fairlead = await Fairlead.start("", { arguments: ["run", "--config", at.file, "--log-format", "json"] });
+    await steeredAgain(at);
     await at.fairlead.line("the damage", ({ level, msg }) => level === "error" && msg!.includes("STATE FILE IS DAMAGED"));
     expect(await who(at, 6)).toEqual({ a: 3, b: 3 });
-    expect((await api(at, "GET", "overrides")).body.state_file.problem).toContain("damaged");
+    expect((await api(at, "GET", "overrides")).body.state_file?.problem).toContain("damaged");
     expect(existsSync(`${stateFile}.damaged`)).toBe(true);
     await api(at, "PUT", target(c), {});
     expect(JSON.parse(readFileSync(stateFile, "utf8"))).toMatchObject({ targets: [{ target: c, how: "added" }] });
