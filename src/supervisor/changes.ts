@@ -24,14 +24,17 @@ export function changesBetween(running: Applicable, said: Laid, candidate: Appli
   const slotOf = (upstream: string): number | undefined => upstreams.find(({ name }) => name === upstream)?.slot;
   const openOf = (upstream: string | undefined): number => {
     const slot = upstream === undefined ? undefined : slotOf(upstream);
-    return slot === undefined ? 0 : board.upstreamSum(slot, OPEN_EXCHANGES);
+    return slot === undefined ? 0 : Math.max(0, board.upstreams.held(slot, OPEN_EXCHANGES));
   };
   const targets = new Map(upstreams.map(({ name, targets: all }) => [name, new Map(all.map((target) => [target.name, target.slot]))]));
   const report = diffReport(
     diff,
     { changed: !isUnchanged(diff), summary, words, applies: inPlace ? "in_place" : "new_workers" },
     {
-      listener: (name) => ({ open_clients: board.clientsOf(listeners.findIndex((listener) => listener.name === name)) }),
+      listener: (name) => {
+        const slot = listeners.find((listener) => listener.name === name)?.slot;
+        return slot === undefined ? {} : { open_clients: Math.max(0, board.clientsOf(slot)) };
+      },
       route: (label) => ({ open_requests: openOf(routes.find((route) => routeLabel(route) === label)?.upstream) }),
       upstream: (name) => ({ open_requests: openOf(name) }),
       target: (upstream, address) => {

@@ -14,6 +14,7 @@ import { formatDuration } from "../health/check.ts";
 import { HealthMonitor } from "../health/monitor.ts";
 import { bunNetwork } from "../net/bun.ts";
 import type { Log, LogFormat } from "../observability/log.ts";
+import { ExchangeRing } from "../observability/exchange-ring.ts";
 import { Timeline } from "../observability/timeline.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import type { Supervised } from "../supervised/supervised.ts";
@@ -73,6 +74,7 @@ export class Supervisor {
   private readonly board: Scoreboard;
   private readonly timeline: Timeline;
   private readonly journal: TimelineJournal;
+  private readonly exchanges: ExchangeRing;
   private readonly health: HealthMonitor;
   private readonly membership: Membership;
   private readonly supervised: Supervised;
@@ -146,15 +148,17 @@ export class Supervisor {
     this.notifier = notifier;
     this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
     this.board.generation = snapshot.generation;
+    this.board.setBounds(snapshot.metrics.buckets, this.slots.used);
     const network = bunNetwork();
     const chronicle = new Timeline(() => network.clock.wall());
     this.timeline = chronicle;
     this.journal = new TimelineJournal(chronicle, directory, network.clock, log);
+    this.exchanges = new ExchangeRing(network.clock.wall());
     this.health = new HealthMonitor({ network, scoreboard: this.board, log, chronicle });
     const { rotation, ejection } = this.health;
     this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, log, chronicle, changed: () => void this.turns.take(() => this.configuration.rejoin()) });
     this.supervised = this.membership.supervised;
-    this.workers = new Workers({ self, logFormat, log, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
+    this.workers = new Workers({ self, logFormat, log, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), keep: (batch) => this.exchanges.add(batch), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
     this.certificates = new CertificateWatch(log, () => void this.turns.take(() => this.configuration.renewCertificates()));
     this.acme = new Acme({ clock: network.clock, random: () => network.random(), log, chronicle, show: (challenges) => this.workers.show(challenges) });
     this.overrides = new Overrides({
@@ -195,7 +199,7 @@ export class Supervisor {
       },
       this.overrides,
     );
-    this.admin = createAdmin({ log, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState, configuration: this.configuration, overrides: this.overrides });
+    this.admin = createAdmin({ log, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, exchanges: this.exchanges, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState, configuration: this.configuration, overrides: this.overrides });
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 
@@ -271,6 +275,7 @@ export class Supervisor {
 
   /** Everything that decides who is in rotation goes by this snapshot from now on. */
   private watch(snapshot: Snapshot): void {
+    this.exchanges.apply(snapshot.exchanges?.keep ?? 0, snapshot.exchanges?.memory ?? 0);
     this.health.apply(snapshot);
     this.membership.apply(snapshot);
     this.overrides.follow(snapshot);
@@ -325,6 +330,8 @@ export class Supervisor {
     const before = this.configuration.loaded;
     for (const slot of loaded.freshSlots) this.board.clearTarget(slot);
     for (const slot of loaded.freshUpstreams) this.board.clearUpstream(slot);
+    for (const slot of loaded.freshListeners) this.board.listeners.clear(slot, "totals");
+    for (const slot of loaded.freshRoutes) this.board.routes.clear(slot, "all");
     try {
       const problem = await policyProblem(this.options.self, loaded.snapshot, before.snapshot);
       if (problem !== undefined) throw new StartError(problem);
@@ -378,6 +385,7 @@ export class Supervisor {
       throw error;
     }
     this.board.generation = snapshot.generation;
+    this.board.setBounds(snapshot.metrics.buckets, this.slots.used);
   }
 
   /** Start the binary that is on disk now, with our sockets; when it serves, we go. */

@@ -23,7 +23,7 @@ export interface Answered {
   readonly workers: readonly number[];
   readonly traffic: readonly { readonly requests: number }[];
   readonly overrides: readonly object[];
-  readonly state_file: { readonly problem: string | null } | null;
+  readonly state_file: { readonly path: string; readonly problem: string | null } | null;
   readonly source: string;
   readonly file: { readonly changed: boolean; readonly since: string | null };
   readonly applied: { readonly generation: number; readonly by: string };
