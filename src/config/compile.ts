@@ -7,6 +7,7 @@ import { POLICY_NAMES } from "../policies/registry.ts";
 import type { Path } from "./positions.ts";
 import { acmeOf, checkAcme } from "./acme.ts";
 import { adminOf, mayBeSteered } from "./admin.ts";
+import { checkTracing, tracingOf } from "./tracing.ts";
 import { checkRoutes, isRouteFor, listenerName, routesOf } from "./routes.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
 import type { SecretFiles } from "./secret-files.ts";
@@ -75,6 +76,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   const listeners = long.listeners ?? [];
   const upstreams = (long.upstreams ?? []).map((upstream) => withJoined(upstream, options.joined?.get(upstream.name) ?? []));
   const admin = adminOf(raw, options.secrets, problems);
+  checkTracing(raw.tracing, problems);
   checkListeners(listeners, long, problems);
   checkUdp(listeners, upstreams, problems);
   checkNames(upstreams, "upstream", problems);
@@ -104,6 +106,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     drainTimeout: raw.drain_timeout ?? 30_000,
     maxClients: raw.max_clients ?? 50_000,
     ...(admin === undefined ? {} : { admin }),
+    ...(raw.tracing === undefined ? {} : { tracing: tracingOf(raw.tracing) }),
     log: { level: raw.log?.level ?? "info", access: raw.log?.access ?? false },
     listeners: listeners.map((listener, index) => listenerOf(listener, index, raw, tlsOfListeners[index])),
     routes: routesOf(long.routes ?? []),

@@ -12,6 +12,7 @@ import type { RequestHead } from "./h1/request-head.ts";
 import type { RequestView } from "./request-view.ts";
 import { OwnConnections } from "./own-connections.ts";
 import type { Services } from "./services.ts";
+import { traceparentOf } from "./tracing.ts";
 import type { UpstreamStream } from "./sides.ts";
 
 export class Reception {
@@ -49,6 +50,7 @@ export class Reception {
 
   /** Send it where its route says. */
   dispatch(exchange: Exchange, head: RequestHead, view: RequestView): void {
+    exchange.trace = this.services.tracing?.begin(head, this.arrival?.tls === undefined ? "http" : "https");
     const match = this.listener.router.route(view);
     if (match === undefined) {
       exchange.fail("no-route", "");
@@ -64,6 +66,7 @@ export class Reception {
   /** What goes on with the request to this stream's target. @param via our line of Via */
   forward(exchange: Exchange, view: RequestView, stream: UpstreamStream, via: string): RequestForward {
     const { config } = this.listener;
+    const { trace } = exchange;
     return {
       config: config.forwarding,
       upstream: exchange.upstream!.config,
@@ -72,6 +75,8 @@ export class Reception {
       targetName: stream.target.name,
       upgrade: exchange.asksUpgrade,
       requestId: exchange.requestId,
+      traceparent: trace === undefined ? undefined : traceparentOf(trace, exchange.spanOf(stream)),
+      dropTracestate: trace?.parent === "",
       dropUnderscores: config.underscoreNames !== "allow",
       via,
       own: this.subject,
