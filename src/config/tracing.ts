@@ -11,9 +11,9 @@ const BATCH = 512;
 const QUEUE = 4096;
 
 export function tracingOf(raw: RawTracing): TracingConfig {
-  const { headers = {}, service_name: serviceName = "fairlead", sample = 1, parent = "ignore", timeout = 10_000, interval = 5_000, batch = BATCH, queue = QUEUE } = raw;
+  const { headers = {}, service_name: serviceName = "fairlead", sample = 1, parent = "ignore", query = "drop", timeout = 10_000, interval = 5_000, batch = BATCH, queue = QUEUE } = raw;
   const base = (raw.endpoint ?? "http://127.0.0.1:4318").replace(/\/+$/, "");
-  return { endpoint: base.endsWith(PATH) ? base : base + PATH, headers, serviceName, sample, parent, timeout, interval, batch, queue };
+  return { endpoint: base.endsWith(PATH) ? base : base + PATH, headers, serviceName, sample, parent, query, timeout, interval, batch, queue };
 }
 
 export function checkTracing(raw: RawTracing | undefined, problems: Problem[]): void {

@@ -32,6 +32,7 @@ import type { ChallengeServer } from "../net/tls.ts";
 import { TimerWheel } from "../net/timers.ts";
 import { AccessLog } from "../observability/access-log.ts";
 import type { Witness } from "../observability/account.ts";
+import { type Batch, ExchangeWitness } from "../observability/exchange-witness.ts";
 import { LimitedLog } from "../observability/limited-log.ts";
 import type { Log } from "../observability/log.ts";
 import { TraceExport } from "../observability/tracing/export.ts";
@@ -42,7 +43,7 @@ import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
 import { builtinPolicy } from "../policies/registry.ts";
 import { Listener } from "../routing/listener.ts";
 import { Router } from "../routing/router.ts";
-import { MAX_LISTENERS, type Scoreboard } from "../scoreboard/scoreboard.ts";
+import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import { TcpClient } from "../tcp/relay.ts";
 import { UdpRelay } from "../udp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
@@ -51,6 +52,7 @@ import type { OutlierReport } from "../upstream/outliers.ts";
 import { Target } from "../upstream/target.ts";
 import { UpstreamSecurity } from "../upstream/tls.ts";
 import { Upstream, type UpstreamHost } from "../upstream/upstream.ts";
+import { LoopLag } from "./lag.ts";
 
 export interface DataPlaneOptions {
   readonly network: Network;
@@ -60,6 +62,8 @@ export interface DataPlaneOptions {
   readonly log: Log;
   /** Access lines as JSON; default false. */
   readonly jsonAccessLog?: boolean;
+  /** Takes the exchanges that the configuration wants kept; absent: none are. */
+  readonly keep?: (batch: Batch) => void;
   /** Want to know of exchanges, besides those that the configuration asks for. */
   readonly witnesses?: readonly Witness[];
   /** Policies made in code, by the name that the config gives; for the library. */
@@ -89,6 +93,7 @@ export class DataPlane {
   private readonly openFiles: OpenFiles;
   private accessLog: AccessLog | undefined = undefined;
   private traceExport: TraceExport | undefined = undefined;
+  private exchanges: ExchangeWitness | undefined = undefined;
   /** Which shortages are told of. */
   private saysShortage = false;
   private nextComplaint = 0;
@@ -105,6 +110,7 @@ export class DataPlane {
   private readonly retired = new Set<Target>();
   private snapshot: Snapshot | undefined = undefined;
   private readonly stopTicks: () => void;
+  private readonly lag: LoopLag;
   private whenEmpty: (() => void) | undefined = undefined;
   /** Of the scoreboard, when targets' states were last taken over. */
   private epoch = 0;
@@ -139,6 +145,7 @@ export class DataPlane {
       short: false,
     };
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
+    this.lag = new LoopLag(scoreboard, slot, network.clock.now);
     this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log, random: () => network.random(), report: (outlier) => options.report?.(outlier), turned: (change) => options.turned?.(change) };
   }
 
@@ -154,6 +161,7 @@ export class DataPlane {
   }
 
   private tick(now: number): void {
+    this.lag.tick(now);
     this.services.wheel.sweep(now);
     this.accessLog?.flush();
     this.takeOverStates();
@@ -208,19 +216,19 @@ export class DataPlane {
   async apply(snapshot: Snapshot): Promise<void> {
     const factories = new Map<UpstreamConfig, AnyPolicyFactory>();
     for (const upstream of snapshot.upstreams) factories.set(upstream, await this.policyFactory(upstream));
-    const before = this.snapshot;
-    await this.applyTracing(snapshot.tracing, before?.tracing);
+    await this.applyTracing(snapshot.tracing, this.snapshot?.tracing);
     this.snapshot = snapshot;
     this.accessLog = snapshot.log.access ? (this.accessLog ?? new AccessLog(this.options.jsonAccessLog === true, () => this.services.network.clock.wall())) : undefined;
-    this.services.witnesses = Witnesses.of([this.accessLog, this.traceExport, ...(this.options.witnesses ?? [])]);
+    this.exchanges = this.exchangeWitness(snapshot);
+    this.services.witnesses = Witnesses.of([this.accessLog, this.exchanges, this.traceExport, ...(this.options.witnesses ?? [])]);
     this.buildUpstreams(snapshot, factories);
-    for (const [index, config] of snapshot.listeners.entries()) {
+    for (const config of snapshot.listeners) {
       const router = this.router(config);
       const running = this.listeners.get(config.name);
       if (running !== undefined) running.apply(config, router, snapshot.maxClients);
       else {
         const { board, slot } = this.services;
-        this.listeners.set(config.name, new Listener(index % MAX_LISTENERS, config, router, snapshot.maxClients, board, slot, this.openFiles));
+        this.listeners.set(config.name, new Listener(config.slot, config, router, snapshot.maxClients, board, slot, this.openFiles));
       }
       this.applyTls(config);
       this.applyChallenge(config);
@@ -235,6 +243,22 @@ export class DataPlane {
     void this.traceExport?.stop();
     this.traceExport = exporting;
     this.services.tracing = config === undefined ? undefined : new Tracing(config, random);
+  }
+
+  private exchangeWitness({ exchanges: rules }: Snapshot): ExchangeWitness | undefined {
+    const { keep } = this.options;
+    if (rules === undefined || keep === undefined) return undefined;
+    if (this.exchanges === undefined) {
+      const { network } = this.services;
+      return new ExchangeWitness(rules, { clock: network.clock, random: () => network.random(), send: keep });
+    }
+    this.exchanges.apply(rules);
+    return this.exchanges;
+  }
+
+  /** Whoever keeps exchanges has the last ones. */
+  exchangesTaken(): void {
+    this.exchanges?.taken();
   }
 
   /** Handshakes that have begun end as they began. */
@@ -269,9 +293,10 @@ export class DataPlane {
     for (const config of snapshot.upstreams) {
       const security = this.securityOf(config);
       if (security !== undefined) securities.set(config.name, security);
+      const column = board.upstreamColumn(slot, config.slot);
       const members = config.targets.map((target) => {
         const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests} ${config.protocol} ${security?.number ?? 0}`;
-        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, OFFERED[config.protocol]));
+        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, OFFERED[config.protocol]), column);
         targets.set(key, kept);
         return kept;
       });
@@ -297,9 +322,10 @@ export class DataPlane {
   }
 
   private router(listener: ListenerConfig): Router<Upstream> {
+    const { board, slot } = this.services;
     const routes = listener.protocol === "tcp" || listener.protocol === "udp" ? [] : this.snapshot!.routes.filter(({ listeners }) => listeners.length === 0 || listeners.includes(listener.name));
     const fallback = listener.upstream === undefined ? undefined : this.upstreams.get(listener.upstream);
-    return new Router(routes, fallback, (name) => this.upstreams.get(name)!);
+    return new Router(routes, fallback, (name) => this.upstreams.get(name)!, (route) => board.routeColumn(slot, route.slot));
   }
 
   /** Answer these challenges, and no others. */

@@ -78,7 +78,7 @@ const VALID = `00-${TRACE}-${SPAN}-01`;
 describe("a trace", () => {
   test("goes on: exchange under the client's span, attempt under the exchange's, target under the attempt's", async () => {
     const [target, traces] = [await backend(), await collector()];
-    const front = await plane([target], { tracing: `endpoint = "${traces.endpoint}"\nparent = "trust"\nservice_name = "edge"`, routes: '[[routes]]\nname = "v1"\npath_prefix = "/v1"\nupstream = "main"' });
+    const front = await plane([target], { tracing: `endpoint = "${traces.endpoint}"\nparent = "trust"\nservice_name = "edge"\nquery = "keep"`, routes: '[[routes]]\nname = "v1"\npath_prefix = "/v1"\nupstream = "main"' });
     const before = Date.now();
     await ask(front, "/v1/x?y=z", [`Traceparent: ${VALID}`, "tracestate: congo=t61rcWkgMzE", "tracestate: rojo=1", "X-Request-ID: r1"]);
     const [exchange, attempt] = (await traces.collected(2)) as [CollectedSpan, CollectedSpan];
@@ -122,11 +122,13 @@ describe("a trace", () => {
   test("of a client that is not believed begins here, and what it says goes no further", async () => {
     const [target, traces] = [await backend(), await collector()];
     const front = await plane([target], { tracing: `endpoint = "${traces.endpoint}"` });
-    await ask(front, "/", [`traceparent: ${VALID}`, "tracestate: a=1", "tracestate: b=2"]);
+    await ask(front, "/a?secret=hush", [`traceparent: ${VALID}`, "tracestate: a=1", "tracestate: b=2"]);
     const [exchange, attempt] = (await traces.collected(2)) as [CollectedSpan, CollectedSpan];
     const { message } = await target.request();
     expect(parentAt(message)).toEqual({ trace: exchange.traceId, span: attempt.spanId, flags: "01" });
     expect(exchange.traceId).not.toBe(TRACE);
+    expect(exchange.attributes["url.path"]).toBe("/a");
+    expect(JSON.stringify(traces.spans)).not.toContain("hush");
     expect(exchange).not.toHaveProperty("parentSpanId");
     expect(exchange).not.toHaveProperty("traceState");
     expect(told(message, "tracestate")).toEqual([]);

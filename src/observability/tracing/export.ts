@@ -38,7 +38,7 @@ export class TraceExport implements Witness {
     const resource = defaultResource().merge(resourceFromAttributes({ "service.name": serviceName, "service.version": packageJson.version, "process.pid": process.pid }));
     const exporter = complaining(new OTLPTraceExporter({ url, headers: { ...headers }, timeoutMillis: timeout }), url, log);
     const processor = new BatchSpanProcessor(exporter, { maxExportBatchSize: batch, maxQueueSize: queue, scheduledDelayMillis: interval, exportTimeoutMillis: timeout + LATER });
-    return new TraceExport(processor, { resource, instrumentationScope: { name: "fairlead", version: packageJson.version }, traceState: createTraceState, newSpanId: () => newSpanId(random) });
+    return new TraceExport(processor, { resource, instrumentationScope: { name: "fairlead", version: packageJson.version }, traceState: createTraceState, newSpanId: () => newSpanId(random), tellsQuery: config.query === "keep" });
   }
 
   wants(_cause: Cause, _status: number, _attempts: number, _milliseconds: number, traced: boolean): boolean {

@@ -11,6 +11,8 @@ import { CAUSES } from "../cause.ts";
 export interface Origin extends Pick<ReadableSpan, "resource" | "instrumentationScope"> {
   traceState(text: string): TraceState;
   newSpanId(): string;
+  /** Tell what follows the ? of paths. */
+  readonly tellsQuery: boolean;
 }
 
 type Facts = Readonly<Record<string, AttributeValue | undefined>>;
@@ -52,7 +54,7 @@ function exchangeSpan(account: Account, trace: Trace, origin: Origin): ReadableS
       "client.address": placeFacts("client", client)["client.address"],
       "url.scheme": trace.scheme,
       "url.path": query < 0 ? path : path.slice(0, query),
-      "url.query": query < 0 ? undefined : path.slice(query + 1),
+      "url.query": query < 0 || !origin.tellsQuery ? undefined : path.slice(query + 1),
       "network.protocol.version": VERSIONS[account.protocol],
       "user_agent.original": trace.userAgent || undefined,
       "http.response.status_code": status || undefined,
