@@ -15,7 +15,7 @@ const RANKS: readonly (readonly string[])[] = [
   ["worker"],
   ["admin"],
   ["supervised"],
-  ["health", "discovery", "acme", "sampling"],
+  ["health", "discovery", "acme", "sampling", "metrics"],
   ["config"],
   ["http", "tcp", "udp"],
   ["accept"],

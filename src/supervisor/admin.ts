@@ -5,6 +5,7 @@ import type { Endpoint } from "../admin/endpoint.ts";
 import { eventEndpoints, eventTold } from "../admin/events.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
 import { type ConfigState, overviewEndpoints } from "../admin/overview.ts";
+import { metricsEndpoints } from "../admin/metrics.ts";
 import { Picture } from "../admin/picture.ts";
 import { AdminServer } from "../admin/server.ts";
 import { streamEndpoints, Streams } from "../admin/stream.ts";
@@ -12,6 +13,7 @@ import { type InstanceStatus, statusEndpoints } from "../admin/status.ts";
 import { targetEndpoints } from "../admin/targets.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
+import { Metrics } from "../metrics/metrics.ts";
 import type { Clock } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
 import type { Timeline } from "../observability/timeline.ts";
@@ -40,18 +42,8 @@ export interface AdminParts {
 
 export function createAdmin({ log, snapshot, status, health, membership, timeline, scoreboard, clock, workers, sockets, config }: AdminParts): AdminServer {
   const sampler = new Sampler({ scoreboard, clock, snapshot });
-  const picture = new Picture({
-    version: packageJson.version,
-    startedAt: clock.wall(),
-    snapshot,
-    scoreboard,
-    health,
-    sampler,
-    clock,
-    workers: () => workers.serving,
-    boundTo: (listener) => sockets.all.find(({ name }) => name === listener)?.address,
-    config,
-  });
+  const what = { version: packageJson.version, startedAt: clock.wall(), snapshot, scoreboard, clock, workers: () => workers.serving, config };
+  const picture = new Picture({ ...what, health, sampler, boundTo: (listener) => sockets.all.find(({ name }) => name === listener)?.address });
   const streams = new Streams({ overview: () => picture.overview(), sampled: (tell) => sampler.subscribe(tell), happened: (tell) => timeline.subscribe((event) => tell(event.id, eventTold(event))) });
   const endpoints: Endpoint[] = [
     ...dashboardEndpoints(),
@@ -60,6 +52,7 @@ export function createAdmin({ log, snapshot, status, health, membership, timelin
     ...streamEndpoints(streams),
     ...heartbeatEndpoints(membership.heartbeats),
     ...eventEndpoints(timeline),
+    ...metricsEndpoints(new Metrics({ ...what, health, restarts: () => workers.restarts, processes: () => [{ name: "supervisor", pid: process.pid }, ...workers.serving.map(({ pid, slot }) => ({ name: `worker-${slot}`, pid }))] })),
     ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, changed: () => membership.moved() })),
   ];
   const api = new Api(endpoints, () => snapshot().admin, log);
