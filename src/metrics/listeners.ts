@@ -35,7 +35,7 @@ export const LISTENER_FAMILIES: readonly Family[] = [
   durations(LISTENERS, "request_duration", "From a request's head (tcp: a connection's begin) to the last byte for its client."),
   causes(LISTENERS, "failures", "Requests, connections and handshakes that ended otherwise than they should, by cause.", CAUSES_OF_END),
   gauge(LISTENERS, "open_clients", "Client connections that are open.", (slot, { scoreboard }) => scoreboard.clientsOf(slot)),
-  total(LISTENERS, "clients", "Client connections that were accepted; one that is taken over by the next stage of its protocol counts once more.", TOTAL_CLIENTS),
+  total(LISTENERS, "clients", "Client connections (udp: clients) that were accepted, those that were turned away at once too.", TOTAL_CLIENTS),
   total(LISTENERS, "received_bytes", "Bytes from clients, as they are without TLS.", BYTES_RECEIVED),
   total(LISTENERS, "sent_bytes", "Bytes to clients, as they are without TLS.", BYTES_SENT),
   totals(LISTENERS, "tls_handshakes", "TLS handshakes with clients that succeeded: full, or resumed from a session before.", "kind", { full: TOTAL_TLS_FULL, resumed: TOTAL_TLS_RESUMED }),
