@@ -44,7 +44,7 @@ import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
 import { builtinPolicy } from "../policies/registry.ts";
 import { Listener } from "../routing/listener.ts";
 import { Router } from "../routing/router.ts";
-import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import { type Scoreboard, TOTAL_CLIENTS } from "../scoreboard/scoreboard.ts";
 import { TcpClient } from "../tcp/relay.ts";
 import { UdpRelay } from "../udp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
@@ -363,6 +363,7 @@ export class DataPlane {
       return { ...NOBODY, onOpen: (socket) => services.network.secure(socket, this.terminations.get(listenerName)!, owner) };
     };
     const accept = (): SocketOwner => {
+      listener.counters.add(TOTAL_CLIENTS);
       if (!services.short && openFiles.isShort(this.openClients)) this.pauseAccepting();
       const { tls, proxyProtocol } = listener.config;
       if (proxyProtocol !== undefined) return new ProxyStage(listener, services, tls === undefined ? clientFor : secured, tls !== undefined);
