@@ -25,7 +25,7 @@ import { takeActivated } from "./activation.ts";
 import { CertificateWatch } from "./certificate-watch.ts";
 import { ConfigError, StartError } from "./errors.ts";
 import { adoptHealth, handDown, inherit, type Inheritance } from "./inheritance.ts";
-import { tellApplied, tellMoved, tellRejected, tellRenewed, tellStarted, tellUnrenewed, tellUpgradeFailed } from "./instance-events.ts";
+import { tellApplied, tellForgotten, tellMoved, tellRejected, tellRenewed, tellStarted, tellUnrenewed, tellUpgradeFailed } from "./instance-events.ts";
 import { checkOpenFiles } from "./limits.ts";
 import { machineSecret } from "./machine-secret.ts";
 import { type JoinedTargets, Membership } from "./membership.ts";
@@ -157,6 +157,7 @@ export class Supervisor {
     const chronicle = new Timeline(() => network.clock.wall());
     this.timeline = chronicle;
     this.journal = new TimelineJournal(chronicle, directory, network.clock, log);
+    tellForgotten(chronicle);
     this.exchanges = new ExchangeRing(network.clock.wall());
     this.health = new HealthMonitor({ network, scoreboard: this.board, log, chronicle });
     const { rotation, ejection } = this.health;
