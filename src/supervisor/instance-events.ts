@@ -12,7 +12,7 @@ export function tellStarted(chronicle: Chronicle, { generation, listeners, upstr
 }
 
 /** What begins with these, and ends with the supervisor that knew of it. */
-const ENDINGS: Readonly<Partial<Record<EventKind, EventKind>>> = { "ejected": "ejection-over", "panic": "panic-over", "circuit-open": "circuit-closed", "circuit-half-open": "circuit-closed", "slow-start": "slow-start-over" };
+const ENDINGS: Readonly<Partial<Record<EventKind, EventKind>>> = { "ejected": "ejection-over", "panic": "panic-over", "circuit-open": "circuit-closed", "circuit-half-open": "circuit-closed" };
 
 /** After a restore, and before anything is found out anew: what the supervisor before us did not see the end of. */
 export function tellForgotten(timeline: Timeline): void {
