@@ -4,7 +4,7 @@ import type { Snapshot } from "../config/snapshot.ts";
 import type { Batch } from "../observability/exchange-witness.ts";
 import type { Log, LogFormat } from "../observability/log.ts";
 import type { Chronicle } from "../observability/timeline.ts";
-import { type Scoreboard, WORKER_HEARTBEAT } from "../scoreboard/scoreboard.ts";
+import { type Scoreboard, type UsedRows, WORKER_HEARTBEAT } from "../scoreboard/scoreboard.ts";
 import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import { CRASH_WINDOW, CrashLoop } from "./crash-loop.ts";
@@ -25,7 +25,7 @@ export interface WorkersOptions {
   readonly chronicle: Chronicle;
   readonly board: Scoreboard;
   /** Rows of the scoreboard that were ever in use. */
-  readonly used: () => { readonly targets: number; readonly upstreams: number };
+  readonly used: () => UsedRows;
   /** A worker has seen a target fail too much. */
   readonly report: (outlier: OutlierReport) => void;
   /** A worker has turned an upstream's circuit. */
@@ -66,8 +66,9 @@ export class Workers {
     return this.all.filter(({ leaving }) => !leaving);
   }
 
+  /** Those who serve now. */
   get serving(): { readonly pid: number; readonly slot: number }[] {
-    return this.staying.map(({ pid, slot }) => ({ pid, slot }));
+    return this.staying.filter(({ up }) => up).map(({ pid, slot }) => ({ pid, slot }));
   }
 
   get pids(): number[] {
