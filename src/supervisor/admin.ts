@@ -4,6 +4,7 @@ import { dashboardEndpoints } from "../admin/dashboard.ts";
 import { Details } from "../admin/details.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
 import { eventEndpoints, eventTold } from "../admin/events.ts";
+import { exchangeEndpoints } from "../admin/exchanges.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
 import { openApiEndpoint } from "../admin/openapi.ts";
 import { type ConfigState, overviewEndpoints } from "../admin/overview.ts";
@@ -16,6 +17,7 @@ import { targetEndpoints } from "../admin/targets.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
 import type { Clock } from "../net/network.ts";
+import type { ExchangeRing } from "../observability/exchange-ring.ts";
 import type { Log } from "../observability/log.ts";
 import type { Timeline } from "../observability/timeline.ts";
 import { Sampler } from "../sampling/sampler.ts";
@@ -34,6 +36,7 @@ export interface AdminParts {
   readonly health: HealthMonitor;
   readonly membership: Membership;
   readonly timeline: Timeline;
+  readonly exchanges: ExchangeRing;
   readonly scoreboard: Scoreboard;
   readonly clock: Clock;
   readonly workers: Workers;
@@ -41,7 +44,7 @@ export interface AdminParts {
   readonly config: () => ConfigState;
 }
 
-export function createAdmin({ log, snapshot, status, health, membership, timeline, scoreboard, clock, workers, sockets, config }: AdminParts): AdminServer {
+export function createAdmin({ log, snapshot, status, health, membership, timeline, exchanges, scoreboard, clock, workers, sockets, config }: AdminParts): AdminServer {
   const sampler = new Sampler({ scoreboard, clock, snapshot });
   const picture = new Picture({
     version: packageJson.version,
@@ -70,6 +73,7 @@ export function createAdmin({ log, snapshot, status, health, membership, timelin
     ...resourceEndpoints(details),
     ...heartbeatEndpoints(membership.heartbeats),
     ...eventEndpoints(timeline),
+    ...exchangeEndpoints(exchanges),
     ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, changed: () => membership.moved() })),
     openApiEndpoint(() => endpoints),
   ];
