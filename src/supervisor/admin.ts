@@ -3,6 +3,7 @@ import { Api } from "../admin/api.ts";
 import { dashboardEndpoints } from "../admin/dashboard.ts";
 import { Details } from "../admin/details.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
+import { type Configurable, configEndpoints } from "../admin/config.ts";
 import { eventEndpoints, eventTold } from "../admin/events.ts";
 import { explainEndpoints } from "../admin/explain.ts";
 import { exchangeEndpoints } from "../admin/exchanges.ts";
@@ -15,6 +16,7 @@ import { resourceEndpoints } from "../admin/resources.ts";
 import { AdminServer } from "../admin/server.ts";
 import { streamEndpoints, Streams } from "../admin/stream.ts";
 import { type InstanceStatus, statusEndpoints } from "../admin/status.ts";
+import type { Steering } from "../admin/steering.ts";
 import { targetEndpoints } from "../admin/targets.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
@@ -45,9 +47,11 @@ export interface AdminParts {
   readonly workers: Workers;
   readonly sockets: ListeningSockets;
   readonly config: () => ConfigState;
+  readonly configuration: Configurable;
+  readonly overrides: Steering;
 }
 
-export function createAdmin({ log, snapshot, status, health, membership, timeline, exchanges, scoreboard, clock, workers, sockets, config }: AdminParts): AdminServer {
+export function createAdmin({ log, snapshot, status, health, membership, timeline, exchanges, scoreboard, clock, workers, sockets, config, configuration, overrides }: AdminParts): AdminServer {
   const sampler = new Sampler({ scoreboard, clock, snapshot });
   const picture = new Picture({
     version: packageJson.version,
@@ -78,7 +82,8 @@ export function createAdmin({ log, snapshot, status, health, membership, timelin
     ...heartbeatEndpoints(membership.heartbeats),
     ...eventEndpoints(timeline),
     ...exchangeEndpoints(exchanges),
-    ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, changed: () => membership.moved() })),
+    ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, steering: overrides })),
+    ...configEndpoints(() => configuration),
     openApiEndpoint(() => endpoints),
   ];
   const api = new Api(endpoints, () => snapshot().admin, log);
