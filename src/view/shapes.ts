@@ -1,7 +1,8 @@
 /** What the admin API tells, by the schemas that it is declared with. Types only: nothing of the schemas comes into a bundle. */
+import type { EventTold } from "../admin/events.ts";
 import type { HistoryAnswer, Overview, OverviewListener, OverviewRoute, OverviewTarget, OverviewUpstream, OverviewWorker } from "../admin/overview.ts";
 
-export type { HistoryAnswer as History, Overview, OverviewListener as ListenerView, OverviewRoute as RouteView, OverviewTarget as TargetView, OverviewUpstream as UpstreamView, OverviewWorker as WorkerView };
+export type { EventTold as EventView, HistoryAnswer as History, Overview, OverviewListener as ListenerView, OverviewRoute as RouteView, OverviewTarget as TargetView, OverviewUpstream as UpstreamView, OverviewWorker as WorkerView };
 export type HistoryPoint = HistoryAnswer["points"][number];
 
 export type CodeClass = keyof Overview["totals"]["rate_by_class"];
@@ -9,19 +10,6 @@ export const CODE_CLASSES: readonly CodeClass[] = ["1xx", "2xx", "3xx", "4xx", "
 
 /** Of exchanges; rates are per second, percentiles null when there were none. */
 export type Rates = Pick<OverviewTarget, "rate" | "rate_by_class" | "p50_ms" | "p99_ms">;
-
-/** An entry of the timeline; empty names where it is nobody's. */
-export interface EventView {
-  readonly id: number;
-  readonly at: string;
-  readonly upstream: string;
-  readonly target: string;
-  readonly kind: string;
-  readonly summary: string;
-  /** The id of another one that it follows from. */
-  readonly cause: number | null;
-  readonly by: string;
-}
 
 export interface TryView {
   readonly target: string;
@@ -37,8 +25,9 @@ export interface TryView {
 
 /** A decision record. */
 export interface ExchangeView {
-  readonly id: string | number;
+  readonly id: string;
   readonly at: string;
+  readonly why: readonly string[];
   readonly protocol: string;
   readonly listener: string;
   readonly route: string;

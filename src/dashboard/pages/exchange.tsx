@@ -29,6 +29,7 @@ function Record({ exchange }: { readonly exchange: ExchangeView }) {
     ["When", moment(exchange.at)],
     ["Client got", `${exchange.status === 0 ? "no status" : exchange.status} after ${milliseconds(exchange.duration_ms)}`],
     ["Why", exchange.detail === "" ? exchange.cause : `${exchange.cause}: ${exchange.detail}`],
+    ["Kept for", exchange.why.join(", ")],
     ["Host", exchange.host],
     ["Client", exchange.client],
     ["Protocol", exchange.protocol],
