@@ -6,7 +6,7 @@ import type { Clock } from "../net/network.ts";
 import type { History } from "../sampling/history.ts";
 import type { Rates } from "../sampling/rates.ts";
 import type { Sampler } from "../sampling/sampler.ts";
-import { BREAKER_STATE, MAX_LISTENERS, OPEN_EXCHANGES, OPEN_RETRIES, QUEUED, type Scoreboard, UNHEALTHY, WORKER_CLIENTS } from "../scoreboard/scoreboard.ts";
+import { BREAKER_STATE, OPEN_EXCHANGES, OPEN_RETRIES, QUEUED, type Scoreboard, UNHEALTHY, WORKER_CLIENTS } from "../scoreboard/scoreboard.ts";
 import { BREAKER_STATES } from "../upstream/circuit-breaker.ts";
 import { decayed, LatencyClock } from "../upstream/latency.ts";
 import { certificatesOf } from "./certificates.ts";
@@ -43,21 +43,27 @@ export class Picture implements OverviewSource {
   }
 
   overview(): Overview {
+    const { listeners, routes, upstreams } = this.sources.snapshot();
+    return {
+      ...this.brief(),
+      listeners: listeners.map((listener) => this.listener(listener)),
+      routes: routes.map((route) => this.route(route)),
+      upstreams: upstreams.map((upstream) => this.upstream(upstream, MOST_TARGETS)),
+    };
+  }
+
+  /** The instance as a whole. */
+  brief(): Pick<Overview, "instance" | "totals"> {
     const { snapshot, scoreboard, sampler } = this.sources;
-    const { listeners, routes, upstreams } = snapshot();
-    const all = upstreams.map((upstream) => this.upstream(upstream, MOST_TARGETS));
     return {
       instance: this.instance(),
       totals: {
         ...told(sampler.instance),
-        open_requests: all.reduce((sum, upstream) => sum + upstream.open_requests, 0),
+        open_requests: snapshot().upstreams.reduce((sum, { slot }) => sum + Math.max(0, scoreboard.upstreams.held(slot, OPEN_EXCHANGES)), 0),
         open_clients: Math.max(0, scoreboard.clients),
         bytes_in_rate: 0,
         bytes_out_rate: 0,
       },
-      listeners: listeners.map((listener, index) => this.listener(listener, index)),
-      routes: routes.map((route) => this.route(route)),
-      upstreams: all,
     };
   }
 
@@ -75,7 +81,7 @@ export class Picture implements OverviewSource {
     };
   }
 
-  private listener({ name, address, protocol, tls, upstream }: ListenerConfig, index: number): OverviewListener {
+  listener({ name, slot, address, protocol, tls, upstream }: ListenerConfig): OverviewListener {
     const { scoreboard, boundTo, snapshot } = this.sources;
     const now = this.sources.clock.wall();
     return {
@@ -84,13 +90,13 @@ export class Picture implements OverviewSource {
       protocol,
       tls: tls !== undefined,
       upstream: upstream ?? null,
-      clients: Math.max(0, scoreboard.clientsOf(index % MAX_LISTENERS)),
+      clients: Math.max(0, scoreboard.clientsOf(slot)),
       ...told(undefined),
       certificates: certificatesOf(snapshot(), now).filter(({ listener }) => listener === name).map(({ names, notAfter, daysLeft }) => ({ names: [...names], not_after: notAfter, days_left: daysLeft })),
     };
   }
 
-  private route({ listeners, hosts, pathPrefix, methods, headers, upstream }: RouteConfig): OverviewRoute {
+  route({ listeners, hosts, pathPrefix, methods, headers, upstream }: RouteConfig): OverviewRoute {
     return {
       label: [methods.join(","), (hosts.join(",") || "*") + (pathPrefix ?? "")].filter((part) => part !== "").join(" "),
       listeners: [...listeners],
@@ -103,11 +109,16 @@ export class Picture implements OverviewSource {
     };
   }
 
-  private upstream(config: UpstreamConfig, most: number): OverviewUpstream {
+  /** @param most of its targets, those that are not plainly up first, then the busiest */
+  upstream(config: UpstreamConfig, most: number): OverviewUpstream {
+    return { ...this.upstreamOnly(config), targets: this.noteworthy(config.targets, most).map((target) => this.target(config, target)) };
+  }
+
+  upstreamOnly(config: UpstreamConfig): Omit<OverviewUpstream, "targets"> {
     const { scoreboard, health, sampler } = this.sources;
     const { name, slot, policy, protocol, circuitBreaker, targets } = config;
     const rates = sampler.upstream(name);
-    const of = (word: number): number => Math.max(0, scoreboard.upstreamSum(slot, word));
+    const of = (word: number): number => Math.max(0, scoreboard.upstreams.held(slot, word));
     return {
       name,
       policy: policy.kind === "builtin" ? policy.name : policy.path,
@@ -121,7 +132,6 @@ export class Picture implements OverviewSource {
       ...told(rates),
       target_count: targets.length,
       healthy_count: targets.reduce((count, target) => ((scoreboard.flags(target.slot) & UNHEALTHY) === 0 ? count + 1 : count), 0),
-      targets: this.noteworthy(targets, most).map((target) => this.target(config, target)),
     };
   }
 
@@ -136,7 +146,7 @@ export class Picture implements OverviewSource {
     return [...out, ...busy.slice(0, most - out.length).map(({ target }) => target)];
   }
 
-  private target({ name: upstream }: UpstreamConfig, { name, slot, weight, zone, tier }: TargetConfig): OverviewTarget {
+  target({ name: upstream }: UpstreamConfig, { name, slot, weight, zone, tier }: TargetConfig): OverviewTarget {
     const { scoreboard, health, sampler } = this.sources;
     const latency = decayed(scoreboard, slot, this.latencyClock.stamp);
     const last = health.checker.of(slot)?.lastResult;
@@ -169,10 +179,10 @@ function historyOf({ interval, points }: History): HistoryAnswer {
   return { interval_ms: interval, points: points.map(({ at, rates, open }) => ({ at: iso(at), ...told(rates), open })) };
 }
 
-const NOTHING: Rates = { total: 0, classes: [0, 0, 0, 0, 0, 0], retries: 0, p50: undefined, p99: undefined };
+const NOTHING: Rates = { total: 0, classes: [0, 0, 0, 0, 0, 0, 0], retries: 0, p50: undefined, p99: undefined };
 
 function told({ total, classes, p50, p99 }: Omit<Rates, "retries"> = NOTHING): { rate: number; rate_by_class: RateByClass; p50_ms: number | null; p99_ms: number | null } {
-  const [informational, success, redirection, clientError, serverError, failed] = classes.map(rounded) as [number, number, number, number, number, number];
+  const [informational, success, redirection, clientError, serverError, failed] = classes.map(rounded) as [number, number, number, number, number, number, number];
   return {
     rate: rounded(total),
     rate_by_class: { "1xx": informational, "2xx": success, "3xx": redirection, "4xx": clientError, "5xx": serverError, failed },
@@ -186,6 +196,6 @@ function rounded(value: number): number {
   return Math.round(value * 1000) / 1000;
 }
 
-function iso(at: number): string {
+export function iso(at: number): string {
   return new Date(at).toISOString();
 }

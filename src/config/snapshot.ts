@@ -29,6 +29,9 @@ export interface Snapshot {
   readonly maxClients: number;
   readonly admin?: AdminConfig;
   readonly log: LogConfig;
+  readonly metrics: MetricsConfig;
+  /** Absent: none are kept. */
+  readonly exchanges?: ExchangesConfig;
   readonly listeners: readonly ListenerConfig[];
   /** First match wins, in file order. */
   readonly routes: readonly RouteConfig[];
@@ -55,8 +58,29 @@ export interface LogConfig {
   readonly access: boolean;
 }
 
+export interface MetricsConfig {
+  /** Upper bounds of histograms, in ms with fraction, ascending; 1 to 30. */
+  readonly buckets: readonly number[];
+  /** Targets that have metrics of their own. */
+  readonly perTargetLimit: number;
+}
+
+/** Which exchanges are kept for people to look at. */
+export interface ExchangesConfig {
+  /** How many, and in how many bytes. */
+  readonly keep: number;
+  readonly memory: Bytes;
+  /** 0: none is kept for it. */
+  readonly slow: Milliseconds;
+  /** The part of all others, from 0 to 1. */
+  readonly sample: number;
+  readonly query: "keep" | "drop";
+}
+
 export interface ListenerConfig {
   readonly name: string;
+  /** Its row in the scoreboard; kept over reloads. */
+  readonly slot: number;
   readonly address: ListenAddress;
   readonly protocol: "http" | "tcp" | "tls-passthrough" | "udp";
   /** Where goes what matches no route; none: 404. */
@@ -222,6 +246,8 @@ export interface ForwardingConfig {
 }
 
 export interface RouteConfig {
+  /** Its row in the scoreboard; kept over reloads as long as its label is. The last one is for all that have none of their own. */
+  readonly slot: number;
   /** How people call it; absent: by what it matches (`routeLabel`). No two routes are called the same. */
   readonly name?: string;
   /** Names of listeners; empty: every one that has routes. */

@@ -15,6 +15,7 @@ import { formatDuration } from "../health/check.ts";
 import { HealthMonitor } from "../health/monitor.ts";
 import { bunNetwork } from "../net/bun.ts";
 import type { Log, LogFormat } from "../observability/log.ts";
+import { ExchangeRing } from "../observability/exchange-ring.ts";
 import { Timeline } from "../observability/timeline.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import type { Supervised } from "../supervised/supervised.ts";
@@ -77,6 +78,7 @@ export class Supervisor {
   private readonly board: Scoreboard;
   private readonly timeline: Timeline;
   private readonly journal: TimelineJournal;
+  private readonly exchanges: ExchangeRing;
   private readonly health: HealthMonitor;
   private readonly membership: Membership;
   private readonly supervised: Supervised;
@@ -151,18 +153,20 @@ export class Supervisor {
     this.notifier = notifier;
     this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
     this.board.generation = snapshot.generation;
+    this.board.setBounds(snapshot.metrics.buckets, this.slots.used);
     const network = bunNetwork();
     const chronicle = new Timeline(() => network.clock.wall());
     this.timeline = chronicle;
     this.journal = new TimelineJournal(chronicle, directory, network.clock, log);
+    this.exchanges = new ExchangeRing(network.clock.wall());
     this.health = new HealthMonitor({ network, scoreboard: this.board, log, chronicle });
     const { rotation, ejection } = this.health;
     this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, log, chronicle, changed: () => void this.turns.take(() => this.rejoin()) });
     this.supervised = this.membership.supervised;
-    this.workers = new Workers({ self, logFormat, log, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
+    this.workers = new Workers({ self, logFormat, log, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), keep: (batch) => this.exchanges.add(batch), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
     this.certificates = new CertificateWatch(log, () => void this.turns.take(() => this.renewCertificates()));
     this.acme = new Acme({ clock: network.clock, random: () => network.random(), log, chronicle, show: (challenges) => this.workers.show(challenges) });
-    this.admin = createAdmin({ log, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState });
+    this.admin = createAdmin({ log, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, exchanges: this.exchanges, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState });
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 
@@ -231,6 +235,7 @@ export class Supervisor {
 
   /** Everything that decides who is in rotation goes by this snapshot from now on. */
   private watch(snapshot: Snapshot): void {
+    this.exchanges.apply(snapshot.exchanges?.keep ?? 0, snapshot.exchanges?.memory ?? 0);
     this.health.apply(snapshot);
     this.membership.apply(snapshot);
   }
@@ -329,6 +334,8 @@ export class Supervisor {
     const before = this.loaded;
     for (const slot of loaded.freshSlots) this.board.clearTarget(slot);
     for (const slot of loaded.freshUpstreams) this.board.clearUpstream(slot);
+    for (const slot of loaded.freshListeners) this.board.listeners.clear(slot, "totals");
+    for (const slot of loaded.freshRoutes) this.board.routes.clear(slot, "all");
     try {
       const problem = await policyProblem(this.options.self, loaded.snapshot, before.snapshot);
       if (problem !== undefined) throw new StartError(problem);
@@ -426,6 +433,7 @@ export class Supervisor {
       throw error;
     }
     this.board.generation = snapshot.generation;
+    this.board.setBounds(snapshot.metrics.buckets, this.slots.used);
   }
 
   /** Start the binary that is on disk now, with our sockets; when it serves, we go. */

@@ -1,6 +1,7 @@
 /** One worker as its supervisor sees it: started, told things, heard from, gone. */
 import type { Challenges } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
+import type { Batch } from "../observability/exchange-witness.ts";
 import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import type { EncodedSnapshot, FromWorker, ToWorker } from "../worker/messages.ts";
@@ -31,6 +32,8 @@ export interface WorkerStart {
   readonly report: (outlier: OutlierReport) => void;
   /** It has turned an upstream's circuit. */
   readonly turned: (change: BreakerChange) => void;
+  /** Exchanges of its that are to be kept. */
+  readonly keep: (batch: Batch) => void;
 }
 
 /** An answer that did not come because the worker has ended. */
@@ -89,6 +92,10 @@ export class WorkerProcess {
       ipc: (message: FromWorker) => {
         if (message.type === "outlier") start.report(message.outlier);
         else if (message.type === "circuit") start.turned(message.change);
+        else if (message.type === "exchanges") {
+          start.keep(message.batch);
+          this.send({ type: "taken" });
+        }
         else this.hear(message);
       },
     });
@@ -110,7 +117,7 @@ export class WorkerProcess {
     }
   }
 
-  private hear(message: Exclude<FromWorker, { type: "outlier" | "circuit" }>): void {
+  private hear(message: Exclude<FromWorker, { type: "outlier" | "circuit" | "exchanges" }>): void {
     for (const { type, generation, settle } of this.waiting) {
       // Challenges are numbered on their own, and nobody refuses them.
       if (generation !== message.generation || (message.type === "failed" ? type === "shown" : message.type !== type)) continue;

@@ -31,6 +31,7 @@ import type { ChallengeServer } from "../net/tls.ts";
 import { TimerWheel } from "../net/timers.ts";
 import { AccessLog } from "../observability/access-log.ts";
 import type { Witness } from "../observability/account.ts";
+import { type Batch, ExchangeWitness } from "../observability/exchange-witness.ts";
 import { LimitedLog } from "../observability/limited-log.ts";
 import type { Log } from "../observability/log.ts";
 import { Witnesses } from "../observability/witnesses.ts";
@@ -40,7 +41,7 @@ import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
 import { builtinPolicy } from "../policies/registry.ts";
 import { Listener } from "../routing/listener.ts";
 import { Router } from "../routing/router.ts";
-import { MAX_LISTENERS, type Scoreboard } from "../scoreboard/scoreboard.ts";
+import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import { TcpClient } from "../tcp/relay.ts";
 import { UdpRelay } from "../udp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
@@ -49,6 +50,7 @@ import type { OutlierReport } from "../upstream/outliers.ts";
 import { Target } from "../upstream/target.ts";
 import { UpstreamSecurity } from "../upstream/tls.ts";
 import { Upstream, type UpstreamHost } from "../upstream/upstream.ts";
+import { LoopLag } from "./lag.ts";
 
 export interface DataPlaneOptions {
   readonly network: Network;
@@ -58,6 +60,8 @@ export interface DataPlaneOptions {
   readonly log: Log;
   /** Access lines as JSON; default false. */
   readonly jsonAccessLog?: boolean;
+  /** Takes the exchanges that the configuration wants kept; absent: none are. */
+  readonly keep?: (batch: Batch) => void;
   /** Want to know of exchanges, besides those that the configuration asks for. */
   readonly witnesses?: readonly Witness[];
   /** Policies made in code, by the name that the config gives; for the library. */
@@ -86,6 +90,7 @@ export class DataPlane {
   private readonly host: UpstreamHost;
   private readonly openFiles: OpenFiles;
   private accessLog: AccessLog | undefined = undefined;
+  private exchanges: ExchangeWitness | undefined = undefined;
   /** Which shortages are told of. */
   private saysShortage = false;
   private nextComplaint = 0;
@@ -102,6 +107,7 @@ export class DataPlane {
   private readonly retired = new Set<Target>();
   private snapshot: Snapshot | undefined = undefined;
   private readonly stopTicks: () => void;
+  private readonly lag: LoopLag;
   private whenEmpty: (() => void) | undefined = undefined;
   /** Of the scoreboard, when targets' states were last taken over. */
   private epoch = 0;
@@ -135,6 +141,7 @@ export class DataPlane {
       short: false,
     };
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
+    this.lag = new LoopLag(scoreboard, slot, network.clock.now);
     this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log, random: () => network.random(), report: (outlier) => options.report?.(outlier), turned: (change) => options.turned?.(change) };
   }
 
@@ -150,6 +157,7 @@ export class DataPlane {
   }
 
   private tick(now: number): void {
+    this.lag.tick(now);
     this.services.wheel.sweep(now);
     this.accessLog?.flush();
     this.takeOverStates();
@@ -206,19 +214,36 @@ export class DataPlane {
     for (const upstream of snapshot.upstreams) factories.set(upstream, await this.policyFactory(upstream));
     this.snapshot = snapshot;
     this.accessLog = snapshot.log.access ? (this.accessLog ?? new AccessLog(this.options.jsonAccessLog === true, () => this.services.network.clock.wall())) : undefined;
-    this.services.witnesses = Witnesses.of([this.accessLog, ...(this.options.witnesses ?? [])]);
+    this.exchanges = this.exchangeWitness(snapshot);
+    this.services.witnesses = Witnesses.of([this.accessLog, this.exchanges, ...(this.options.witnesses ?? [])]);
     this.buildUpstreams(snapshot, factories);
-    for (const [index, config] of snapshot.listeners.entries()) {
+    for (const config of snapshot.listeners) {
       const router = this.router(config);
       const running = this.listeners.get(config.name);
       if (running !== undefined) running.apply(config, router, snapshot.maxClients);
       else {
         const { board, slot } = this.services;
-        this.listeners.set(config.name, new Listener(index % MAX_LISTENERS, config, router, snapshot.maxClients, board, slot, this.openFiles));
+        this.listeners.set(config.name, new Listener(config.slot, config, router, snapshot.maxClients, board, slot, this.openFiles));
       }
       this.applyTls(config);
       this.applyChallenge(config);
     }
+  }
+
+  private exchangeWitness({ exchanges: rules }: Snapshot): ExchangeWitness | undefined {
+    const { keep } = this.options;
+    if (rules === undefined || keep === undefined) return undefined;
+    if (this.exchanges === undefined) {
+      const { network } = this.services;
+      return new ExchangeWitness(rules, { clock: network.clock, random: () => network.random(), send: keep });
+    }
+    this.exchanges.apply(rules);
+    return this.exchanges;
+  }
+
+  /** Whoever keeps exchanges has the last ones. */
+  exchangesTaken(): void {
+    this.exchanges?.taken();
   }
 
   /** Handshakes that have begun end as they began. */
@@ -253,9 +278,10 @@ export class DataPlane {
     for (const config of snapshot.upstreams) {
       const security = this.securityOf(config);
       if (security !== undefined) securities.set(config.name, security);
+      const column = board.upstreamColumn(slot, config.slot);
       const members = config.targets.map((target) => {
         const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests} ${config.protocol} ${security?.number ?? 0}`;
-        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, OFFERED[config.protocol]));
+        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, OFFERED[config.protocol]), column);
         targets.set(key, kept);
         return kept;
       });
@@ -281,9 +307,10 @@ export class DataPlane {
   }
 
   private router(listener: ListenerConfig): Router<Upstream> {
+    const { board, slot } = this.services;
     const routes = listener.protocol === "tcp" || listener.protocol === "udp" ? [] : this.snapshot!.routes.filter(({ listeners }) => listeners.length === 0 || listeners.includes(listener.name));
     const fallback = listener.upstream === undefined ? undefined : this.upstreams.get(listener.upstream);
-    return new Router(routes, fallback, (name) => this.upstreams.get(name)!);
+    return new Router(routes, fallback, (name) => this.upstreams.get(name)!, (route) => board.routeColumn(slot, route.slot));
   }
 
   /** Answer these challenges, and no others. */
