@@ -1,4 +1,6 @@
 /** What the admin API tells, by the schemas that it is declared with. Types only: nothing of the schemas comes into a bundle. */
+import type { z } from "zod";
+import type { exchangeSchema } from "../admin/exchanges.ts";
 import type { EventTold } from "../admin/events.ts";
 import type { HistoryAnswer, Overview, OverviewListener, OverviewRoute, OverviewTarget, OverviewUpstream, OverviewWorker } from "../admin/overview.ts";
 
@@ -8,50 +10,12 @@ export type HistoryPoint = HistoryAnswer["points"][number];
 export type CodeClass = keyof Overview["totals"]["rate_by_class"];
 export const CODE_CLASSES: readonly CodeClass[] = ["1xx", "2xx", "3xx", "4xx", "5xx", "failed"];
 
+/** A decision record, and one of its tries. */
+export type ExchangeView = z.output<typeof exchangeSchema>;
+export type TryView = ExchangeView["tries"][number];
+
 /** Of exchanges; rates are per second, percentiles null when there were none. */
 export type Rates = Pick<OverviewTarget, "rate" | "rate_by_class" | "p50_ms" | "p99_ms">;
-
-export interface TryView {
-  readonly target: string;
-  readonly at_ms: number;
-  readonly connect_ms: number;
-  readonly first_byte_ms: number;
-  readonly duration_ms: number;
-  readonly status: number;
-  readonly cause: string;
-  readonly detail: string;
-  readonly hedge: boolean;
-}
-
-/** A decision record. */
-export interface ExchangeView {
-  readonly id: string;
-  readonly at: string;
-  readonly why: readonly string[];
-  readonly protocol: string;
-  readonly listener: string;
-  readonly route: string;
-  readonly upstream: string;
-  readonly target: string;
-  readonly client: string;
-  readonly method: string;
-  readonly host: string;
-  readonly path: string;
-  readonly request_id: string;
-  readonly status: number;
-  readonly cause: string;
-  readonly detail: string;
-  readonly duration_ms: number;
-  readonly queued_ms: number;
-  readonly connect_ms: number;
-  readonly first_byte_ms: number;
-  readonly bytes_in: number;
-  readonly bytes_out: number;
-  readonly attempts: number;
-  readonly tries: readonly TryView[];
-  readonly candidates: readonly string[];
-  readonly candidate_count: number;
-}
 
 /** One thing that is wrong with a configuration. */
 export interface ConfigError {

@@ -5,7 +5,7 @@ import type { Overview, TargetView } from "../../../src/view/shapes.ts";
 import { CHROMIUM, openBrowser, openPage, type Watched } from "../../support/browser.ts";
 import { freePort } from "../../support/ports.ts";
 import type { RawBackend } from "../../support/raw-backend.ts";
-import { type Balanced, configText, openStage } from "../../support/stage.ts";
+import { type Balanced, type BalanceOptions, openStage } from "../../support/stage.ts";
 import { always, reply } from "../../support/raw-backend.ts";
 import { until } from "../../support/until.ts";
 
@@ -50,7 +50,7 @@ describe.skipIf(CHROMIUM === undefined)("the dashboard in Chromium", () => {
   let steady: RawBackend;
   let doomed: RawBackend;
   let third: RawBackend;
-  let config: Parameters<typeof configText>[1];
+  let config: BalanceOptions;
 
   const api = (path: string, init: RequestInit = {}): Promise<Response> => fetch(origin + path, { ...init, headers: { Authorization: `Bearer ${TOKEN}`, ...(init.headers as Record<string, string>) } });
   const targetOf = async (address: string): Promise<TargetView> => {
@@ -172,9 +172,24 @@ describe.skipIf(CHROMIUM === undefined)("the dashboard in Chromium", () => {
     expect(watched.complaints.splice(0).filter((line) => !/status of (?:401|409)/.test(line))).toEqual([]);
   });
 
+  test("lists exchanges that failed, and shows how one was decided", async () => {
+    for (let sent = 0; sent < 3; sent++) await fetch(`${front.url}/broken/${sent}`, { headers: { "X-Request-ID": `request-${sent}` } });
+    await page.keyboard.press("g");
+    await page.keyboard.press("x");
+    await page.getByRole("heading", { name: "Exchanges" }).waitFor();
+    await page.getByLabel("Request id").fill("request-1");
+    await page.keyboard.press("Enter");
+    await until("one of them", async () => (await page.locator(".exchanges tbody tr").count()) === 1);
+    await page.locator(".exchanges tbody a").click();
+    await page.getByRole("heading", { name: "GET /broken/1" }).waitFor();
+    expect(await text(".facts")).toMatch(/Client got\s+503 after [\s\S]+Request id\s+request-1/);
+    expect(await page.locator(".phases rect").count()).toBeGreaterThan(1);
+    await page.getByText("picked first").waitFor();
+  });
+
   test("keeps to the width of a phone on every page, in both themes", async () => {
     await page.setViewportSize({ width: 360, height: 740 });
-    const pages = ["#/", "#/upstreams/main", `#/upstreams/main/targets/${encodeURIComponent(steady.address)}`, "#/events"];
+    const pages = ["#/", "#/upstreams/main", `#/upstreams/main/targets/${encodeURIComponent(steady.address)}`, "#/exchanges", "#/events"];
     for (const place of pages) {
       await page.evaluate((hash) => (location.hash = hash), place);
       await page.getByRole("heading", { level: 1 }).waitFor({ state: "attached" });
