@@ -16,11 +16,13 @@ export function Dialog({ title, children, onClose }: DialogProps) {
   useLayoutEffect(() => {
     const dialog = element.current!;
     const before = document.activeElement;
-    // Whoever closes it, the browser of its own accord too.
+    // Escape is told at once; "close" comes later, and for whatever reason the browser closes it.
     const closed = (): void => close.current();
+    dialog.addEventListener("cancel", closed);
     dialog.addEventListener("close", closed);
     dialog.showModal();
     return () => {
+      dialog.removeEventListener("cancel", closed);
       dialog.removeEventListener("close", closed);
       dialog.close();
       if (before instanceof HTMLElement) before.focus();
