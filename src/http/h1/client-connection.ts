@@ -428,14 +428,14 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const connection = !this.keepAlive ? "Connection: close\r\n" : this.minor === 0 ? "Connection: keep-alive\r\n" : "";
     const sent = this.exchange.toHead ? "" : body;
     output.text(`HTTP/1.1 ${status} ${reason}\r\n${lines}${this.reception.hsts}${connection}\r\n${sent}`);
-    this.exchange.bytesOut = sent.length;
+    this.exchange.telemetry.bytesOut = sent.length;
     output.flush();
   }
 
   /** An answer of our own to a good request. */
   private answer({ status, text, location }: Answer): void {
     if (!this.request.done || this.services.draining) this.keepAlive = false;
-    this.exchange.status = status;
+    this.exchange.telemetry.status = status;
     this.writeLocal(status, text, 0, location);
     this.exchange.finish("local");
     this.nextRequest();
@@ -459,7 +459,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
       const { phase } = CAUSES[cause];
       log.write("info", { cause, phase, status, detail: reason, client: this.client, listener: this.listener.config.name }, "Request refused");
     }
-    this.exchange.status = status;
+    this.exchange.telemetry.status = status;
     this.writeLocal(status, status === 503 ? "" : reason);
     this.exchange.finish(cause, reason);
     this.closeAfterReply();

@@ -98,7 +98,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     // Each call says TE: trailers, and few others do.
     exchange.isCall = head.has(Name.TE) && isGrpc(head);
     if (answer !== undefined) {
-      exchange.status = answer.status;
+      exchange.telemetry.status = answer.status;
       this.answer(answer.status, answer.text, 0, "bad-request", answer.location);
       this.conclude(answer.refusal ? "bad-request" : "local", answer.refusal ? answer.text : "");
       return;
@@ -386,7 +386,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
       this.replyAbort();
       return;
     }
-    exchange.status = status;
+    exchange.telemetry.status = status;
     this.answer(status, reason, 0, cause);
     this.conclude(cause, reason);
   }
@@ -409,7 +409,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     session.writeLines(this, status, lines + session.reception.hsts, bodyless);
     if (bodyless) return;
     const bytes = Buffer.from(body, "latin1");
-    this.exchange.bytesOut = bytes.length;
+    this.exchange.telemetry.bytesOut = bytes.length;
     this.send(bytes, 0, bytes.length);
     this.finish(undefined);
   }
