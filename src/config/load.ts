@@ -3,11 +3,12 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { TomlError, parse } from "smol-toml";
 import type { z } from "zod";
-import { compile, nearest, type JoinedTarget, type Problem } from "./compile.ts";
+import { compile, nearest, type JoinedTarget, type ListedTargets, type Problem } from "./compile.ts";
 import { PemFiles } from "./certificates.ts";
 import { makeSelfSigned, type SelfSigned } from "./self-signed.ts";
 import type { Diagnostic, Place } from "./diagnostics.ts";
 import { Positions } from "./positions.ts";
+import type { Overrides } from "./overrides.ts";
 import { configSchema, knownKeys } from "./schema.ts";
 import { SecretFiles } from "./secret-files.ts";
 import type { SlotAllocator } from "./slots.ts";
@@ -16,7 +17,7 @@ import type { Snapshot } from "./snapshot.ts";
 import { expiryWarnings, hiddenWarnings } from "./tls.ts";
 
 export { type JoinedTarget, nearest as nearestName } from "./compile.ts";
-export { diagnosticLine, formatDiagnostics, type Diagnostic } from "./diagnostics.ts";
+export { diagnosticLine, diagnosticReason, formatDiagnostics, type Diagnostic } from "./diagnostics.ts";
 export { SlotAllocator } from "./slots.ts";
 
 export interface LoadOptions {
@@ -31,6 +32,8 @@ export interface LoadOptions {
   readonly selfSigned?: (names: readonly string[]) => SelfSigned;
   /** Targets beyond the file's, by upstream. */
   readonly joined?: ReadonlyMap<string, readonly JoinedTarget[]>;
+  /** What was said of upstreams and targets since the file was read. */
+  readonly overrides?: Overrides;
   /** For `again`: read the files of certificates anew; where one is wrong now, what was read before stays. */
   readonly renewCertificates?: boolean;
 }
@@ -50,6 +53,11 @@ export type Loaded =
       readonly certificateFiles: readonly string[];
       /** What is wrong with those of them that were read anew, and stay as they were read before. */
       readonly unrenewed: readonly string[];
+      /** As it was written; undefined: it was no text. */
+      readonly text: string | undefined;
+      /** The same as a value. */
+      readonly value: unknown;
+      readonly listed: ListedTargets;
       /** The same configuration once more, as it was read then, with other targets that joined. */
       readonly again: (options: LoadOptions) => Loaded;
     }
@@ -120,7 +128,7 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
     if (!compiled.ok) return { ok: false, diagnostics: locate(compiled.problems, text, file) };
     compiled.plan.commit();
     files = used;
-    const { snapshot, plan } = compiled;
+    const { snapshot, plan, listed } = compiled;
     return {
       ok: true,
       snapshot,
@@ -131,6 +139,9 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
       warnings: [...warningsOf(snapshot), ...hiddenWarnings(snapshot), ...expiryWarnings(snapshot, now)],
       certificateFiles: files.paths,
       unrenewed: files.kept.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`)),
+      text,
+      value,
+      listed,
       again: build,
     };
   };

@@ -49,7 +49,7 @@ const someSize = z.union([parsed((text) => parseSize(text) || undefined, 'a size
 const percent = z.union([parsed(parsePercent, 'a percentage, as "50%" or "off"', String.raw`^(off|\d+(\.\d+)?\s?%?)$`), z.number().min(0).max(100)]);
 const ADDRESSES = 'an address, as "0.0.0.0:8080", ":8080", "[::]:8080" or "unix:/run/x.sock"';
 const listenAddress = parsed((text) => parseAddress(text, true), ADDRESSES);
-const targetAddress = z.string().refine((text) => parseAddress(text, false) !== undefined && !text.startsWith(":"), {
+export const targetAddress = z.string().refine((text) => parseAddress(text, false) !== undefined && !text.startsWith(":"), {
   error: (issue) => `"${String(issue.input)}" is not an address, as "127.0.0.1:9001", "host:80", "[::1]:9001" or "unix:/run/x.sock"`,
 });
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, { error: "a name has letters, digits, dots, dashes and underscores, and starts with a letter or digit" });
@@ -249,6 +249,9 @@ const target = z.strictObject({
   drain: key(z.boolean(), "No new requests; sticky clients may finish.", false),
 });
 
+/** What may be said of a target beside its address. */
+export const targetKeys = target.omit({ address: true });
+
 const sticky = z.strictObject({
   cookie: key(z.string().regex(token, { error: "a cookie's name is a token: no spaces, no separators" }), "The cookie's name.", "fairlead"),
   path: key(path, "Its Path.", "/"),
@@ -366,6 +369,9 @@ const upstream = z.strictObject({
   targets: key(z.array(target), "The addresses that it balances over."),
 });
 
+/** How an upstream chooses: what is said of that is said all at once. */
+export const policyKeys = upstream.pick({ policy: true, policy_timeout: true, hash_key: true, hash_method: true, bounded_load: true });
+
 const bound = parsed((text) => parseExactDuration(text) || undefined, 'a duration above zero, as "500us", "2.5ms" or "1s"', String.raw`^(\d+(\.\d+)?(us|ms|s|m|h))+$`);
 
 const metrics = z.strictObject({
@@ -430,6 +436,7 @@ export const configSchema = z
         address: listenAddress.meta({ description: "Where the admin API listens; without a token a loopback address or a unix socket." }),
         token: key(adminToken, "May do everything. Whoever asks for more than /health and /ready shows it, or one of tokens, as Authorization: Bearer; without any the address is a loopback one, and configurations and heartbeats are not taken."),
         tokens: key(z.array(namedToken), "Further tokens, each of which may do so much."),
+        state_file: key(file, "Where what the API was told of targets and upstreams is kept over a stop, relative to this file; absent: nowhere."),
       }),
       "The admin API; absent: off.",
     ),
@@ -462,6 +469,11 @@ export type RawConfig = z.output<typeof configSchema>;
 export type RawListener = z.output<typeof listener>;
 export type RawUpstream = z.output<typeof upstream>;
 
+/** What an absent key stands for, as people write it; undefined: nothing, or what cannot be said in a word. */
+export function defaultOf(type: z.core.$ZodType): unknown {
+  return written.get(type);
+}
+
 /** The published JSON Schema, for editors. */
 export function jsonSchema(): object {
   const override = ({ zodSchema, jsonSchema: json }: { zodSchema: z.core.$ZodType; jsonSchema: { default?: unknown } }): void => {
@@ -487,7 +499,7 @@ export function knownKeys(at: readonly PropertyKey[]): readonly string[] {
 }
 
 /** Of a table that may also be one word, the table. */
-function unwrapped(type: z.core.$ZodType): z.core.$ZodType {
+export function unwrapped(type: z.core.$ZodType): z.core.$ZodType {
   if (type instanceof z.ZodOptional) return unwrapped(type.unwrap());
   if (type instanceof z.ZodUnion) return type.options.map(unwrapped).find((option) => option instanceof z.ZodObject) ?? type;
   return type;

@@ -66,6 +66,8 @@ export interface AdminConfig {
   readonly address: Address;
   /** Of which whoever asks must show one (`Authorization: Bearer …`); empty: the address is a loopback one or a unix socket. */
   readonly tokens: readonly AdminToken[];
+  /** Absolute path of where what people said survives a stop. */
+  readonly stateFile?: string;
 }
 
 export interface AdminToken {
