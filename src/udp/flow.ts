@@ -367,6 +367,10 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
     witnesses?.ended(this, cause, 0, this.attempts, milliseconds);
   }
 
+  get isTraced(): boolean {
+    return false;
+  }
+
   account(cause: Cause, status: number, milliseconds: number): Account {
     const { relay, match, upstream, targetName, tries, lastTarget, startedAt, firstReplyAt, candidates, attempts, detail, bytesIn, bytesOut } = this;
     const { clock } = relay.services.network;
