@@ -361,7 +361,8 @@ class Member {
   }
 }
 
-function wordsOf(flags: number): string {
+/** A state for people. @param flags of the scoreboard */
+export function wordsOf(flags: number): string {
   const words: string[] = [];
   if ((flags & Flag.DOWN) !== 0) words.push("down");
   if ((flags & Flag.EJECTED) !== 0) words.push("ejected");

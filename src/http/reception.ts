@@ -31,9 +31,14 @@ export class Reception {
     this.subject = subjectField(listener.config.tls?.clientSubjectHeader, arrival?.tls?.clientSubject ?? "");
   }
 
+  /** How long a request may take, in ms; 0: no limit. */
+  wholeOf(head: RequestHead): number {
+    return least(this.listener.config.timeouts.request, deadlineOf(head));
+  }
+
   /** When a request that begins now must be over, in clock ms; 0: no limit. */
   endOf(head: RequestHead): number {
-    const whole = least(this.listener.config.timeouts.request, deadlineOf(head));
+    const whole = this.wholeOf(head);
     return whole > 0 ? this.services.network.clock.now + whole : 0;
   }
 
@@ -55,14 +60,19 @@ export class Reception {
       return;
     }
     const { upstream } = match;
-    const { requestId } = this.listener.config.forwarding;
-    if (requestId !== "off" && (requestId === "always" || !head.has(Name.X_REQUEST_ID) || !this.forwardedBy(view).trusted)) exchange.requestId = this.makeRequestId();
+    if (this.makesId(head, view)) exchange.requestId = this.makeRequestId();
     view.keySource = upstream.config.hash.key;
     exchange.dispatch(match, upstream.config.policy.kind === "builtin" ? view : view.copy());
   }
 
+  /** The request gets an ID of our making. */
+  makesId(head: RequestHead, view: RequestView): boolean {
+    const { requestId } = this.listener.config.forwarding;
+    return requestId !== "off" && (requestId === "always" || !head.has(Name.X_REQUEST_ID) || !this.forwardedBy(view).trusted);
+  }
+
   /** What goes on with the request to this stream's target. @param via our line of Via */
-  forward(exchange: Exchange, view: RequestView, stream: UpstreamStream, via: string): RequestForward {
+  forward(exchange: Pick<Exchange, "upstream" | "asksUpgrade" | "requestId">, view: RequestView, stream: { readonly target: Pick<UpstreamStream["target"], "name"> }, via: string): RequestForward {
     const { config } = this.listener;
     return {
       config: config.forwarding,

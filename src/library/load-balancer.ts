@@ -1,4 +1,6 @@
 /** Fairlead as a library: the same data plane and health checks in one process, without a supervisor. */
+import { withHealth } from "../admin/explain.ts";
+import { type Explained, type RequestToExplain, requestToExplain } from "../admin/explained.ts";
 import { diagnosticLine, loadConfig, loadConfigText, loadConfigValue, SlotAllocator, type Loaded, type LoadOptions } from "../config/load.ts";
 import { randomBytes } from "node:crypto";
 import { formatAddress } from "../config/values.ts";
@@ -168,6 +170,20 @@ export class LoadBalancer {
   /** What the health checks know of each target. */
   get health(): readonly TargetStatus[] {
     return this.monitor?.checker.status() ?? [];
+  }
+
+  /**
+   * Which way a request would go, and why; nothing is sent, and no turn is taken. The answer is that of `POST /v1/explain`.
+   * @throws Error that says what is wrong with the request, or that this load balancer does not run
+   */
+  async explain(request: RequestToExplain): Promise<Explained> {
+    const { plane, monitor } = this;
+    if (plane === undefined || monitor === undefined) throw new Error("this load balancer does not run");
+    const checked = requestToExplain.safeParse(request);
+    if (!checked.success) throw new TypeError(checked.error.issues.map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`)).join("; "));
+    const { checker, rotation, ejection } = monitor;
+    const told = await plane.explain(checked.data);
+    return withHealth(told, { targets: checker.status().map((target) => ({ ...target, ...rotation.status(target.slot) })), ejections: ejection.status() });
   }
 
   /** What has happened to targets in the last day, newest first; at most `limit` events (default 1,000). */

@@ -77,6 +77,16 @@ export class Listener {
     return board.connectionsOfAddress(hash) <= maxClientsPerIp ? undefined : "too-many-connections-of-client";
   }
 
+  /** What `add` would say to one more client of that address, without counting it. */
+  refusalFor(clientAddress: string): Cause | undefined {
+    const { board, index } = this;
+    const { maxClients, maxClientsPerIp } = this.config;
+    if (board.clientsOf(index) >= maxClients || board.clients >= this.maxClients) return "too-many-connections";
+    if (this.openFiles.isExhausted) return "overloaded";
+    if (maxClientsPerIp === 0 || clientAddress === "") return undefined;
+    return board.connectionsOfAddress(this.hashOf(clientAddress)) < maxClientsPerIp ? undefined : "too-many-connections-of-client";
+  }
+
   remove(client: Client): void {
     if (!this.clients.delete(client)) return;
     this.board.addClient(this.slot, -1);

@@ -264,6 +264,11 @@ export class Scoreboard {
     return Atomics.add(this.words, this.upstreamWordAt(upstream, tier), 1) >>> 0;
   }
 
+  /** The number that `nextCursor` gives next. */
+  peekCursor(upstream: number, tier = 0): number {
+    return this.words[this.upstreamWordAt(upstream, tier)]! >>> 0;
+  }
+
   /** Where a target's open requests over all workers stand. */
   openRequestsAt(target: number): number {
     return this.layout.open + target;

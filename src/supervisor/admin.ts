@@ -5,11 +5,13 @@ import { Details } from "../admin/details.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
 import { type Configurable, configEndpoints } from "../admin/config.ts";
 import { eventEndpoints, eventTold } from "../admin/events.ts";
+import { explainEndpoints } from "../admin/explain.ts";
 import { exchangeEndpoints } from "../admin/exchanges.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
 import { openApiEndpoint } from "../admin/openapi.ts";
 import { type ConfigState, overviewEndpoints } from "../admin/overview.ts";
 import { Picture } from "../admin/picture.ts";
+import { Problem } from "../admin/problem.ts";
 import { resourceEndpoints } from "../admin/resources.ts";
 import { AdminServer } from "../admin/server.ts";
 import { streamEndpoints, Streams } from "../admin/stream.ts";
@@ -26,6 +28,7 @@ import { Sampler } from "../sampling/sampler.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import packageJson from "../../package.json";
 import type { Membership } from "./membership.ts";
+import { Unanswered } from "./questions.ts";
 import type { ListeningSockets } from "./sockets.ts";
 import type { Workers } from "./workers.ts";
 
@@ -74,6 +77,7 @@ export function createAdmin({ log, snapshot, status, health, membership, timelin
     ...statusEndpoints(status, () => ({ draining: scoreboard.draining, generation: snapshot().generation, serving: workers.serving.length, wanted: snapshot().workers })),
     ...overviewEndpoints(picture),
     ...streamEndpoints(streams),
+    ...explainEndpoints((request) => told(workers.ask("explain", request)), status),
     ...resourceEndpoints(details),
     ...heartbeatEndpoints(membership.heartbeats),
     ...eventEndpoints(timeline),
@@ -87,4 +91,13 @@ export function createAdmin({ log, snapshot, status, health, membership, timelin
     if (isOpen) sampler.start();
     else sampler.stop();
   });
+}
+
+/** What a worker answers. @throws Problem 503 when none does */
+async function told<Answer>(asked: Promise<{ readonly answer: Answer }>): Promise<Answer> {
+  try {
+    return (await asked).answer;
+  } catch (error) {
+    throw error instanceof Unanswered ? new Problem(503, error.message) : error;
+  }
 }

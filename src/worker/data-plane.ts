@@ -4,6 +4,7 @@
  */
 import { challengeServer } from "../accept/acme-challenge.ts";
 import type { Arrival } from "../accept/arrival.ts";
+import type { Explained, RequestToExplain } from "../admin/explained.ts";
 import { HelloStage } from "../accept/hello-stage.ts";
 import { ProxyStage } from "../accept/proxy-stage.ts";
 import type { NextOwner } from "../accept/stage.ts";
@@ -50,6 +51,7 @@ import type { OutlierReport } from "../upstream/outliers.ts";
 import { Target } from "../upstream/target.ts";
 import { UpstreamSecurity } from "../upstream/tls.ts";
 import { Upstream, type UpstreamHost } from "../upstream/upstream.ts";
+import { explain } from "./explain/explain.ts";
 import { LoopLag } from "./lag.ts";
 
 export interface DataPlaneOptions {
@@ -364,6 +366,17 @@ export class DataPlane {
     if (protocol === "tcp") return relay(arrival);
     if (protocol === "tls-passthrough") return new HelloStage(listener, services, relay, arrival);
     return arrival?.tls?.alpn === "h2" ? new ClientSession(listener, services, arrival) : new ClientConnection(listener, services, arrival);
+  }
+
+  /** Which way a request would go, and why; nothing is sent, and nothing is changed. @throws Unexplainable */
+  explain(request: RequestToExplain): Promise<Explained> {
+    const listeners = [...this.listeners].map(([name, listener]) => ({ listener, port: this.portOf(name, listener.config) }));
+    return explain(request, { generation: this.snapshot!.generation, services: this.services, listeners });
+  }
+
+  /** 0: none, or it is not known. */
+  private portOf(name: string, { address }: ListenerConfig): number {
+    return address.kind === "tcp" && address.port > 0 ? address.port : (this.sockets.get(name)?.port ?? 0);
   }
 
   /** Open client connections. */
