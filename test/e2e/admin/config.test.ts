@@ -4,6 +4,7 @@ import { chmodSync, readFileSync, statSync, symlinkSync, renameSync } from "node
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isAlive } from "../../../src/supervisor/runtime-directory.ts";
+import { freePort } from "../../support/ports.ts";
 import { openStage } from "../../support/stage.ts";
 import { api, type Steered, steered, steeredAgain, steeredText, who } from "../../support/steered.ts";
 import { Holding, named } from "../../support/traffic.ts";
@@ -177,6 +178,16 @@ test("what was said of an upstream that does not go with the file any more is se
   expect((await api(at, "GET", "overrides")).body.overrides).toMatchObject([{ what: "policy", aside: null }]);
   expect(await who(at, 2)).toEqual({ b: 2 });
   await api(at, "DELETE", "overrides");
+});
+
+test("one that moves the admin address is answered at the one before", async () => {
+  const before = at.admin;
+  const admin = await freePort();
+  expect((await api(at, "PUT", "config", steeredText({ ...at, admin }, [a]))).status).toBe(200);
+  expect((await api({ admin }, "GET", "config")).body).toMatchObject({ source: "api" });
+  await until("its end", () => api({ admin: before }, "GET", "config").then(() => false, () => true));
+  expect((await api({ admin }, "PUT", "config", withTargets(a))).status).toBe(200);
+  expect((await fetch(`http://127.0.0.1:${before}/v1/config`, { method: "PUT", body: withTargets(b) })).status).toBe(401);
 });
 
 test("10,000 targets: one more is in force soon", async () => {

@@ -48,6 +48,13 @@ describe("targets and policies", () => {
     expect(await who(at)).toEqual({ a: expect.any(Number), b: expect.any(Number) });
     // As if nothing had ever been said.
     expect((await api(at, "GET", "overrides")).body.overrides).toEqual([]);
+    const told = (await api(at, "GET", `events?target=${c}`)).body.events;
+    expect(told.toReversed()).toMatchObject([
+      { kind: "joined", upstream: "main", summary: "Joined with weight 2", by: "api:token" },
+      { kind: "changed", summary: 'It is said of it: zone "north"', by: "api:token" },
+      { kind: "weight", summary: "Weight 1, before 2", by: "api:token" },
+      { kind: "left", by: "api:token" },
+    ]);
     await load.stop();
     expect(load.failures).toEqual([]);
   }, 20_000);
