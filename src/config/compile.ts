@@ -9,6 +9,7 @@ import type { Path } from "./positions.ts";
 import { acmeOf, checkAcme } from "./acme.ts";
 import { adminOf, mayBeSteered } from "./admin.ts";
 import { type Overrides, overridden } from "./overrides.ts";
+import { checkTracing, tracingOf } from "./tracing.ts";
 import { checkRoutes, isRouteFor, listenerName, routesOf } from "./routes.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
 import { MAX_LISTENERS } from "../scoreboard/words.ts";
@@ -83,6 +84,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   const listeners = long.listeners ?? [];
   const upstreams = (long.upstreams ?? []).map((upstream) => overridden(withJoined(upstream, options.joined?.get(upstream.name) ?? []), options.overrides?.get(upstream.name)));
   const admin = adminOf(raw, options.secrets, options.directory, problems);
+  checkTracing(raw.tracing, problems);
   checkListeners(listeners, long, problems);
   checkUdp(listeners, upstreams, problems);
   checkNames(upstreams, "upstream", problems);
@@ -118,6 +120,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     drainTimeout: raw.drain_timeout ?? 30_000,
     maxClients: raw.max_clients ?? 50_000,
     ...(admin === undefined ? {} : { admin }),
+    ...(raw.tracing === undefined ? {} : { tracing: tracingOf(raw.tracing) }),
     ...exchangesOf(raw),
     log: { level: raw.log?.level ?? "info", access: raw.log?.access ?? false },
     metrics: { buckets: raw.metrics?.buckets ?? DEFAULTS.metrics.buckets, perTargetLimit: raw.metrics?.per_target_limit ?? DEFAULTS.metrics.per_target_limit },

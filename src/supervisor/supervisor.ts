@@ -26,7 +26,7 @@ import { CertificateWatch } from "./certificate-watch.ts";
 import { type Applicable, checkStateFile, Configuration, type ConfigSource } from "./configuration.ts";
 import { StartError } from "./errors.ts";
 import { adoptHealth, handDown, inherit, type Inheritance } from "./inheritance.ts";
-import { tellStarted, tellUpgradeFailed } from "./instance-events.ts";
+import { tellForgotten, tellStarted, tellUpgradeFailed } from "./instance-events.ts";
 import { checkOpenFiles } from "./limits.ts";
 import { Membership } from "./membership.ts";
 import { Notifier } from "./notify.ts";
@@ -153,6 +153,7 @@ export class Supervisor {
     const chronicle = new Timeline(() => network.clock.wall());
     this.timeline = chronicle;
     this.journal = new TimelineJournal(chronicle, directory, network.clock, log);
+    tellForgotten(chronicle);
     this.exchanges = new ExchangeRing(network.clock.wall());
     this.health = new HealthMonitor({ network, scoreboard: this.board, log, chronicle });
     const { rotation, ejection } = this.health;

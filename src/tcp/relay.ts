@@ -325,6 +325,10 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
     witnesses?.ended(this, cause, 0, this.attempts, milliseconds);
   }
 
+  get isTraced(): boolean {
+    return false;
+  }
+
   account(cause: Cause, status: number, milliseconds: number): Account {
     const { match, upstream, lastTarget, tries, connect, startedAt, answeredAt, candidates, queued, attempts, detail, bytesIn, bytesOut } = this;
     return {

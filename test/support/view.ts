@@ -10,7 +10,7 @@ export function targetView(address: string, more: Partial<TargetView> = {}): Tar
 }
 
 export function upstreamView(name: string, targets: readonly TargetView[], more: Partial<UpstreamView> = {}): UpstreamView {
-  return { name, policy: "p2c", protocol: "h1", open_requests: 0, queued: 0, retries_open: 0, retry_rate: 0, breaker: null, panic: false, ...rates(), target_count: targets.length, healthy_count: targets.filter(({ state }) => state === "up").length, targets: [...targets], ...more };
+  return { name, policy: "p2c", protocol: "h1", open_requests: 0, queued: 0, retries_open: 0, retry_rate: 0, breaker: null, panic: false, ...rates(), target_count: targets.length, healthy_count: targets.filter(({ state }) => !/down|ejected|silent/.test(state)).length, targets: [...targets], ...more };
 }
 
 export function routeView(label: string, upstream: string, more: Partial<RouteView> = {}): RouteView {
