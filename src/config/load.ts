@@ -200,17 +200,24 @@ function locate(problems: readonly Problem[], text: string | undefined, file: st
   const located = problems.map(({ path, about, message, hint }): Diagnostic => {
     const place: Place | undefined = about === "key" ? positions?.key(path) : positions?.value(path);
     const where = positions === undefined && path.length > 0 ? `${path.map(String).join(".")}: ` : "";
-    return { file, place, message: where + message, hint, quoted: place === undefined ? undefined : quotable(lines[place.line - 1]) };
+    const line = place === undefined ? undefined : lines[place.line - 1];
+    const secret = isSecret(path) || (path[0] === "tracing" && line?.includes("headers") === true);
+    return { file, place, message: where + message, hint, quoted: secret ? undefined : quotable(line) };
   });
   return located.sort((a, b) => (a.place?.line ?? 0) - (b.place?.line ?? 0) || (a.place?.column ?? 0) - (b.place?.column ?? 0));
 }
 
 /** Keys whose values are for nobody's eyes, a log's neither. */
-const SECRETS = ["token", "secret", "eab_hmac_key"];
+const SECRETS = ["token", "secret", "eab_hmac_key", "authorization", "api-key", "x-api-key"];
+
+/** So are the headers that spans are sent with, all of them. */
+function isSecret(path: Problem["path"]): boolean {
+  return SECRETS.includes(String(path.at(-1))) || (path[0] === "tracing" && path[1] === "headers");
+}
 
 /** The line, unless it tells a secret. */
 function quotable(line: string | undefined): string | undefined {
-  return line !== undefined && SECRETS.some((key) => new RegExp(`\\b${key}["']?\\s*=`).test(line)) ? undefined : line;
+  return line !== undefined && SECRETS.some((key) => new RegExp(`\\b${key}["']?\\s*=`, "i").test(line)) ? undefined : line;
 }
 
 /** zod's issues in our words. */
@@ -227,7 +234,7 @@ function problemsOf(issue: z.core.$ZodIssue, root: unknown): Problem[] {
     case "invalid_type": {
       const found = valueAt(root, path);
       if (found === undefined) return [{ path: path.slice(0, -1), about: "key", message: `${path.length > 1 ? tableName(path.slice(0, -1)) : "the config"} needs "${last}"`, hint: `add ${last} = …` }];
-      return [{ path, about: "value", message: `"${last}" must be ${typeName(issue.expected)}${SECRETS.includes(last) ? "" : `, not ${describe(found)}`}` }];
+      return [{ path, about: "value", message: `"${last}" must be ${typeName(issue.expected)}${isSecret(path) ? "" : `, not ${describe(found)}`}` }];
     }
     case "invalid_value": {
       const choices = issue.values.map((value) => JSON.stringify(value));

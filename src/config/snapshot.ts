@@ -29,6 +29,8 @@ export interface Snapshot {
   readonly maxClients: number;
   readonly admin?: AdminConfig;
   readonly log: LogConfig;
+  /** Absent: nothing is traced. */
+  readonly tracing?: TracingConfig;
   readonly metrics: MetricsConfig;
   /** Absent: none are kept. */
   readonly exchanges?: ExchangesConfig;
@@ -36,6 +38,28 @@ export interface Snapshot {
   /** First match wins, in file order. */
   readonly routes: readonly RouteConfig[];
   readonly upstreams: readonly UpstreamConfig[];
+}
+
+export interface TracingConfig {
+  /** Where spans are sent (OTLP/HTTP), with its path. */
+  readonly endpoint: string;
+  /** Sent with them: secrets. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly serviceName: string;
+  /** Share of the traces that begin here which are recorded, from 0 to 1. */
+  readonly sample: number;
+  /** Is a client's traceparent believed? */
+  readonly parent: "trust" | "ignore";
+  /** What follows the ? of paths. */
+  readonly query: "keep" | "drop";
+  /** For sending a batch, with all tries. */
+  readonly timeout: Milliseconds;
+  /** The longest that a span waits for others. */
+  readonly interval: Milliseconds;
+  /** Spans in one request. */
+  readonly batch: number;
+  /** Spans that wait in each worker; more are lost. */
+  readonly queue: number;
 }
 
 export interface AdminConfig {

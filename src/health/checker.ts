@@ -7,10 +7,9 @@ import { proxyHeader } from "../accept/proxy-header-writer.ts";
 import type { HealthCheckConfig, Snapshot, TargetConfig, UpstreamConfig } from "../config/snapshot.ts";
 import type { Network } from "../net/network.ts";
 import type { TlsClient } from "../net/tls.ts";
-import type { EventKind } from "../observability/event-kind.ts";
 import type { Log } from "../observability/log.ts";
 import { type Chronicle, NO_CHRONICLE } from "../observability/timeline.ts";
-import { Flag, type Scoreboard } from "../scoreboard/scoreboard.ts";
+import { CHECK_TIMES, type Column, Flag, type Scoreboard, TOTAL_CHECKS_FAILED, TOTAL_CHECKS_PASSED } from "../scoreboard/scoreboard.ts";
 import { UpstreamSecurity } from "../upstream/tls.ts";
 import type { AgentOrders, CheckContext, PreparedCheck, Verdict } from "./check.ts";
 import { HangingConnects } from "./hanging.ts";
@@ -99,7 +98,7 @@ export class HealthChecker {
     const fresh: Watch[] = [];
     const replaced: Watch[] = [];
     for (const upstream of snapshot.upstreams) {
-      const group = new Group(upstream, this.groups.get(upstream.name), this.network);
+      const group = new Group(upstream, this.groups.get(upstream.name), this.network, this.scoreboard);
       groups.set(upstream.name, group);
       for (const target of upstream.targets) {
         const known = before.get(target.slot);
@@ -209,6 +208,9 @@ export class HealthChecker {
       watch.cancel = undefined;
       watch.running = false;
       const took = this.network.clock.precise() - started;
+      const { counters } = watch.group;
+      counters.add(verdict.ok ? TOTAL_CHECKS_PASSED : TOTAL_CHECKS_FAILED);
+      counters.observe(CHECK_TIMES, this.scoreboard.bounds.bucketOf(took), took);
       this.settle(watch, verdict, took);
       const { interval } = watch.group.config!;
       const delay = watch.spread ? nextDelay(interval, this.network.random()) : secondDelay(interval, this.network.random());
@@ -250,9 +252,11 @@ export class HealthChecker {
     const [row, needed] = ok ? [health.successes, rise] : [health.failures, fall];
     const count = !against ? "" : before.decided ? ` (${row} of ${needed})` : " (the first one decides)";
     const kind = ok ? "check-passed" : "check-failed";
-    const latest = (...kinds: EventKind[]): number => this.chronicle.latest(group.name, target.name, ...kinds)?.id ?? 0;
-    const cause = against && row > 1 ? latest(kind) : ok ? latest("down", "check-failed") : latest("check-passed");
-    this.chronicle.record({ kind, upstream: group.name, target: target.name, summary: `Check ${ok ? "passed" : "failed"}${count}: ${reason}`, by: "check", cause: ok || row > 1 || !against ? cause : 0 });
+    // The one before it in the row; else what it breaks, or is to end.
+    const begins = !against ? (ok ? "check-failed" : "check-passed") : ok ? "down" : undefined;
+    const follows = row > 1 ? kind : begins;
+    const cause = follows === undefined ? 0 : (this.chronicle.latest(group.name, target.name, follows)?.id ?? 0);
+    this.chronicle.record({ kind, upstream: group.name, target: target.name, summary: `Check ${ok ? "passed" : "failed"}${count}: ${reason}`, by: "check", cause });
   }
 
   private setUp(slot: number, up: boolean, because: Because): void {
@@ -297,10 +301,12 @@ class Group {
   readonly security: UpstreamSecurity | undefined;
   /** Says that a check is our own connection; undefined: targets expect nothing of the kind, another port neither. */
   readonly preface: Buffer | undefined;
+  readonly counters: Column;
   total = 0;
   up = 0;
 
-  constructor(upstream: UpstreamConfig, before: Group | undefined, network: Network) {
+  constructor(upstream: UpstreamConfig, before: Group | undefined, network: Network, board: Scoreboard) {
+    this.counters = board.supervisorColumn(upstream.slot);
     const { tls, healthCheck, proxyProtocol } = upstream;
     this.name = upstream.name;
     this.config = healthCheck;

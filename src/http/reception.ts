@@ -12,7 +12,10 @@ import type { RequestHead } from "./h1/request-head.ts";
 import type { RequestView } from "./request-view.ts";
 import { OwnConnections } from "./own-connections.ts";
 import type { Services } from "./services.ts";
-import type { UpstreamStream } from "./sides.ts";
+import { traceparentOf } from "./tracing.ts";
+
+/** What is sent on of an exchange, and whose child the target's spans are. */
+type Forwardable<Way> = Pick<Exchange, "upstream" | "asksUpgrade" | "requestId" | "trace"> & { spanOf(stream: Way): string };
 
 export class Reception {
   readonly listener: Listener;
@@ -54,6 +57,7 @@ export class Reception {
 
   /** Send it where its route says. */
   dispatch(exchange: Exchange, head: RequestHead, view: RequestView): void {
+    exchange.trace = this.services.tracing?.begin(head, this.arrival?.tls === undefined ? "http" : "https");
     const match = this.listener.router.route(view);
     if (match === undefined) {
       exchange.fail("no-route", "");
@@ -72,8 +76,9 @@ export class Reception {
   }
 
   /** What goes on with the request to this stream's target. @param via our line of Via */
-  forward(exchange: Pick<Exchange, "upstream" | "asksUpgrade" | "requestId">, view: RequestView, stream: { readonly target: Pick<UpstreamStream["target"], "name"> }, via: string): RequestForward {
+  forward<Way extends { readonly target: { readonly name: string } }>(exchange: Forwardable<Way>, view: RequestView, stream: Way, via: string): RequestForward {
     const { config } = this.listener;
+    const { trace } = exchange;
     return {
       config: config.forwarding,
       upstream: exchange.upstream!.config,
@@ -82,6 +87,8 @@ export class Reception {
       targetName: stream.target.name,
       upgrade: exchange.asksUpgrade,
       requestId: exchange.requestId,
+      traceparent: trace === undefined ? undefined : traceparentOf(trace, exchange.spanOf(stream)),
+      dropTracestate: trace?.parent === "",
       dropUnderscores: config.underscoreNames !== "allow",
       via,
       own: this.subject,

@@ -7,6 +7,7 @@ import { formatAddress } from "../config/values.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { TargetStatus } from "../health/checker.ts";
 import { HealthMonitor } from "../health/monitor.ts";
+import { Metrics } from "../metrics/metrics.ts";
 import { bunNetwork } from "../net/bun.ts";
 import { openFilesLimit } from "../net/open-files.ts";
 import type { NetListener } from "../net/network.ts";
@@ -15,6 +16,7 @@ import type { Account, Witness } from "../observability/account.ts";
 import { type EventQuery, Timeline, type TimelineEvent } from "../observability/timeline.ts";
 import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
 import { MAX_LISTENERS, MAX_ROUTES, Scoreboard } from "../scoreboard/scoreboard.ts";
+import packageJson from "../../package.json";
 import { DataPlane } from "../worker/data-plane.ts";
 
 export interface LoadBalancerOptions {
@@ -87,6 +89,7 @@ export class LoadBalancer {
   private readonly board = Scoreboard.local({ ...SLOTS, workers: 1 });
   private plane: DataPlane | undefined = undefined;
   private monitor: HealthMonitor | undefined = undefined;
+  private metered: Metrics | undefined = undefined;
   private snapshot: Snapshot | undefined = undefined;
   private readonly listeners = new Map<string, NetListener>();
 
@@ -122,6 +125,20 @@ export class LoadBalancer {
     this.snapshot = snapshot;
     monitor.apply(snapshot);
     this.monitor = monitor;
+    const startedAt = network.clock.wall();
+    const config = { applied: { generation: snapshot.generation, at: new Date(startedAt).toISOString() }, rejected: null };
+    this.metered = new Metrics({
+      version: packageJson.version,
+      startedAt,
+      clock: network.clock,
+      scoreboard: this.board,
+      snapshot: () => snapshot,
+      health: monitor,
+      workers: () => [{ pid: process.pid, slot: 0 }],
+      processes: () => [{ name: "library", pid: process.pid }],
+      restarts: () => 0,
+      config: () => config,
+    });
     return this;
   }
 
@@ -165,6 +182,12 @@ export class LoadBalancer {
     if (address.kind !== "tcp") return formatAddress(address);
     const host = address.host === "0.0.0.0" || address.host === "::" ? "127.0.0.1" : address.host;
     return `${protocol === "http" && tls !== undefined ? "https" : protocol}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  }
+
+  /** All that is counted, as Prometheus reads it (text format 0.0.4). */
+  async metrics(): Promise<string> {
+    if (this.metered === undefined) throw new Error("this load balancer does not run");
+    return (await this.metered.text()).text;
   }
 
   /** What the health checks know of each target. */

@@ -10,6 +10,7 @@ import { exchangeEndpoints } from "../admin/exchanges.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
 import { openApiEndpoint } from "../admin/openapi.ts";
 import { type ConfigState, overviewEndpoints } from "../admin/overview.ts";
+import { metricsEndpoints } from "../admin/metrics.ts";
 import { Picture } from "../admin/picture.ts";
 import { Problem } from "../admin/problem.ts";
 import { resourceEndpoints } from "../admin/resources.ts";
@@ -20,6 +21,7 @@ import type { Steering } from "../admin/steering.ts";
 import { targetEndpoints } from "../admin/targets.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
+import { Metrics } from "../metrics/metrics.ts";
 import type { Clock } from "../net/network.ts";
 import type { ExchangeRing } from "../observability/exchange-ring.ts";
 import type { Log } from "../observability/log.ts";
@@ -53,18 +55,8 @@ export interface AdminParts {
 
 export function createAdmin({ log, snapshot, status, health, membership, timeline, exchanges, scoreboard, clock, workers, sockets, config, configuration, overrides }: AdminParts): AdminServer {
   const sampler = new Sampler({ scoreboard, clock, snapshot });
-  const picture = new Picture({
-    version: packageJson.version,
-    startedAt: clock.wall(),
-    snapshot,
-    scoreboard,
-    health,
-    sampler,
-    clock,
-    workers: () => workers.serving,
-    boundTo: (listener) => sockets.all.find(({ name }) => name === listener)?.address,
-    config,
-  });
+  const what = { version: packageJson.version, startedAt: clock.wall(), snapshot, scoreboard, clock, workers: () => workers.serving, config };
+  const picture = new Picture({ ...what, health, sampler, boundTo: (listener) => sockets.all.find(({ name }) => name === listener)?.address });
   const details = new Details({ picture, snapshot, scoreboard, health, clock, supervised: () => membership.supervised.status() });
   const streams = new Streams({
     overview: () => picture.overview(),
@@ -81,6 +73,7 @@ export function createAdmin({ log, snapshot, status, health, membership, timelin
     ...resourceEndpoints(details),
     ...heartbeatEndpoints(membership.heartbeats),
     ...eventEndpoints(timeline),
+    ...metricsEndpoints(new Metrics({ ...what, health, restarts: () => workers.restarts, processes: () => [{ name: "supervisor", pid: process.pid }, ...workers.serving.map(({ pid, slot }) => ({ name: `worker-${slot}`, pid }))] })),
     ...exchangeEndpoints(exchanges),
     ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, steering: overrides })),
     ...configEndpoints(() => configuration),

@@ -51,6 +51,8 @@ export class Workers {
   private readonly crashes = new CrashLoop();
   private readonly watchdog: Timer;
   private stopping = false;
+  /** Workers that died, and were replaced or will be. */
+  restarts = 0;
   /** Nobody from before us reads udp sockets any more. */
   private receiving = false;
 
@@ -136,6 +138,7 @@ export class Workers {
     changed();
     // Of one that never came up, whoever waits for it hears.
     if (this.stopping || worker.leaving || !worker.up) return;
+    this.restarts++;
     log.error({ worker: worker.pid, how }, "Worker died; replacing it");
     const hung = worker.hung === 0 ? {} : { cause: worker.hung };
     this.replaceSoon(chronicle.record({ kind: "worker-died", summary: `Worker ${worker.pid} died (${how})`, by: `worker:${worker.pid}`, ...hung }));

@@ -2,7 +2,7 @@
 import type { Overview, Rates, RouteView, TargetView, UpstreamView } from "../../src/view/shapes.ts";
 
 export function rates(rate = 0, failures: { readonly "5xx"?: number; readonly failed?: number } = {}): Rates {
-  return { rate, rate_by_class: { "1xx": 0, "2xx": rate, "3xx": 0, "4xx": 0, "5xx": 0, failed: 0, ...failures }, p50_ms: null, p99_ms: null };
+  return { rate, rate_by_class: { "1xx": 0, "2xx": rate, "3xx": 0, "4xx": 0, "5xx": 0, failed: 0, done: 0, ...failures }, p50_ms: null, p99_ms: null };
 }
 
 export function targetView(address: string, more: Partial<TargetView> = {}): TargetView {

@@ -146,7 +146,7 @@ class HttpRequest {
 
   forwarded(upstream: Upstream, targetName: string): Explained["forwarded"] {
     const made = this.reception.makesId(this.head, this.request);
-    const forward = this.reception.forward({ upstream, asksUpgrade: asksUpgrade(this.head), requestId: made ? NO_ID : undefined }, this.request, { target: { name: targetName } }, VIA);
+    const forward = this.reception.forward({ upstream, asksUpgrade: asksUpgrade(this.head), requestId: made ? NO_ID : undefined, trace: undefined, spanOf: () => "" }, this.request, { target: { name: targetName } }, VIA);
     return forwardedOf(this.head, forward, made);
   }
 }

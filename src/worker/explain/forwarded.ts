@@ -19,6 +19,10 @@ class Lines implements FieldSink {
   value(name: string, buffer: Buffer, start: number, end: number): void {
     this.all.push(name + buffer.latin1Slice(start, end));
   }
+
+  once(name: string, value: string): void {
+    this.all.push(name + value);
+  }
 }
 
 function lineOf(head: Head, index: number): string {
