@@ -10,6 +10,9 @@ import { type Api, MAX_BODY } from "./api.ts";
 const RETRY_INTERVAL = 100;
 const PATIENCE = 60_000;
 
+/** How long calls that are open may go on at an address that is left, in ms. */
+const LAST_ANSWERS = 1_000;
+
 export class AdminError extends Error {
   readonly code = "FAIRLEAD_ADMIN";
 }
@@ -38,7 +41,8 @@ export class AdminServer {
     clearTimeout(this.retry);
     if (key === this.address) return;
     const server = address === undefined ? undefined : await this.listen(address);
-    this.stop();
+    // Whoever moved it by a call of it is answered there still.
+    this.letGo(false);
     this.server = server;
     this.address = key;
     this.path = address?.kind === "unix" ? address.path : undefined;
@@ -71,8 +75,14 @@ export class AdminServer {
   }
 
   stop(): void {
+    this.letGo(true);
+  }
+
+  private letGo(atOnce: boolean): void {
     clearTimeout(this.retry);
-    void this.server?.stop(true);
+    const { server } = this;
+    void server?.stop(atOnce);
+    if (!atOnce) setTimeout(() => void server?.stop(true), LAST_ANSWERS).unref();
     if (this.path !== undefined) rmSync(this.path, { force: true });
     this.server = undefined;
     this.path = undefined;

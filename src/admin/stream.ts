@@ -37,9 +37,12 @@ export class Streams {
   private readonly sources: StreamSources;
   private readonly open = new Set<Stream>();
   private stops: readonly (() => void)[] = [];
+  private readonly patience: number;
 
-  constructor(sources: StreamSources) {
+  /** @param patience with a client that takes nothing, in ms */
+  constructor(sources: StreamSources, patience = PATIENCE) {
     this.sources = sources;
+    this.patience = patience;
   }
 
   get count(): number {
@@ -49,7 +52,7 @@ export class Streams {
   /** @param lastEvent that the client has seen; undefined: it begins @throws Problem 503 when there are too many */
   body(withOverview: boolean, lastEvent?: number): ReadableStream<Uint8Array> {
     if (this.open.size >= MAX_STREAMS) throw new Problem(503, `${MAX_STREAMS} streams are open already, and there are no more; close one`);
-    const stream = new Stream(withOverview, () => this.forget(stream));
+    const stream = new Stream(withOverview, this.patience, () => this.forget(stream));
     if (this.open.size === 0) this.begin();
     this.open.add(stream);
     stream.begin(withOverview ? this.overview() : undefined);
@@ -92,13 +95,15 @@ export class Streams {
 class Stream {
   readonly body: ReadableStream<Uint8Array>;
   private readonly withOverview: boolean;
+  private readonly patience: number;
   private readonly ended: () => void;
   private controller!: ReadableStreamDefaultController<Uint8Array>;
   /** When it last took something, or had nothing to take, in ms. */
   private tookAt = performance.now();
 
-  constructor(withOverview: boolean, ended: () => void) {
+  constructor(withOverview: boolean, patience: number, ended: () => void) {
     this.withOverview = withOverview;
+    this.patience = patience;
     this.ended = ended;
     this.body = new ReadableStream(
       {
@@ -142,7 +147,7 @@ class Stream {
       this.tookAt = now;
       return true;
     }
-    if (now - this.tookAt > PATIENCE) this.cut();
+    if (now - this.tookAt > this.patience) this.cut();
     return false;
   }
 

@@ -106,6 +106,11 @@ export class Configuration implements Configurable {
     return this.loaded.snapshot;
   }
 
+  /** What runs, if it is in no file. */
+  get kept(): KeptConfig | undefined {
+    return this.source === "api" ? { text: this.loaded.text!, at: this.applied.at, by: this.applied.by } : undefined;
+  }
+
   // What is told of it.
 
   get etag(): string {
@@ -229,7 +234,7 @@ export class Configuration implements Configurable {
     this.source = source;
     this.applied = { generation: snapshot.generation, at: new Date().toISOString(), by, summary };
     this.rejected = null;
-    keep(source === "api" ? { text: this.loaded.text!, at: this.applied.at, by } : undefined);
+    keep(this.kept);
     this.overrides.keepIn(snapshot.admin?.stateFile);
     log.level = snapshot.log.level;
     log.info({ generation: snapshot.generation, milliseconds: Math.round(milliseconds), workers: workers(), by, source, changes: summary }, source === "api" ? "Configuration applied; it is in no file, and ends with the next reload" : "Reload applied");

@@ -80,7 +80,8 @@ export class Overrides implements Steering {
     const { log } = this.options;
     try {
       const found = value ?? (stateFile === undefined ? undefined : readStateFile(stateFile));
-      if (found === undefined) return;
+      // What somebody else has left here long ago is not what is said now.
+      if (found === undefined) return this.keep();
       const { said, states } = readKept(found);
       this.said = said;
       for (const state of states) this.states.set(keyOf(state.upstream, state.target), state);
@@ -342,7 +343,8 @@ export class Overrides implements Steering {
       const group = this.options.loaded().snapshot.upstreams.find(({ name }) => name === upstream);
       const found = group?.targets.find(({ name }) => name === target);
       const isOver = found === undefined || board.openRequests(found.slot) === 0 || clock.precise() - began > group!.drainTimeout;
-      if (!isOver) return void this.leaving.set(key, clock.after(LEAVING_LOOK, look));
+      // Another supervisor may be about to go on with it.
+      if (!isOver || this.options.closed() !== undefined) return void this.leaving.set(key, clock.after(LEAVING_LOOK, look));
       this.leaving.delete(key);
       if (found === undefined) return;
       this.removeTarget(upstream, target, false, by).catch((error: Error) => {

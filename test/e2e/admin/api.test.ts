@@ -134,8 +134,13 @@ describe("who may", () => {
       if (item["get"] === undefined || path === "/v1/stream") continue;
       told.push(await (await ask(filled(path))).text());
     }
-    expect(told.join("\n").length).toBeGreaterThan(1_000);
-    for (const token of Object.values(TOKENS)) expect(told.filter((text) => text.includes(token))).toEqual([]);
+    const file = readFileSync(join(front.fairlead.directory, "fairlead.toml"), "utf8");
+    expect(file).toContain(TOKENS.eyes);
+    for (const candidate of [file.replace(TOKENS.eyes, "another for eyes"), file.replace(`"${TOKENS.eyes}"`, `"the toke`), file.replace('access = "read"', 'access = "raed"')]) {
+      for (const [method, path] of [["POST", "/v1/config/diff"], ["PUT", "/v1/config?dry_run=true"]] as const) told.push(await (await ask(path, { method, body: candidate })).text());
+    }
+    expect(told.filter((text) => text.includes("admin")).length).toBeGreaterThanOrEqual(4);
+    for (const token of [...Object.values(TOKENS), "another for eyes", "the toke\n"]) expect(told.filter((text) => text.includes(token))).toEqual([]);
   });
 });
 
