@@ -26,7 +26,11 @@ export interface Services {
   readonly board: Scoreboard;
   /** This worker's row of the scoreboard. */
   readonly slot: number;
+  /** Of http; the others have theirs. */
   readonly log: LimitedLog;
+  readonly tcpLog: LimitedLog;
+  readonly udpLog: LimitedLog;
+  readonly tlsLog: LimitedLog;
   /** Undefined: no line an exchange is wanted. */
   accessLog: AccessLog | undefined;
   /** Gathers what HTTP/2 connections write. */

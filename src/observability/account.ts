@@ -45,6 +45,8 @@ export interface Account {
   readonly requestId: string;
   /** What the client got. */
   readonly status: number;
+  /** Of a gRPC call: its status; undefined: it is none, or it ended without one. */
+  readonly grpcStatus?: number | undefined;
   readonly cause: Cause;
   readonly detail: string;
   /** Head in to last byte out, in ms. */

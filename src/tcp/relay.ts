@@ -24,7 +24,7 @@ import type { Upstream } from "../upstream/upstream.ts";
 export interface TcpServices {
   readonly network: Network;
   readonly wheel: TimerWheel;
-  readonly log: LimitedLog;
+  readonly tcpLog: LimitedLog;
   accessLog: AccessLog | undefined;
 }
 
@@ -282,7 +282,7 @@ export class TcpClient extends Connection implements Client, Waiter {
     if (this.over) return;
     this.over = true;
     if (this.takeProbe()) this.upstream!.probeUnused();
-    const { log, accessLog, network } = this.services;
+    const { tcpLog: log, accessLog, network } = this.services;
     const client = formatEndpoint(this.clientAddress, this.port);
     if (CAUSES[cause].side !== "none" && log.allows(cause)) {
       const level = CAUSES[cause].side === "client" || cause === "idle-timeout" ? "info" : "warn";

@@ -305,7 +305,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
     if (this.over) return;
     this.over = true;
     const { listener, services } = this.relay;
-    const { log, accessLog, wheel } = services;
+    const { udpLog: log, accessLog, wheel } = services;
     if (this.target !== undefined) this.leave(false);
     if (this.takeProbe()) this.upstream!.probeUnused();
     wheel.remove(this);
