@@ -7,7 +7,8 @@ import { distance } from "fastest-levenshtein";
 import { POLICY_NAMES } from "../policies/registry.ts";
 import type { Path } from "./positions.ts";
 import { acmeOf, checkAcme } from "./acme.ts";
-import { checkRoutes, isRouteFor, listenerName, routeOf } from "./routes.ts";
+import { checkLogs, logsOf } from "./logs.ts";
+import { checkRoutes, isRouteFor, listenerName, routesOf } from "./routes.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
 import type { HealthCheckConfig, ListenerConfig, ListenerTls, OutlierConfig, PolicyConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig, UpstreamTls } from "./snapshot.ts";
@@ -73,9 +74,11 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   const listeners = long.listeners ?? [];
   const upstreams = (long.upstreams ?? []).map((upstream) => withJoined(upstream, options.joined?.get(upstream.name) ?? []));
   checkAdmin(raw, problems);
+  checkLogs(raw, options.directory, nearest, problems);
   checkListeners(listeners, long, problems);
   checkUdp(listeners, upstreams, problems);
   checkNames(upstreams, "upstream", problems);
+  checkNames(long.routes ?? [], "route", problems);
   checkReferences(long, problems);
   checkAcme(listeners, long.routes ?? [], options.directory, problems);
   checkRoutes(long.routes ?? [], listeners, suggestion, problems);
@@ -101,9 +104,9 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     drainTimeout: raw.drain_timeout ?? 30_000,
     maxClients: raw.max_clients ?? 50_000,
     ...(raw.admin === undefined ? {} : { admin: { address: raw.admin.address, ...(raw.admin.token === undefined ? {} : { token: raw.admin.token }) } }),
-    log: { level: raw.log?.level ?? "info", access: raw.log?.access ?? false },
+    ...logsOf(raw, options.directory),
     listeners: listeners.map((listener, index) => listenerOf(listener, index, raw, tlsOfListeners[index])),
-    routes: (long.routes ?? []).map(routeOf),
+    routes: routesOf(long.routes ?? []),
     upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, tls: tlsOfUpstreams[index], plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
   };
   return { ok: true, snapshot, plan };
@@ -299,6 +302,7 @@ function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: Lis
       glitches: http2.glitches,
       glitchesPerSecond: http2.glitches_per_second,
     },
+    accessLog: raw.access_log ?? true,
     underscoreNames: raw.underscore_names ?? "reject",
     ...(tls === undefined ? {} : { tls }),
     ...(raw.redirect_https === undefined || raw.redirect_https === false ? {} : { redirectHttps: raw.redirect_https === true ? 443 : raw.redirect_https }),

@@ -1,12 +1,28 @@
 /** Routes: what they say to whom, and what of it does not fit their listeners. */
+import { routeLabel } from "../routing/router.ts";
 import type { Problem } from "./compile.ts";
 import type { RawConfig, RawListener } from "./schema.ts";
 import type { RouteConfig } from "./snapshot.ts";
 
 type RawRoute = NonNullable<RawConfig["routes"]>[number];
 
-export function routeOf(raw: RawRoute): RouteConfig {
+/** No two of them are called the same: the second of those that match the same is `… #2`. */
+export function routesOf(raw: readonly RawRoute[]): RouteConfig[] {
+  const labels = new Set(raw.map(({ name }) => name));
+  return raw.map((entry) => {
+    const route = routeOf(entry);
+    if (route.name !== undefined) return route;
+    const own = routeLabel(route);
+    let label = own;
+    for (let number = 2; labels.has(label); number++) label = `${own} #${number}`;
+    labels.add(label);
+    return label === own ? route : { ...route, name: label };
+  });
+}
+
+function routeOf(raw: RawRoute): RouteConfig {
   return {
+    ...(raw.name === undefined ? {} : { name: raw.name }),
     listeners: raw.listeners ?? [],
     hosts: (raw.hosts ?? []).map((host) => host.toLowerCase()),
     ...(raw.path_prefix === undefined ? {} : { pathPrefix: raw.path_prefix }),

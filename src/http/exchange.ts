@@ -2,12 +2,16 @@
  * One request and its reply: picks a target, attaches a connection, waits or tries again where that is right, and ends in
  * exactly one place with one cause. It knows no wire format: the codecs on both sides do.
  */
+import type { Account, Attempt } from "../observability/account.ts";
 import { CAUSES, type Cause } from "../observability/cause.ts";
+import type { Ended } from "../observability/witnesses.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
+import type { Match } from "../routing/router.ts";
 import { TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
 import type { Waiter } from "../upstream/queue.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { accountOf, type Kept } from "./account.ts";
 import { failureOf, grpcStatusOf } from "./grpc.ts";
 import { Hedge, type Hedged } from "./hedge.ts";
 import type { OwnConnections } from "./own-connections.ts";
@@ -18,10 +22,11 @@ import type { FramingKind, Head } from "./h1/head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
 
 const NONE: Target[] = [];
+const NO_FIELDS: readonly string[] = [];
 /** What a client that is turned away is told to wait, in ms. */
 const RETRY_AFTER = 1_000;
 
-export class Exchange implements StreamOwner, Waiter, Hedged {
+export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
   open = false;
   upstream: Upstream | undefined = undefined;
   target: Target | undefined = undefined;
@@ -37,6 +42,21 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   /** Status of the reply that the client got; 0: none yet. */
   status = 0;
   attempts = 0;
+  // Kept for its account: see account.ts.
+  match: Match<Upstream> | undefined = undefined;
+  fields = NO_FIELDS;
+  candidates: readonly Target[] = NONE;
+  tries: Attempt[] | undefined = undefined;
+  lastTarget: Target | undefined = undefined;
+  attempting = false;
+  isHedge = false;
+  startedAt = 0;
+  attemptAt = 0;
+  connect = 0;
+  answeredAt = 0;
+  queued = 0;
+  detail = "";
+  bytesOut = 0;
   private readonly client: Downstream;
   private readonly services: Services;
   /** The connection that has the request's head. */
@@ -46,25 +66,17 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   private stale = false;
   private replyStarted = false;
   private replyDone = false;
-  private startedAt = 0;
-  private attemptAt = 0;
   /** Since when it waits for a place; 0: it does not. */
   private queuedAt = 0;
-  /** How long it waited, in ms. */
-  private queued = 0;
   /** It holds a place of the retry budget. */
   private retrying = false;
   /** The circuit breaker let it through to try, and no target has had a say yet. */
   private probe = false;
-  /** When the reply began. */
-  private answeredAt = 0;
   /** A policy's answer is awaited. */
   private picking = false;
   /** Calls off the pause before the next attempt. */
   private cancelPause: (() => void) | undefined = undefined;
   private hedge: Hedge | undefined = undefined;
-  /** Where the last attempt went, for the access log. */
-  private lastTarget: Target | undefined = undefined;
   /** What the call's own status counts as for the target; 0: as what its HTTP status is. */
   private callFailure = 0;
   /** Of the attempt that has ended. */
@@ -89,7 +101,16 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     this.stale = false;
     this.replyStarted = false;
     this.replyDone = false;
+    this.match = undefined;
+    this.fields = NO_FIELDS;
+    this.candidates = NONE;
+    this.tries = undefined;
+    this.attempting = false;
+    this.connect = 0;
+    this.answeredAt = 0;
     this.queued = 0;
+    this.detail = "";
+    this.bytesOut = 0;
     this.probe = false;
     this.picking = false;
     this.requestId = undefined;
@@ -108,8 +129,10 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     return this.connection !== undefined && this.connection === this.sentTo;
   }
 
-  /** Send the request to a target of this upstream. */
-  dispatch(upstream: Upstream, request: RoutingRequest): void {
+  /** Send the request to a target of the upstream that its route says. */
+  dispatch(match: Match<Upstream>, request: RoutingRequest): void {
+    const { upstream } = match;
+    this.match = match;
     this.upstream = upstream;
     this.request = request;
     const admission = upstream.admits();
@@ -122,6 +145,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
 
   private attempt(): void {
     const picked = this.upstream!.pick(this.request!, this.tried);
+    if (this.attempts === 0) this.candidates = this.upstream!.candidates;
     if (!(picked instanceof Promise)) {
       this.use(picked);
       return;
@@ -147,6 +171,9 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     if (this.queuedAt !== 0) this.endWait();
     this.target = target;
     this.attempts++;
+    this.attempting = true;
+    this.isHedge = false;
+    this.connect = 0;
     this.answeredAt = 0;
     this.attemptAt = this.attempts === 1 && this.queued === 0 ? this.startedAt : this.services.network.clock.precise();
     if (upstream.durations !== undefined) this.planHedge(upstream);
@@ -217,6 +244,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   /** The connection is up: the request goes out. */
   connected(connection: UpstreamStream): void {
     this.sentTo = connection;
+    if (!connection.reused) this.connect = this.services.network.clock.precise() - this.attemptAt;
     this.client.sendRequest(connection);
   }
 
@@ -236,6 +264,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
       // An error is no answer while another may come.
       if (head.status >= 500 && this.hedge.isRunning) {
         this.connection = undefined;
+        this.attemptEnds("retry-status", `status ${head.status}`, head.status);
         this.leaveTarget(false, head.status);
         this.adopt(this.hedge);
         return undefined;
@@ -248,10 +277,12 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     const again = grpcStatus > 0 ? mayRetryCall(retry, grpcStatus, this.attempts) : mayRetryStatus(retry, head.status, this.attempts, this.idempotent);
     if (!again || !this.client.canReplay || !this.takeBudget()) return this;
     this.connection = undefined;
+    const said = grpcStatus > 0 ? `grpc-status ${grpcStatus}` : `status ${head.status}`;
+    this.attemptEnds("retry-status", said, head.status);
     this.leaveTarget(false, this.callFailure === 0 ? head.status : this.callFailure);
     this.callFailure = 0;
     target!.counters.add(TOTAL_RETRIES, 1);
-    if (this.services.log.allows("retry-status")) this.log("debug", "retry-status", grpcStatus > 0 ? `grpc-status ${grpcStatus}` : `status ${head.status}`, target, "Attempt failed, trying again");
+    if (this.services.log.allows("retry-status")) this.log("debug", "retry-status", said, target, "Attempt failed, trying again");
     this.pauseThenRetry(target!);
     return undefined;
   }
@@ -280,6 +311,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   }
 
   replyData(buffer: Buffer, start: number, end: number): void {
+    this.bytesOut += end - start;
     this.client.replyData(buffer, start, end);
   }
 
@@ -298,7 +330,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     return this.client.replyCongested;
   }
 
-  tunnelActive(): void {
+  tunnelActive(length: number): void {
+    this.bytesOut += length;
     this.client.tunnelActive();
   }
 
@@ -324,6 +357,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     }
     // A pooled connection that the target had closed, and what this side lacks or does, say nothing about the target.
     const stale = reused && !this.stale && !this.replyStarted && (cause === "target-closed" || cause === "target-reset") && this.idempotent && this.client.canReplay;
+    this.attemptEnds(cause, detail, this.replyStarted ? this.status : 0);
     if (stale || CAUSES[cause].side === "balancer") this.leaveTargetEarly(0);
     else this.leaveTarget(true, this.status);
     if (cause === "overloaded") {
@@ -332,7 +366,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
     }
     if (this.replyStarted) {
       this.report(cause, detail, target);
-      this.finish(cause);
+      this.finish(cause, detail);
       this.client.replyAbort();
       return;
     }
@@ -395,6 +429,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   /** Answer with the status of `cause` and end. @param retryAfter in ms; 0: not said */
   fail(cause: Cause, detail: string, target: Target | undefined = undefined, retryAfter = 0): void {
     this.report(cause, detail, target);
+    this.detail = detail;
     this.status = CAUSES[cause].status;
     this.client.replyError(cause, retryAfter);
   }
@@ -429,6 +464,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   hedgeWins(hedge: Hedge): StreamOwner {
     const { connection } = this;
     if (this.target !== undefined) {
+      this.attemptEnds("hedge-lost", "", 0);
       this.upstream!.leaveEarly(this.target, this.services.network.clock.precise() - this.attemptAt);
       this.target = undefined;
     }
@@ -440,18 +476,26 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
 
   /** Go on with the second attempt as if it were the first. */
   private adopt(hedge: Hedge): void {
-    const { target, stream, startedAt } = hedge.handOver();
+    const { target, stream, startedAt, connect } = hedge.handOver();
     this.hedge = undefined;
     this.attempts++;
     this.target = target;
     this.connection = stream;
     this.attemptAt = startedAt;
+    this.attempting = true;
+    this.isHedge = true;
+    this.connect = connect;
+    this.answeredAt = 0;
     stream.reassign(this);
   }
 
-  private endHedge(): void {
-    this.hedge?.cancel();
+  private endHedge(cause: Cause = "hedge-lost"): void {
+    this.hedge?.cancel(cause);
     this.hedge = undefined;
+  }
+
+  hedgeEnded(attempt: Attempt): void {
+    (this.tries ??= []).push(attempt);
   }
 
   // Its end.
@@ -463,16 +507,18 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   }
 
   /** The one end of every exchange. Safe to call when it has ended. */
-  finish(cause: Cause): void {
+  finish(cause: Cause, detail = this.detail): void {
     if (!this.open) return;
     this.open = false;
+    this.detail = detail;
+    const now = this.services.network.clock.precise();
     const { side } = CAUSES[cause];
     if (this.queuedAt !== 0) this.endWait();
     this.cancelPause?.();
     this.cancelPause = undefined;
-    this.endHedge();
-    if (this.target !== undefined && (side === "client" || side === "balancer") && !this.replyDone) this.leaveTargetEarly();
-    else this.leaveTarget(side === "target", this.callFailure === 0 ? this.status : this.callFailure);
+    this.endHedge(cause);
+    if (this.target !== undefined && (side === "client" || side === "balancer") && !this.replyDone) this.leaveTargetEarly(this.answeredAt === 0 ? now - this.attemptAt : 0);
+    else this.leaveTarget(side === "target", this.callFailure === 0 ? this.status : this.callFailure, now);
     const { connection } = this;
     this.connection = undefined;
     this.sentTo = undefined;
@@ -486,29 +532,38 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
       this.probe = false;
       this.upstream!.probeUnused();
     }
-    const { accessLog } = this.services;
-    if (accessLog !== undefined) {
-      accessLog.write({
-        ...this.client.describe(),
-        requestId: this.requestId ?? "",
-        status: this.status === 0 ? CAUSES[cause].status : this.status,
-        upstream: this.upstream?.name ?? "",
-        target: this.lastTarget?.name ?? "",
-        attempts: this.attempts,
-        milliseconds: this.services.network.clock.precise() - this.startedAt,
-        queued: this.queued,
-        cause,
-      });
-    }
+    this.services.witnesses?.ended(this, cause, this.status === 0 ? CAUSES[cause].status : this.status, this.attempts, now - this.startedAt);
     this.lastTarget = undefined;
   }
 
-  private leaveTarget(failed: boolean, status: number): void {
+  account(cause: Cause, status: number, milliseconds: number): Account {
+    return accountOf(this, this.client, cause, status, this.services.network.clock.wall() - milliseconds, milliseconds);
+  }
+
+  /** The attempt of the moment is over, and the exchange is not: that is to be told of it. @param status of its reply; 0: none came */
+  private attemptEnds(cause: Cause, detail: string, status: number): void {
+    this.attempting = false;
+    const now = this.services.network.clock.precise();
+    const answeredAt = status > 0 && this.answeredAt === 0 ? now : this.answeredAt;
+    (this.tries ??= []).push({
+      target: this.target!.name,
+      at: this.attemptAt - this.startedAt,
+      connect: this.connect,
+      firstByte: answeredAt === 0 ? 0 : answeredAt - this.attemptAt,
+      milliseconds: now - this.attemptAt,
+      status,
+      cause,
+      detail,
+      hedge: this.isHedge,
+    });
+  }
+
+  private leaveTarget(failed: boolean, status: number, now = this.services.network.clock.precise()): void {
     const { target } = this;
     if (target === undefined) return;
     this.target = undefined;
     this.lastTarget = target;
-    const milliseconds = this.services.network.clock.precise() - this.attemptAt;
+    const milliseconds = now - this.attemptAt;
     const { outcome } = this;
     outcome.failed = failed;
     outcome.milliseconds = milliseconds;
@@ -518,7 +573,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   }
 
   /** @param waited ms without an answer; 0: that says nothing */
-  private leaveTargetEarly(waited = this.answeredAt === 0 ? this.services.network.clock.precise() - this.attemptAt : 0): void {
+  private leaveTargetEarly(waited: number): void {
     const target = this.target!;
     this.target = undefined;
     this.lastTarget = target;
@@ -530,6 +585,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
   }
 
   private log(level: "debug" | "info" | "warn", cause: Cause, detail: string, target: Target | undefined, message: string): void {
+    const described = this.client.describe();
     this.services.log.write(
       level,
       {
@@ -540,8 +596,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged {
         ...(detail === "" ? {} : { detail }),
         status: this.replyStarted ? this.status : CAUSES[cause].status,
         attempts: this.attempts,
-        ...this.client.describe(),
-        requestId: this.requestId ?? "",
+        ...described,
+        requestId: this.requestId ?? described.requestId,
       },
       message,
     );

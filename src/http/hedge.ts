@@ -4,6 +4,7 @@
  * J. Dean and L. Barroso, "The Tail at Scale" (CACM 56(2), 2013): waiting for the 95th percentile bounds the extra load to about 5 %;
  * here the retry budget bounds it too.
  */
+import type { Attempt } from "../observability/account.ts";
 import { CAUSES, type Cause } from "../observability/cause.ts";
 import { TOTAL_HEDGES, TOTAL_HEDGES_WON } from "../scoreboard/scoreboard.ts";
 import type { Target } from "../upstream/target.ts";
@@ -22,17 +23,23 @@ export interface Hedged {
   readonly wantsMore: boolean;
   readonly replyCongested: boolean;
   readonly own: OwnConnections;
+  /** In exact clock ms. */
+  readonly startedAt: number;
   /** Where to, counted in there; undefined: not now. */
   hedgeTarget(): Target | undefined;
   /** Write the request once more. */
   sendHedge(stream: UpstreamStream): void;
   /** The hedge is answered first. */
   hedgeWins(hedge: Hedge): StreamOwner;
+  /** It was sent, and came to nothing. */
+  hedgeEnded(attempt: Attempt): void;
 }
 
 export class Hedge implements StreamOwner {
   readonly upstream: Upstream;
   startedAt = 0;
+  /** How long it was being connected, in ms. */
+  private connect = 0;
   private readonly exchange: Hedged;
   private readonly services: Services;
   private readonly cancelTimer: () => void;
@@ -72,21 +79,24 @@ export class Hedge implements StreamOwner {
   }
 
   /** The exchange goes on with it. */
-  handOver(): { readonly target: Target; readonly stream: UpstreamStream; readonly startedAt: number } {
-    const { target, stream, startedAt } = this;
+  handOver(): { readonly target: Target; readonly stream: UpstreamStream; readonly startedAt: number; readonly connect: number } {
+    const { target, stream, startedAt, connect } = this;
     this.target = undefined;
     this.stream = undefined;
     this.cancelTimer();
-    return { target: target!, stream: stream!, startedAt };
+    return { target: target!, stream: stream!, startedAt, connect };
   }
 
-  /** Not needed any more. */
-  cancel(): void {
+  /** Not needed any more. @param cause the exchange has ended with it, or another attempt was answered first */
+  cancel(cause: Cause): void {
     this.cancelTimer();
     const { target, stream } = this;
     this.target = undefined;
     this.stream = undefined;
-    if (target !== undefined) this.upstream.leaveEarly(target, this.services.network.clock.precise() - this.startedAt);
+    if (target !== undefined) {
+      this.tell(target, cause, "", 0);
+      this.upstream.leaveEarly(target, this.services.network.clock.precise() - this.startedAt);
+    }
     stream?.abandon();
   }
 
@@ -121,36 +131,49 @@ export class Hedge implements StreamOwner {
   }
 
   connected(stream: UpstreamStream): void {
+    if (!stream.reused) this.connect = this.services.network.clock.precise() - this.startedAt;
     this.exchange.sendHedge(stream);
   }
 
   claim(head: ReplyHead): StreamOwner | undefined {
     // An error is no answer while the first attempt may still give a good one.
     if (head.status >= 500) {
-      this.fails({ failed: false, status: head.status });
+      this.fails("retry-status", `status ${head.status}`, head.status);
       return undefined;
     }
     this.upstream.column.add(TOTAL_HEDGES_WON, 1);
     return this.exchange.hedgeWins(this);
   }
 
-  attemptFailed(cause: Cause, _detail: string, reused: boolean): void {
+  attemptFailed(cause: Cause, detail: string, reused: boolean): void {
     // What this side lacks, or a pooled connection that had been closed, says nothing about the target.
     if (CAUSES[cause].side !== "balancer" && !(reused && (cause === "target-closed" || cause === "target-reset"))) {
-      this.fails({ failed: true, status: 0 });
+      this.fails(cause, detail, 0);
       return;
     }
     const { target } = this;
     this.target = undefined;
     this.stream = undefined;
-    if (target !== undefined) this.upstream.leaveEarly(target, 0);
+    if (target === undefined) return;
+    this.tell(target, cause, detail, 0);
+    this.upstream.leaveEarly(target, 0);
   }
 
-  private fails(how: { readonly failed: boolean; readonly status: number }): void {
+  /** @param status of its reply; 0: none came */
+  private fails(cause: Cause, detail: string, status: number): void {
     const { target } = this;
     this.target = undefined;
     this.stream = undefined;
-    if (target !== undefined) this.upstream.leave(target, { ...how, milliseconds: this.services.network.clock.precise() - this.startedAt });
+    if (target === undefined) return;
+    const { milliseconds } = this.tell(target, cause, detail, status);
+    this.upstream.leave(target, { failed: status === 0, status, milliseconds });
+  }
+
+  private tell(target: Target, cause: Cause, detail: string, status: number): Attempt {
+    const milliseconds = this.services.network.clock.precise() - this.startedAt;
+    const attempt = { target: target.name, at: this.startedAt - this.exchange.startedAt, connect: this.connect, firstByte: status > 0 ? milliseconds : 0, milliseconds, status, cause, detail, hedge: true };
+    this.exchange.hedgeEnded(attempt);
+    return attempt;
   }
 
   requestWritable(): void {

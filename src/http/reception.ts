@@ -42,20 +42,23 @@ export class Reception {
     exchange.begin();
     exchange.toHead = head.methodIs("HEAD");
     exchange.idempotent = isIdempotent(head);
+    const { accountFields } = this.services;
+    if (accountFields.length > 0) exchange.fields = accountFields.map((name) => head.get(name) ?? "");
     return answerHere(head, this.listener.config, this.services.draining || this.services.board.draining, this.services.challenges);
   }
 
   /** Send it where its route says. */
   dispatch(exchange: Exchange, head: RequestHead, view: RequestView): void {
-    const upstream = this.listener.router.route(view);
-    if (upstream === undefined) {
+    const match = this.listener.router.route(view);
+    if (match === undefined) {
       exchange.fail("no-route", "");
       return;
     }
+    const { upstream } = match;
     const { requestId } = this.listener.config.forwarding;
     if (requestId !== "off" && (requestId === "always" || !head.has(Name.X_REQUEST_ID) || !this.forwardedBy(view).trusted)) exchange.requestId = this.makeRequestId();
     view.keySource = upstream.config.hash.key;
-    exchange.dispatch(upstream, upstream.config.policy.kind === "builtin" ? view : view.copy());
+    exchange.dispatch(match, upstream.config.policy.kind === "builtin" ? view : view.copy());
   }
 
   /** What goes on with the request to this stream's target. @param via our line of Via */

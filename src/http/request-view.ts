@@ -4,8 +4,20 @@ import type { HashKey } from "../config/snapshot.ts";
 import { plainAddress } from "../net/endpoint.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
 import { keyOf } from "../routing/key.ts";
+import { Name } from "./fields.ts";
+import { joined } from "./forward.ts";
 import type { HeadLimits } from "./h1/head.ts";
 import type { RequestHead } from "./h1/request-head.ts";
+
+/** A request for people; "" where nothing is known. */
+export interface RequestDescription {
+  readonly client: string;
+  readonly method: string;
+  readonly host: string;
+  readonly path: string;
+  /** As the client sent it. */
+  readonly requestId: string;
+}
 
 export class RequestView implements RoutingRequest {
   readonly protocol = "http";
@@ -72,6 +84,15 @@ export class RequestView implements RoutingRequest {
       scratch.parse(buffer, this.at, this.end, this.limits!);
     }
     return scratch;
+  }
+
+  /** @param scratch a parser of its own: somebody may be in the middle of what the worker's holds */
+  describe(client: string, scratch: RequestHead): RequestDescription {
+    const { buffer } = this;
+    if (buffer === undefined) return { client, method: "", host: "", path: "", requestId: "" };
+    scratch.parse(buffer, this.at, this.end, this.limits!);
+    const { method, host, target: path } = scratch;
+    return { client, method, host, path, requestId: scratch.has(Name.X_REQUEST_ID) ? joined(scratch, Name.X_REQUEST_ID) : "" };
   }
 
   get clientAddress(): string {

@@ -4,8 +4,8 @@ import type { Network } from "../net/network.ts";
 import type { OpenFiles } from "../net/open-files.ts";
 import type { Output } from "../net/output.ts";
 import type { TimerWheel } from "../net/timers.ts";
-import type { AccessLog } from "../observability/access-log.ts";
 import type { LimitedLog } from "../observability/limited-log.ts";
+import type { Witnesses } from "../observability/witnesses.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
@@ -31,8 +31,10 @@ export interface Services {
   readonly tcpLog: LimitedLog;
   readonly udpLog: LimitedLog;
   readonly tlsLog: LimitedLog;
-  /** Undefined: no line an exchange is wanted. */
-  accessLog: AccessLog | undefined;
+  /** Undefined: nobody wants to know of exchanges. */
+  witnesses: Witnesses | undefined;
+  /** Fields of each request whose values its account has; in lower case. */
+  accountFields: readonly string[];
   /** Gathers what HTTP/2 connections write. */
   readonly cork: Cork;
   /** Scratch for decoding. */
@@ -43,6 +45,8 @@ export interface Services {
   /** Scratch for parsing; what it holds is good until the next parse. */
   readonly requestHead: RequestHead;
   readonly replyHead: ReplyHead;
+  /** Another, for telling of a request in the middle of whatever goes on. */
+  readonly toldHead: RequestHead;
   /** A way to a target, over a connection of its own that is not yet open or over one that others share; undefined: no descriptor is left. */
   readonly openStream: (target: Target, upstream: Upstream) => UpstreamStream | undefined;
   /** http-01 challenges that are pending, a token to its key authorization; undefined: none. */

@@ -1,6 +1,8 @@
 /** What an exchange stands between: the client's side and the target's. Each codec implements one of them; neither knows the other. */
 import type { Duplex } from "../net/duplex.ts";
+import type { Account } from "../observability/account.ts";
 import type { Cause } from "../observability/cause.ts";
+import type { Listener } from "../routing/listener.ts";
 import type { Pooled, Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { RequestForward } from "./forward.ts";
@@ -8,6 +10,7 @@ import type { FramingKind, Head } from "./h1/head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
 import type { OwnConnections } from "./own-connections.ts";
 import type { RequestHead } from "./h1/request-head.ts";
+import type { RequestDescription } from "./request-view.ts";
 
 /** The client's side of an exchange, whatever it speaks. */
 export interface Downstream {
@@ -48,13 +51,19 @@ export interface Downstream {
   replyAbort(): void;
   /** For targets that want to know who it is. */
   readonly own: OwnConnections;
-  /** Who asked, for the log. */
-  describe(): { readonly client: string; readonly method: string; readonly host: string; readonly path: string };
+  readonly listener: Listener;
+  readonly protocol: Account["protocol"];
+  /** Bytes of the request's body, or of its tunnel, that were read. */
+  readonly bytesIn: number;
+  /** Who asked for what, for people. */
+  describe(): RequestDescription;
 }
 
 /** The target's side of an exchange: one request out, one reply in, on a connection that may serve others after it. */
 export interface UpstreamStream extends Duplex, Pooled {
   readonly target: Target;
+  /** The connection was there before this exchange. */
+  readonly reused: boolean;
   /** Work for this exchange from now on. */
   attach(owner: StreamOwner): void;
   /** From now on another owner hears what happens. */
@@ -98,7 +107,8 @@ export interface StreamOwner {
   replyEnd(trailers: Head | undefined, stream: UpstreamStream | undefined): void;
   /** @param reused the connection had served an exchange before, so that its end may say nothing about the target */
   attemptFailed(cause: Cause, detail: string, reused: boolean): void;
-  tunnelActive(): void;
+  /** @param length bytes that came from the target */
+  tunnelActive(length: number): void;
   tunnelTargetEnded(): void;
   tunnelClosed(broken: boolean): void;
 }

@@ -8,7 +8,7 @@ import { HealthMonitor } from "../health/monitor.ts";
 import { bunNetwork } from "../net/bun.ts";
 import { openFilesLimit } from "../net/open-files.ts";
 import type { NetListener } from "../net/network.ts";
-import { silentLog, type Log } from "../observability/log.ts";
+import { oneLog, silentLog, type Log } from "../observability/log.ts";
 import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
 import { Scoreboard } from "../scoreboard/scoreboard.ts";
 import { DataPlane } from "../worker/data-plane.ts";
@@ -86,7 +86,7 @@ export class LoadBalancer {
     const network = bunNetwork();
     const log = this.options.log ?? silentLog();
     const monitor = new HealthMonitor({ network, scoreboard: this.board, log });
-    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, log, policies: this.policies, openFiles: openFilesLimit(), report: (outlier) => monitor.ejection.report(outlier) });
+    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, logs: oneLog(log), policies: this.policies, openFiles: openFilesLimit(), report: (outlier) => monitor.ejection.report(outlier) });
     try {
       await plane.apply(snapshot);
       for (const { name } of snapshot.listeners) this.listeners.set(name, plane.open(name));

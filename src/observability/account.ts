@@ -25,6 +25,9 @@ export interface Attempt {
   readonly hedge: boolean;
 }
 
+/** Targets that an account names as candidates. */
+const MOST_CANDIDATES = 32;
+
 export interface Account {
   /** As clients speak it. */
   readonly protocol: "HTTP/1.0" | "HTTP/1.1" | "HTTP/2.0" | "tcp" | "udp";
@@ -42,6 +45,7 @@ export interface Account {
   readonly path: string;
   /** Fields of the request that the access log's format names, in its order; "" for those that are not there. */
   readonly fields: readonly string[];
+  /** X-Request-ID: ours, else the client's; "": there is none. */
   readonly requestId: string;
   /** What the client got. */
   readonly status: number;
@@ -60,11 +64,11 @@ export interface Account {
   /** Bytes of the body (tcp, udp: all) from the client, and to it. */
   readonly bytesIn: number;
   readonly bytesOut: number;
-  /** How often a target was asked. */
+  /** How often a target was asked; not counted are hedges that lost, and pooled connections that turned out closed. */
   readonly attempts: number;
-  /** Each of them, in order. */
+  /** Each time, in order, those too. */
   readonly tries: readonly Attempt[];
-  /** Names of the targets that were usable when the first was picked; at most 32, and how many there were. */
+  /** Names of the targets that were usable when the first was picked, at most 32 of them; and how many there were. */
   readonly candidates: readonly string[];
   readonly candidateCount: number;
   /** udp: how many datagrams came from the client and went to it. */
@@ -76,4 +80,8 @@ export interface Witness {
   /** @param milliseconds that it took */
   wants(cause: Cause, status: number, attempts: number, milliseconds: number): boolean;
   tell(account: Account): void;
+}
+
+export function candidateNames(targets: readonly { readonly name: string }[]): string[] {
+  return targets.slice(0, MOST_CANDIDATES).map(({ name }) => name);
 }

@@ -39,6 +39,8 @@ export const CAUSES = {
   "queue-timeout": { side: "balancer", phase: "queue", status: 503 },
   /** Not an end: the reply's status is one that is tried again. */
   "retry-status": { side: "target", phase: "reply", status: 502 },
+  /** Not an end: another attempt of the same request was answered first. */
+  "hedge-lost": { side: "balancer", phase: "wait", status: 0 },
   "circuit-open": { side: "balancer", phase: "pick", status: 503 },
   /** The target speaks HTTP/2 and does not take WebSockets over it: what the client asks for, not what the target does, is at fault. */
   "upgrade-unsupported": { side: "balancer", phase: "connect", status: 502 },

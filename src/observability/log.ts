@@ -31,7 +31,7 @@ export interface LogLevels {
   /** The least that is logged, … */
   readonly level: LogLevel;
   /** … but for these. */
-  readonly modules: Readonly<Partial<Record<LogModule, LogLevel>>>;
+  readonly modules: Readonly<Partial<Record<LogModule, LogLevel | undefined>>>;
 }
 
 /** Gives each part of the house its log. */

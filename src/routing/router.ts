@@ -1,18 +1,26 @@
-/** Which upstream a request goes to: the first route in file order that matches, else the listener's default. */
+/** Which way a request goes: the first route in file order that matches, else the listener's default. */
 import ipaddr from "ipaddr.js";
 import type { RouteConfig } from "../config/snapshot.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
 import { normalizePath } from "./path.ts";
 
-interface Compiled<Upstream> {
-  readonly order: number;
-  readonly config: RouteConfig;
-  readonly prefix: string | undefined;
+/** Where a request goes, and by which route; one object for each route, made with the router. */
+export interface Match<Upstream> {
+  /** Undefined: no route matched, and the listener's default takes it. */
+  readonly route: RouteConfig | undefined;
+  /** As `routeLabel`; "": the listener's default. */
+  readonly label: string;
   readonly upstream: Upstream;
 }
 
+interface Compiled<Upstream> extends Match<Upstream> {
+  readonly route: RouteConfig;
+  readonly order: number;
+  readonly prefix: string | undefined;
+}
+
 export class Router<Upstream> {
-  private readonly fallback: Upstream | undefined;
+  private readonly fallback: Match<Upstream> | undefined;
   /** Routes by exact host, by suffix of a wildcard (".example.org"), and for every host; each in file order. */
   private readonly exact = new Map<string, Compiled<Upstream>[]>();
   private readonly suffix = new Map<string, Compiled<Upstream>[]>();
@@ -21,11 +29,11 @@ export class Router<Upstream> {
 
   /** @param find the running upstream of a name; names were checked with the config */
   constructor(routes: readonly RouteConfig[], fallback: Upstream | undefined, find: (name: string) => Upstream) {
-    this.fallback = fallback;
+    this.fallback = fallback === undefined ? undefined : { route: undefined, label: "", upstream: fallback };
     this.empty = routes.length === 0;
     for (const [order, config] of routes.entries()) {
       const prefix = config.pathPrefix === undefined ? undefined : config.pathPrefix.replace(/\/+$/, "");
-      const route = { order, config, prefix, upstream: find(config.upstream) };
+      const route = { route: config, label: routeLabel(config), order, prefix, upstream: find(config.upstream) };
       if (config.hosts.length === 0) this.any.push(route);
       for (const host of config.hosts) {
         if (host === "*") this.any.push(route);
@@ -36,7 +44,7 @@ export class Router<Upstream> {
   }
 
   /** Undefined: no route and no default. Costs nothing when there are no routes. */
-  route(request: RoutingRequest): Upstream | undefined {
+  route(request: RoutingRequest): Match<Upstream> | undefined {
     if (this.empty) return this.fallback;
     const host = hostOnly(request.host);
     const path = normalizePath(request.path);
@@ -45,8 +53,26 @@ export class Router<Upstream> {
     if (this.suffix.size > 0) {
       for (let dot = host.indexOf("."); dot >= 0; dot = host.indexOf(".", dot + 1)) best = firstMatch(this.suffix.get(host.slice(dot)), request, path, best);
     }
-    return best === undefined ? this.fallback : best.upstream;
+    return best ?? this.fallback;
   }
+}
+
+/** Hosts and methods that a label names; the others are counted. */
+const NAMED = 2;
+
+/**
+ * How a route is called where people and monitoring see it: its name, else what it matches, as `GET api.example.com/v1 [x-canary]`; `*` matches all.
+ * A configuration gives routes that match the same different names.
+ */
+export function routeLabel({ name, hosts, pathPrefix, methods, headers }: RouteConfig): string {
+  if (name !== undefined) return name;
+  const where = few(hosts) + (pathPrefix ?? "");
+  const said = headers.length === 0 ? "" : `[${few(headers.map((header) => header.name.toLowerCase()))}]`;
+  return [few(methods), where === "" ? "*" : where, said].filter((part) => part !== "").join(" ");
+}
+
+function few(words: readonly string[]): string {
+  return words.length <= NAMED ? words.join(",") : `${words.slice(0, NAMED).join(",")},+${words.length - NAMED}`;
 }
 
 function append<Upstream>(map: Map<string, Compiled<Upstream>[]>, key: string, route: Compiled<Upstream>): void {
@@ -65,8 +91,7 @@ function firstMatch<Upstream>(routes: readonly Compiled<Upstream>[] | undefined,
   return best;
 }
 
-function matches(route: Compiled<unknown>, request: RoutingRequest, path: string): boolean {
-  const { prefix, config } = route;
+function matches({ prefix, route: config }: Compiled<unknown>, request: RoutingRequest, path: string): boolean {
   // Whole segments: /v1 matches /v1 and /v1/x, not /v10.
   if (prefix !== undefined && !(path.startsWith(prefix) && (path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f))) return false;
   if (config.methods.length > 0 && !config.methods.includes(request.method)) return false;

@@ -8,7 +8,7 @@
  */
 import { closeSync, ftruncateSync, openSync, unlinkSync } from "node:fs";
 import { Column, TargetColumn } from "./columns.ts";
-import { ADDRESS_WORDS, COLUMN_WORDS, firstPlace, Flag, LATENCY, LATENCY_BUCKETS, MAX_LISTENERS, OPEN_CONNECTIONS, OPEN_REQUESTS, OPEN_RETRIES, RETRIES_HELD, secondPlace, STAT_LATENCY, STAT_STAMP, STAT_WORDS, UPSTREAM_COLUMN_WORDS, UPSTREAM_EPOCH, UPSTREAM_GAUGES, UPSTREAM_WORDS, WORKER_CLIENTS, WORKER_WORDS } from "./words.ts";
+import { ADDRESS_WORDS, COLUMN_WORDS, firstPlace, Flag, LATENCY, LATENCY_BUCKETS, MAX_LISTENERS, OPEN_CONNECTIONS, OPEN_REQUESTS, OPEN_RETRIES, RETRIES_HELD, secondPlace, STAT_LATENCY, STAT_STAMP, STAT_WORDS, UPSTREAM_COLUMN_WORDS, UPSTREAM_EPOCH, UPSTREAM_GAUGES, UPSTREAM_WORDS, WORKER_CLIENTS, WORKER_LOST_LINES, WORKER_WORDS } from "./words.ts";
 
 export { Column, TargetColumn } from "./columns.ts";
 export * from "./words.ts";
@@ -278,6 +278,13 @@ export class Scoreboard {
   clientsOf(listener: number): number {
     let total = 0;
     for (let worker = 0; worker < this.size.workers; worker++) total += this.words[this.listenerAt + worker * MAX_LISTENERS + listener]!;
+    return total;
+  }
+
+  /** Lines of the access log that nobody took. */
+  get lostLines(): number {
+    let total = 0;
+    for (let worker = 0; worker < this.size.workers; worker++) total += this.workerWord(worker, WORKER_LOST_LINES);
     return total;
   }
 

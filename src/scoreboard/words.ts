@@ -5,6 +5,8 @@ export const WORKER_PID = 0;
 export const WORKER_CLIENTS = 1;
 /** Counts up once a second while the worker's event loop turns. */
 export const WORKER_HEARTBEAT = 2;
+/** Lines of the access log that nobody took. */
+export const WORKER_LOST_LINES = 3;
 export const WORKER_WORDS = 16;
 /** Client connections a listener, in the worker's row. */
 export const MAX_LISTENERS = 64;

@@ -1,6 +1,7 @@
 /** All that the admin address answers, put together of the parts that know. */
 import { Api } from "../admin/api.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
+import { logEndpoints } from "../admin/log.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
 import { type ConfigState, overviewEndpoints } from "../admin/overview.ts";
 import { Picture } from "../admin/picture.ts";
@@ -15,6 +16,7 @@ import type { Log } from "../observability/log.ts";
 import { Sampler } from "../sampling/sampler.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import packageJson from "../../package.json";
+import type { LogLevelControl } from "./log-levels.ts";
 import type { Membership } from "./membership.ts";
 import type { ListeningSockets } from "./sockets.ts";
 import type { Workers } from "./workers.ts";
@@ -32,9 +34,10 @@ export interface AdminParts {
   readonly workers: Workers;
   readonly sockets: ListeningSockets;
   readonly config: () => ConfigState;
+  readonly levels: LogLevelControl;
 }
 
-export function createAdmin({ log, snapshot, status, health, membership, scoreboard, clock, workers, sockets, config }: AdminParts): AdminServer {
+export function createAdmin({ log, snapshot, status, health, membership, scoreboard, clock, workers, sockets, config, levels }: AdminParts): AdminServer {
   const sampler = new Sampler({ scoreboard, clock, snapshot });
   const picture = new Picture({
     version: packageJson.version,
@@ -54,6 +57,7 @@ export function createAdmin({ log, snapshot, status, health, membership, scorebo
     ...overviewEndpoints(picture),
     ...streamEndpoints(streams),
     ...heartbeatEndpoints(membership.heartbeats),
+    ...logEndpoints(levels, () => scoreboard.lostLines),
     ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, changed: () => membership.moved() })),
   ];
   const api = new Api(endpoints, () => snapshot().admin, log);

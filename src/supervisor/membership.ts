@@ -8,6 +8,7 @@ import { ADMIN, withdraw } from "../admin/targets.ts";
 import type { JoinedTarget } from "../config/load.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { Heartbeats } from "../health/heartbeats.ts";
+import type { Logs } from "../observability/log.ts";
 import { Supervised, type SupervisedOptions } from "../supervised/supervised.ts";
 import type { RuntimeDirectory, Said } from "./runtime-directory.ts";
 
@@ -19,7 +20,8 @@ const PAUSE_AFTER_FAILURE = 1_000;
 /** Targets beyond the file's, by upstream. */
 export type JoinedTargets = ReadonlyMap<string, readonly JoinedTarget[]>;
 
-export interface MembershipOptions extends SupervisedOptions {
+export interface MembershipOptions extends Omit<SupervisedOptions, "log"> {
+  readonly logs: Logs;
   readonly directory: RuntimeDirectory;
   /** Targets have joined or left, or something was said of one. */
   readonly changed: () => void;
@@ -35,11 +37,11 @@ export class Membership {
   private applied: string | undefined = keyOf(new Map());
 
   constructor(options: MembershipOptions) {
-    const { rotation, network, log } = options;
+    const { rotation, network, logs } = options;
     const changed = (): void => this.moved();
     this.options = options;
-    this.heartbeats = new Heartbeats({ rotation, clock: network.clock, log, changed });
-    this.supervised = new Supervised({ ...options, changed });
+    this.heartbeats = new Heartbeats({ rotation, clock: network.clock, log: logs.of("health"), changed });
+    this.supervised = new Supervised({ ...options, log: logs.of("supervised"), changed });
   }
 
   /** These are the targets from now on. The rotation must know them already. */
@@ -98,14 +100,14 @@ export class Membership {
 
   /** Keep what was said, for a takeover. */
   save(): void {
-    const { rotation, directory, log } = this.options;
+    const { rotation, directory, logs } = this.options;
     const said: Said = { beats: this.heartbeats.save(), states: rotation.withdrawnBy(ADMIN) };
     const before = directory.readSaid();
     if (said.beats.length + said.states.length + before.beats.length + before.states.length === 0) return;
     try {
       directory.writeSaid(said);
     } catch (error) {
-      log.error({ reason: (error as Error).message }, "State for a takeover cannot be written");
+      logs.of("supervisor").error({ reason: (error as Error).message }, "State for a takeover cannot be written");
     }
   }
 

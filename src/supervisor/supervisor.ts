@@ -13,7 +13,7 @@ import type { Snapshot } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
 import { HealthMonitor } from "../health/monitor.ts";
 import { bunNetwork } from "../net/bun.ts";
-import type { Log, LogFormat } from "../observability/log.ts";
+import type { Log, LogFormat, ServiceLog } from "../observability/log.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import type { Supervised } from "../supervised/supervised.ts";
 import { createAdmin } from "./admin.ts";
@@ -23,6 +23,7 @@ import { CertificateWatch } from "./certificate-watch.ts";
 import { ConfigError, StartError } from "./errors.ts";
 import { adoptHealth, handDown, inherit, type Inheritance } from "./inheritance.ts";
 import { checkOpenFiles } from "./limits.ts";
+import { Logging } from "./logging.ts";
 import { machineSecret } from "./machine-secret.ts";
 import { type JoinedTargets, Membership } from "./membership.ts";
 import { Notifier } from "./notify.ts";
@@ -44,7 +45,7 @@ export interface SupervisorOptions {
   readonly self: readonly string[];
   /** The arguments of this start, for an upgrade. */
   readonly args: readonly string[];
-  readonly log: Log;
+  readonly logs: ServiceLog;
   readonly logFormat: LogFormat;
   readonly runtimeDirectory?: string | undefined;
   /** What workers do when this process dies: go on serving, or end with it. Default: serve. */
@@ -75,6 +76,7 @@ export class Supervisor {
   private readonly membership: Membership;
   private readonly supervised: Supervised;
   private readonly workers: Workers;
+  private readonly logging: Logging;
   private readonly acme: Acme;
   private readonly admin: AdminServer;
   private readonly certificates: CertificateWatch;
@@ -102,18 +104,21 @@ export class Supervisor {
     const read = options.load(how);
     if (!read.ok) throw new ConfigError(read.diagnostics);
     const loaded = await withPlaceholders(read, how);
-    options.log.level = loaded.snapshot.log.level;
-    for (const warning of loaded.warnings) options.log.warn(warning);
+    const { logs } = options;
+    const log = logs.of("supervisor");
+    logs.set(loaded.snapshot.log);
+    logs.moveTo(loaded.snapshot.log.path);
+    for (const warning of loaded.warnings) logs.of("config").warn(warning);
     const warning = checkOpenFiles(loaded.snapshot);
-    if (warning !== undefined) options.log.warn(warning);
+    if (warning !== undefined) log.warn(warning);
     const problem = await policyProblem(options.self, loaded.snapshot);
     if (problem !== undefined) throw new StartError(problem);
-    const inheritance = await inherit(options.identity, options.runtimeDirectory, options.log);
+    const inheritance = await inherit(options.identity, options.runtimeDirectory, log);
     const { directory } = inheritance;
     const sockets = new ListeningSockets(inheritance.sockets, activated);
     const prepared = await sockets.prepare(loaded.snapshot);
     prepared.commit();
-    for (const socket of sockets.unused(loaded.snapshot.listeners)) options.log.warn({ socket }, "Systemd passed a socket that is no listener's: who connects there is served by nobody");
+    for (const socket of sockets.unused(loaded.snapshot.listeners)) log.warn({ socket }, "Systemd passed a socket that is no listener's: who connects there is served by nobody");
     slots.take();
     const supervisor = new Supervisor(options, loaded, slots, directory, sockets, notifier);
     try {
@@ -133,10 +138,10 @@ export class Supervisor {
   }
 
   private constructor(options: SupervisorOptions, loaded: Applicable, slots: PendingSlots, directory: RuntimeDirectory, sockets: ListeningSockets, notifier: Notifier) {
-    const { log, self, logFormat } = options;
+    const { logs, self, logFormat } = options;
     const { snapshot } = loaded;
     this.options = options;
-    this.log = log;
+    this.log = logs.of("supervisor");
     this.loaded = loaded;
     this.slots = slots;
     this.directory = directory;
@@ -145,14 +150,16 @@ export class Supervisor {
     this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
     this.board.generation = snapshot.generation;
     const network = bunNetwork();
-    this.health = new HealthMonitor({ network, scoreboard: this.board, log });
+    this.health = new HealthMonitor({ network, scoreboard: this.board, log: logs.of("health") });
     const { rotation, ejection } = this.health;
-    this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, log, changed: () => void this.turns.take(() => this.rejoin()) });
+    this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, logs, changed: () => void this.turns.take(() => this.rejoin()) });
     this.supervised = this.membership.supervised;
-    this.workers = new Workers({ self, logFormat, log, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
-    this.certificates = new CertificateWatch(log, () => void this.turns.take(() => this.renewCertificates()));
-    this.acme = new Acme({ clock: network.clock, random: () => network.random(), log, show: (challenges) => this.workers.show(challenges) });
-    this.admin = createAdmin({ log, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState });
+    this.workers = new Workers({ self, logFormat, log: logs.of("workers"), levels: () => this.logging.levels.levels, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
+    this.logging = new Logging(logs, this.workers);
+    this.logging.follow(snapshot);
+    this.certificates = new CertificateWatch(logs.of("tls"), () => void this.turns.take(() => this.renewCertificates()));
+    this.acme = new Acme({ clock: network.clock, random: () => network.random(), log: logs.of("acme"), show: (challenges) => this.workers.show(challenges) });
+    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState });
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 
@@ -228,6 +235,7 @@ export class Supervisor {
     this.membership.close();
     this.health.stop();
     this.certificates.stop();
+    this.logging.stop();
   }
 
   /** The start came to nothing: leave no process and no socket, and those before us as they were. */
@@ -288,11 +296,11 @@ export class Supervisor {
     const how = this.how(joined);
     const read = this.options.load(how);
     if (!read.ok) {
-      for (const diagnostic of read.diagnostics) this.log.error({ ...diagnostic.place }, diagnosticLine(diagnostic));
+      for (const diagnostic of read.diagnostics) this.options.logs.of("config").error({ ...diagnostic.place }, diagnosticLine(diagnostic));
       this.log.error({ errors: read.diagnostics.length, generation: this.snapshot.generation }, "Reload rejected; nothing has changed");
       return read.diagnostics.map(diagnosticLine);
     }
-    for (const warning of read.warnings) this.log.warn(warning);
+    for (const warning of read.warnings) this.options.logs.of("config").warn(warning);
     const { snapshot } = read;
     const reason = await withPlaceholders(read, how).then(
       (loaded) => this.adopt(loaded),
@@ -303,7 +311,7 @@ export class Supervisor {
       return [reason];
     }
     this.membership.hasApplied(joined);
-    this.log.level = snapshot.log.level;
+    this.logging.follow(snapshot);
     this.log.info({ generation: snapshot.generation, milliseconds: Math.round(performance.now() - began), workers: this.workers.pids }, "Reload applied");
     this.supervised.apply(snapshot, true);
     this.acme.apply(snapshot, true);
@@ -407,6 +415,11 @@ export class Supervisor {
       throw error;
     }
     this.board.generation = snapshot.generation;
+  }
+
+  /** Somebody has renamed the files of the logs. */
+  reopenLogs(): void {
+    this.logging.reopen();
   }
 
   /** Start the binary that is on disk now, with our sockets; when it serves, we go. */

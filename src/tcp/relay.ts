@@ -9,12 +9,14 @@ import { formatEndpoint, plainAddress } from "../net/endpoint.ts";
 import type { NetSocket, Network } from "../net/network.ts";
 import { relayData, relayEnd } from "../net/relay.ts";
 import type { TimerWheel } from "../net/timers.ts";
-import type { AccessLog } from "../observability/access-log.ts";
+import { type Account, type Attempt, candidateNames } from "../observability/account.ts";
 import { CAUSES, connectCause, type Cause } from "../observability/cause.ts";
 import type { LimitedLog } from "../observability/limited-log.ts";
+import type { Ended, Witnesses } from "../observability/witnesses.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
 import { clientKey } from "../routing/key.ts";
 import type { Client, Listener } from "../routing/listener.ts";
+import type { Match } from "../routing/router.ts";
 import { TOTAL_CONNECTS, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
 import type { Waiter } from "../upstream/queue.ts";
 import type { Pooled, Target } from "../upstream/target.ts";
@@ -25,20 +27,23 @@ export interface TcpServices {
   readonly network: Network;
   readonly wheel: TimerWheel;
   readonly tcpLog: LimitedLog;
-  accessLog: AccessLog | undefined;
+  readonly witnesses: Witnesses | undefined;
 }
 
 const UNAVAILABLE = Buffer.from("HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 19\r\nConnection: close\r\n\r\nService Unavailable");
 /** Failed connects for one client. */
 const MAX_CONNECT_ATTEMPTS = 8;
+const NOBODY: readonly Target[] = [];
+const NO_TRIES: readonly Attempt[] = [];
 /** How long a client that was told 503 may go on sending. */
 const LINGER = 2_000;
 
 /** The client's side: owns the pair. */
-export class TcpClient extends Connection implements Client, Waiter {
+export class TcpClient extends Connection implements Client, Waiter, Ended {
   private readonly listener: Listener;
   private readonly services: TcpServices;
   private readonly arrival: Arrival | undefined;
+  private match: Match<Upstream> | undefined = undefined;
   private upstream: Upstream | undefined = undefined;
   private target: TcpTarget | undefined = undefined;
   private request: RoutingRequest | undefined = undefined;
@@ -55,6 +60,17 @@ export class TcpClient extends Connection implements Client, Waiter {
   private port = 0;
   private startedAt = 0;
   private over = false;
+  // Kept for its account: numbers and references, and what failed.
+  private candidates = NOBODY;
+  private tries = NO_TRIES;
+  private lastTarget: Target | undefined = undefined;
+  private attemptAt = 0;
+  private connect = 0;
+  /** When the target's first byte came, in exact clock ms; 0: none has. */
+  private answeredAt = 0;
+  private detail = "";
+  private bytesIn = 0;
+  private bytesOut = 0;
   /** Bytes that came before the target was there. */
   private early: Buffer | undefined = undefined;
   /** This side has sent its last byte. */
@@ -82,12 +98,13 @@ export class TcpClient extends Connection implements Client, Waiter {
     }
     const request: RoutingRequest = { protocol: "tcp", clientAddress: this.clientAddress, clientPort: this.port, method: "", host: this.arrival?.hello?.serverName ?? "", path: "", key: clientKey(this.clientAddress), header: () => undefined };
     this.request = request;
-    this.upstream = this.listener.router.route(request);
-    if (this.upstream === undefined) {
+    this.match = this.listener.router.route(request);
+    if (this.match === undefined) {
       this.finish("no-route", "", undefined);
       this.unavailable();
       return;
     }
+    this.upstream = this.match.upstream;
     const admission = this.upstream.admits();
     this.probe = admission === "probe";
     if (admission === "no") this.turnAway("circuit-open");
@@ -103,6 +120,7 @@ export class TcpClient extends Connection implements Client, Waiter {
 
   private attempt(): void {
     const picked = this.upstream!.pick(this.request!, this.tried);
+    if (this.attempts === 0) this.candidates = this.upstream!.candidates;
     if (!(picked instanceof Promise)) {
       this.use(picked);
       return;
@@ -123,13 +141,18 @@ export class TcpClient extends Connection implements Client, Waiter {
     }
     if (this.waits) this.endWait();
     this.attempts++;
+    this.lastTarget = target;
+    this.attemptAt = this.services.network.clock.precise();
+    this.connect = 0;
     this.target = new TcpTarget(target, upstream, this, this.services, (cause, detail) => this.connectFailed(target, cause, detail));
-    this.target.connect(upstream.config.timeouts.connect);
+    this.target.connect(this.attemptAt, upstream.config.timeouts.connect);
   }
 
   private connectFailed(target: Target, cause: Cause, detail: string): void {
     this.target = undefined;
     if (!this.isOpen) return;
+    this.tries = [...this.tries, this.tryOf(target, cause, detail)];
+    this.lastTarget = undefined;
     this.tried = [...this.tried, target];
     const left = this.upstream!.hasOther(this.tried);
     const { retry } = this.upstream!.config;
@@ -189,8 +212,9 @@ export class TcpClient extends Connection implements Client, Waiter {
     this.abort();
   }
 
-  /** The target is there. */
-  joined(): void {
+  /** The target is there. @param connect how long that took, in ms */
+  joined(connect: number): void {
+    this.connect = connect;
     const { early, target } = this;
     this.early = undefined;
     this.active();
@@ -198,6 +222,13 @@ export class TcpClient extends Connection implements Client, Waiter {
     if (this.ended) target!.shutdown();
     if (target!.congested) this.pause();
     else this.resume();
+  }
+
+  /** So many bytes of the target went through. */
+  relayed(length: number): void {
+    if (this.bytesOut === 0) this.answeredAt = this.services.network.clock.precise();
+    this.bytesOut += length;
+    this.active();
   }
 
   /** A byte went through: the idle time starts anew. */
@@ -208,6 +239,7 @@ export class TcpClient extends Connection implements Client, Waiter {
 
   onData(chunk: Buffer): void {
     if (this.over) return;
+    this.bytesIn += chunk.length;
     const { target } = this;
     if (target?.ready !== true) {
       this.early = this.early === undefined ? chunk : Buffer.concat([this.early, chunk]);
@@ -282,26 +314,52 @@ export class TcpClient extends Connection implements Client, Waiter {
     if (this.over) return;
     this.over = true;
     if (this.takeProbe()) this.upstream!.probeUnused();
-    const { tcpLog: log, accessLog, network } = this.services;
+    const { tcpLog: log, witnesses, network } = this.services;
     const client = formatEndpoint(this.clientAddress, this.port);
     if (CAUSES[cause].side !== "none" && log.allows(cause)) {
       const level = CAUSES[cause].side === "client" || cause === "idle-timeout" ? "info" : "warn";
       log.write(level, { cause, phase: CAUSES[cause].phase, upstream: this.upstream?.name ?? "", target: target?.name ?? "", detail, client, listener: this.listener.config.name }, "Connection failed");
     }
-    accessLog?.write({
-      client,
-      method: "TCP",
+    this.detail = detail;
+    witnesses?.ended(this, cause, 0, this.attempts, network.clock.precise() - this.startedAt);
+  }
+
+  account(cause: Cause, status: number, milliseconds: number): Account {
+    const { match, upstream, lastTarget, tries, connect, startedAt, answeredAt, candidates, queued, attempts, detail, bytesIn, bytesOut } = this;
+    return {
+      protocol: "tcp",
+      at: this.services.network.clock.wall() - milliseconds,
+      listener: this.listener.config.name,
+      route: match?.label ?? "",
+      upstream: upstream?.name ?? "",
+      target: lastTarget?.name ?? tries.at(-1)?.target ?? "",
+      client: formatEndpoint(this.clientAddress, this.port),
+      method: "",
       host: this.request?.host ?? "",
       path: "",
-      status: 0,
-      upstream: this.upstream?.name ?? "",
-      target: target?.name ?? "",
-      attempts: this.attempts,
-      milliseconds: network.clock.precise() - this.startedAt,
-      queued: this.queued,
-      cause,
+      fields: [],
       requestId: "",
-    });
+      status,
+      cause,
+      detail,
+      milliseconds,
+      queued,
+      connect,
+      firstByte: answeredAt === 0 ? 0 : answeredAt - startedAt,
+      bytesIn,
+      bytesOut,
+      attempts,
+      tries: lastTarget === undefined ? tries : [...tries, this.tryOf(lastTarget, cause, detail)],
+      candidates: candidateNames(candidates),
+      candidateCount: candidates.length,
+    };
+  }
+
+  /** The attempt of the moment, which ends so. */
+  private tryOf({ name: target }: Target, cause: Cause, detail: string): Attempt {
+    const { attemptAt, answeredAt, connect } = this;
+    const milliseconds = this.services.network.clock.precise() - attemptAt;
+    return { target, at: attemptAt - this.startedAt, connect, firstByte: answeredAt === 0 ? 0 : answeredAt - attemptAt, milliseconds, status: 0, cause, detail, hedge: false };
   }
 
   /** Whether it is a probe whose end nobody has told yet; from now on it is told. */
@@ -338,11 +396,12 @@ class TcpTarget extends Connection implements Pooled {
     this.failed = failed;
   }
 
-  connect(timeout: number): void {
+  /** @param startedAt in exact clock ms @param timeout in ms; 0: none */
+  connect(startedAt: number, timeout: number): void {
     this.target.opens(this);
     this.target.counters.add(TOTAL_CONNECTS, 1);
     const { clock } = this.services.network;
-    this.startedAt = clock.precise();
+    this.startedAt = startedAt;
     if (this.target.isUnreachable) {
       this.leave(true);
       this.failed("connect-timeout", "too many connects to it hang");
@@ -389,7 +448,7 @@ class TcpTarget extends Connection implements Pooled {
     const connectTime = this.services.network.clock.precise() - this.startedAt;
     this.upstream.learn(this.target, { failed: false, milliseconds: connectTime, status: 0 }, connectTime, this.client.takeProbe());
     this.wheel.cancel(this);
-    this.client.joined();
+    this.client.joined(connectTime);
   }
 
   onConnectError(code: string, reason?: string): void {
@@ -407,8 +466,9 @@ class TcpTarget extends Connection implements Pooled {
   }
 
   onData(chunk: Buffer): void {
+    // Counted first: what has gone on is no more.
+    this.client.relayed(chunk.length);
     relayData(this, this.client, chunk);
-    this.client.active();
   }
 
   onEnd(): void {

@@ -7,10 +7,13 @@ import type { DatagramOwner, DatagramPeer, DatagramSocket } from "../net/datagra
 import { formatEndpoint, plainAddress } from "../net/endpoint.ts";
 import { release } from "../net/release.ts";
 import { Timed } from "../net/timers.ts";
+import { type Account, type Attempt, candidateNames } from "../observability/account.ts";
 import { CAUSES, connectCause, type Cause, OUR_SHORTAGES } from "../observability/cause.ts";
+import type { Ended } from "../observability/witnesses.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
 import { clientKey } from "../routing/key.ts";
 import type { Client } from "../routing/listener.ts";
+import type { Match } from "../routing/router.ts";
 import { TOTAL_CONNECTS, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
 import type { Pooled, Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
@@ -22,12 +25,15 @@ const MAX_ATTEMPTS = 8;
 const MAX_EARLY = 16;
 /** How long replies are still relayed by a worker that leaves, in ms. */
 const LINGER = 2_000;
+/** Targets that a flow tells of; it may see more of them. */
+const MOST_TRIES = 32;
 const NO_HEADERS = (): undefined => undefined;
 const NOBODY: readonly Target[] = [];
+const NO_TRIES: readonly Attempt[] = [];
 /** The target's system has said that nobody is there. */
 const UNREACHABLE: ReadonlySet<string> = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"]);
 
-export class Flow extends Timed implements Client, Pooled, DatagramOwner {
+export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended {
   readonly clientAddress: string;
   private readonly relay: UdpRelay;
   private readonly key: string;
@@ -36,6 +42,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
   private readonly startedAt: number;
   /** When its last datagram came or went, in exact clock ms. */
   private lastAt = 0;
+  private match: Match<Upstream> | undefined = undefined;
   private upstream: Upstream | undefined = undefined;
   private target: Target | undefined = undefined;
   /** The name of the last one. */
@@ -55,11 +62,20 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
   private pickedAt = 0;
   private sent = 0;
   private answered = 0;
+  /** When its first reply came, in exact clock ms; 0: none has. */
+  private answeredAt = 0;
   // Of all of them.
   private datagramsIn = 0;
   private datagramsOut = 0;
   private bytesIn = 0;
   private bytesOut = 0;
+  /** When the first reply of all came. */
+  private firstReplyAt = 0;
+  private candidates = NOBODY;
+  private tries = NO_TRIES;
+  /** It was there when the flow ended. */
+  private lastTarget: Target | undefined = undefined;
+  private detail = "";
   private over = false;
 
   constructor(relay: UdpRelay, key: string, peer: DatagramPeer) {
@@ -90,7 +106,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
       if (this.early.length < MAX_EARLY) this.early.push(bytes);
       return;
     }
-    if (this.target !== undefined && !this.stays()) this.leave(false);
+    if (this.target !== undefined && !this.stays()) this.leaveDrained();
     if (this.socket === undefined) this.pick([bytes]);
     else {
       this.send(bytes);
@@ -107,11 +123,13 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
 
   /** Its target may go on with it, under the configuration and the states of now. */
   private stays(): boolean {
-    const upstream = this.relay.listener.router.route(this.request);
+    const match = this.relay.listener.router.route(this.request);
+    const upstream = match?.upstream;
     if (upstream !== this.upstream) {
       const { target } = this;
       const same = upstream?.targets.find(({ slot }) => slot === target!.slot);
       if (same === undefined) return false;
+      this.match = match;
       this.upstream = upstream;
       if (same !== target) {
         target!.closes(this);
@@ -126,12 +144,14 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
 
   private pick(waiting: Buffer[]): void {
     this.early = waiting;
-    const upstream = this.relay.listener.router.route(this.request);
-    this.upstream = upstream;
-    if (upstream === undefined) {
+    const match = this.relay.listener.router.route(this.request);
+    this.match = match;
+    this.upstream = match?.upstream;
+    if (match === undefined) {
       this.end("no-route");
       return;
     }
+    const { upstream } = match;
     const admission = upstream.admits();
     this.probe = admission === "probe";
     if (admission === "no") {
@@ -145,6 +165,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
     }
     if (this.tried.length > 0 && !upstream.hasOther(this.tried)) this.tried = NOBODY;
     const picked = upstream.pick(this.request, this.tried);
+    if (this.attempts === 0) this.candidates = upstream.candidates;
     if (!(picked instanceof Promise)) this.use(picked);
     else void picked.then((target) => this.over || this.use(target));
   }
@@ -162,6 +183,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
     this.pickedAt = network.clock.precise();
     this.sent = 0;
     this.answered = 0;
+    this.answeredAt = 0;
     target.opens(this);
     target.counters.add(TOTAL_CONNECTS, 1);
     network.datagrams.connect(target.address, this);
@@ -217,7 +239,10 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
 
   /** The first reply says how its target does. */
   private learn(): void {
-    const elapsed = this.relay.services.network.clock.precise() - this.pickedAt;
+    const now = this.relay.services.network.clock.precise();
+    const elapsed = now - this.pickedAt;
+    this.answeredAt = now;
+    if (this.firstReplyAt === 0) this.firstReplyAt = now;
     this.kept = undefined;
     this.resent = 0;
     this.tried = NOBODY;
@@ -235,6 +260,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
   private refused(code: string, unsent: Buffer | undefined): void {
     const { target, kept, early } = this;
     const { retry } = this.upstream!.config;
+    this.attemptEnds(connectCause(code), code);
     this.leave(true);
     this.tried = [...this.tried, target!];
     if (!this.upstream!.hasOther(this.tried) || this.tried.length >= MAX_ATTEMPTS) {
@@ -269,6 +295,16 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
     } else upstream!.leaveEarly(target!, 0);
   }
 
+  private leaveDrained(): void {
+    this.attemptEnds("target-drained", "");
+    this.leave(false);
+  }
+
+  /** Another target may follow. */
+  private attemptEnds(cause: Cause, detail: string): void {
+    if (this.tries.length < MOST_TRIES) this.tries = [...this.tries, this.tryOf(this.target!, cause, detail)];
+  }
+
   onDeadline(): void {
     const { listener, services } = this.relay;
     const expected = (listener.config.udpResponses ?? 0) > 0 && this.sent > 0;
@@ -276,13 +312,14 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
       this.end("done");
       return;
     }
+    this.attemptEnds("response-timeout", "");
     this.leave(true);
     this.end("response-timeout");
   }
 
   /** The target is put out of service: the next datagram goes to another one. While the socket is made it is not let go of: stays() will see. */
   cut(): void {
-    if (this.socket !== undefined) this.leave(false);
+    if (this.socket !== undefined) this.leaveDrained();
   }
 
   /** It is never idle: there is nothing to retire. */
@@ -305,7 +342,8 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
     if (this.over) return;
     this.over = true;
     const { listener, services } = this.relay;
-    const { udpLog: log, accessLog, wheel } = services;
+    const { udpLog: log, witnesses, wheel } = services;
+    this.lastTarget = this.target;
     if (this.target !== undefined) this.leave(false);
     if (this.takeProbe()) this.upstream!.probeUnused();
     wheel.remove(this);
@@ -315,21 +353,48 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner {
     if (CAUSES[cause].side !== "none" && log.allows(cause)) {
       log.write("warn", { cause, phase: CAUSES[cause].phase, upstream: this.upstream?.name ?? "", target: this.targetName, detail, client, listener: listener.config.name }, "Flow ended");
     }
-    accessLog?.write({
-      client,
-      method: "UDP",
+    this.detail = detail;
+    witnesses?.ended(this, cause, 0, this.attempts, Math.max(0, this.lastAt - this.startedAt));
+  }
+
+  account(cause: Cause, status: number, milliseconds: number): Account {
+    const { relay, match, upstream, targetName, tries, lastTarget, startedAt, firstReplyAt, candidates, attempts, detail, bytesIn, bytesOut } = this;
+    const { clock } = relay.services.network;
+    return {
+      protocol: "udp",
+      at: clock.wall() - (clock.precise() - startedAt),
+      listener: relay.listener.config.name,
+      route: match?.label ?? "",
+      upstream: upstream?.name ?? "",
+      target: targetName,
+      client: formatEndpoint(this.clientAddress, this.peer.port),
+      method: "",
       host: "",
       path: "",
-      status: 0,
-      upstream: this.upstream?.name ?? "",
-      target: this.targetName,
-      attempts: this.attempts,
-      milliseconds: Math.max(0, this.lastAt - this.startedAt),
-      queued: 0,
-      cause,
+      fields: [],
       requestId: "",
-      datagrams: { in: this.datagramsIn, out: this.datagramsOut, bytesIn: this.bytesIn, bytesOut: this.bytesOut },
-    });
+      status,
+      cause,
+      detail,
+      milliseconds,
+      queued: 0,
+      connect: 0,
+      firstByte: firstReplyAt === 0 ? 0 : firstReplyAt - startedAt,
+      bytesIn,
+      bytesOut,
+      attempts,
+      tries: lastTarget === undefined ? tries : [...tries, this.tryOf(lastTarget, cause, detail)],
+      candidates: candidateNames(candidates),
+      candidateCount: candidates.length,
+      datagrams: { in: this.datagramsIn, out: this.datagramsOut },
+    };
+  }
+
+  /** The target of now, left so. */
+  private tryOf({ name: target }: Target, cause: Cause, detail: string): Attempt {
+    const { pickedAt, answeredAt } = this;
+    const milliseconds = this.relay.services.network.clock.precise() - pickedAt;
+    return { target, at: pickedAt - this.startedAt, connect: 0, firstByte: answeredAt === 0 ? 0 : answeredAt - pickedAt, milliseconds, status: 0, cause, detail, hedge: false };
   }
 
   /** Whether it is a probe whose end nobody has told yet; from now on it is told. */

@@ -2,8 +2,8 @@
 import type { DatagramListener, DatagramPeer, DatagramReceiver } from "../net/datagram.ts";
 import type { NetListener, Network } from "../net/network.ts";
 import type { TimerWheel } from "../net/timers.ts";
-import type { AccessLog } from "../observability/access-log.ts";
 import type { LimitedLog } from "../observability/limited-log.ts";
+import type { Witnesses } from "../observability/witnesses.ts";
 import type { Listener } from "../routing/listener.ts";
 import { Flow } from "./flow.ts";
 
@@ -12,7 +12,7 @@ export interface UdpServices {
   readonly network: Network;
   readonly wheel: TimerWheel;
   readonly udpLog: LimitedLog;
-  readonly accessLog: AccessLog | undefined;
+  readonly witnesses: Witnesses | undefined;
   /** This worker, or process, leaves. */
   readonly draining: boolean;
 }

@@ -143,6 +143,11 @@ export class Upstream {
     return this.usableNow;
   }
 
+  /** The same as the last pick saw them; the array is another one when they change. */
+  get candidates(): readonly Target[] {
+    return this.usableNow;
+  }
+
   /** Take over what changed in the scoreboard since the last look. */
   refresh(): void {
     const epoch = this.host.board.words[this.epochAt]!;

@@ -30,15 +30,17 @@ import { Output } from "../net/output.ts";
 import type { ChallengeServer } from "../net/tls.ts";
 import { TimerWheel } from "../net/timers.ts";
 import { AccessLog } from "../observability/access-log.ts";
+import type { Witness } from "../observability/account.ts";
 import { LimitedLog } from "../observability/limited-log.ts";
-import type { Log } from "../observability/log.ts";
+import type { Log, LogModule, Logs } from "../observability/log.ts";
+import { Witnesses } from "../observability/witnesses.ts";
 import { loadPolicyModule } from "../policies/module.ts";
 import type { BalancerFactory } from "../policies/balanced.ts";
 import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
 import { builtinPolicy } from "../policies/registry.ts";
 import { Listener } from "../routing/listener.ts";
 import { Router } from "../routing/router.ts";
-import { MAX_LISTENERS, type Scoreboard } from "../scoreboard/scoreboard.ts";
+import { MAX_LISTENERS, type Scoreboard, WORKER_LOST_LINES } from "../scoreboard/scoreboard.ts";
 import { TcpClient } from "../tcp/relay.ts";
 import { UdpRelay } from "../udp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
@@ -52,9 +54,11 @@ export interface DataPlaneOptions {
   readonly scoreboard: Scoreboard;
   /** This worker's row of the scoreboard. */
   readonly slot: number;
-  readonly log: Log;
-  /** Access lines as JSON; default false. */
+  readonly logs: Logs;
+  /** Access lines as JSON where the configuration does not say; default false. */
   readonly jsonAccessLog?: boolean;
+  /** Want to know of exchanges, besides those that the configuration asks for. */
+  readonly witnesses?: readonly Witness[];
   /** Policies made in code, by the name that the config gives; for the library. */
   readonly policies?: ReadonlyMap<string, PolicyFactory>;
   /** Files that this process may open; absent: as many as it likes. */
@@ -75,9 +79,11 @@ const MAX_FIELDS = 1000;
 
 export class DataPlane {
   private readonly options: DataPlaneOptions;
+  private readonly log: Log;
   private readonly services: Services;
   private readonly host: UpstreamHost;
   private readonly openFiles: OpenFiles;
+  private accessLog: AccessLog | undefined = undefined;
   /** Which shortages are told of. */
   private saysShortage = false;
   private nextComplaint = 0;
@@ -99,8 +105,10 @@ export class DataPlane {
   private epoch = 0;
 
   constructor(options: DataPlaneOptions) {
-    const { network, scoreboard, slot, log } = options;
+    const { network, scoreboard, slot, logs } = options;
+    const limited = (module: LogModule): LimitedLog => new LimitedLog(logs.of(module), network.clock);
     this.options = options;
+    this.log = logs.of("http");
     this.openFiles = new OpenFiles(network, options.openFiles);
     const output = new Output();
     this.services = {
@@ -111,10 +119,15 @@ export class DataPlane {
       lines: new LineSink(output),
       board: scoreboard,
       slot,
-      log: new LimitedLog(log, network.clock),
-      accessLog: undefined,
+      log: limited("http"),
+      tcpLog: limited("tcp"),
+      udpLog: limited("udp"),
+      tlsLog: limited("tls"),
+      witnesses: undefined,
+      accountFields: [],
       requestHead: new RequestHead(MAX_FIELDS),
       replyHead: new ReplyHead(MAX_FIELDS),
+      toldHead: new RequestHead(MAX_FIELDS),
       cork: new Cork(network),
       block: new HeaderBlock(),
       requestArena: new HeadArena(),
@@ -125,7 +138,7 @@ export class DataPlane {
       short: false,
     };
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
-    this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log, random: () => network.random(), report: (outlier) => options.report?.(outlier) };
+    this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log: logs.of("policy"), random: () => network.random(), report: (outlier) => options.report?.(outlier) };
   }
 
   private openStream(target: Target, upstream: Upstream): UpstreamStream | undefined {
@@ -141,7 +154,7 @@ export class DataPlane {
 
   private tick(now: number): void {
     this.services.wheel.sweep(now);
-    this.services.accessLog?.flush();
+    this.accessLog?.tick(now);
     this.takeOverStates();
     if (this.services.short) this.goOnAccepting();
     if (this.whenEmpty !== undefined && this.openClients === 0) this.whenEmpty();
@@ -155,7 +168,7 @@ export class DataPlane {
     this.saysShortage = now >= this.nextComplaint;
     if (this.saysShortage) {
       this.nextComplaint = now + COMPLAIN_EVERY;
-      this.options.log.error({ clients: this.openClients }, "Open files run low: no further client is accepted for now (raise the limit: ulimit -n)");
+      this.log.error({ clients: this.openClients }, "Open files run low: no further client is accepted for now (raise the limit: ulimit -n)");
     }
     this.closeIdle();
   }
@@ -164,7 +177,7 @@ export class DataPlane {
     if (this.openFiles.isAmple(this.openClients)) {
       for (const socket of this.sockets.values()) socket.resume();
       this.services.short = false;
-      if (this.saysShortage) this.options.log.info({ clients: this.openClients }, "Clients are accepted again");
+      if (this.saysShortage) this.log.info({ clients: this.openClients }, "Clients are accepted again");
     }
   }
 
@@ -195,7 +208,8 @@ export class DataPlane {
     const factories = new Map<UpstreamConfig, AnyPolicyFactory>();
     for (const upstream of snapshot.upstreams) factories.set(upstream, await this.policyFactory(upstream));
     this.snapshot = snapshot;
-    this.services.accessLog = snapshot.log.access ? (this.services.accessLog ?? new AccessLog(this.options.jsonAccessLog === true, () => this.services.network.clock.wall())) : undefined;
+    this.applyAccessLog(snapshot);
+    this.services.witnesses = Witnesses.of([this.accessLog, ...(this.options.witnesses ?? [])]);
     this.buildUpstreams(snapshot, factories);
     for (const [index, config] of snapshot.listeners.entries()) {
       const router = this.router(config);
@@ -208,6 +222,26 @@ export class DataPlane {
       this.applyTls(config);
       this.applyChallenge(config);
     }
+  }
+
+  private applyAccessLog({ accessLog: config, listeners }: Snapshot): void {
+    const { options, services } = this;
+    const silent = new Set(listeners.filter(({ accessLog }) => !accessLog).map(({ name }) => name));
+    if (config !== undefined && this.accessLog?.apply(config, silent) === true) return;
+    this.accessLog?.end();
+    const lost = (lines: number): void => services.board.setWorkerWord(services.slot, WORKER_LOST_LINES, services.board.workerWord(services.slot, WORKER_LOST_LINES) + lines);
+    this.accessLog = config === undefined ? undefined : new AccessLog(config, silent, services.accountFields, { json: options.jsonAccessLog === true, random: () => services.network.random(), log: options.logs.of("access_log"), lost });
+    services.accountFields = this.accessLog?.headers ?? [];
+  }
+
+  /** The log's files have other names now. */
+  reopenLogs(): void {
+    this.accessLog?.reopen();
+  }
+
+  /** What is gathered goes out now: this process is about to end. */
+  flushLogs(): void {
+    this.accessLog?.flush();
   }
 
   /** Handshakes that have begun end as they began. */
@@ -355,7 +389,7 @@ export class DataPlane {
     this.closeSockets();
     for (const listener of this.listeners.values()) for (const client of [...listener.clients]) client.abort();
     for (const target of this.targets.values()) target.retire();
-    this.services.accessLog?.flush();
+    this.accessLog?.flush();
     this.stopTicks();
   }
 

@@ -1,6 +1,7 @@
 /** What supervisor and worker say to each other over IPC. Nothing else crosses. */
 
 import type { Challenges } from "../acme/challenges.ts";
+import type { LogLevels } from "../observability/log.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 
 /** A Snapshot as JSON: made once for all workers, and read in a fifth of the time that a structured clone of 10,000 targets takes. */
@@ -23,7 +24,12 @@ export type ToWorker =
       readonly controlSocket: string;
       /** What to do when the supervisor is gone. */
       readonly alone: "serve" | "end";
+      readonly levels: LogLevels;
     }
+  /** Log this much from now on. */
+  | { readonly type: "levels"; readonly levels: LogLevels }
+  /** The files of the logs have other names now: go on in those that have their names. */
+  | { readonly type: "reopen" }
   /** Read from its udp sockets, each of which one worker at a time reads: nobody else does any more. */
   | { readonly type: "receive" }
   /** Apply in place; listeners are the same as before. */

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { loadConfig, loadConfigText, snapshotFromFlags, SlotAllocator } from "../../src/config/load.ts";
 import { DEFAULTS, jsonSchema } from "../../src/config/schema.ts";
 import type { Snapshot } from "../../src/config/snapshot.ts";
+import { routeLabel } from "../../src/routing/router.ts";
 import { formatAddress, parseAddress, parseDuration, parseSize } from "../../src/config/values.ts";
 
 const ROOT = join(import.meta.dir, "../..");
@@ -27,10 +28,19 @@ name = "api"
 address = "127.0.0.1:9001"
 `;
 
+describe("routes", () => {
+  test("that match the same are called differently", () => {
+    const route = (more = ""): string => `[[routes]]\nhosts = ["a.example"]\nupstream = "api"\n${more}`;
+    const { routes } = load(`${MINIMAL}${route()}${route()}${route('name = "a.example"\n')}${route('name = "b"\n')}${route()}`);
+    expect(routes.map(routeLabel)).toEqual(["a.example #2", "a.example #3", "a.example", "b", "a.example #4"]);
+    expect(load(MINIMAL + route()).routes.map(routeLabel)).toEqual(["a.example"]);
+  });
+});
+
 describe("a minimal config", () => {
   test("has every default of the limits table", () => {
     const { listeners, upstreams, drainTimeout, maxClients, log } = load(MINIMAL);
-    expect({ drainTimeout, maxClients, log }).toEqual({ drainTimeout: 30_000, maxClients: 50_000, log: { level: "info", access: false } });
+    expect({ drainTimeout, maxClients, log }).toEqual({ drainTimeout: 30_000, maxClients: 50_000, log: { level: "info", modules: {} } });
     expect(listeners).toEqual([
       {
         name: "listener-1",
@@ -38,6 +48,7 @@ describe("a minimal config", () => {
         protocol: "http",
         upstream: "api",
         tcpUnavailable: "close",
+        accessLog: true,
         maxClients: 10_000,
         maxClientsPerIp: 0,
         http2: { enabled: true, maxStreams: 100, streamWindow: 65_536, connectionWindow: 1_048_576, continuations: 8, resets: 1_000, resetsPerSecond: 33, glitches: 10_000, glitchesPerSecond: 330 },

@@ -23,7 +23,7 @@ import { type Answer, asksUpgrade, expectsContinue } from "../admission.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ReplyHead } from "./reply-head.ts";
-import { RequestView } from "../request-view.ts";
+import { type RequestDescription, RequestView } from "../request-view.ts";
 import { writeChunk, writeLastChunk, writeReplyHead } from "./writer.ts";
 
 type Phase = "idle" | "head" | "exchange" | "tunnel" | "linger" | "closed";
@@ -40,7 +40,7 @@ const VIA_1_0 = "Via: 1.0 fairlead\r\n";
 
 export class ClientConnection extends Connection implements Client, Downstream {
   private readonly services: Services;
-  private readonly listener: Listener;
+  readonly listener: Listener;
   private readonly reception: Reception;
   private readonly exchange: Exchange;
   private readonly view: RequestView;
@@ -61,6 +61,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private advancing = false;
   private targetEnded = false;
   private clientEnded = false;
+  /** Bytes of the client that went into the tunnel. */
+  private tunnelled = 0;
 
   constructor(listener: Listener, services: Services, arrival?: Arrival) {
     super(services.wheel);
@@ -117,6 +119,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
         else this.hold(chunk);
         break;
       case "tunnel":
+        this.tunnelled += chunk.length;
         relayData(this, this.exchange.connection!, chunk);
         this.tunnelActive();
         return;
@@ -272,7 +275,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   /** The request turned out wrong half-way: the target must not take it for whole. */
   private spoilRequest(status: number, reason: string): void {
     if (this.exchange.hasReply) {
-      this.exchange.finish("bad-request");
+      this.exchange.finish("bad-request", reason);
       this.closeAfterReply();
       return;
     }
@@ -422,7 +425,9 @@ export class ClientConnection extends Connection implements Client, Downstream {
     output.begin(this);
     const { reason, lines, body } = localReply(status, text, network.clock.wall(), retryAfter, location);
     const connection = !this.keepAlive ? "Connection: close\r\n" : this.minor === 0 ? "Connection: keep-alive\r\n" : "";
-    output.text(`HTTP/1.1 ${status} ${reason}\r\n${lines}${this.reception.hsts}${connection}\r\n${this.exchange.toHead ? "" : body}`);
+    const sent = this.exchange.toHead ? "" : body;
+    output.text(`HTTP/1.1 ${status} ${reason}\r\n${lines}${this.reception.hsts}${connection}\r\n${sent}`);
+    this.exchange.bytesOut = sent.length;
     output.flush();
   }
 
@@ -452,7 +457,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     }
     this.exchange.status = status;
     this.writeLocal(status, status === 503 ? "" : reason);
-    this.exchange.finish(cause);
+    this.exchange.finish(cause, reason);
     this.closeAfterReply();
   }
 
@@ -486,7 +491,10 @@ export class ClientConnection extends Connection implements Client, Downstream {
     connection.joinTunnel(this);
     const waiting = this.request.take();
     this.request.clear();
-    if (waiting !== undefined) connection.write(waiting, 0, waiting.length);
+    if (waiting !== undefined) {
+      this.tunnelled += waiting.length;
+      connection.write(waiting, 0, waiting.length);
+    }
     this.resume();
     this.tunnelActive();
   }
@@ -543,11 +551,11 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const tunnel = this.phase === "tunnel";
     this.phase = "closed";
     this.request.clear();
-    this.view.clear();
     this.reception.leave();
     this.listener.remove(this);
     if (tunnel) this.leaveTunnel(error !== undefined);
     else this.exchange.finish("client-closed");
+    this.view.clear();
   }
 
   onConnectError(): void {
@@ -615,13 +623,15 @@ export class ClientConnection extends Connection implements Client, Downstream {
     return this.reception.own(this.view.peer!);
   }
 
-  describe(): { client: string; method: string; host: string; path: string } {
-    const known = this.view.hasHead;
-    return {
-      client: this.client,
-      method: known ? this.view.method : "",
-      host: known ? this.view.host : "",
-      path: known ? this.view.path : "",
-    };
+  get protocol(): "HTTP/1.0" | "HTTP/1.1" {
+    return this.minor === 0 ? "HTTP/1.0" : "HTTP/1.1";
+  }
+
+  get bytesIn(): number {
+    return this.request.received + this.tunnelled;
+  }
+
+  describe(): RequestDescription {
+    return this.view.describe(this.client, this.services.toldHead);
   }
 }

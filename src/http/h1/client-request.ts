@@ -71,6 +71,11 @@ export class ClientRequest {
     return this.body?.problem ?? "";
   }
 
+  /** Bytes of its body that were read. */
+  get received(): number {
+    return this.sent && this.framing !== Framing.NONE ? this.body!.received : 0;
+  }
+
   get hasWaiting(): boolean {
     return this.waiting !== undefined;
   }

@@ -42,7 +42,7 @@ export class UpstreamConnection extends Connection implements OwnStream {
   private requestFraming: FramingKind = Framing.NONE;
   private requestDone = false;
   /** It served an exchange before this one. */
-  private reused = false;
+  reused = false;
   /** As far as the reply's head says, another request may follow. */
   private keepAlive = false;
   private peer: Duplex | undefined = undefined;
@@ -220,8 +220,9 @@ export class UpstreamConnection extends Connection implements OwnStream {
         if (this.exchange?.replyCongested === true) this.pause();
         return;
       case "tunnel":
+        // Counted first: what has gone on is no more.
+        this.exchange!.tunnelActive(chunk.length);
         relayData(this, this.peer!, chunk);
-        this.exchange!.tunnelActive();
         return;
       case "sending":
         this.spoil("bad-reply", "bytes beyond the reply");

@@ -2,13 +2,14 @@
 import type { Duplex } from "../../net/duplex.ts";
 import { keepPiece } from "../../net/pieces.ts";
 import { CAUSES, type Cause } from "../../observability/cause.ts";
+import type { Listener } from "../../routing/listener.ts";
 import { Exchange } from "../exchange.ts";
 import { Name } from "../fields.ts";
 import { asksUpgrade } from "../admission.ts";
 import { Framing, Parse, refusals, TrailerFields, type FramingKind, type Head } from "../h1/head.ts";
 import { withoutClaims } from "../forward.ts";
 import type { ReplyHead } from "../h1/reply-head.ts";
-import { RequestView } from "../request-view.ts";
+import { type RequestDescription, RequestView } from "../request-view.ts";
 import { grpcLines, isGrpc } from "../grpc.ts";
 import { localReply } from "../local-reply.ts";
 import type { OwnConnections } from "../own-connections.ts";
@@ -38,6 +39,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   private freshPart = 0;
   /** More went than is kept. */
   private moved = false;
+  /** Bytes of the body, or of a tunnel. */
   private received = 0;
   /** Of the request's head; -1: it does not say. */
   private contentLength = -1;
@@ -98,7 +100,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     if (answer !== undefined) {
       exchange.status = answer.status;
       this.answer(answer.status, answer.text, 0, "bad-request", answer.location);
-      this.conclude(answer.refusal ? "bad-request" : "local");
+      this.conclude(answer.refusal ? "bad-request" : "local", answer.refusal ? answer.text : "");
       return;
     }
     reception.dispatch(exchange, head, view);
@@ -131,7 +133,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     this.received += end - start;
     if (this.tunnel !== undefined) {
       this.tunnel.write(bytes, start, end - start);
-      this.exchange.tunnelActive();
+      this.tunnelActive();
       this.taken(end - start);
       if (this.tunnel?.congested === true) this.pause();
       return;
@@ -310,8 +312,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   }
 
   /** The exchange is over; what waits of its reply still goes out. */
-  private conclude(cause: Cause): void {
-    this.exchange.finish(cause);
+  private conclude(cause: Cause, detail?: string): void {
+    this.exchange.finish(cause, detail);
     if (this.localClosed) this.settle();
     else this.within(this.session.listener.config.timeouts.clientBody);
   }
@@ -379,18 +381,18 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     const { exchange } = this;
     this.session.tell(cause, reason, status);
     if (exchange.hasReply) {
-      exchange.finish(cause);
+      exchange.finish(cause, reason);
       this.replyAbort();
       return;
     }
     exchange.status = status;
     this.answer(status, reason, 0, cause);
-    this.conclude(cause);
+    this.conclude(cause, reason);
   }
 
   /** The request is malformed after all: the target must not take it for whole (section 8.1.1). */
   private breakOff(reason: string): void {
-    this.exchange.finish("bad-request");
+    this.exchange.finish("bad-request", reason);
     this.session.malformed(this, reason);
   }
 
@@ -406,6 +408,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     session.writeLines(this, status, lines + session.reception.hsts, bodyless);
     if (bodyless) return;
     const bytes = Buffer.from(body, "latin1");
+    this.exchange.bytesOut = bytes.length;
     this.send(bytes, 0, bytes.length);
     this.finish(undefined);
   }
@@ -525,10 +528,19 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     return this.session.reception.own(this.session.peer!);
   }
 
-  describe(): { client: string; method: string; host: string; path: string } {
-    const { view } = this;
-    const known = view.hasHead;
-    return { client: this.session.describe(), method: known ? view.method : "", host: known ? view.host : "", path: known ? view.path : "" };
+  get listener(): Listener {
+    return this.session.listener;
+  }
+
+  get protocol(): "HTTP/2.0" {
+    return "HTTP/2.0";
+  }
+
+  get bytesIn(): number {
+    return this.received;
+  }
+
+  describe(): RequestDescription {
+    return this.view.describe(this.session.describe(), this.services.toldHead);
   }
 }
-

@@ -30,7 +30,7 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
   private upstream: Upstream | undefined = undefined;
   private phase: Phase = "waiting";
   /** The connection was there before this exchange. */
-  private reused = false;
+  reused = false;
   private requestDone = false;
   private received = 0;
   /** What the reply's head says; -1: nothing. */
@@ -237,7 +237,7 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
     const length = end - start;
     if (this.phase === "tunnel") {
       this.peer!.write(bytes, start, length);
-      exchange!.tunnelActive();
+      exchange!.tunnelActive(length);
       this.taken(length);
       if (this.peer?.congested === true) this.pause();
       return;

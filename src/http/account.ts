@@ -1,0 +1,78 @@
+/** Makes the account of an exchange that has ended, out of the numbers and references that it kept. */
+import { type Account, type Attempt, candidateNames } from "../observability/account.ts";
+import type { Cause } from "../observability/cause.ts";
+import type { Match } from "../routing/router.ts";
+import type { Target } from "../upstream/target.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+import type { Downstream } from "./sides.ts";
+
+/** What an exchange keeps to tell of itself. Times in exact clock ms, 0 where it did not come to that. */
+export interface Kept {
+  readonly match: Match<Upstream> | undefined;
+  readonly upstream: Upstream | undefined;
+  /** Made by us. */
+  readonly requestId: string | undefined;
+  readonly fields: readonly string[];
+  readonly startedAt: number;
+  /** In ms. */
+  readonly queued: number;
+  /** Usable when the first was picked. */
+  readonly candidates: readonly Target[];
+  /** Those that ended before the exchange did. */
+  readonly tries: readonly Attempt[] | undefined;
+  readonly attempts: number;
+  /** Of the last attempt: its target, … */
+  readonly lastTarget: Target | undefined;
+  /** … that it is not among `tries`, … */
+  readonly attempting: boolean;
+  readonly attemptAt: number;
+  /** … how long it was being connected, in ms, … */
+  readonly connect: number;
+  readonly answeredAt: number;
+  readonly isHedge: boolean;
+  /** … and that its reply had begun. */
+  readonly hasReply: boolean;
+  readonly status: number;
+  readonly detail: string;
+  readonly bytesOut: number;
+}
+
+/** @param at when it began, in wall-clock ms @param milliseconds that it took */
+export function accountOf(kept: Kept, client: Downstream, cause: Cause, status: number, at: number, milliseconds: number): Account {
+  const { startedAt, queued, connect, answeredAt, candidates, match, upstream, lastTarget, fields, detail, attempts, bytesOut } = kept;
+  const described = client.describe();
+  return {
+    ...described,
+    protocol: client.protocol,
+    at,
+    listener: client.listener.config.name,
+    route: match?.label ?? "",
+    upstream: upstream?.name ?? "",
+    target: lastTarget?.name ?? "",
+    fields,
+    requestId: kept.requestId ?? described.requestId,
+    status,
+    cause,
+    detail,
+    milliseconds,
+    queued,
+    connect,
+    firstByte: answeredAt === 0 ? 0 : answeredAt - startedAt,
+    bytesIn: client.bytesIn,
+    bytesOut,
+    attempts,
+    tries: triesOf(kept, cause, milliseconds),
+    candidates: candidateNames(candidates),
+    candidateCount: candidates.length,
+  };
+}
+
+/** With the last one, which ended with the exchange. */
+function triesOf(kept: Kept, cause: Cause, milliseconds: number): readonly Attempt[] {
+  const { tries = [], attempting, lastTarget, startedAt, attemptAt, answeredAt, connect, hasReply, status, detail, isHedge } = kept;
+  if (!attempting || lastTarget === undefined) return tries;
+  const at = attemptAt - startedAt;
+  const last = { target: lastTarget.name, at, connect, firstByte: answeredAt === 0 ? 0 : answeredAt - attemptAt, milliseconds: milliseconds - at, status: hasReply ? status : 0, cause, detail, hedge: isHedge };
+  // A hedge that lost began after the one that won.
+  return [...tries, last].toSorted((a, b) => a.at - b.at);
+}

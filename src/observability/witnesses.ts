@@ -1,0 +1,33 @@
+/** Those who want to know of exchanges: asked at the end of each, and told one account that all of them share. */
+import type { Account, Witness } from "./account.ts";
+import type { Cause } from "./cause.ts";
+
+/** An exchange that has ended, and can tell of itself. */
+export interface Ended {
+  /** @param milliseconds that it took */
+  account(cause: Cause, status: number, milliseconds: number): Account;
+}
+
+export class Witnesses {
+  private readonly list: readonly Witness[];
+
+  private constructor(list: readonly Witness[]) {
+    this.list = list;
+  }
+
+  /** Undefined: there are none, and nobody need be asked. */
+  static of(list: readonly (Witness | undefined)[]): Witnesses | undefined {
+    const present = list.filter((witness) => witness !== undefined);
+    return present.length === 0 ? undefined : new Witnesses(present);
+  }
+
+  /** @param milliseconds that it took */
+  ended(exchange: Ended, cause: Cause, status: number, attempts: number, milliseconds: number): void {
+    let account: Account | undefined;
+    for (const witness of this.list) {
+      if (!witness.wants(cause, status, attempts, milliseconds)) continue;
+      account ??= exchange.account(cause, status, milliseconds);
+      witness.tell(account);
+    }
+  }
+}
