@@ -1,9 +1,10 @@
 /** Makes the account of an exchange that has ended, out of the numbers and references that it kept. */
 import { type Account, type Attempt, candidateNames } from "../observability/account.ts";
-import type { Cause } from "../observability/cause.ts";
+import { type Cause, CAUSES } from "../observability/cause.ts";
 import type { Match } from "../routing/router.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { grpcStatusFor } from "./grpc.ts";
 import type { Downstream } from "./sides.ts";
 
 /** What an exchange keeps to tell of itself. Times in exact clock ms, 0 where it did not come to that. */
@@ -33,6 +34,9 @@ export interface Kept {
   /** … and that its reply had begun. */
   readonly hasReply: boolean;
   readonly status: number;
+  readonly isCall: boolean;
+  /** -1: it does not say. */
+  readonly grpcStatus: number;
   readonly detail: string;
   readonly bytesOut: number;
 }
@@ -52,6 +56,7 @@ export function accountOf(kept: Kept, client: Downstream, cause: Cause, status: 
     fields,
     requestId: kept.requestId ?? described.requestId,
     status,
+    grpcStatus: kept.isCall ? callStatus(kept, cause, status) : undefined,
     cause,
     detail,
     milliseconds,
@@ -65,6 +70,12 @@ export function accountOf(kept: Kept, client: Downstream, cause: Cause, status: 
     candidates: candidateNames(candidates),
     candidateCount: candidates.length,
   };
+}
+
+/** What the client of a call was told; undefined: nothing. */
+function callStatus({ grpcStatus, hasReply }: Kept, cause: Cause, status: number): number | undefined {
+  if (grpcStatus >= 0) return grpcStatus;
+  return hasReply || CAUSES[cause].side === "client" ? undefined : grpcStatusFor(cause, status);
 }
 
 /** With the last one, which ended with the exchange. */

@@ -37,6 +37,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
   asksUpgrade = false;
   /** A gRPC call: either side may be silent for as long as it likes. */
   isCall = false;
+  /** What the call says of itself: its grpc-status; -1: nothing. */
+  grpcStatus = -1;
   /** Made by us. */
   requestId: string | undefined = undefined;
   /** Status of the reply that the client got; 0: none yet. */
@@ -116,6 +118,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
     this.requestId = undefined;
     this.isCall = false;
     this.callFailure = 0;
+    this.grpcStatus = -1;
     this.serial++;
     this.startedAt = this.services.network.clock.precise();
   }
@@ -273,6 +276,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
     }
     const { retry } = upstream!.config;
     const { grpcStatus } = head;
+    this.grpcStatus = grpcStatus;
     if (grpcStatus > 0) this.callFailure = failureOf(grpcStatus);
     const again = grpcStatus > 0 ? mayRetryCall(retry, grpcStatus, this.attempts) : mayRetryStatus(retry, head.status, this.attempts, this.idempotent);
     if (!again || !this.client.canReplay || !this.takeBudget()) return this;
@@ -281,6 +285,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
     this.attemptEnds("retry-status", said, head.status);
     this.leaveTarget(false, this.callFailure === 0 ? head.status : this.callFailure);
     this.callFailure = 0;
+    this.grpcStatus = -1;
     target!.counters.add(TOTAL_RETRIES, 1);
     if (this.services.log.allows("retry-status")) this.log("debug", "retry-status", said, target, "Attempt failed, trying again");
     this.pauseThenRetry(target!);
@@ -322,7 +327,10 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
   replyEnd(trailers: Head | undefined, connection: UpstreamStream | undefined): void {
     this.connection = connection;
     this.replyDone = true;
-    if (trailers !== undefined && this.isCall) this.callFailure = failureOf(grpcStatusOf(trailers));
+    if (trailers !== undefined && this.isCall) {
+      this.grpcStatus = grpcStatusOf(trailers);
+      this.callFailure = failureOf(this.grpcStatus);
+    }
     this.client.replyEnd(trailers, connection);
   }
 

@@ -138,8 +138,8 @@ function generate(steps: readonly Step[], begin: string, end: string): LineMaker
 
 /** For people's eyes. */
 function textLine(account: Account): string {
-  const { client, method, host, path, status, upstream, target, attempts, milliseconds, queued, cause, datagrams, bytesIn, bytesOut, grpcStatus } = account;
-  let line = `${isoTime(account.at + milliseconds).slice(11, 23)} ACCESS ${client} ${plain(method)} ${plain(host)}${plain(path)} ${status} ${thousandths(milliseconds * 1000)}ms -> ${target === "" ? "-" : plain(target)} upstream=${upstream === "" ? "-" : upstream}`;
+  const { client, host, path, status, upstream, target, attempts, milliseconds, queued, cause, datagrams, bytesIn, bytesOut, grpcStatus } = account;
+  let line = `${isoTime(account.at + milliseconds).slice(11, 23)} ACCESS ${client} ${plain(VARIABLES["method"]!.of(account))} ${plain(host)}${plain(path)} ${status} ${thousandths(milliseconds * 1000)}ms -> ${target === "" ? "-" : plain(target)} upstream=${upstream === "" ? "-" : upstream}`;
   if (grpcStatus !== undefined) line += ` grpc=${grpcStatus}`;
   if (attempts > 1) line += ` attempts=${attempts}`;
   if (queued > 0) line += ` queued=${thousandths(queued * 1000)}ms`;

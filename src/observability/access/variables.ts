@@ -25,6 +25,10 @@ function endOf({ at, milliseconds }: Account): number {
   return at + milliseconds;
 }
 
+function methodOf({ protocol, method }: Account): string {
+  return protocol === "tcp" ? "TCP" : protocol === "udp" ? "UDP" : method;
+}
+
 /** The address of `127.0.0.1:1234` and `[::1]:1234`. */
 function addressOf(client: string): string {
   const colon = client.lastIndexOf(":");
@@ -56,9 +60,9 @@ export const VARIABLES: Readonly<Record<string, Variable>> = {
   remote_addr: text("the client's address", (a) => addressOf(a.client)),
   remote_port: word("its port", (a) => a.client.slice(a.client.lastIndexOf(":") + 1)),
   remote_user: word('always "-": nobody logs in here', () => ""),
-  request: text("method, path and protocol", (a) => `${a.method} ${a.path} ${a.protocol}`),
-  method: text("the request's method; TCP and UDP where there are no requests", (a) => a.method),
-  request_method: text("the same", (a) => a.method),
+  request: text("method, path and protocol", (a) => (a.method === "" ? "" : `${a.method} ${a.path} ${a.protocol}`)),
+  method: text("the request's method; TCP and UDP where there are no requests", methodOf),
+  request_method: text("the same", methodOf),
   host: text("the host that was asked for", (a) => a.host),
   path: text("path and query, as they came", (a) => a.path),
   request_uri: text("the same", (a) => a.path),
