@@ -88,10 +88,6 @@ export abstract class Stage extends Connection implements Client {
     // A stage writes nothing.
   }
 
-  onConnectError(): void {
-    // Accepted sockets are connected.
-  }
-
   drain(): void {
     // It is let go on, to be drained as what it becomes; its own deadline is short.
   }

@@ -93,6 +93,5 @@ export class TlsHandshake extends Connection implements Client, HandshakeOwner {
 
   onData(): void {}
   onEnd(): void {}
-  onConnectError(): void {}
   protected writable(): void {}
 }

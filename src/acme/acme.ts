@@ -5,6 +5,7 @@
 import type { AcmeCertificateConfig, Snapshot } from "../config/snapshot.ts";
 import type { Clock } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
+import type { Chronicle } from "../observability/timeline.ts";
 import { type Challenges, PendingChallenges } from "./challenges.ts";
 import { type AcmeStatus, ManagedCertificate } from "./managed.ts";
 import { makeCertificate, readCertificate } from "./store.ts";
@@ -14,6 +15,8 @@ export interface AcmeOptions {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly log: Log;
+  /** Absent: nobody asks afterwards what happened. */
+  readonly chronicle?: Chronicle;
   /** Makes every worker show these; resolves when they do. */
   readonly show: (challenges: Challenges) => Promise<void>;
 }
@@ -85,8 +88,8 @@ export class Acme {
   }
 
   private get how(): ConstructorParameters<typeof ManagedCertificate>[1] {
-    const { clock, random, log } = this.options;
-    return { clock, random, log, pending: this.pending, inTurn: (what, work) => this.inTurn(what, work) };
+    const { clock, random, log, chronicle } = this.options;
+    return { clock, random, log, ...(chronicle === undefined ? {} : { chronicle }), pending: this.pending, inTurn: (what, work) => this.inTurn(what, work) };
   }
 
   private inTurn<T>(what: string, work: () => Promise<T>): Promise<T> {

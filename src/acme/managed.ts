@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import type { AcmeCertificateConfig, AcmeChallenge, Milliseconds } from "../config/snapshot.ts";
 import type { Clock } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
+import type { Chronicle } from "../observability/timeline.ts";
 import type { PendingChallenges } from "./challenges.ts";
 import { AcmeProblem } from "./problem.ts";
 import { leastPause, LONGEST_PAUSE, type Refusal, renewalTime, retryDelay } from "./schedule.ts";
@@ -20,6 +21,8 @@ export interface ManagedOptions {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly log: Log;
+  /** Absent: nobody asks afterwards what happened. */
+  readonly chronicle?: Chronicle;
   readonly pending: PendingChallenges;
   /** Works on one thing, named by `what`, one after another. */
   readonly inTurn: <T>(what: string, work: () => Promise<T>) => Promise<T>;
@@ -178,6 +181,7 @@ export class ManagedCertificate {
     this.attempts = NO_ATTEMPTS;
     this.keepAttempts();
     this.stored = readCertificate(file);
+    options.chronicle?.record({ kind: "certificate-renewed", summary: `Certificate of ${domains.join(", ")} issued, good until ${this.status.notAfter ?? "?"}`, by: "acme" });
     log.info({ domains, notAfter: this.status.notAfter, milliseconds: Math.round(clock.wall() - began) }, "Certificate issued");
   }
 
@@ -214,6 +218,7 @@ export class ManagedCertificate {
     const { domains, account } = this.config;
     const problem = error instanceof AcmeProblem ? { type: error.type, detail: error.detail } : {};
     const nextAttempt = new Date(this.attempts.nextAttempt).toISOString();
+    this.options.chronicle?.record({ kind: "certificate-failed", summary: `Certificate of ${domains.join(", ")} not issued, tried again at ${nextAttempt}: ${error.message}`, by: "acme" });
     log.error({ domains, directory: account.directory, reason: error.message, ...problem, failures, nextAttempt, serves: this.status.state }, "Certificate not issued; trying again later");
   }
 

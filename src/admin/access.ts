@@ -1,14 +1,14 @@
 /**
  * Who may do what on the admin address.
  *
- * With a token in `[admin]` everybody shows it, but for what is open to all. Without one the address is a loopback one or a unix socket,
+ * With tokens in `[admin]` everybody shows one, but for what is open to all. Without any the address is a loopback one or a unix socket,
  * and who can reach it may look and steer, but not bring a configuration, which names programs to be run. Browsers are a way round that:
  * a page of anybody's may send requests to this machine, and a name of anybody's may lead to it. So a request must name the address
  * by a number or as localhost (no DNS rebinding), and one that a browser sends for a page must be from our own page (no forgery).
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import ipaddr from "ipaddr.js";
-import type { AdminConfig } from "../config/snapshot.ts";
+import type { AdminConfig, AdminToken } from "../config/snapshot.ts";
 import { Problem } from "./problem.ts";
 
 /** From little to much. "open": everybody, as load balancers and orchestrators before this one ask; "read": look; "steer": change what targets do; "configure": bring a configuration. */
@@ -17,31 +17,44 @@ export type Access = (typeof ACCESS)[number];
 
 /** For the log and the timeline. */
 export interface Caller {
-  /** "token", or "local" where none is needed. */
+  /** The token's; "local" where none is needed. */
   readonly name: string;
 }
 
+/** As the timeline has it. */
+export function byCaller({ name }: Caller): string {
+  return `api:${name}`;
+}
+
 const LOCAL: Caller = { name: "local" };
+const CHALLENGE = 'Bearer realm="fairlead"';
 
 /** @throws Problem 401 or 403 */
 export function admit(request: Request, access: Access, config: AdminConfig | undefined): Caller {
+  if (access === "open") return LOCAL;
   const { headers } = request;
   const site = headers.get("sec-fetch-site");
   const origin = headers.get("origin");
   const host = headers.get("host");
-  if (access !== "open" && ((site !== null && site !== "same-origin" && site !== "none") || (origin !== null && (host === null || !URL.canParse(origin) || new URL(origin).host !== host)))) {
+  if ((site !== null && site !== "same-origin" && site !== "none") || (origin !== null && (host === null || !URL.canParse(origin) || new URL(origin).host !== host))) {
     throw new Problem(403, "this request comes from a page of another site");
   }
-  if (access === "open") return LOCAL;
-  if (config?.token === undefined) {
+  const tokens = config?.tokens ?? [];
+  if (tokens.length === 0) {
     if (config?.address.kind !== "unix" && !isLoopbackName(host ?? "")) throw new Problem(403, `"${host ?? ""}" is no loopback address: name this one by its number or as localhost, or set token in [admin]`);
     if (access === "configure") throw new Problem(403, "a configuration can be brought only with a token: set token in [admin]");
     return LOCAL;
   }
-  const shown = /^Bearer (.+)$/i.exec(headers.get("authorization") ?? "")?.[1] ?? "";
-  // Digests are of one length, and tell nothing by the time that comparing them takes.
-  if (!timingSafeEqual(digest(shown), digest(config.token))) throw new Problem(401, "show the token of [admin] as Authorization: Bearer …", {}, { "WWW-Authenticate": 'Bearer realm="fairlead"' });
-  return { name: "token" };
+  const shown = digest(/^Bearer (.+)$/i.exec(headers.get("authorization") ?? "")?.[1] ?? "");
+  let found: AdminToken | undefined;
+  // Digests are of one length, and tell nothing by the time that comparing them takes; all are compared, whichever it is.
+  for (const token of tokens) if (timingSafeEqual(shown, digest(token.token))) found = token;
+  if (found === undefined) throw new Problem(401, "show a token of [admin] as Authorization: Bearer …", {}, { "WWW-Authenticate": CHALLENGE });
+  if (ACCESS.indexOf(found.access) < ACCESS.indexOf(access)) {
+    // RFC 6750, section 3.1.
+    throw new Problem(403, `token "${found.name}" has access = "${found.access}"; this needs "${access}"`, { needs: access }, { "WWW-Authenticate": `${CHALLENGE}, error="insufficient_scope", scope="${access}"` });
+  }
+  return { name: found.name };
 }
 
 function digest(text: string): Buffer {

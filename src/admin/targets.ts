@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Rotation } from "../health/rotation.ts";
-import { Flag } from "../scoreboard/scoreboard.ts";
+import { byCaller } from "./access.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { targetOf } from "./named.ts";
 
@@ -17,10 +17,9 @@ export interface Changeable {
 /** What people do is known to the rotation by this name. */
 export const ADMIN = "admin";
 
-/** Take a target out, or bring it back. @param state ready, drain or maint */
-export function withdraw(rotation: Rotation, slot: number, state: string): void {
-  rotation.setWithdrawn(slot, Flag.DRAINING, ADMIN, state === "drain");
-  rotation.setWithdrawn(slot, Flag.MAINTENANCE, ADMIN, state === "maint");
+/** Take a target out, or bring it back. @param by who does, for the timeline */
+export function withdraw(rotation: Rotation, slot: number, state: "ready" | "drain" | "maint", by = ADMIN): void {
+  rotation.setMode(slot, ADMIN, state, by);
 }
 
 /** @param subject as it is at the time of each call */
@@ -33,10 +32,10 @@ export function targetEndpoints(subject: () => Changeable): Endpoint[] {
       access: "steer",
       body: z.strictObject({ state: z.enum(["ready", "drain", "maint"], { error: 'the body is {"state": "ready"}, "drain" or "maint"' }) }),
       answers: { 200: { description: "What follows for its state.", schema: z.object({ target: z.string(), state: z.string(), share: z.number() }) } },
-      handle: ({ names: { upstream, target: address }, body: { state } }) => {
+      handle: ({ names: { upstream, target: address }, body: { state }, caller }) => {
         const { snapshot, rotation, changed } = subject();
         const target = targetOf(snapshot, upstream!, address!);
-        withdraw(rotation, target.slot, state);
+        withdraw(rotation, target.slot, state, byCaller(caller));
         changed();
         return { target: address, ...rotation.status(target.slot) };
       },

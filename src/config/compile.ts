@@ -2,14 +2,15 @@
 import { statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
-import ipaddr from "ipaddr.js";
 import { distance } from "fastest-levenshtein";
 import { POLICY_NAMES } from "../policies/registry.ts";
 import type { Path } from "./positions.ts";
 import { acmeOf, checkAcme } from "./acme.ts";
 import { checkLogs, logsOf } from "./logs.ts";
+import { adminOf, mayBeSteered } from "./admin.ts";
 import { checkRoutes, isRouteFor, listenerName, routesOf } from "./routes.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
+import type { SecretFiles } from "./secret-files.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
 import type { HealthCheckConfig, ListenerConfig, ListenerTls, OutlierConfig, PolicyConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig, UpstreamTls } from "./snapshot.ts";
 import { listenerTls, type TlsSources, upstreamTls } from "./tls.ts";
@@ -32,6 +33,7 @@ export interface CompileOptions extends TlsSources {
   readonly directory: string;
   /** Policies that exist beyond the built-in ones; for the library. */
   readonly policies?: readonly string[];
+  readonly secrets: SecretFiles;
   /** Gives what signs sticky cookies where the config names no secret; called only then. */
   readonly secret?: () => string;
   /** Targets beyond the file's, by upstream: what registered itself or was started. */
@@ -73,7 +75,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   const long = expandShortForm(raw, problems);
   const listeners = long.listeners ?? [];
   const upstreams = (long.upstreams ?? []).map((upstream) => withJoined(upstream, options.joined?.get(upstream.name) ?? []));
-  checkAdmin(raw, problems);
+  const admin = adminOf(raw, options.secrets, problems);
   checkLogs(raw, options.directory, nearest, problems);
   checkListeners(listeners, long, problems);
   checkUdp(listeners, upstreams, problems);
@@ -103,21 +105,13 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     workers,
     drainTimeout: raw.drain_timeout ?? 30_000,
     maxClients: raw.max_clients ?? 50_000,
-    ...(raw.admin === undefined ? {} : { admin: { address: raw.admin.address, ...(raw.admin.token === undefined ? {} : { token: raw.admin.token }) } }),
+    ...(admin === undefined ? {} : { admin }),
     ...logsOf(raw, options.directory),
     listeners: listeners.map((listener, index) => listenerOf(listener, index, raw, tlsOfListeners[index])),
     routes: routesOf(long.routes ?? []),
     upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, tls: tlsOfUpstreams[index], plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
   };
   return { ok: true, snapshot, plan };
-}
-
-/** Without a token whoever reaches it may steer. */
-function checkAdmin({ admin }: RawConfig, problems: Problem[]): void {
-  if (admin === undefined || admin.token !== undefined || admin.address.kind !== "tcp") return;
-  const { host } = admin.address;
-  if (host === "localhost" || (ipaddr.isValid(host) && ipaddr.process(host).range() === "loopback")) return;
-  problems.push({ path: ["admin", "address"], about: "value", message: `anybody who reaches ${host} could steer this instance`, hint: 'set token in [admin], or listen on 127.0.0.1' });
 }
 
 interface LongForm {
@@ -240,7 +234,7 @@ function checkUpstream(upstream: RawUpstream, index: number, raw: RawConfig, pro
   if (upstream.hash_method !== undefined && policy !== "hash" && policy !== "ip-hash") needs("hash_method", 'hash_method goes with policy = "hash" or "ip-hash"', 'set the policy, or leave it out');
   if (policy === "ip-hash" && upstream.hash_key !== undefined && upstream.hash_key.kind !== "client-ip") needs("hash_key", "ip-hash goes by the client's address", 'set policy = "hash"');
   if (sticky?.same_site === "none" && sticky.secure !== true) problems.push({ path: [...at, "sticky", "same_site"], about: "key", message: 'browsers drop a cookie with SameSite=None that is not secure', hint: "add secure = true" });
-  if (upstream.heartbeat !== undefined && raw.admin?.token === undefined) needs("heartbeat", "heartbeats come in on the admin address and need its token", 'add [admin] with address and token');
+  if (upstream.heartbeat !== undefined && !mayBeSteered(raw)) needs("heartbeat", "heartbeats come in on the admin address and need a token that may steer", 'add [admin] with address and token');
   if (check?.type === "command" && check.command === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "a command check needs its command", hint: 'add command = ["program", "argument"]' });
   const secure = upstream.tls !== undefined && upstream.tls !== false;
   if ((upstream.protocol === "h2" || upstream.protocol === "auto") && !secure) needs("protocol", `${upstream.protocol} is spoken over TLS`, 'add tls = true or [upstreams.tls], or set protocol = "h2c" for HTTP/2 in the clear');

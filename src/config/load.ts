@@ -9,6 +9,7 @@ import { makeSelfSigned, type SelfSigned } from "./self-signed.ts";
 import type { Diagnostic, Place } from "./diagnostics.ts";
 import { Positions } from "./positions.ts";
 import { configSchema, knownKeys } from "./schema.ts";
+import { SecretFiles } from "./secret-files.ts";
 import type { SlotAllocator } from "./slots.ts";
 import { wildcardWarning } from "./udp.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -107,12 +108,13 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
     return { ok: false, diagnostics: locate([...own, ...furtherProblems(value, checked.error.issues, own, options, directory)], text, file) };
   }
   let files = new PemFiles(directory);
+  const secrets = new SecretFiles(directory);
   let development: SelfSigned | undefined;
   const unkept = (names: readonly string[]): SelfSigned => (development ??= { file: "self-signed", ...makeSelfSigned(names, Date.now()) });
   const build = (how: LoadOptions): Loaded => {
     const now = Date.now();
     const used = how.renewCertificates === true ? new PemFiles(directory, files) : files;
-    const compiled = compile(checked.data, { ...how, directory, files: used, now, selfSigned: how.selfSigned ?? unkept });
+    const compiled = compile(checked.data, { ...how, directory, files: used, secrets, now, selfSigned: how.selfSigned ?? unkept });
     if (!compiled.ok) return { ok: false, diagnostics: locate(compiled.problems, text, file) };
     compiled.plan.commit();
     files = used;
@@ -142,7 +144,7 @@ function furtherProblems(value: unknown, issues: readonly z.core.$ZodIssue[], re
   }
   const checked = configSchema.safeParse(mended);
   if (!checked.success) return [];
-  const compiled = compile(checked.data, { ...options, directory, files: new PemFiles(directory), now: Date.now(), selfSigned: (names) => ({ file: "", ...makeSelfSigned(names, Date.now()) }) });
+  const compiled = compile(checked.data, { ...options, directory, files: new PemFiles(directory), secrets: new SecretFiles(directory), now: Date.now(), selfSigned: (names) => ({ file: "", ...makeSelfSigned(names, Date.now()) }) });
   if (compiled.ok) return [];
   const known = reported.map(({ path }) => path.map(String).join("\0"));
   return compiled.problems.filter(({ path, about }) => {
@@ -174,7 +176,7 @@ function warningsOf(snapshot: Snapshot): string[] {
 
 function syntaxDiagnostic(error: TomlError, text: string, file: string): Diagnostic {
   const message = error.message.split("\n", 1)[0]!.replace(/^Invalid TOML document: /, "");
-  return { file, place: { line: error.line, column: error.column, length: 1 }, message: `not valid TOML: ${message}`, hint: undefined, quoted: text.split(/\r?\n/)[error.line - 1] };
+  return { file, place: { line: error.line, column: error.column, length: 1 }, message: `not valid TOML: ${message}`, hint: undefined, quoted: quotable(text.split(/\r?\n/)[error.line - 1]) };
 }
 
 function locate(problems: readonly Problem[], text: string | undefined, file: string): Diagnostic[] {
@@ -183,9 +185,17 @@ function locate(problems: readonly Problem[], text: string | undefined, file: st
   const located = problems.map(({ path, about, message, hint }): Diagnostic => {
     const place: Place | undefined = about === "key" ? positions?.key(path) : positions?.value(path);
     const where = positions === undefined && path.length > 0 ? `${path.map(String).join(".")}: ` : "";
-    return { file, place, message: where + message, hint, quoted: place === undefined ? undefined : lines[place.line - 1] };
+    return { file, place, message: where + message, hint, quoted: place === undefined ? undefined : quotable(lines[place.line - 1]) };
   });
   return located.sort((a, b) => (a.place?.line ?? 0) - (b.place?.line ?? 0) || (a.place?.column ?? 0) - (b.place?.column ?? 0));
+}
+
+/** Keys whose values are for nobody's eyes, a log's neither. */
+const SECRETS = ["token", "secret", "eab_hmac_key"];
+
+/** The line, unless it tells a secret. */
+function quotable(line: string | undefined): string | undefined {
+  return line !== undefined && SECRETS.some((key) => new RegExp(`\\b${key}["']?\\s*=`).test(line)) ? undefined : line;
 }
 
 /** zod's issues in our words. */
@@ -202,7 +212,7 @@ function problemsOf(issue: z.core.$ZodIssue, root: unknown): Problem[] {
     case "invalid_type": {
       const found = valueAt(root, path);
       if (found === undefined) return [{ path: path.slice(0, -1), about: "key", message: `${path.length > 1 ? tableName(path.slice(0, -1)) : "the config"} needs "${last}"`, hint: `add ${last} = …` }];
-      return [{ path, about: "value", message: `"${last}" must be ${typeName(issue.expected)}, not ${describe(found)}` }];
+      return [{ path, about: "value", message: `"${last}" must be ${typeName(issue.expected)}${SECRETS.includes(last) ? "" : `, not ${describe(found)}`}` }];
     }
     case "invalid_value": {
       const choices = issue.values.map((value) => JSON.stringify(value));

@@ -9,6 +9,16 @@ import { isBlock, parseAddress, parseDuration, parseHashKey, parseListenAddress,
 /** Defaults as people write them, for the JSON Schema; kept apart from zod's own so that tables can inherit. */
 const written = new WeakMap<z.core.$ZodType, unknown>();
 
+/** Shorter ones are guessed, and others cannot be written in a header. */
+const MIN_TOKEN = 8;
+const TOKEN = /^[\x20-\x7e]*$/;
+const TOKEN_RULE = `a token has at least ${MIN_TOKEN} characters, letters, digits and signs of ASCII only`;
+
+/** What is wrong with it as a token; undefined: nothing. */
+export function tokenFault(token: string): string | undefined {
+  return token.length >= MIN_TOKEN && TOKEN.test(token) ? undefined : TOKEN_RULE;
+}
+
 /** A key that may be absent: then `fallback` applies. */
 function key<T extends z.ZodType>(type: T, description: string, fallback?: unknown): z.ZodOptional<T> {
   const optional = type.optional().meta({ description });
@@ -381,6 +391,14 @@ const accessLog = z.strictObject({
   keep: key(whole(1, 1000), "Renamed files that are kept: path.1 is the newest.", 5),
 });
 
+const adminToken = z.string().min(MIN_TOKEN, { error: TOKEN_RULE }).regex(TOKEN, { error: TOKEN_RULE });
+const namedToken = z.strictObject({
+  name: name.meta({ description: "By which the timeline says who did something." }),
+  token: key(adminToken, "What is shown; or token_file."),
+  token_file: key(file, "File that holds the token and nothing else, relative to this one; read with each reload."),
+  access: z.enum(["read", "steer", "configure"]).meta({ description: "read: look; steer: change what targets do, too; configure: bring a configuration, too." }),
+});
+
 const shortTarget = z.strictObject({
   address: targetAddress.meta({ description: "host:port, [v6]:port or unix:/path" }),
   weight: key(whole(0, 1000), "Its share; 0: none.", 1),
@@ -398,7 +416,8 @@ export const configSchema = z
     admin: key(
       z.strictObject({
         address: listenAddress.meta({ description: "Where the admin API listens; without a token a loopback address or a unix socket." }),
-        token: key(z.string().min(8, { error: "a token has at least 8 characters" }), "Whoever asks for more than /health and /ready shows this as Authorization: Bearer; absent: the address is a loopback one, and configurations and heartbeats are not taken."),
+        token: key(adminToken, "May do everything. Whoever asks for more than /health and /ready shows it, or one of tokens, as Authorization: Bearer; without any the address is a loopback one, and configurations and heartbeats are not taken."),
+        tokens: key(z.array(namedToken), "Further tokens, each of which may do so much."),
       }),
       "The admin API; absent: off.",
     ),

@@ -42,8 +42,16 @@ export interface Snapshot {
 
 export interface AdminConfig {
   readonly address: Address;
-  /** What whoever asks must show (`Authorization: Bearer …`); undefined: the address is a loopback one or a unix socket. */
-  readonly token?: string;
+  /** Of which whoever asks must show one (`Authorization: Bearer …`); empty: the address is a loopback one or a unix socket. */
+  readonly tokens: readonly AdminToken[];
+}
+
+export interface AdminToken {
+  /** By which people know who did something; no two are the same. */
+  readonly name: string;
+  readonly token: string;
+  /** Look; and change what targets do; and bring a configuration. */
+  readonly access: "read" | "steer" | "configure";
 }
 
 export interface LogConfig extends LogLevels {

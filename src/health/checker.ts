@@ -7,14 +7,16 @@ import { proxyHeader } from "../accept/proxy-header-writer.ts";
 import type { HealthCheckConfig, Snapshot, TargetConfig, UpstreamConfig } from "../config/snapshot.ts";
 import type { Network } from "../net/network.ts";
 import type { TlsClient } from "../net/tls.ts";
+import type { EventKind } from "../observability/event-kind.ts";
 import type { Log } from "../observability/log.ts";
+import { type Chronicle, NO_CHRONICLE } from "../observability/timeline.ts";
 import { Flag, type Scoreboard } from "../scoreboard/scoreboard.ts";
 import { UpstreamSecurity } from "../upstream/tls.ts";
 import type { AgentOrders, CheckContext, PreparedCheck, Verdict } from "./check.ts";
 import { HangingConnects } from "./hanging.ts";
 import { type CheckResult, TargetHealth } from "./health.ts";
 import { kindOf } from "./kinds.ts";
-import type { Rotation } from "./rotation.ts";
+import type { Because, Rotation } from "./rotation.ts";
 import { firstDelay, Gate, nextDelay, secondDelay } from "./schedule.ts";
 
 /** What http and tcp checks over TLS offer. */
@@ -30,6 +32,8 @@ export interface HealthCheckerOptions {
   /** Must have applied a snapshot before the checker does. */
   readonly rotation: Rotation;
   readonly log: Log;
+  /** Absent: nobody asks afterwards what happened. */
+  readonly chronicle?: Chronicle;
   /** Hears of each check that passes, and whether it brought the target back. */
   readonly passed?: (slot: number, back: boolean) => void;
 }
@@ -65,6 +69,7 @@ export class HealthChecker {
   private readonly scoreboard: Scoreboard;
   private readonly rotation: Rotation;
   private readonly log: Log;
+  private readonly chronicle: Chronicle;
   private readonly passed: ((slot: number, back: boolean) => void) | undefined;
   private readonly context: CheckContext;
   private readonly gate = new Gate(MAX_CHECKS_IN_FLIGHT);
@@ -78,6 +83,7 @@ export class HealthChecker {
     this.scoreboard = options.scoreboard;
     this.rotation = options.rotation;
     this.log = options.log;
+    this.chronicle = options.chronicle ?? NO_CHRONICLE;
     this.passed = options.passed;
     this.context = { network: options.network, hanging: new HangingConnects() };
   }
@@ -149,7 +155,7 @@ export class HealthChecker {
     const { slot } = target;
     const onBoard = this.scoreboard.isUp(slot);
     if (group.config === undefined) {
-      if (!onBoard) this.setUp(slot, true);
+      if (!onBoard) this.setUp(slot, true, { why: "no check watches it any more", by: "config" });
       return new Watch(group, target, new TargetHealth(true, now, false));
     }
     const stood = known !== undefined && known.isOf(group, target);
@@ -160,7 +166,7 @@ export class HealthChecker {
     // A target that was in use without a check is not taken out before its first one.
     const decided = stood || !onBoard || options.adopted?.(slot) === true;
     const up = decided ? onBoard : group.config.initial === "up";
-    if (up !== onBoard) this.setUp(slot, up);
+    if (up !== onBoard) this.setUp(slot, up, { why: up ? "until checks say otherwise" : "until checks pass", by: "config" });
     return new Watch(group, target, new TargetHealth(up, now, decided));
   }
 
@@ -217,13 +223,17 @@ export class HealthChecker {
     const { group, target, health } = watch;
     const { rise, fall } = group.config!;
     const milliseconds = Math.round(took * 10) / 10;
+    const before = { up: health.up, decided: health.decided, successes: health.successes, failures: health.failures };
     const changed = health.record(verdict, this.network.clock.wall(), milliseconds, rise, fall);
     this.log.debug({ upstream: group.name, target: target.name, ok: verdict.ok, reason: verdict.reason, milliseconds }, "health check");
     if (!verdict.conclusive) this.complain(verdict.reason);
+    else this.tell(watch, verdict, before);
     if (verdict.orders !== undefined) this.follow(target.slot, verdict.orders);
     if (verdict.ok) this.passed?.(target.slot, changed);
     if (!changed) return;
-    this.setUp(target.slot, health.up);
+    const row = health.up ? health.successes : health.failures;
+    const why = `${row} ${row === 1 ? "check" : "checks"} ${health.up ? "passed" : "failed"}${row === 1 ? "" : " in a row"}: ${verdict.reason}`;
+    this.setUp(target.slot, health.up, { why, by: "check", follows: health.up ? "check-passed" : "check-failed" });
     group.up += health.up ? 1 : -1;
     const fields = { upstream: group.name, target: target.name, state: health.up ? "up" : "down", reason: verdict.reason };
     const message = `Healthy targets: ${group.up}/${group.total}`;
@@ -232,15 +242,27 @@ export class HealthChecker {
     else this.log.error(fields, message);
   }
 
-  private setUp(slot: number, up: boolean): void {
-    this.rotation.setUnhealthy(slot, Flag.DOWN, !up);
+  /** A result is told of when it speaks against the target's state, or is another one than the last. */
+  private tell({ group, target, health }: Watch, { ok, reason }: Verdict, before: Pick<TargetHealth, "up" | "decided" | "successes" | "failures">): void {
+    const against = ok !== before.up;
+    if (!against && (ok ? before.failures : before.successes) === 0) return;
+    const { rise, fall } = group.config!;
+    const [row, needed] = ok ? [health.successes, rise] : [health.failures, fall];
+    const count = !against ? "" : before.decided ? ` (${row} of ${needed})` : " (the first one decides)";
+    const kind = ok ? "check-passed" : "check-failed";
+    const latest = (...kinds: EventKind[]): number => this.chronicle.latest(group.name, target.name, ...kinds)?.id ?? 0;
+    const cause = against && row > 1 ? latest(kind) : ok ? latest("down", "check-failed") : latest("check-passed");
+    this.chronicle.record({ kind, upstream: group.name, target: target.name, summary: `Check ${ok ? "passed" : "failed"}${count}: ${reason}`, by: "check", cause: ok || row > 1 || !against ? cause : 0 });
+  }
+
+  private setUp(slot: number, up: boolean, because: Because): void {
+    this.rotation.setUnhealthy(slot, Flag.DOWN, !up, because);
   }
 
   private follow(slot: number, { weight, mode }: AgentOrders): void {
     if (weight !== undefined) this.rotation.setAgentWeight(slot, weight);
     if (mode === undefined) return;
-    this.rotation.setWithdrawn(slot, Flag.DRAINING, "agent", mode === "drain");
-    this.rotation.setWithdrawn(slot, Flag.MAINTENANCE, "agent", mode === "maint");
+    this.rotation.setMode(slot, "agent", mode);
   }
 
   private complain(reason: string): void {

@@ -8,15 +8,22 @@
 import type { OutlierConfig, Snapshot, UpstreamConfig } from "../config/snapshot.ts";
 import type { Clock } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
+import { type Chronicle, NO_CHRONICLE } from "../observability/timeline.ts";
 import { Flag, type Scoreboard, TOTAL_5XX, TOTAL_FAILURES, TOTAL_REQUESTS } from "../scoreboard/scoreboard.ts";
 import type { Detector, OutlierReport } from "../upstream/outliers.ts";
+import { formatDuration } from "./check.ts";
 import type { Rotation } from "./rotation.ts";
+
+/** Who ejects, in the timeline. */
+const BY = "outlier-detection";
 
 export interface EjectionOptions {
   readonly scoreboard: Scoreboard;
   readonly rotation: Rotation;
   readonly clock: Clock;
   readonly log: Log;
+  /** Absent: nobody asks afterwards what happened. */
+  readonly chronicle?: Chronicle;
 }
 
 /** For inspection. */
@@ -69,7 +76,7 @@ export class Ejection {
   report({ upstream, target, detector }: OutlierReport): void {
     const group = this.groups.get(upstream);
     const config = group?.upstream?.targets.find(({ name }) => name === target);
-    if (group !== undefined && config !== undefined) this.eject(group, config.slot, target, detector);
+    if (group !== undefined && config !== undefined) this.eject(group, config.slot, target, detector, inWords(detector, group.upstream!.outliers));
   }
 
   /**
@@ -81,14 +88,14 @@ export class Ejection {
       const record = group.records.get(slot);
       if (record?.until === undefined || (!back && record.detector !== "consecutive-local")) continue;
       record.cancel?.();
-      this.release(group, slot, record);
+      this.release(group, slot, record, "before its time, for a check passed");
     }
   }
 
-  private release(group: Group, slot: number, record: Record): void {
+  private release(group: Group, slot: number, record: Record, why = ""): void {
     record.cancel = undefined;
     record.until = undefined;
-    this.options.rotation.setUnhealthy(slot, Flag.EJECTED, false);
+    this.options.rotation.setUnhealthy(slot, Flag.EJECTED, false, { why, by: why === "" ? BY : "check", follows: "ejected" });
     const { name, targets } = group.upstream!;
     this.options.log.info({ upstream: name, target: targets.find((target) => target.slot === slot)?.name ?? "" }, "Target is back after its ejection");
   }
@@ -124,7 +131,7 @@ export class Ejection {
     const mean = rates.reduce((sum, { rate }) => sum + rate, 0) / rates.length;
     const deviation = Math.sqrt(rates.reduce((sum, { rate }) => sum + (rate - mean) ** 2, 0) / rates.length);
     const threshold = mean - outliers.successRateFactor * deviation;
-    for (const { slot, rate } of rates) if (rate < threshold) this.eject(group, slot, targets.find((target) => target.slot === slot)!.name, "success-rate");
+    for (const { slot, rate } of rates) if (rate < threshold) this.eject(group, slot, targets.find((target) => target.slot === slot)!.name, "success-rate", `a success rate of ${percent(rate)}, below ${percent(threshold)}`);
   }
 
   /** Success rates of the last interval, of those that had enough requests. */
@@ -144,8 +151,9 @@ export class Ejection {
     return rates;
   }
 
-  private eject(group: Group, slot: number, name: string, detector: Detector): void {
-    const { rotation, clock, log } = this.options;
+  /** @param reason in words */
+  private eject(group: Group, slot: number, name: string, detector: Detector, reason: string): void {
+    const { rotation, clock, log, chronicle = NO_CHRONICLE } = this.options;
     const { targets, outliers, name: upstream } = group.upstream!;
     const record = group.recordOf(slot);
     if (record.until !== undefined || !rotation.isIn(slot)) return;
@@ -155,16 +163,28 @@ export class Ejection {
     if (out >= allowed || others === 0) {
       const why = others === 0 ? "it is the last one" : `${out} of ${targets.length} are ejected already`;
       log.warn({ upstream, target: name, detector }, `Target fails and is kept: ${why}`);
+      // It goes on failing: once is enough until something else happens to it.
+      if (chronicle.latest(upstream, name)?.kind !== "ejection-spared") chronicle.record({ kind: "ejection-spared", upstream, target: name, summary: `Fails by ${reason}, and is kept: ${why}`, by: BY });
       return;
     }
     record.times++;
     record.detector = detector;
     const time = Math.min(outliers.maxEjection, outliers.baseEjection * record.times);
     record.until = clock.wall() + time;
-    rotation.setUnhealthy(slot, Flag.EJECTED, true);
+    const again = record.times > 1 ? `, ${record.times} times in short` : "";
+    rotation.setUnhealthy(slot, Flag.EJECTED, true, { why: `by ${reason}, until ${new Date(record.until).toISOString()} (${formatDuration(time)}${again})`, by: BY });
     log.warn({ upstream, target: name, detector, milliseconds: time, times: record.times }, "Target ejected");
     record.cancel = clock.after(time, () => this.release(group, slot, record));
   }
+}
+
+function inWords(detector: Detector, { consecutive5xx, consecutiveGateway, consecutiveLocal }: OutlierConfig): string {
+  if (detector === "consecutive-5xx") return `${consecutive5xx} consecutive 5xx`;
+  return detector === "consecutive-gateway" ? `${consecutiveGateway} consecutive 502, 503 or 504` : `${consecutiveLocal} consecutive failures to connect or to answer`;
+}
+
+function percent(rate: number): string {
+  return `${Math.round(rate * 1000) / 10}%`;
 }
 
 function isOn(config: OutlierConfig): boolean {

@@ -28,7 +28,7 @@ export class TargetHealth {
   successes = 0;
   failures = 0;
   /** A check has decided the state before: from now on rise and fall count. */
-  private decided: boolean;
+  decided: boolean;
 
   /** `decided` is true for a state that checks of the past stand behind. */
   constructor(up: boolean, since: number, decided: boolean) {

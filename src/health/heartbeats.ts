@@ -8,8 +8,11 @@ import type { JoinedTarget } from "../config/compile.ts";
 import type { Milliseconds, Snapshot } from "../config/snapshot.ts";
 import { parseAddress } from "../config/values.ts";
 import type { Clock } from "../net/network.ts";
+import type { EventKind } from "../observability/event-kind.ts";
 import type { Log } from "../observability/log.ts";
+import { type Chronicle, NO_CHRONICLE } from "../observability/timeline.ts";
 import { Flag } from "../scoreboard/scoreboard.ts";
+import { formatDuration } from "./check.ts";
 import type { Rotation } from "./rotation.ts";
 
 /** A target that joined and has been silent for so many of its ttl, and at least this long, is forgotten. */
@@ -60,6 +63,8 @@ export interface HeartbeatsOptions {
   readonly rotation: Rotation;
   readonly clock: Clock;
   readonly log: Log;
+  /** Absent: nobody asks afterwards what happened. */
+  readonly chronicle?: Chronicle;
   /** Other targets than before have joined, or what they say of themselves has changed. */
   readonly changed: () => void;
 }
@@ -109,7 +114,10 @@ export class Heartbeats {
     const back = member.silent;
     member.silent = false;
     this.expectAnother(key, member);
-    if (fresh && member.joined) this.options.log.info({ upstream, target: address }, "Target has joined by its heartbeat");
+    if (fresh && member.joined) {
+      this.options.log.info({ upstream, target: address }, "Target has joined by its heartbeat");
+      this.tell(member, "registered", `Registered by its heartbeat, good for ${formatDuration(member.beat.ttl)} at a time`);
+    }
     else if (back) this.options.log.info({ upstream, target: address }, "Heartbeat is back");
     this.write(member);
     if (fresh || before !== JSON.stringify(member.beat)) this.options.changed();
@@ -124,9 +132,10 @@ export class Heartbeats {
     if (member === undefined) return false;
     this.options.log.info({ upstream, target: address }, "Target has left");
     if (member.joined) {
+      this.tell(member, "deregistered", "Said good-bye");
       this.forget(key, member);
       this.options.changed();
-    } else this.fallSilent(key, member);
+    } else this.fallSilent(key, member, "it said good-bye");
     return true;
   }
 
@@ -182,17 +191,18 @@ export class Heartbeats {
     member.cancel();
     member.cancel = this.options.clock.after(member.beat.ttl, () => {
       this.options.log.warn({ upstream: member.upstream, target: member.address, ttl: member.beat.ttl }, "Heartbeat has stopped; target is out");
-      this.fallSilent(key, member);
+      this.fallSilent(key, member, `no heartbeat for ${formatDuration(member.beat.ttl)}`);
     });
   }
 
-  private fallSilent(key: string, member: Member): void {
+  private fallSilent(key: string, member: Member, why: string): void {
     member.cancel();
     member.silent = true;
-    this.write(member);
+    this.write(member, why);
     if (!member.joined) return;
     member.cancel = this.options.clock.after(Math.max(FORGET_AFTER, member.beat.ttl * FORGET_TTLS), () => {
       this.options.log.info({ upstream: member.upstream, target: member.address }, "Target is forgotten: it has been silent for long");
+      this.tell(member, "deregistered", "Forgotten: it has been silent for long");
       this.forget(key, member);
       this.options.changed();
     });
@@ -210,13 +220,18 @@ export class Heartbeats {
   }
 
   /** Tell the rotation; of a target that is just joining it is told when the configuration has it. */
-  private write(member: Member): void {
+  private write(member: Member, why = member.silent ? "no heartbeat" : "its heartbeat is heard again"): void {
     const slot = this.slots.get(keyOf(member.upstream, member.address));
     if (slot === undefined) return;
     const { rotation } = this.options;
     rotation.setCapacity(slot, member.beat.capacity);
     rotation.setWithdrawn(slot, Flag.DRAINING, "heartbeat", member.beat.draining === true);
-    rotation.setUnhealthy(slot, Flag.SILENT, member.silent);
+    rotation.setUnhealthy(slot, Flag.SILENT, member.silent, { why, by: "heartbeat", ...(member.silent ? {} : { follows: "silent" }) });
+  }
+
+  private tell({ upstream, address }: Member, kind: EventKind, summary: string): void {
+    const { chronicle = NO_CHRONICLE } = this.options;
+    chronicle.record({ kind, upstream, target: address, summary, by: "heartbeat" });
   }
 }
 

@@ -2,7 +2,9 @@
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Clock, Network } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
+import type { Chronicle } from "../observability/timeline.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import { HealthChecker } from "./checker.ts";
 import { Ejection } from "./ejection.ts";
 import { Rotation } from "./rotation.ts";
@@ -14,6 +16,7 @@ export interface HealthMonitorOptions {
   readonly network: Network;
   readonly scoreboard: Scoreboard;
   readonly log: Log;
+  readonly chronicle: Chronicle;
 }
 
 export class HealthMonitor {
@@ -21,13 +24,15 @@ export class HealthMonitor {
   readonly ejection: Ejection;
   readonly checker: HealthChecker;
   private readonly clock: Clock;
+  private readonly chronicle: Chronicle;
 
-  constructor({ network, scoreboard, log }: HealthMonitorOptions) {
+  constructor({ network, scoreboard, log, chronicle }: HealthMonitorOptions) {
     const { clock } = network;
     this.clock = clock;
-    this.rotation = new Rotation({ scoreboard, clock, log });
-    this.ejection = new Ejection({ scoreboard, rotation: this.rotation, clock, log });
-    this.checker = new HealthChecker({ network, scoreboard, rotation: this.rotation, log, passed: (slot, back) => this.ejection.passed(slot, back) });
+    this.chronicle = chronicle;
+    this.rotation = new Rotation({ scoreboard, clock, log, chronicle });
+    this.ejection = new Ejection({ scoreboard, rotation: this.rotation, clock, log, chronicle });
+    this.checker = new HealthChecker({ network, scoreboard, rotation: this.rotation, log, chronicle, passed: (slot, back) => this.ejection.passed(slot, back) });
   }
 
   /** These are the targets from now on. */
@@ -35,6 +40,13 @@ export class HealthMonitor {
     this.rotation.apply(snapshot);
     this.checker.apply(snapshot);
     this.ejection.apply(snapshot);
+  }
+
+  /** A worker has turned an upstream's circuit, for all of them. */
+  turned({ upstream, from, state }: BreakerChange): void {
+    const summary = state === "open" ? (from === "closed" ? "Circuit open: too many of its requests failed" : "Circuit open again: a request that went to try failed") : state === "half-open" ? "Circuit half open: a few requests go to try" : "Circuit closed: those that went to try succeeded";
+    const cause = from === "closed" ? 0 : (this.chronicle.latest(upstream, "", "circuit-open", "circuit-half-open")?.id ?? 0);
+    this.chronicle.record({ kind: `circuit-${state}`, upstream, summary, cause, by: "circuit-breaker" });
   }
 
   /** Resolves when each target that has a check was checked once, or after `patience` ms. */

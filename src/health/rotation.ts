@@ -6,9 +6,12 @@
  */
 import type { Snapshot, TargetConfig, UpstreamConfig } from "../config/snapshot.ts";
 import type { Clock } from "../net/network.ts";
+import type { EventKind } from "../observability/event-kind.ts";
 import type { Log } from "../observability/log.ts";
+import { type Chronicle, NO_CHRONICLE } from "../observability/timeline.ts";
 import { Flag, type Scoreboard, UNHEALTHY, WITHDRAWN } from "../scoreboard/scoreboard.ts";
 import { tierShares } from "../upstream/tiers.ts";
+import { formatDuration } from "./check.ts";
 
 /** Who starts slowly gets at least this much of its weight, in thousandths: Envoy's min_weight_percent. */
 const LEAST_SHARE = 100;
@@ -21,6 +24,17 @@ export interface RotationOptions {
   readonly scoreboard: Scoreboard;
   readonly clock: Clock;
   readonly log: Log;
+  /** Absent: nobody asks afterwards what happened. */
+  readonly chronicle?: Chronicle;
+}
+
+/** What a change follows from, for the timeline. */
+export interface Because {
+  /** The end of a sentence: "3 checks failed in a row". */
+  readonly why: string;
+  readonly by: string;
+  /** The newest of these led to it. */
+  readonly follows?: EventKind;
 }
 
 /** For inspection. */
@@ -35,15 +49,17 @@ export class Rotation {
   private readonly board: Scoreboard;
   private readonly clock: Clock;
   private readonly log: Log;
+  private readonly chronicle: Chronicle;
   private members = new Map<number, Member>();
   private groups = new Map<string, { readonly config: UpstreamConfig; readonly members: Member[]; panic: readonly boolean[] }>();
   private cancelStep: (() => void) | undefined = undefined;
   private started = false;
 
-  constructor({ scoreboard, clock, log }: RotationOptions) {
+  constructor({ scoreboard, clock, log, chronicle = NO_CHRONICLE }: RotationOptions) {
     this.board = scoreboard;
     this.clock = clock;
     this.log = log;
+    this.chronicle = chronicle;
   }
 
   /** These are the targets from now on. What is known of those that stay is kept. */
@@ -60,7 +76,7 @@ export class Rotation {
         member.upstream = upstream;
         member.target = target;
         this.members.set(target.slot, member);
-        if (!stays && this.started && upstream.slowStart > 0 && upstream.targets.length > 1) member.warmSince = this.clock.precise();
+        if (!stays && this.started && upstream.slowStart > 0 && upstream.targets.length > 1) this.warm(member);
         return member;
       });
       this.groups.set(upstream.name, { config: upstream, members, panic: panics.get(upstream.name) ?? [] });
@@ -89,19 +105,31 @@ export class Rotation {
   }
 
   /** Something is wrong with a target, or no longer. */
-  setUnhealthy(slot: number, flag: typeof Flag.DOWN | typeof Flag.EJECTED | typeof Flag.SILENT, on: boolean): void {
+  setUnhealthy(slot: number, flag: Ailment, on: boolean, { why, by, follows }: Because = UNEXPLAINED): void {
     const member = this.members.get(slot);
-    if (member === undefined) return;
-    this.write(member, on ? member.flags | flag : member.flags & ~flag);
+    if (member === undefined || ((member.flags & flag) !== 0) === on) return;
+    const [kind, word] = AILMENTS[flag][on ? "begins" : "ends"];
+    const cause = follows === undefined ? 0 : (this.chronicle.latest(member.upstream.name, member.target.name, follows)?.id ?? 0);
+    const id = this.tell(member, kind, why === "" ? word : `${word}: ${why}`, by, cause);
+    this.write(member, on ? member.flags | flag : member.flags & ~flag, id);
   }
 
   /**
    * A target is not wanted for a reason, or no longer; it takes part again when no reason is left.
    * @param reason who wants it so: "config", "agent", "heartbeat", "admin"
+   * @param by the same for the timeline, where more is known
    */
-  setWithdrawn(slot: number, flag: typeof Flag.DRAINING | typeof Flag.MAINTENANCE, reason: string, on: boolean): void {
+  setWithdrawn(slot: number, flag: Withdrawal, reason: string, on: boolean, by = reason): void {
     const member = this.members.get(slot);
-    if (member !== undefined) this.withdraw(member, flag, reason, on);
+    if (member !== undefined) this.withdraw(member, flag, reason, on, by);
+  }
+
+  /** The same for one who wants one of the three: never is the target ready in between. */
+  setMode(slot: number, reason: string, mode: "ready" | "drain" | "maint", by = reason): void {
+    const member = this.members.get(slot);
+    if (member === undefined) return;
+    const flags: readonly Withdrawal[] = mode === "maint" ? [Flag.MAINTENANCE, Flag.DRAINING] : [Flag.DRAINING, Flag.MAINTENANCE];
+    for (const flag of flags) this.withdraw(member, flag, reason, mode === (flag === Flag.DRAINING ? "drain" : "maint"), by);
   }
 
   /** Targets that are withdrawn for this reason. */
@@ -116,6 +144,7 @@ export class Rotation {
   setAgentWeight(slot: number, percent: number): void {
     const member = this.members.get(slot);
     if (member === undefined || member.agentPercent === percent) return;
+    this.tell(member, "weight", `${percent}% of its weight of ${member.target.weight}, before ${member.agentPercent}%`, "agent");
     member.agentPercent = percent;
     this.writeShare(member);
   }
@@ -124,6 +153,7 @@ export class Rotation {
   setCapacity(slot: number, capacity: number | undefined): void {
     const member = this.members.get(slot);
     if (member === undefined || member.capacity === capacity) return;
+    this.tell(member, "weight", `Weight ${capacity ?? member.target.weight}, before ${member.capacity ?? member.target.weight}`, "heartbeat");
     member.capacity = capacity;
     this.writeShare(member);
   }
@@ -151,7 +181,7 @@ export class Rotation {
     return [...this.groups].filter(([, { panic }]) => panic.some(Boolean)).map(([name]) => name);
   }
 
-  private withdraw(member: Member, flag: typeof Flag.DRAINING | typeof Flag.MAINTENANCE, reason: string, on: boolean): void {
+  private withdraw(member: Member, flag: Withdrawal, reason: string, on: boolean, by = reason): void {
     const reasons = flag === Flag.DRAINING ? member.drainReasons : member.maintenanceReasons;
     if (reasons.has(reason) === on) return;
     if (on) reasons.add(reason);
@@ -162,7 +192,8 @@ export class Rotation {
     if (member.drainReasons.size > 0) flags |= Flag.DRAINING | (before & Flag.CUT);
     // Maintenance is a drain too: what is open gets the same time.
     if (member.maintenanceReasons.size > 0) flags |= Flag.MAINTENANCE | (before & Flag.CUT);
-    this.write(member, flags);
+    const id = this.tellWithdrawal(member, flag, reason, on, by);
+    this.write(member, flags, id);
     const was = (before & WITHDRAWN) !== 0;
     const is = (flags & WITHDRAWN) !== 0;
     if (was === is) return;
@@ -171,27 +202,56 @@ export class Rotation {
     member.cancelCut = is ? this.clock.after(upstream.drainTimeout, () => this.cut(member)) : undefined;
   }
 
+  private tellWithdrawal(member: Member, flag: Withdrawal, reason: string, on: boolean, by: string): number {
+    const { drainReasons, maintenanceReasons, upstream, target } = member;
+    if (on) {
+      const kind = flag === Flag.DRAINING ? "drain" : "maintenance";
+      const known = this.chronicle.latest(upstream.name, target.name, "drain", "maintenance", "ready");
+      // Said to the supervisor before us.
+      if (known?.kind === kind && known.by === by) return known.id;
+      const timeout = formatDuration(upstream.drainTimeout);
+      return this.tell(member, kind, `${kind === "drain" ? "Drained" : "Out of service"} by ${by}: what is open may go on for ${timeout}`, by);
+    }
+    // It goes from one to the other.
+    if (drainReasons.has(reason) || maintenanceReasons.has(reason)) return 0;
+    const others = [...new Set([...drainReasons, ...maintenanceReasons])];
+    const summary = others.length === 0 ? `Ready by ${by}` : `No longer taken out by ${by}, but by ${others.join(", ")} still`;
+    return this.tell(member, "ready", summary, by, this.chronicle.latest(upstream.name, target.name, "drain", "maintenance")?.id);
+  }
+
+  private tell({ upstream, target }: Member, kind: EventKind, summary: string, by: string, cause = 0): number {
+    return this.chronicle.record({ kind, upstream: upstream.name, target: target.name, summary, by, cause });
+  }
+
   private cut(member: Member): void {
     member.cancelCut = undefined;
+    const { upstream, target } = member;
+    this.tell(member, "drain-cut", `What is open to it is closed: ${formatDuration(upstream.drainTimeout)} to drain are over`, "", this.chronicle.latest(upstream.name, target.name, "drain", "maintenance")?.id);
     this.log.info({ upstream: member.upstream.name, target: member.target.name, after: member.upstream.drainTimeout }, "Drain is over; what is open to the target is closed");
     this.write(member, member.flags | Flag.CUT);
   }
 
-  private write(member: Member, flags: number): void {
+  /** @param event what led to it */
+  private write(member: Member, flags: number, event = 0): void {
     const before = member.flags;
     if (before === flags) return;
     member.flags = flags;
     member.since = this.clock.wall();
     const { upstream, target } = member;
     if (before !== 0 && flags === 0 && upstream.slowStart > 0) {
-      member.warmSince = this.clock.precise();
       this.log.info({ upstream: upstream.name, target: target.name, milliseconds: upstream.slowStart }, "Target starts slowly");
+      this.warm(member, event);
     } else if (flags !== 0) member.warmSince = undefined;
     // The share first: nobody must see it in rotation with all of its weight.
     this.writeShare(member);
     this.board.setFlags(upstream.slot, target.slot, flags);
     this.stepSoon();
-    this.watchPanic(upstream.name);
+    this.watchPanic(upstream.name, event);
+  }
+
+  private warm(member: Member, event = 0): void {
+    member.warmSince = this.clock.precise();
+    this.tell(member, "slow-start", `Starts slowly: all of its weight in ${formatDuration(member.upstream.slowStart)}`, "", event);
   }
 
   private writeShare(member: Member): void {
@@ -200,8 +260,10 @@ export class Rotation {
     let share = 1000 * base * (member.agentPercent / 100);
     if (member.warmSince !== undefined) {
       const progress = (this.clock.precise() - member.warmSince) / upstream.slowStart;
-      if (progress >= 1) member.warmSince = undefined;
-      else share *= Math.max(LEAST_SHARE, Math.floor(progress * STEPS) * (1000 / STEPS)) / 1000;
+      if (progress >= 1) {
+        member.warmSince = undefined;
+        this.tell(member, "slow-start-over", "Takes all of its weight", "", this.chronicle.latest(upstream.name, target.name, "slow-start")?.id);
+      } else share *= Math.max(LEAST_SHARE, Math.floor(progress * STEPS) * (1000 / STEPS)) / 1000;
     }
     this.board.setShare(upstream.slot, target.slot, Math.round(share));
   }
@@ -220,7 +282,7 @@ export class Rotation {
   }
 
   /** Workers find out by themselves; people are told here. */
-  private watchPanic(name: string): void {
+  private watchPanic(name: string, event = 0): void {
     const group = this.groups.get(name);
     if (group === undefined || group.config.panicThreshold === 0) return;
     const { config, members } = group;
@@ -237,10 +299,24 @@ export class Rotation {
       const fields = { upstream: name, healthy: `${health[tier]!.healthy}/${health[tier]!.wanted}`, threshold: `${config.panicThreshold}%`, ...(tiers > 1 ? { tier } : {}) };
       if (now) this.log.error(fields, "PANIC: too few targets are healthy; all of them are used");
       else this.log.info(fields, "Panic is over; only healthy targets are used");
+      const healthyOf = `${health[tier]!.healthy} of ${health[tier]!.wanted} targets${tiers > 1 ? ` of tier ${tier}` : ""} healthy`;
+      this.chronicle.record({ kind: now ? "panic" : "panic-over", upstream: name, summary: now ? `Panic: ${healthyOf}, less than ${config.panicThreshold}%; all of them are used` : `Panic is over: ${healthyOf}`, cause: event });
     }
     group.panic = panic;
   }
 }
+
+/** What can be wrong with a target, and what is told of its begin and end. */
+const AILMENTS = {
+  [Flag.DOWN]: { begins: ["down", "Down"], ends: ["up", "Up"] },
+  [Flag.EJECTED]: { begins: ["ejected", "Ejected"], ends: ["ejection-over", "Back after its ejection"] },
+  [Flag.SILENT]: { begins: ["silent", "Out"], ends: ["heard-again", "Back"] },
+} as const satisfies Record<number, { readonly begins: readonly [EventKind, string]; readonly ends: readonly [EventKind, string] }>;
+
+type Ailment = keyof typeof AILMENTS;
+type Withdrawal = typeof Flag.DRAINING | typeof Flag.MAINTENANCE;
+
+const UNEXPLAINED: Because = { why: "", by: "" };
 
 /** What is known of one target. */
 class Member {

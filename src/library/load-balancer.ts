@@ -9,6 +9,7 @@ import { bunNetwork } from "../net/bun.ts";
 import { openFilesLimit } from "../net/open-files.ts";
 import type { NetListener } from "../net/network.ts";
 import { oneLog, silentLog, type Log } from "../observability/log.ts";
+import { type EventQuery, Timeline, type TimelineEvent } from "../observability/timeline.ts";
 import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
 import { Scoreboard } from "../scoreboard/scoreboard.ts";
 import { DataPlane } from "../worker/data-plane.ts";
@@ -62,6 +63,7 @@ const OWN_POLICY = "policy-in-code";
 export class LoadBalancer {
   private readonly options: LoadBalancerOptions;
   private readonly slots = new SlotAllocator(SLOTS);
+  private readonly timeline = new Timeline(() => Date.now());
   private readonly board = Scoreboard.local({ ...SLOTS, workers: 1 });
   private plane: DataPlane | undefined = undefined;
   private monitor: HealthMonitor | undefined = undefined;
@@ -85,8 +87,8 @@ export class LoadBalancer {
     if (acme !== undefined) throw new ConfigurationError(`listener "${acme.name}" wants a certificate by ACME, which a supervisor orders: use fairlead run, or name the files of a certificate`);
     const network = bunNetwork();
     const log = this.options.log ?? silentLog();
-    const monitor = new HealthMonitor({ network, scoreboard: this.board, log });
-    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, logs: oneLog(log), policies: this.policies, openFiles: openFilesLimit(), report: (outlier) => monitor.ejection.report(outlier) });
+    const monitor = new HealthMonitor({ network, scoreboard: this.board, log, chronicle: this.timeline });
+    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, logs: oneLog(log), policies: this.policies, openFiles: openFilesLimit(), report: (outlier) => monitor.ejection.report(outlier), turned: (change) => monitor.turned(change) });
     try {
       await plane.apply(snapshot);
       for (const { name } of snapshot.listeners) this.listeners.set(name, plane.open(name));
@@ -147,6 +149,11 @@ export class LoadBalancer {
   /** What the health checks know of each target. */
   get health(): readonly TargetStatus[] {
     return this.monitor?.checker.status() ?? [];
+  }
+
+  /** What has happened to targets in the last day, newest first; at most `limit` events (default 1,000). */
+  events(query: Partial<EventQuery> = {}): readonly TimelineEvent[] {
+    return this.timeline.query({ limit: 1_000, ...query });
   }
 
   /** Stop accepting and let open requests end, for at most `timeout` ms (default 30,000). */

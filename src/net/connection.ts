@@ -31,7 +31,6 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
   abstract onEnd(): void;
   /** Gone for good; called exactly once, also after abort(). */
   protected abstract closed(error: Error | undefined): void;
-  abstract onConnectError(code: string, reason?: string): void;
   /** All that was queued is written: the source may go on. */
   protected abstract writable(): void;
 
@@ -40,9 +39,8 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
     this.opened(socket);
   }
 
-  /** Connected, and of no use before the handshake is over; abort() ends it. */
-  onSecuring(socket: NetSocket): void {
-    this.socket = socket;
+  onConnectError(): void {
+    // Sockets come here connected.
   }
 
   onClose(error: Error | undefined): void {

@@ -9,7 +9,9 @@ import { HangingConnects } from "../health/hanging.ts";
 import { kindOf } from "../health/kinds.ts";
 import type { Rotation } from "../health/rotation.ts";
 import type { Network } from "../net/network.ts";
+import type { EventKind } from "../observability/event-kind.ts";
 import type { Log, LogFormat } from "../observability/log.ts";
+import type { Chronicle } from "../observability/timeline.ts";
 import { Flag, type Scoreboard } from "../scoreboard/scoreboard.ts";
 import { freePort, Instance, nextPause } from "./instance.ts";
 import { KeeperProcess } from "./keeper-process.ts";
@@ -34,6 +36,7 @@ export interface SupervisedOptions {
   readonly rotation: Rotation;
   readonly network: Network;
   readonly log: Log;
+  readonly chronicle: Chronicle;
   /** Other instances serve than before. */
   readonly changed: () => void;
 }
@@ -224,7 +227,10 @@ export class Supervised {
   private hear(message: FromKeeper): void {
     const instance = [...this.instances].find(({ id }) => id === message.id);
     if (instance === undefined) return;
-    if (message.type === "started") instance.pid = message.pid;
+    if (message.type === "started") {
+      instance.pid = message.pid;
+      this.tell(instance, "instance-started", `Back end started as process ${message.pid}`, "instance-ended");
+    }
     else this.ended(instance, message.how);
   }
 
@@ -242,6 +248,7 @@ export class Supervised {
         if (ok) return this.serve(instance);
         if (clock.precise() > until) {
           log.error({ upstream: instance.upstream, instance: instance.address, process: instance.pid, reason }, "Back end does not come up; starting it anew");
+          this.tell(instance, "instance-stopped", `Back end does not come up within ${instance.config.startTimeout} ms (${reason}): it is killed`, "instance-started");
           this.keeper?.say({ type: "kill", id: instance.id });
           return;
         }
@@ -263,7 +270,9 @@ export class Supervised {
     // One that drained may have had the same port a moment ago.
     const before = this.targetOf(instance);
     if (before !== undefined) this.options.rotation.setWithdrawn(before.slot, Flag.DRAINING, "supervised", false);
-    log.info({ upstream: instance.upstream, instance: instance.address, process: instance.pid, milliseconds: Math.round(network.clock.precise() - instance.startedAt) }, "Back end serves");
+    const milliseconds = Math.round(network.clock.precise() - instance.startedAt);
+    log.info({ upstream: instance.upstream, instance: instance.address, process: instance.pid, milliseconds }, "Back end serves");
+    this.tell(instance, "instance-serving", `Back end serves, ${milliseconds} ms after its start`, "instance-started");
     changed();
     this.moved();
   }
@@ -280,6 +289,8 @@ export class Supervised {
     if (served && now - instance.startedAt > STABLE) instance.restarts = instance.restarts.filter((at) => at > instance.startedAt);
     const pause = nextPause(config, instance.restarts, now);
     const fields = { upstream, instance: instance.address, process: instance.pid, how };
+    const next = pause === undefined ? `too often (${config.maxRestarts} restarts): it is left alone until the next reload` : pause === 0 ? "it is started again" : `it is started again in ${pause} ms`;
+    this.tell(instance, "instance-ended", `Back end ended (${how}): ${next}`, "instance-stopped", "instance-started");
     instance.pid = 0;
     if (pause === undefined) {
       log.error({ ...fields, restarts: config.maxRestarts }, "Back end ended too often; it is left alone until the next reload");
@@ -326,8 +337,15 @@ export class Supervised {
       while (!idle() && !this.stopping);
     }
     log.info({ upstream: instance.upstream, instance: instance.address, process: instance.pid }, "Back end is stopped");
+    this.tell(instance, "instance-stopped", "Back end is stopped: it is not wanted any more", "drain");
     this.keeper?.say({ type: "stop", id: instance.id });
     if (this.keeper !== undefined && !this.stopping) await instance.ended;
+  }
+
+  /** @param follows the newest of these led to it */
+  private tell({ upstream, address }: Instance, kind: EventKind, summary: string, ...follows: EventKind[]): void {
+    const { chronicle } = this.options;
+    chronicle.record({ kind, upstream, target: address, summary, by: "supervised", cause: chronicle.latest(upstream, address, ...follows)?.id ?? 0 });
   }
 
   private targetOf(instance: Instance): { readonly slot: number; readonly drainTimeout: number } | undefined {
@@ -359,6 +377,7 @@ export class Supervised {
         if (instance.unhealthySince === undefined || now - instance.unhealthySince < replaceAfter) continue;
         log.error({ upstream: instance.upstream, instance: instance.address, process: instance.pid, milliseconds: replaceAfter }, "Back end stays unhealthy; it is replaced");
         instance.unhealthySince = undefined;
+        this.tell(instance, "instance-stopped", `Back end stays unhealthy for ${replaceAfter} ms: it is replaced`, "down", "silent");
         // It may not hear: what it has open is lost in any case.
         this.keeper?.say({ type: "stop", id: instance.id });
       }

@@ -1,7 +1,9 @@
 /** All that the admin address answers, put together of the parts that know. */
 import { Api } from "../admin/api.ts";
+import { dashboardEndpoints } from "../admin/dashboard.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
 import { logEndpoints } from "../admin/log.ts";
+import { eventEndpoints, eventTold } from "../admin/events.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
 import { type ConfigState, overviewEndpoints } from "../admin/overview.ts";
 import { Picture } from "../admin/picture.ts";
@@ -13,6 +15,7 @@ import type { Snapshot } from "../config/snapshot.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
 import type { Clock } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
+import type { Timeline } from "../observability/timeline.ts";
 import { Sampler } from "../sampling/sampler.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import packageJson from "../../package.json";
@@ -29,6 +32,7 @@ export interface AdminParts {
   readonly status: () => InstanceStatus;
   readonly health: HealthMonitor;
   readonly membership: Membership;
+  readonly timeline: Timeline;
   readonly scoreboard: Scoreboard;
   readonly clock: Clock;
   readonly workers: Workers;
@@ -37,7 +41,7 @@ export interface AdminParts {
   readonly levels: LogLevelControl;
 }
 
-export function createAdmin({ log, snapshot, status, health, membership, scoreboard, clock, workers, sockets, config, levels }: AdminParts): AdminServer {
+export function createAdmin({ log, snapshot, status, health, membership, timeline, scoreboard, clock, workers, sockets, config, levels }: AdminParts): AdminServer {
   const sampler = new Sampler({ scoreboard, clock, snapshot });
   const picture = new Picture({
     version: packageJson.version,
@@ -51,13 +55,15 @@ export function createAdmin({ log, snapshot, status, health, membership, scorebo
     boundTo: (listener) => sockets.all.find(({ name }) => name === listener)?.address,
     config,
   });
-  const streams = new Streams({ overview: () => picture.overview(), sampled: (tell) => sampler.subscribe(tell), happened: () => () => {} });
+  const streams = new Streams({ overview: () => picture.overview(), sampled: (tell) => sampler.subscribe(tell), happened: (tell) => timeline.subscribe((event) => tell(event.id, eventTold(event))) });
   const endpoints: Endpoint[] = [
+    ...dashboardEndpoints(),
     ...statusEndpoints(status),
     ...overviewEndpoints(picture),
     ...streamEndpoints(streams),
     ...heartbeatEndpoints(membership.heartbeats),
     ...logEndpoints(levels, () => scoreboard.lostLines),
+    ...eventEndpoints(timeline),
     ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, changed: () => membership.moved() })),
   ];
   const api = new Api(endpoints, () => snapshot().admin, log);

@@ -40,7 +40,7 @@ export class Membership {
     const { rotation, network, logs } = options;
     const changed = (): void => this.moved();
     this.options = options;
-    this.heartbeats = new Heartbeats({ rotation, clock: network.clock, log: logs.of("health"), changed });
+    this.heartbeats = new Heartbeats({ rotation, clock: network.clock, log: logs.of("health"), chronicle: options.chronicle, changed });
     this.supervised = new Supervised({ ...options, log: logs.of("supervised"), changed });
   }
 
@@ -118,10 +118,10 @@ export class Membership {
 
   /** Go on with what people said before us. @param snapshot with those that joined */
   restoreStates({ upstreams }: Snapshot): void {
-    const { rotation, directory } = this.options;
+    const { rotation, directory, chronicle } = this.options;
     for (const { upstream, target, state } of directory.readSaid().states) {
       const slot = upstreams.find(({ name }) => name === upstream)?.targets.find(({ name }) => name === target)?.slot;
-      if (slot !== undefined) withdraw(rotation, slot, state);
+      if (slot !== undefined) withdraw(rotation, slot, state, chronicle.latest(upstream, target, "drain", "maintenance")?.by);
     }
   }
 }

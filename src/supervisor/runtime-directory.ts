@@ -2,7 +2,7 @@
  * What one instance leaves on disk for the supervisor that comes after it: who runs, where they can be asked, which row of the
  * scoreboard is whose. A directory of mode 0700, one for each configuration and user; whoever holds its lock is the supervisor.
  */
-import { closeSync, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmdirSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { appendFileSync, closeSync, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmdirSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Address, Snapshot } from "../config/snapshot.ts";
@@ -22,7 +22,7 @@ export interface InstanceState {
 /** What is in no configuration: heartbeats, and targets that a person has taken out. */
 export interface Said {
   readonly beats: readonly SavedBeat[];
-  readonly states: readonly { readonly upstream: string; readonly target: string; readonly state: string }[];
+  readonly states: readonly { readonly upstream: string; readonly target: string; readonly state: "drain" | "maint" }[];
 }
 
 /** Rows of the scoreboard by upstream and target. */
@@ -32,10 +32,11 @@ export function slotName(upstream: string, target: string): string {
   return `${upstream} ${target}`;
 }
 
+const EVENTS = "events.jsonl";
 /** Longest path that a unix socket may have on every system. */
 const MAX_SOCKET_PATH = 103;
 /** Everything that this file ever makes in the directory; nothing else is ever taken away. */
-const OURS = /^((state|slots|said)\.json(\.\d+)?|\d+-\d+\.sock|\d+\.handover)$/;
+const OURS = /^((state|slots|said|events)\.jsonl?(\.\d+)?|\d+-\d+\.sock|\d+\.handover)$/;
 
 export class RuntimeDirectory {
   readonly path: string;
@@ -114,21 +115,48 @@ export class RuntimeDirectory {
     this.writeJson("said.json", said);
   }
 
+  /** Lines of the timeline; "": there are none. */
+  readEvents(): string {
+    return this.readText(EVENTS) ?? "";
+  }
+
+  /** @throws Error when the disk does not take it */
+  appendEvents(lines: string): void {
+    appendFileSync(join(this.path, EVENTS), lines, { mode: 0o600 });
+  }
+
+  /** In place of what there was. @throws Error when the disk does not take it */
+  writeEvents(lines: string): void {
+    this.writeText(EVENTS, lines);
+  }
+
   private readJson(name: string): unknown {
     try {
-      return JSON.parse(readFileSync(join(this.path, name), "utf8"));
+      return JSON.parse(this.readText(name) ?? "");
     } catch {
       return undefined;
     }
   }
 
-  /** @throws Error when the disk does not take it, or another supervisor has the directory */
+  private readText(name: string): string | undefined {
+    try {
+      return readFileSync(join(this.path, name), "utf8");
+    } catch {
+      return undefined;
+    }
+  }
+
   private writeJson(name: string, value: unknown): void {
+    this.writeText(name, JSON.stringify(value));
+  }
+
+  /** @throws Error when the disk does not take it, or another supervisor has the directory */
+  private writeText(name: string, text: string): void {
     // Somebody may have taken the directory away: then a new one is made, and is ours again.
     if (statSync(this.path, { throwIfNoEntry: false })?.ino !== fstatSync(this.held).ino) this.held = this.acquire();
     // Whole or not at all: a reader never sees half a file.
     const draft = join(this.path, `${name}.${process.pid}`);
-    writeFileSync(draft, JSON.stringify(value), { mode: 0o600 });
+    writeFileSync(draft, text, { mode: 0o600 });
     renameSync(draft, join(this.path, name));
   }
 

@@ -11,9 +11,11 @@ import { trafficOf } from "../admin/traffic.ts";
 import { diagnosticLine, type Loaded, type LoadOptions } from "../config/load.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
+import { formatDuration } from "../health/check.ts";
 import { HealthMonitor } from "../health/monitor.ts";
 import { bunNetwork } from "../net/bun.ts";
 import type { Log, LogFormat, ServiceLog } from "../observability/log.ts";
+import { Timeline } from "../observability/timeline.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import type { Supervised } from "../supervised/supervised.ts";
 import { createAdmin } from "./admin.ts";
@@ -22,6 +24,7 @@ import { takeActivated } from "./activation.ts";
 import { CertificateWatch } from "./certificate-watch.ts";
 import { ConfigError, StartError } from "./errors.ts";
 import { adoptHealth, handDown, inherit, type Inheritance } from "./inheritance.ts";
+import { tellApplied, tellMoved, tellRejected, tellRenewed, tellStarted, tellUnrenewed, tellUpgradeFailed } from "./instance-events.ts";
 import { checkOpenFiles } from "./limits.ts";
 import { Logging } from "./logging.ts";
 import { machineSecret } from "./machine-secret.ts";
@@ -33,6 +36,7 @@ import { type InstanceState, type RuntimeDirectory } from "./runtime-directory.t
 import { keptSelfSigned } from "./self-signed-file.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Successor } from "./successor.ts";
+import { TimelineJournal } from "./timeline-journal.ts";
 import { Turns } from "./turns.ts";
 import { canApplyInPlace, Workers } from "./workers.ts";
 
@@ -72,6 +76,8 @@ export class Supervisor {
   private readonly notifier: Notifier;
   private readonly slots: PendingSlots;
   private readonly board: Scoreboard;
+  private readonly timeline: Timeline;
+  private readonly journal: TimelineJournal;
   private readonly health: HealthMonitor;
   private readonly membership: Membership;
   private readonly supervised: Supervised;
@@ -131,6 +137,7 @@ export class Supervisor {
     supervisor.workers.receive();
     supervisor.orphans = [];
     supervisor.writeState();
+    supervisor.journal.open();
     supervisor.certificates.follow(supervisor.loaded);
     supervisor.acme.apply(supervisor.snapshot, false);
     supervisor.membership.open();
@@ -150,16 +157,19 @@ export class Supervisor {
     this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
     this.board.generation = snapshot.generation;
     const network = bunNetwork();
-    this.health = new HealthMonitor({ network, scoreboard: this.board, log: logs.of("health") });
+    const chronicle = new Timeline(() => network.clock.wall());
+    this.timeline = chronicle;
+    this.journal = new TimelineJournal(chronicle, directory, network.clock, logs.of("supervisor"));
+    this.health = new HealthMonitor({ network, scoreboard: this.board, log: logs.of("health"), chronicle });
     const { rotation, ejection } = this.health;
-    this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, logs, changed: () => void this.turns.take(() => this.rejoin()) });
+    this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, logs, chronicle, changed: () => void this.turns.take(() => this.rejoin()) });
     this.supervised = this.membership.supervised;
-    this.workers = new Workers({ self, logFormat, log: logs.of("workers"), levels: () => this.logging.levels.levels, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
+    this.workers = new Workers({ self, logFormat, log: logs.of("workers"), levels: () => this.logging.levels.levels, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
     this.logging = new Logging(logs, this.workers);
     this.logging.follow(snapshot);
     this.certificates = new CertificateWatch(logs.of("tls"), () => void this.turns.take(() => this.renewCertificates()));
-    this.acme = new Acme({ clock: network.clock, random: () => network.random(), log: logs.of("acme"), show: (challenges) => this.workers.show(challenges) });
-    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState });
+    this.acme = new Acme({ clock: network.clock, random: () => network.random(), log: logs.of("acme"), chronicle, show: (challenges) => this.workers.show(challenges) });
+    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState });
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 
@@ -209,6 +219,7 @@ export class Supervisor {
     await this.workers.start(this.snapshot);
     this.orphans = inheritance.orphans;
     this.writeState(this.snapshot);
+    tellStarted(this.timeline, this.snapshot, this.workers.pids.length, !heir ? "started" : this.orphans.length > 0 ? "taken-over" : "upgraded");
     this.options.serving?.();
     this.notifier.ready();
     if (heir) this.admin.openWhenFree(this.snapshot.admin?.address);
@@ -277,6 +288,7 @@ export class Supervisor {
       if (this.stopping) return false;
       this.notifier.reloading();
       const errors = await this.reloadNow();
+      if (errors.length > 0) tellRejected(this.timeline, this.snapshot, errors, "config");
       this.notifier.ready();
       this.lastReload = { applied: errors.length === 0, at: new Date().toISOString(), errors };
       return errors.length === 0;
@@ -292,6 +304,7 @@ export class Supervisor {
   /** @returns why it was rejected; nothing: it is applied */
   private async reloadNow(): Promise<readonly string[]> {
     const began = performance.now();
+    const before = this.snapshot;
     const joined = this.membership.joined();
     const how = this.how(joined);
     const read = this.options.load(how);
@@ -312,6 +325,7 @@ export class Supervisor {
     }
     this.membership.hasApplied(joined);
     this.logging.follow(snapshot);
+    tellApplied(this.timeline, before, this.snapshot, "config");
     this.log.info({ generation: snapshot.generation, milliseconds: Math.round(performance.now() - began), workers: this.workers.pids }, "Reload applied");
     this.supervised.apply(snapshot, true);
     this.acme.apply(snapshot, true);
@@ -344,6 +358,7 @@ export class Supervisor {
     const loaded = this.loaded.again({ ...this.how(joined), renewCertificates: true });
     const reasons = loaded.ok ? loaded.unrenewed : loaded.diagnostics.map(diagnosticLine);
     for (const reason of reasons) this.log.error({ reason }, "A certificate cannot be renewed; the one before serves on");
+    tellUnrenewed(this.timeline, reasons);
     if (!loaded.ok || sameCertificates(loaded.snapshot, this.snapshot)) return;
     const reason = await this.adopt(loaded);
     if (reason !== undefined) {
@@ -352,17 +367,21 @@ export class Supervisor {
     }
     this.membership.hasApplied(joined);
     for (const warning of loaded.warnings) this.log.warn(warning);
-    this.log.info({ generation: this.snapshot.generation, certificates: certificatesOf(this.snapshot, Date.now()) }, "Certificates renewed");
+    const certificates = certificatesOf(this.snapshot, Date.now());
+    tellRenewed(this.timeline, certificates);
+    this.log.info({ generation: this.snapshot.generation, certificates }, "Certificates renewed");
   }
 
   /** Targets have joined or left, or something was said of one. */
   private async rejoin(): Promise<void> {
     if (this.stopping) return;
     this.membership.save();
+    const before = this.snapshot;
     const loaded = this.withJoined();
     if (loaded === undefined) return;
     const reason = await this.adopt(loaded);
     if (reason === undefined) {
+      tellMoved(this.timeline, before, this.snapshot);
       this.log.debug({ generation: this.snapshot.generation }, "Targets have joined or left");
       return;
     }
@@ -428,10 +447,13 @@ export class Supervisor {
       if (this.stopping) return;
       if (this.successor !== undefined) return this.log.warn({ successor: this.successor.pid }, "Upgrade: the new binary is starting already");
       this.log.info({ pid: process.pid }, "Upgrade: starting the new binary");
+      this.timeline.record({ kind: "upgrade", summary: "Upgrade: the new binary is being started", by: "supervisor" });
+      this.journal.flush();
       try {
         this.successor = new Successor([...this.options.self, ...this.options.args], handDown(this.sockets.all, this.directory), this.notifier.path, (how) => this.successorEnded(how));
       } catch (error) {
         this.log.error({ reason: (error as Error).message }, "Upgrade failed: the new binary does not start; going on with this one");
+        tellUpgradeFailed(this.timeline, `does not start: ${(error as Error).message}`);
       }
     });
   }
@@ -441,6 +463,7 @@ export class Supervisor {
     this.successor = undefined;
     this.writeState();
     this.log.error({ code: how }, "Upgrade failed: the new binary ended; going on with this one");
+    tellUpgradeFailed(this.timeline, `ended (${how})`);
   }
 
   /** The new supervisor serves. */
@@ -448,6 +471,7 @@ export class Supervisor {
     if (this.successor === undefined || this.stopping) return;
     this.successor.serves();
     this.notifier.succeededBy(this.successor.pid);
+    this.journal.close();
     // It waits for the address.
     this.admin.stop();
     await this.leave(true);
@@ -464,6 +488,8 @@ export class Supervisor {
     // Who stops us while the new binary starts does not want the new one either.
     this.successor?.stop();
     this.notifier.stopping();
+    this.timeline.record({ kind: "stopping", summary: `Stopping: what is open may go on for ${formatDuration(this.snapshot.drainTimeout)}`, by: "supervisor" });
+    this.journal.close();
     await this.leave(false);
   }
 

@@ -2,6 +2,7 @@
 import type { Challenges } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { LogLevels } from "../observability/log.ts";
+import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import type { EncodedSnapshot, FromWorker, ToWorker } from "../worker/messages.ts";
 import type { ListeningSocket } from "./sockets.ts";
@@ -30,6 +31,8 @@ export interface WorkerStart {
   readonly levels: LogLevels;
   /** It has seen a target fail too much. */
   readonly report: (outlier: OutlierReport) => void;
+  /** It has turned an upstream's circuit. */
+  readonly turned: (change: BreakerChange) => void;
 }
 
 /** An answer that did not come because the worker has ended. */
@@ -68,6 +71,8 @@ export class WorkerProcess {
   /** For the watchdog: its heartbeat as last seen, and for how many looks it has stood still. */
   heartbeat = 0;
   silence = 0;
+  /** The event of the timeline that it hangs; 0: it does not. */
+  hung = 0;
   private readonly child: Bun.Subprocess<"ignore", "inherit", "inherit">;
   private readonly waiting = new Set<Waiting>();
   private late: Timer | undefined = undefined;
@@ -85,6 +90,7 @@ export class WorkerProcess {
       serialization: "advanced",
       ipc: (message: FromWorker) => {
         if (message.type === "outlier") start.report(message.outlier);
+        else if (message.type === "circuit") start.turned(message.change);
         else this.hear(message);
       },
     });
@@ -106,7 +112,7 @@ export class WorkerProcess {
     }
   }
 
-  private hear(message: Exclude<FromWorker, { type: "outlier" }>): void {
+  private hear(message: Exclude<FromWorker, { type: "outlier" | "circuit" }>): void {
     for (const { type, generation, settle } of this.waiting) {
       // Challenges are numbered on their own, and nobody refuses them.
       if (generation !== message.generation || (message.type === "failed" ? type === "shown" : message.type !== type)) continue;

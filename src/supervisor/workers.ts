@@ -2,7 +2,9 @@
 import { anyPending, type Challenges, NO_CHALLENGES } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Log, LogFormat, LogLevels } from "../observability/log.ts";
+import type { Chronicle } from "../observability/timeline.ts";
 import { type Scoreboard, WORKER_HEARTBEAT } from "../scoreboard/scoreboard.ts";
+import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import { CRASH_WINDOW, CrashLoop } from "./crash-loop.ts";
 import { StartError } from "./errors.ts";
@@ -19,11 +21,14 @@ export interface WorkersOptions {
   readonly self: readonly string[];
   readonly logFormat: LogFormat;
   readonly log: Log;
+  readonly chronicle: Chronicle;
   readonly board: Scoreboard;
   /** Rows of the scoreboard that were ever in use. */
   readonly used: () => { readonly targets: number; readonly upstreams: number };
   /** A worker has seen a target fail too much. */
   readonly report: (outlier: OutlierReport) => void;
+  /** A worker has turned an upstream's circuit. */
+  readonly turned: (change: BreakerChange) => void;
   readonly sockets: ListeningSockets;
   readonly directory: RuntimeDirectory;
   readonly alone: "serve" | "end";
@@ -82,10 +87,10 @@ export class Workers {
 
   /** Resolves when the new worker serves. @param seat whose udp sockets it will read @throws StartError when it does not */
   private async spawn(snapshot: Snapshot, sockets: readonly ListeningSocket[], seat: number): Promise<WorkerProcess> {
-    const { self, logFormat, board, directory, alone, report, levels } = this.options;
+    const { self, logFormat, board, directory, alone, report, turned, levels } = this.options;
     if (this.stopping) throw new StartError("stopping");
     const slot = this.freeSlot();
-    const worker = new WorkerProcess({ self, slot, seat, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone, report, levels: levels() });
+    const worker = new WorkerProcess({ self, slot, seat, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone, report, turned, levels: levels() });
     this.running.add(worker);
     void worker.ended.then((how) => this.gone(worker, how));
     try {
@@ -122,26 +127,28 @@ export class Workers {
   }
 
   private gone(worker: WorkerProcess, how: number | string): void {
-    const { log, board, changed, used } = this.options;
+    const { log, board, changed, used, chronicle } = this.options;
     this.running.delete(worker);
     board.reclaim(worker.slot, used());
     changed();
     // Of one that never came up, whoever waits for it hears.
     if (this.stopping || worker.leaving || !worker.up) return;
     log.error({ worker: worker.pid, how }, "Worker died; replacing it");
-    this.replaceSoon();
+    const hung = worker.hung === 0 ? {} : { cause: worker.hung };
+    this.replaceSoon(chronicle.record({ kind: "worker-died", summary: `Worker ${worker.pid} died (${how})`, by: `worker:${worker.pid}`, ...hung }));
   }
 
-  /** At once, or after a pause in a crash loop. */
-  private replaceSoon(): void {
+  /** At once, or after a pause in a crash loop. @param event that one is missing */
+  private replaceSoon(event: number): void {
     const pause = this.crashes.died(performance.now());
-    if (pause === 0) return void this.replace();
+    if (pause === 0) return void this.replace(event);
     this.options.log.error({ deaths: this.crashes.recent, window: CRASH_WINDOW, pause }, `Workers keep dying; the next one starts in ${pause} ms`);
-    setTimeout(() => void this.replace(), pause);
+    setTimeout(() => void this.replace(event), pause);
   }
 
-  private async replace(): Promise<void> {
-    const { log, sockets, changed } = this.options;
+  /** @param event that led to it, if one is known to be missing */
+  private async replace(event = 0): Promise<void> {
+    const { log, sockets, changed, chronicle } = this.options;
     const { snapshot } = this;
     if (this.stopping || snapshot === undefined || this.staying.length >= snapshot.workers) return;
     const began = performance.now();
@@ -149,25 +156,28 @@ export class Workers {
       const worker = await this.spawn(snapshot, sockets.all, this.freeSeat());
       if (this.receiving) worker.receive();
       changed();
-      log.info({ worker: worker.pid, milliseconds: Math.round(performance.now() - began) }, "Worker replaced");
+      const milliseconds = Math.round(performance.now() - began);
+      log.info({ worker: worker.pid, milliseconds }, "Worker replaced");
+      chronicle.record({ kind: "worker-replaced", summary: `Worker ${worker.pid} serves in its place, after ${milliseconds} ms`, by: "supervisor", cause: event });
       // Should more than one be missing.
       void this.replace();
     } catch (error) {
       if (this.stopping) return;
       log.error({ reason: error instanceof Error ? error.message : String(error) }, "The new worker does not start");
-      this.replaceSoon();
+      this.replaceSoon(event);
     }
   }
 
   /** A worker whose event loop hangs, in a policy's endless loop say, serves nobody and does not die by itself. */
   private lookAfter(): void {
-    const { board, log } = this.options;
+    const { board, log, chronicle } = this.options;
     for (const worker of this.running) {
       const heartbeat = board.workerWord(worker.slot, WORKER_HEARTBEAT);
       worker.silence = !worker.up || heartbeat !== worker.heartbeat ? 0 : worker.silence + 1;
       worker.heartbeat = heartbeat;
       if (worker.silence < WATCHDOG_LOOKS) continue;
       log.error({ worker: worker.pid, seconds: (WATCHDOG_LOOKS * WATCHDOG_INTERVAL) / 1000 }, "Worker hangs; killing it");
+      worker.hung = chronicle.record({ kind: "worker-hung", summary: `Worker ${worker.pid} stood still for ${(WATCHDOG_LOOKS * WATCHDOG_INTERVAL) / 1000} s: it is killed`, by: "supervisor" });
       worker.putDown();
     }
   }

@@ -10,14 +10,15 @@ import type { NetSocket, Network } from "../net/network.ts";
 import { relayData, relayEnd } from "../net/relay.ts";
 import type { TimerWheel } from "../net/timers.ts";
 import { type Account, type Attempt, candidateNames } from "../observability/account.ts";
-import { CAUSES, connectCause, type Cause } from "../observability/cause.ts";
+import { CAUSES, type Cause } from "../observability/cause.ts";
 import type { LimitedLog } from "../observability/limited-log.ts";
 import type { Ended, Witnesses } from "../observability/witnesses.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
 import { clientKey } from "../routing/key.ts";
 import type { Client, Listener } from "../routing/listener.ts";
 import type { Match } from "../routing/router.ts";
-import { TOTAL_CONNECTS, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
+import { TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
+import { Connecting, type Opener } from "../upstream/connecting.ts";
 import type { Waiter } from "../upstream/queue.ts";
 import type { Pooled, Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
@@ -145,7 +146,7 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
     this.attemptAt = this.services.network.clock.precise();
     this.connect = 0;
     this.target = new TcpTarget(target, upstream, this, this.services, (cause, detail) => this.connectFailed(target, cause, detail));
-    this.target.connect(this.attemptAt, upstream.config.timeouts.connect);
+    this.target.connect();
   }
 
   private connectFailed(target: Target, cause: Cause, detail: string): void {
@@ -287,10 +288,6 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
     else this.end();
   }
 
-  onConnectError(): void {
-    // Accepted sockets are connected.
-  }
-
   onDeadline(): void {
     if (!this.over) this.finish("idle-timeout", "", this.target?.target);
     this.target?.abort();
@@ -375,13 +372,13 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
 }
 
 /** The target's side of the pair. */
-class TcpTarget extends Connection implements Pooled {
+class TcpTarget extends Connection implements Pooled, Opener {
   readonly target: Target;
   private readonly upstream: Upstream;
   private readonly client: TcpClient;
   private readonly services: TcpServices;
   private readonly failed: (cause: Cause, detail: string) => void;
-  private startedAt = 0;
+  private readonly connecting: Connecting;
   private gone = false;
   ready = false;
   /** This side has sent its last byte. */
@@ -394,25 +391,13 @@ class TcpTarget extends Connection implements Pooled {
     this.client = client;
     this.services = services;
     this.failed = failed;
+    this.connecting = new Connecting(target, services.network, services.wheel, this);
   }
 
-  /** @param startedAt in exact clock ms @param timeout in ms; 0: none */
-  connect(startedAt: number, timeout: number): void {
+  connect(): void {
+    const { proxyProtocol, timeouts } = this.upstream.config;
     this.target.opens(this);
-    this.target.counters.add(TOTAL_CONNECTS, 1);
-    const { clock } = this.services.network;
-    this.startedAt = startedAt;
-    if (this.target.isUnreachable) {
-      this.leave(true);
-      this.failed("connect-timeout", "too many connects to it hang");
-      return;
-    }
-    if (timeout > 0) this.wheel.schedule(this, clock.now + timeout);
-    const { proxyProtocol } = this.upstream.config;
-    const { tls } = this.target;
-    // What is spoken within is the client's and the target's business.
-    const within = tls === undefined ? undefined : { ...tls, alpn: [] };
-    this.services.network.connect(this.target.address, this, within, proxyProtocol === undefined ? undefined : proxyHeader(proxyProtocol, this.client.origin));
+    this.connecting.start(timeouts.connect, this.target.tlsWithin, proxyProtocol === undefined ? undefined : proxyHeader(proxyProtocol, this.client.origin));
   }
 
   /** @param failed the target could not be reached, or broke off */
@@ -421,7 +406,7 @@ class TcpTarget extends Connection implements Pooled {
     this.gone = true;
     this.wheel.remove(this);
     this.target.closes(this);
-    const elapsed = this.services.network.clock.precise() - this.startedAt;
+    const elapsed = this.services.network.clock.precise() - this.connecting.startedAt;
     if (this.ready) {
       // What was to be learnt of it was learnt when it stood.
       this.upstream.release(this.target);
@@ -431,38 +416,20 @@ class TcpTarget extends Connection implements Pooled {
     return true;
   }
 
-  override onSecuring(socket: NetSocket): void {
-    super.onSecuring(socket);
-    if (!this.gone) return;
-    this.target.countHanging(-1);
-    super.abort();
-  }
-
   protected opened(): void {
-    if (this.gone) {
-      this.target.countHanging(-1);
-      super.abort();
-      return;
-    }
     this.ready = true;
-    const connectTime = this.services.network.clock.precise() - this.startedAt;
-    this.upstream.learn(this.target, { failed: false, milliseconds: connectTime, status: 0 }, connectTime, this.client.takeProbe());
-    this.wheel.cancel(this);
-    this.client.joined(connectTime);
+    const { milliseconds } = this.connecting;
+    this.upstream.learn(this.target, { failed: false, milliseconds, status: 0 }, milliseconds, this.client.takeProbe());
+    this.client.joined(milliseconds);
   }
 
-  onConnectError(code: string, reason?: string): void {
-    const cause = connectCause(code);
+  connectFailed(cause: Cause, detail: string): void {
     // A shortage of ours says nothing about the target.
-    if (this.leave(cause !== "overloaded")) this.failed(cause, reason ?? code);
-    else this.target.countHanging(-1);
+    if (this.leave(cause !== "overloaded")) this.failed(cause, detail);
   }
 
   onDeadline(): void {
-    if (this.ready || !this.leave(true)) return;
-    this.hangs();
-    super.abort();
-    this.failed("connect-timeout", "");
+    // It has none: its client's counts.
   }
 
   onData(chunk: Buffer): void {
@@ -481,13 +448,9 @@ class TcpTarget extends Connection implements Pooled {
   }
 
   override abort(): void {
-    if (this.leave(false) && !this.ready) this.hangs();
+    this.leave(false);
+    this.connecting.giveUp();
     super.abort();
-  }
-
-  /** Given up before the system has connected: there is no socket to close yet, and opened() will. */
-  private hangs(): void {
-    if (!this.isOpen) this.target.countHanging(1);
   }
 
   /** It is never idle: there is nothing to retire. */
@@ -500,13 +463,6 @@ class TcpTarget extends Connection implements Pooled {
   }
 
   protected closed(error: Error | undefined): void {
-    const { ready } = this;
-    if (this.leave(!ready)) {
-      if (!ready) {
-        this.failed("connect-failed", error?.message ?? "closed");
-        return;
-      }
-      this.client.targetClosed(error);
-    }
+    if (this.leave(false)) this.client.targetClosed(error);
   }
 }

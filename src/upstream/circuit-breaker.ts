@@ -10,6 +10,14 @@ import type { LatencyClock } from "./latency.ts";
 
 export const BreakerState = { CLOSED: 0, OPEN: 1, HALF_OPEN: 2 } as const;
 export const BREAKER_STATES = ["closed", "open", "half-open"] as const;
+export type BreakerStateName = (typeof BREAKER_STATES)[number];
+
+/** A circuit has opened, closed, or begun to try. */
+export interface BreakerChange {
+  readonly upstream: string;
+  readonly from: BreakerStateName;
+  readonly state: BreakerStateName;
+}
 
 /** A probe that was never answered for is given up after as many times `openFor`: its worker may have died. */
 const LOST_PROBES = 2;
@@ -21,11 +29,11 @@ export class CircuitBreaker {
   private readonly config: CircuitBreakerConfig;
   private readonly words: Int32Array;
   private readonly clock: LatencyClock;
-  private readonly changed: (state: (typeof BREAKER_STATES)[number]) => void;
+  private readonly changed: (state: BreakerStateName, from: BreakerStateName) => void;
   private readonly at: (word: number) => number;
 
   /** @param changed called in the worker that made the change */
-  constructor(config: CircuitBreakerConfig, board: Scoreboard, upstream: number, clock: LatencyClock, changed: (state: (typeof BREAKER_STATES)[number]) => void) {
+  constructor(config: CircuitBreakerConfig, board: Scoreboard, upstream: number, clock: LatencyClock, changed: (state: BreakerStateName, from: BreakerStateName) => void) {
     this.config = config;
     this.words = board.words;
     this.clock = clock;
@@ -112,7 +120,7 @@ export class CircuitBreaker {
     Atomics.store(words, this.at(BREAKER_FAILURES), 0);
     Atomics.store(words, this.at(BREAKER_WINDOW), 0);
     if (from === to) Atomics.store(words, this.at(BREAKER_PROBES), this.config.probes);
-    if (from !== to) this.changed(BREAKER_STATES[to as 0 | 1 | 2]);
+    if (from !== to) this.changed(BREAKER_STATES[to as 0 | 1 | 2], BREAKER_STATES[from as 0 | 1 | 2]);
     return true;
   }
 }

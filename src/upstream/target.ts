@@ -31,6 +31,8 @@ export class Target implements BalancedTarget {
   readonly address: Address;
   /** Undefined: it is spoken to in the clear. */
   readonly tls: TlsClient | undefined;
+  /** The same for what a client says without us looking: which protocol is its own business. */
+  readonly tlsWithin: TlsClient | undefined;
   readonly slot: number;
   readonly zone: string;
   readonly tier: number;
@@ -66,6 +68,7 @@ export class Target implements BalancedTarget {
     this.name = config.name;
     this.address = config.address;
     this.tls = tls;
+    this.tlsWithin = tls === undefined ? undefined : { ...tls, alpn: [] };
     this.slot = config.slot;
     this.zone = config.zone;
     this.tier = config.tier;

@@ -5,7 +5,7 @@ import type { Log } from "../observability/log.ts";
 import type { BalancerContext } from "../policies/balanced.ts";
 import type { RoutingOutcome, RoutingPolicy, RoutingRequest } from "../policies/policy.ts";
 import { type Column, OPEN_EXCHANGES, OPEN_RETRIES, RETRIES_HELD, type Scoreboard, TOTAL_5XX, TOTAL_BREAKER_REFUSED, TOTAL_BUDGET_REFUSED, TOTAL_FAILURES } from "../scoreboard/scoreboard.ts";
-import { type Admission, CircuitBreaker } from "./circuit-breaker.ts";
+import { type Admission, type BreakerChange, CircuitBreaker } from "./circuit-breaker.ts";
 import { GuardedPolicy } from "./guarded-policy.ts";
 import { type LatencyClock, observe } from "./latency.ts";
 import { Outliers, type OutlierReport } from "./outliers.ts";
@@ -29,6 +29,8 @@ export interface UpstreamHost {
   random(): number;
   /** A target fails too much. */
   report(outlier: OutlierReport): void;
+  /** This worker was the one to turn a circuit. */
+  turned?(change: BreakerChange): void;
 }
 
 /** Targets of one priority and zone preference. */
@@ -92,7 +94,10 @@ export class Upstream {
     this.breaker =
       config.circuitBreaker === undefined
         ? undefined
-        : new CircuitBreaker(config.circuitBreaker, board, config.slot, latencyClock, (state) => log[state === "closed" ? "info" : "error"]({ upstream: config.name, state }, "Circuit breaker"));
+        : new CircuitBreaker(config.circuitBreaker, board, config.slot, latencyClock, (state, from) => {
+            log[state === "closed" ? "info" : "error"]({ upstream: config.name, state }, "Circuit breaker");
+            host.turned?.({ upstream: config.name, from, state });
+          });
     const { consecutive5xx, consecutiveGateway, consecutiveLocal } = config.outliers;
     const names = new Map(targets.map((target) => [target.slot, target.name]));
     this.outliers =

@@ -44,6 +44,7 @@ import { MAX_LISTENERS, type Scoreboard, WORKER_LOST_LINES } from "../scoreboard
 import { TcpClient } from "../tcp/relay.ts";
 import { UdpRelay } from "../udp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
+import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import { Target } from "../upstream/target.ts";
 import { UpstreamSecurity } from "../upstream/tls.ts";
@@ -65,6 +66,8 @@ export interface DataPlaneOptions {
   readonly openFiles?: number | undefined;
   /** Hears of targets that fail too much; absent: nobody does. */
   readonly report?: (outlier: OutlierReport) => void;
+  /** Hears of circuits that this worker turned; absent: nobody does. */
+  readonly turned?: (change: BreakerChange) => void;
 }
 
 /** Makes a policy, ours or a user's: each takes of the context what it knows. */
@@ -138,7 +141,7 @@ export class DataPlane {
       short: false,
     };
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
-    this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log: logs.of("policy"), random: () => network.random(), report: (outlier) => options.report?.(outlier) };
+    this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log: logs.of("policy"), random: () => network.random(), report: (outlier) => options.report?.(outlier), turned: (change) => options.turned?.(change) };
   }
 
   private openStream(target: Target, upstream: Upstream): UpstreamStream | undefined {

@@ -2,6 +2,7 @@
 
 import type { Challenges } from "../acme/challenges.ts";
 import type { LogLevels } from "../observability/log.ts";
+import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 
 /** A Snapshot as JSON: made once for all workers, and read in a fifth of the time that a structured clone of 10,000 targets takes. */
@@ -43,6 +44,8 @@ export type ToWorker =
 export type FromWorker =
   /** A target fails too much. */
   | { readonly type: "outlier"; readonly outlier: OutlierReport }
+  /** It has turned an upstream's circuit, for all workers. */
+  | { readonly type: "circuit"; readonly change: BreakerChange }
   /** The challenges of that sequence number are shown. */
   | { readonly type: "shown"; readonly generation: number }
   | { readonly type: "ready"; readonly generation: number }

@@ -1,13 +1,18 @@
 /** Who may do what on the admin address. */
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Access, admit } from "../../src/admin/access.ts";
 import type { Problem } from "../../src/admin/problem.ts";
-import { diagnosticLine, loadConfigText, SlotAllocator } from "../../src/config/load.ts";
+import { diagnosticLine, type Loaded, loadConfigText, SlotAllocator } from "../../src/config/load.ts";
 import type { AdminConfig } from "../../src/config/snapshot.ts";
 
-const LOOPBACK: AdminConfig = { address: { kind: "tcp", host: "127.0.0.1", port: 9901 } };
-const WITH_TOKEN: AdminConfig = { ...LOOPBACK, token: "a long token" };
-const UNIX: AdminConfig = { address: { kind: "unix", path: "/run/fairlead.sock" } };
+const LOOPBACK: AdminConfig = { address: { kind: "tcp", host: "127.0.0.1", port: 9901 }, tokens: [] };
+const WITH_TOKEN: AdminConfig = { ...LOOPBACK, tokens: [{ name: "token", token: "a long token", access: "configure" }] };
+const UNIX: AdminConfig = { address: { kind: "unix", path: "/run/fairlead.sock" }, tokens: [] };
+
+const REST = '[[listeners]]\naddress = "127.0.0.1:0"\nupstream = "u"\n[[upstreams]]\nname = "u"\n[[upstreams.targets]]\naddress = "127.0.0.1:1"\n';
 
 /** The status of the refusal; the caller's name when there is none. */
 function outcome(access: Access, config: AdminConfig, headers: Record<string, string>): number | string {
@@ -40,6 +45,81 @@ describe("with a token", () => {
       expect([access, outcome(access, WITH_TOKEN, { Authorization: "Bearer a long token", Host: "lb.example" })]).toEqual([access, "token"]);
     }
     expect(outcome("open", WITH_TOKEN, {})).toBe("local");
+  });
+});
+
+describe("with named tokens", () => {
+  const NAMED: AdminConfig = {
+    ...LOOPBACK,
+    tokens: [
+      { name: "eyes", token: "token of eyes", access: "read" },
+      { name: "ops", token: "token of ops", access: "steer" },
+      { name: "deploy", token: "token of deploy", access: "configure" },
+    ],
+  };
+
+  test("each may do what it is for, and is known by its name", () => {
+    const outcomes = (token: string): unknown[] => (["open", "read", "steer", "configure"] as const).map((access) => outcome(access, NAMED, { Authorization: `Bearer ${token}` }));
+    expect(outcomes("token of eyes")).toEqual(["local", "eyes", 403, 403]);
+    expect(outcomes("token of ops")).toEqual(["local", "ops", "ops", 403]);
+    expect(outcomes("token of deploy")).toEqual(["local", "deploy", "deploy", "deploy"]);
+    expect(outcomes("token of eyes ")).toEqual(["local", "eyes", 403, 403]);
+    expect(outcomes("token of")).toEqual(["local", 401, 401, 401]);
+  });
+
+  test("a refusal says what would be needed, and tells no token", async () => {
+    for (const [token, access, scheme, detail] of [
+      ["token of eyes", "steer", 'Bearer realm="fairlead", error="insufficient_scope", scope="steer"', 'token "eyes" has access = "read"; this needs "steer"'],
+      ["wrong", "read", 'Bearer realm="fairlead"', "show a token of [admin] as Authorization: Bearer …"],
+    ] as const) {
+      const request = new Request("http://ignored/", { headers: { Host: "127.0.0.1:9901", Authorization: `Bearer ${token}` } });
+      let refusal: Problem | undefined;
+      try {
+        admit(request, access, NAMED);
+      } catch (error) {
+        refusal = error as Problem;
+      }
+      const response = refusal!.response();
+      expect(response.headers.get("www-authenticate")).toBe(scheme);
+      expect(await response.json()).toMatchObject({ detail });
+      expect(JSON.stringify([...response.headers, refusal!.message, refusal!.members])).not.toContain(token);
+    }
+  });
+
+  test("come from the file, or from files of their own", () => {
+    const directory = mkdtempSync(join(tmpdir(), "fairlead-tokens-"));
+    try {
+      writeFileSync(join(directory, "ops.token"), "of a file, and long\n");
+      writeFileSync(join(directory, "short.token"), "short\n");
+      const load = (tokens: string, admin = ""): Loaded => loadConfigText(`[admin]\naddress = "0.0.0.0:9901"\n${admin}\n${tokens}\n${REST}`, join(directory, "f.toml"), { slots: new SlotAllocator({ targets: 8, upstreams: 8 }), generation: 1 });
+      const told = (tokens: string, admin?: string): string => {
+        const loaded = load(tokens, admin);
+        return loaded.ok ? "" : loaded.diagnostics.map((diagnostic) => `${diagnosticLine(diagnostic)} ${diagnostic.quoted ?? ""}`).join("\n");
+      };
+      const ops = '[[admin.tokens]]\nname = "ops"\naccess = "steer"\n';
+      const loaded = load(`${ops}token_file = "ops.token"\n[[admin.tokens]]\nname = "eyes"\naccess = "read"\ntoken = "long enough"`, 'token = "one for all"');
+      expect(loaded.ok && loaded.snapshot.admin?.tokens).toEqual([
+        { name: "token", token: "one for all", access: "configure" },
+        { name: "ops", token: "of a file, and long", access: "steer" },
+        { name: "eyes", token: "long enough", access: "read" },
+      ]);
+      expect(told(`${ops}token_file = "none.token"`)).toContain(`cannot read ${directory}/none.token: no such file`);
+      expect(told(`${ops}token_file = "short.token"`)).toContain("a token has at least 8 characters");
+      expect(told(ops)).toContain('token "ops" needs one of token and token_file');
+      expect(told(`${ops}token = "long enough"\ntoken_file = "ops.token"`)).toContain('token "ops" needs one of token and token_file (leave one of the two out)');
+      expect(told(`${ops}token = "long enough"\n${ops}token = "another one"`)).toContain('there are two tokens "ops"');
+      expect(told(`${ops}token = "long enough"\n${ops.replace("ops", "eyes")}token = "long enough"`)).toContain('token "eyes" is the same as another one');
+      expect(told(`${ops.replace("ops", "token")}token = "long enough"`, 'token = "one for all"')).toContain('"token" is what the token of [admin] is called');
+      expect(told(`${ops.replace("steer", "admin")}token = "long enough"`)).toContain('"access" must be "read", "steer" or "configure"');
+      for (const secret of ["tooshor", "naïve token", 12_345_678, "long enough"]) {
+        const text = told(`${ops}token = ${JSON.stringify(secret)}\n${secret === "long enough" ? ops : ""}`);
+        expect([secret, text === "", text.includes(String(secret))]).toEqual([secret, false, false]);
+      }
+      expect(told('[[admin.tokens]]\ntoken = "never closed')).toContain("not valid TOML");
+      expect(told('[[admin.tokens]]\ntoken = "never closed')).not.toContain("never closed");
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 });
 

@@ -558,10 +558,6 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.view.clear();
   }
 
-  onConnectError(): void {
-    // Accepted sockets are connected.
-  }
-
   onDeadline(): void {
     const { exchange } = this;
     switch (this.phase) {

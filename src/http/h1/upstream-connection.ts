@@ -9,8 +9,8 @@ import { least } from "../../net/least.ts";
 import type { NetSocket } from "../../net/network.ts";
 import { relayData, relayEnd } from "../../net/relay.ts";
 import { release } from "../../net/release.ts";
-import { connectCause, type Cause } from "../../observability/cause.ts";
-import { TOTAL_CONNECTS } from "../../scoreboard/scoreboard.ts";
+import type { Cause } from "../../observability/cause.ts";
+import { Connecting, type Opener } from "../../upstream/connecting.ts";
 import type { Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
 import { Name } from "../fields.ts";
@@ -27,14 +27,15 @@ import type { RequestHead } from "./request-head.ts";
 /** `sending`: the reply is whole, the request is not. */
 type Phase = "connecting" | "idle" | "head" | "body" | "sending" | "tunnel" | "closed";
 
-export class UpstreamConnection extends Connection implements OwnStream {
+export class UpstreamConnection extends Connection implements OwnStream, Opener {
   readonly target: Target;
   private readonly services: Services;
   /** The upstream of the exchange of the moment: its timeouts and limits hold. */
   private upstream: Upstream;
   private exchange: StreamOwner | undefined = undefined;
   private phase: Phase = "connecting";
-  private dialled = false;
+  /** Undefined: it was not asked for yet, or is over. */
+  private connecting: Connecting | undefined = undefined;
   private readonly body = new BodyReader();
   /** A reply head that came in pieces. */
   private partial: Buffer | undefined = undefined;
@@ -57,19 +58,13 @@ export class UpstreamConnection extends Connection implements OwnStream {
   }
 
   connect(): void {
-    if (this.dialled) {
-      this.after(this.upstream.config.timeouts.connect);
+    const { proxyProtocol, timeouts } = this.upstream.config;
+    if (this.connecting !== undefined) {
+      this.connecting.within(timeouts.connect);
       return;
     }
-    this.dialled = true;
-    this.target.counters.add(TOTAL_CONNECTS, 1);
-    if (this.target.isUnreachable) {
-      this.lost("connect-timeout", "too many connects to it hang");
-      return;
-    }
-    this.after(this.upstream.config.timeouts.connect);
-    const { proxyProtocol } = this.upstream.config;
-    this.services.network.connect(this.target.address, this, this.target.tls, proxyProtocol === undefined ? undefined : proxyHeader(proxyProtocol, this.exchange!.own.arrival));
+    this.connecting = new Connecting(this.target, this.services.network, this.wheel, this);
+    this.connecting.start(timeouts.connect, this.target.tls, proxyProtocol === undefined ? undefined : proxyHeader(proxyProtocol, this.exchange!.own.arrival));
   }
 
   get isIdle(): boolean {
@@ -96,20 +91,8 @@ export class UpstreamConnection extends Connection implements OwnStream {
     else this.wheel.cancel(this);
   }
 
-  override onSecuring(socket: NetSocket): void {
-    super.onSecuring(socket);
-    if (this.phase === "connecting") return;
-    this.target.countHanging(-1);
-    this.abort();
-  }
-
   protected opened({ alpnProtocol }: NetSocket): void {
-    if (this.phase !== "connecting") {
-      // Given up while it connected.
-      this.target.countHanging(-1);
-      this.abort();
-      return;
-    }
+    this.connecting = undefined;
     if (this.exchange === undefined) {
       // Nobody has wanted it meanwhile.
       this.target.forgetOpening(this);
@@ -124,8 +107,7 @@ export class UpstreamConnection extends Connection implements OwnStream {
       }
     }
     this.phase = "head";
-    this.wheel.cancel(this);
-    this.exchange!.connected(this);
+    this.exchange.connected(this);
   }
 
   /** The target chose HTTP/2: from now on that is spoken here. */
@@ -141,14 +123,9 @@ export class UpstreamConnection extends Connection implements OwnStream {
     this.handOver(session);
   }
 
-  onConnectError(code: string, reason?: string): void {
-    if (this.phase === "closed") this.target.countHanging(-1);
-    else this.lost(connectCause(code), reason ?? code);
-  }
-
-  /** Given up before the system has connected: this cannot be called off. */
-  private hangs(): void {
-    if (!this.isOpen) this.target.countHanging(1);
+  connectFailed(cause: Cause, detail: string): void {
+    this.lost(cause, detail);
+    this.services.output.flush();
   }
 
   // The request's way out.
@@ -409,9 +386,6 @@ export class UpstreamConnection extends Connection implements OwnStream {
       case "idle":
         this.target.forgetIdle(this);
         break;
-      case "connecting":
-        this.lost(error === undefined ? "connect-failed" : connectCause(detail), detail);
-        return;
       case "head":
         this.lost(this.partial === undefined ? "target-reset" : "bad-reply", detail);
         this.services.output.flush();
@@ -441,6 +415,8 @@ export class UpstreamConnection extends Connection implements OwnStream {
     if (this.phase === "closed") return;
     if (this.phase === "connecting" && this.exchange === undefined) this.target.forgetOpening(this);
     this.phase = "closed";
+    this.connecting?.giveUp();
+    this.connecting = undefined;
     this.wheel.remove(this);
     this.target.closes(this);
   }
@@ -467,10 +443,6 @@ export class UpstreamConnection extends Connection implements OwnStream {
       case "idle":
         this.retire();
         return;
-      case "connecting":
-        this.hangs();
-        this.spoil("connect-timeout", `no connection within ${this.upstream.config.timeouts.connect} ms`);
-        break;
       case "head":
         if (this.requestDone) this.spoil("response-timeout", `no reply within ${least(this.upstream.config.timeouts.response, this.upstream.config.timeouts.attempt)} ms`);
         else this.spoil("target-write-timeout", `request not read for ${this.upstream.config.timeouts.body} ms`);
@@ -501,10 +473,7 @@ export class UpstreamConnection extends Connection implements OwnStream {
   /** The exchange is over for the client: nobody reads the rest. */
   abandon(): void {
     this.exchange = undefined;
-    if (this.phase === "connecting") {
-      if (this.dialled && this.upstream.config.proxyProtocol === undefined && this.upstream.config.protocol === "h1" && this.target.keepOpening(this)) return;
-      this.hangs();
-    }
+    if (this.connecting !== undefined && this.upstream.config.proxyProtocol === undefined && this.upstream.config.protocol === "h1" && this.target.keepOpening(this)) return;
     this.gone();
     this.abort();
   }
@@ -519,7 +488,6 @@ export class UpstreamConnection extends Connection implements OwnStream {
       exchange?.tunnelClosed(true);
       return;
     }
-    if (this.phase === "connecting") this.hangs();
     this.spoil("target-drained", "the target's drain is over");
     this.services.output.flush();
   }
@@ -527,12 +495,6 @@ export class UpstreamConnection extends Connection implements OwnStream {
   /** Close in good order. */
   retire(): void {
     if (this.phase === "idle") this.target.forgetIdle(this);
-    if (this.phase === "connecting") {
-      this.hangs();
-      this.gone();
-      this.abort();
-      return;
-    }
     this.gone();
     this.end();
   }

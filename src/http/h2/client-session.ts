@@ -247,10 +247,6 @@ export class ClientSession extends Session<ClientStream> implements Client {
     this.reception.leave();
   }
 
-  onConnectError(): void {
-    // Accepted sockets are connected.
-  }
-
   onDeadline(): void {
     if (this.isOver) this.abort();
     else if (!this.settled) {

@@ -1,7 +1,7 @@
 /** An HTTP/2 connection to a target, shared by many exchanges (RFC 9113). */
 import type { NetSocket } from "../../net/network.ts";
 import { connectCause, type Cause } from "../../observability/cause.ts";
-import { TOTAL_CONNECTS } from "../../scoreboard/scoreboard.ts";
+import { Connecting, type Opener } from "../../upstream/connecting.ts";
 import type { Shared, Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
 import type { Services } from "../services.ts";
@@ -21,11 +21,13 @@ const GLITCHES = 10_000;
 /** `greeting`: connected, and the target's SETTINGS are awaited: they say how many streams it takes, and what kinds. */
 type Phase = "new" | "connecting" | "greeting" | "open" | "closed";
 
-export class UpstreamSession extends Session<H2UpstreamStream> implements Shared {
+export class UpstreamSession extends Session<H2UpstreamStream> implements Shared, Opener {
   readonly target: Target;
   readonly scheme: "http" | "https";
   private readonly upstream: Upstream;
   private phase: Phase = "new";
+  /** Undefined: it was not asked for yet, or is over. */
+  private connecting: Connecting | undefined = undefined;
   /** Streams that wait for the connection, and those that go over it. */
   private readonly taken = new Set<H2UpstreamStream>();
   private nextId = 1;
@@ -71,19 +73,14 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
   /** Open the connection, if nobody has. */
   start(): void {
     if (this.phase !== "new") return;
-    this.awaitSocket();
-    this.target.counters.add(TOTAL_CONNECTS, 1);
-    if (this.target.isUnreachable) {
-      this.failed("connect-timeout", "too many connects to it hang");
-      return;
-    }
-    this.services.network.connect(this.target.address, this, this.target.tls);
+    this.phase = "connecting";
+    this.connecting = new Connecting(this.target, this.services.network, this.wheel, this);
+    this.connecting.start(this.upstream.config.timeouts.connect, this.target.tls);
   }
 
-  /** One that is opened for it, or that another hands over. */
+  /** Another hands it over. */
   awaitSocket(): void {
     this.phase = "connecting";
-    this.after(this.upstream.config.timeouts.connect);
   }
 
   private after(milliseconds: number): void {
@@ -91,20 +88,9 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
     else this.wheel.cancel(this);
   }
 
-  override onSecuring(socket: NetSocket): void {
-    super.onSecuring(socket);
-    if (this.phase === "connecting") return;
-    this.target.countHanging(-1);
-    this.abort();
-  }
-
   protected opened({ alpnProtocol }: NetSocket): void {
-    if (this.phase !== "connecting") {
-      // Given up while it connected.
-      this.target.countHanging(-1);
-      this.abort();
-      return;
-    }
+    const { connecting } = this;
+    this.connecting = undefined;
     if (this.target.tls !== undefined && alpnProtocol !== "h2") {
       // It chose otherwise the last time: who waits is sent again, as it wants it now.
       this.target.speaks = "h1";
@@ -114,6 +100,8 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
       return;
     }
     this.phase = "greeting";
+    // What is left of its time.
+    this.after(Math.max(1, this.upstream.config.timeouts.connect - (connecting?.milliseconds ?? 0)));
     this.greet(PREFACE, [
       [Setting.ENABLE_PUSH, 0],
       [Setting.INITIAL_WINDOW_SIZE, STREAM_WINDOW],
@@ -140,9 +128,8 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
     this.check();
   }
 
-  onConnectError(code: string, reason?: string): void {
-    if (this.phase === "closed") this.target.countHanging(-1);
-    else this.failed(connectCause(code), reason ?? code);
+  connectFailed(cause: Cause, detail: string): void {
+    this.failed(cause, detail);
   }
 
   private failed(cause: Cause, detail: string): void {
@@ -187,6 +174,8 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
   private gone(): void {
     if (this.phase === "closed") return;
     this.phase = "closed";
+    this.connecting?.giveUp();
+    this.connecting = undefined;
     this.wheel.cancel(this);
     this.target.forgetShared(this);
     this.target.closes(this);
@@ -320,7 +309,7 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
   protected closed(error: Error | undefined): void {
     this.isOver = true;
     const detail = error === undefined ? "closed" : ((error as NodeJS.ErrnoException).code ?? error.message);
-    if (this.phase === "connecting" || this.phase === "greeting") {
+    if (this.phase === "greeting") {
       this.failed(error === undefined ? "connect-failed" : connectCause(detail), detail);
       return;
     }
@@ -329,13 +318,7 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
   }
 
   onDeadline(): void {
-    if (this.phase === "connecting") {
-      // Given up before the system has connected: this cannot be called off.
-      if (!this.isOpen) this.target.countHanging(1);
-      const { connect } = this.upstream.config.timeouts;
-      this.failed("connect-timeout", `no connection within ${connect} ms`);
-      this.abort();
-    } else if (this.phase === "greeting") {
+    if (this.phase === "greeting") {
       this.failed("connect-timeout", `no SETTINGS within ${this.upstream.config.timeouts.connect} ms`);
       this.abort();
     } else if (this.phase === "open") this.goAway();

@@ -147,8 +147,8 @@ describe("a beat", () => {
       const answer = await beat(front, address, ...rest);
       expect([answer.status, answer.body["detail"]]).toEqual([status, expect.stringContaining(text)]);
     };
-    await refused(401, "show the token", {}, { token: "" });
-    await refused(401, "show the token", {}, { token: "another token" });
+    await refused(401, "show a token", {}, { token: "" });
+    await refused(401, "show a token", {}, { token: "another token" });
     await refused(404, 'no upstream "nobody"', {}, { upstream: "nobody" });
     await refused(400, "not JSON", "ttl=5");
     await refused(400, "not a JSON object", "[1]");

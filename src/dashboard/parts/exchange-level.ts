@@ -1,0 +1,9 @@
+/** How badly an exchange ended. */
+import type { Level } from "../../view/health.ts";
+import type { ExchangeView } from "../../view/shapes.ts";
+
+export function exchangeLevel({ cause, status, attempts }: Pick<ExchangeView, "cause" | "status" | "attempts">): Level {
+  if (cause.startsWith("client-")) return "off";
+  if (cause !== "done" && cause !== "local") return "bad";
+  return status >= 500 ? "bad" : attempts > 1 ? "warn" : "ok";
+}

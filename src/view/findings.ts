@@ -1,0 +1,75 @@
+/** What is wrong now, in sentences, worst first: the first thing that whoever looks wants to see. */
+import { clock, count, percent, plural } from "./format.ts";
+import { byLevel, errorLevel, errorShare, type Level, stateLevel } from "./health.ts";
+import type { Overview, TargetView, UpstreamView } from "./shapes.ts";
+
+export interface Finding {
+  readonly level: Level;
+  /** Whom it is about, … */
+  readonly subject: string;
+  /** … and what. */
+  readonly text: string;
+  /** Where more is to be seen. */
+  readonly upstream?: string;
+  readonly target?: string;
+  readonly page?: "config";
+}
+
+/** Certificates that end within so many days are worth a look, and trouble. */
+const DAYS_TO_LOOK = 14;
+const DAYS_OF_TROUBLE = 3;
+/** An event loop that comes so late, in ms, makes requests wait. */
+const LAG = 100;
+/** So many of one upstream's are named. */
+const NAMED = 3;
+
+export function findingsOf(overview: Overview): Finding[] {
+  const { instance, listeners, routes, upstreams } = overview;
+  const found: Finding[] = [];
+  if (instance.state === "draining") found.push({ level: "warn", subject: "Instance", text: "drains: it is about to stop" });
+  if (instance.workers.length === 0) found.push({ level: "bad", subject: "Instance", text: "has no worker" });
+  for (const { pid, lag_ms } of instance.workers) if (lag_ms !== null && lag_ms >= LAG) found.push({ level: "warn", subject: `Worker ${pid}`, text: `comes ${Math.round(lag_ms)} ms late to its events` });
+  const { rejected } = instance.config;
+  if (rejected !== null) found.push({ level: "bad", subject: "Configuration", text: `of ${clock(rejected.at)} was rejected; generation ${instance.generation} goes on: ${rejected.errors[0] ?? ""}`, page: "config" });
+  for (const upstream of upstreams) found.push(...ofUpstream(upstream));
+  const troubled = new Set(found.flatMap(({ upstream }) => (upstream === undefined ? [] : [upstream])));
+  for (const route of routes) {
+    const level = errorLevel(route);
+    // An upstream that is known to fail says it already.
+    if (level !== "ok" && !troubled.has(route.upstream)) found.push({ level, subject: `Route ${route.label}`, text: `${percent(errorShare(route))} of its requests fail`, upstream: route.upstream });
+  }
+  for (const { name, certificates } of listeners) {
+    for (const { names, days_left: days } of certificates) {
+      if (days > DAYS_TO_LOOK) continue;
+      found.push({ level: days <= DAYS_OF_TROUBLE ? "bad" : "warn", subject: `Certificate ${names[0] ?? ""}`, text: days < 0 ? `of listener ${name} has expired` : `of listener ${name} expires in ${plural(days, "day")}`, page: "config" });
+    }
+  }
+  return found.toSorted((one, other) => byLevel(one.level, other.level));
+}
+
+function ofUpstream(upstream: UpstreamView): Finding[] {
+  const { name, target_count: all, healthy_count: healthy, breaker, panic, queued, targets } = upstream;
+  const found: Finding[] = [];
+  const subject = `Upstream ${name}`;
+  const out = targets.filter(({ state }) => stateLevel(state) === "bad");
+  if (all > 0 && healthy === 0) found.push({ level: "bad", subject, text: `has no target in rotation${out.length === 0 ? "" : `: ${named(out)}`}`, upstream: name });
+  else if (out.length > 0) found.push({ level: panic || out.length * 2 >= all ? "bad" : "warn", subject, text: `${count(out.length)} of ${plural(all, "target")} out: ${named(out)}`, upstream: name, ...(out.length === 1 ? { target: out[0]!.address } : {}) });
+  if (panic) found.push({ level: "bad", subject, text: "too few targets are healthy, so all are used", upstream: name });
+  if (breaker !== null && breaker !== "closed") found.push({ level: breaker === "open" ? "bad" : "warn", subject, text: `its circuit breaker is ${breaker}`, upstream: name });
+  const errors = errorLevel(upstream);
+  if (errors !== "ok") found.push({ level: errors, subject, text: `${percent(errorShare(upstream))} of its requests fail`, upstream: name });
+  else {
+    const failing = targets.filter((target) => stateLevel(target.state) === "ok" && errorLevel(target) === "bad");
+    if (failing.length > 0) found.push({ level: "warn", subject, text: `${plural(failing.length, "target")} with errors: ${failing.slice(0, NAMED).map(({ address }) => address).join(", ")}`, upstream: name, ...(failing.length === 1 ? { target: failing[0]!.address } : {}) });
+  }
+  if (queued > 0) found.push({ level: "warn", subject, text: `${plural(queued, "request")} wait for a place`, upstream: name });
+  const away = targets.filter(({ state }) => stateLevel(state) === "off");
+  if (away.length > 0) found.push({ level: "off", subject, text: `${plural(away.length, "target")} taken out on purpose: ${named(away)}`, upstream: name, ...(away.length === 1 ? { target: away[0]!.address } : {}) });
+  return found;
+}
+
+/** With the reason, where there is room for one. */
+function named(targets: readonly TargetView[]): string {
+  const names = targets.slice(0, NAMED).map(({ address, state, check }) => `${address} ${state.replaceAll("+", ", ")}${targets.length === 1 && check !== null && !check.ok ? ` (${check.reason})` : ""}`);
+  return `${names.join(", ")}${targets.length > NAMED ? ` and ${targets.length - NAMED} more` : ""}`;
+}
