@@ -67,6 +67,7 @@ export abstract class Stage extends Connection implements Client {
   protected refuse(cause: Cause, detail: string): void {
     const { tlsLog: log } = this.services;
     const peer = this.peer;
+    this.listener.failed(cause);
     if (log.allows(cause)) {
       const client = formatEndpoint(plainAddress(peer?.remoteAddress), peer?.remotePort ?? 0);
       log.write("info", { cause, phase: CAUSES[cause].phase, detail, client, listener: this.listener.config.name }, "Connection refused");

@@ -8,6 +8,7 @@ import type { HandshakeOwner, NetSocket, SocketOwner } from "../net/network.ts";
 import type { Handshake, HandshakeFailure } from "../net/tls.ts";
 import { CAUSES, type Cause } from "../observability/cause.ts";
 import type { Client, Listener } from "../routing/listener.ts";
+import { TOTAL_TLS_FULL, TOTAL_TLS_RESUMED } from "../scoreboard/scoreboard.ts";
 import type { Arrival, Peer } from "./arrival.ts";
 import type { StageServices } from "./stage.ts";
 import { normalName } from "./tls-termination.ts";
@@ -51,7 +52,7 @@ export class TlsHandshake extends Connection implements Client, HandshakeOwner {
     this.wheel.schedule(this, this.services.network.clock.now + this.listener.config.timeouts.tlsHandshake);
   }
 
-  onHandshake({ failure, alpn, serverName, clientSubject }: Handshake): void {
+  onHandshake({ failure, resumed, alpn, serverName, clientSubject }: Handshake): void {
     const { peer } = this;
     if (peer === undefined || !this.isOpen) return;
     if (failure !== undefined) {
@@ -61,6 +62,7 @@ export class TlsHandshake extends Connection implements Client, HandshakeOwner {
       this.end();
       return;
     }
+    this.listener.counters.add(resumed ? TOTAL_TLS_RESUMED : TOTAL_TLS_FULL);
     this.listener.remove(this);
     this.handOver(this.nextOwner({ ...this.arrival, peer, tls: { alpn, serverName: normalName(serverName), clientSubject } }));
   }
@@ -71,6 +73,7 @@ export class TlsHandshake extends Connection implements Client, HandshakeOwner {
   }
 
   private say(cause: Cause, reason: string, level: "debug" | "info" = "info"): void {
+    this.listener.failed(cause);
     const { tlsLog: log } = this.services;
     if (log.allows(cause)) log.write(level, { cause, phase: CAUSES[cause].phase, reason, client: formatEndpoint(this.clientAddress, this.peer?.remotePort ?? 0), listener: this.listener.config.name }, "TLS handshake failed");
   }

@@ -6,7 +6,7 @@ import type { Clock } from "../net/network.ts";
 import type { History } from "../sampling/history.ts";
 import type { Rates } from "../sampling/rates.ts";
 import type { Sampler } from "../sampling/sampler.ts";
-import { BREAKER_STATE, MAX_LISTENERS, OPEN_EXCHANGES, OPEN_RETRIES, QUEUED, type Scoreboard, UNHEALTHY, WORKER_CLIENTS } from "../scoreboard/scoreboard.ts";
+import { BREAKER_STATE, OPEN_EXCHANGES, OPEN_RETRIES, QUEUED, type Scoreboard, UNHEALTHY, WORKER_CLIENTS } from "../scoreboard/scoreboard.ts";
 import { BREAKER_STATES } from "../upstream/circuit-breaker.ts";
 import { decayed, LatencyClock } from "../upstream/latency.ts";
 import { certificatesOf } from "./certificates.ts";
@@ -55,7 +55,7 @@ export class Picture implements OverviewSource {
         bytes_in_rate: 0,
         bytes_out_rate: 0,
       },
-      listeners: listeners.map((listener, index) => this.listener(listener, index)),
+      listeners: listeners.map((listener) => this.listener(listener)),
       routes: routes.map((route) => this.route(route)),
       upstreams: all,
     };
@@ -75,7 +75,7 @@ export class Picture implements OverviewSource {
     };
   }
 
-  private listener({ name, address, protocol, tls, upstream }: ListenerConfig, index: number): OverviewListener {
+  private listener({ name, slot, address, protocol, tls, upstream }: ListenerConfig): OverviewListener {
     const { scoreboard, boundTo, snapshot } = this.sources;
     const now = this.sources.clock.wall();
     return {
@@ -84,7 +84,7 @@ export class Picture implements OverviewSource {
       protocol,
       tls: tls !== undefined,
       upstream: upstream ?? null,
-      clients: Math.max(0, scoreboard.clientsOf(index % MAX_LISTENERS)),
+      clients: Math.max(0, scoreboard.clientsOf(slot)),
       ...told(undefined),
       certificates: certificatesOf(snapshot(), now).filter(({ listener }) => listener === name).map(({ names, notAfter, daysLeft }) => ({ names: [...names], not_after: notAfter, days_left: daysLeft })),
     };
@@ -107,7 +107,7 @@ export class Picture implements OverviewSource {
     const { scoreboard, health, sampler } = this.sources;
     const { name, slot, policy, protocol, circuitBreaker, targets } = config;
     const rates = sampler.upstream(name);
-    const of = (word: number): number => Math.max(0, scoreboard.upstreamSum(slot, word));
+    const of = (word: number): number => Math.max(0, scoreboard.upstreams.held(slot, word));
     return {
       name,
       policy: policy.kind === "builtin" ? policy.name : policy.path,
@@ -169,10 +169,10 @@ function historyOf({ interval, points }: History): HistoryAnswer {
   return { interval_ms: interval, points: points.map(({ at, rates, open }) => ({ at: iso(at), ...told(rates), open })) };
 }
 
-const NOTHING: Rates = { total: 0, classes: [0, 0, 0, 0, 0, 0], retries: 0, p50: undefined, p99: undefined };
+const NOTHING: Rates = { total: 0, classes: [0, 0, 0, 0, 0, 0, 0], retries: 0, p50: undefined, p99: undefined };
 
 function told({ total, classes, p50, p99 }: Omit<Rates, "retries"> = NOTHING): { rate: number; rate_by_class: RateByClass; p50_ms: number | null; p99_ms: number | null } {
-  const [informational, success, redirection, clientError, serverError, failed] = classes.map(rounded) as [number, number, number, number, number, number];
+  const [informational, success, redirection, clientError, serverError, failed] = classes.map(rounded) as [number, number, number, number, number, number, number];
   return {
     rate: rounded(total),
     rate_by_class: { "1xx": informational, "2xx": success, "3xx": redirection, "4xx": clientError, "5xx": serverError, failed },

@@ -5,6 +5,7 @@ import {
   OPEN_EXCHANGES,
   OPEN_RETRIES,
   QUEUED,
+  QUEUE_TIMES,
   type Scoreboard,
   TOTAL_5XX,
   TOTAL_BREAKER_REFUSED,
@@ -14,7 +15,6 @@ import {
   TOTAL_HEDGES_WON,
   TOTAL_QUEUED,
   TOTAL_QUEUE_FULL,
-  TOTAL_QUEUE_MS,
   TOTAL_QUEUE_TIMEOUTS,
   TOTAL_REQUESTS,
   TOTAL_RETRIES,
@@ -36,17 +36,18 @@ export interface Traffic {
 }
 
 export function trafficOf(board: Scoreboard, upstream: string, slot: number, targets: readonly TargetConfig[]): Traffic {
-  const of = (word: number): number => board.upstreamSum(slot, word);
-  const ofTargets = (word: number): number => targets.reduce((sum, target) => sum + board.sum(target.slot, word), 0);
+  const of = (word: number): number => board.upstreams.sum(slot, word);
+  const open = (gauge: number): number => board.upstreams.held(slot, gauge);
+  const ofTargets = (word: number): number => targets.reduce((sum, target) => sum + board.targets.sum(target.slot, word), 0);
   return {
     upstream,
-    open: { requests: of(OPEN_EXCHANGES), retries: of(OPEN_RETRIES), queued: of(QUEUED) },
+    open: { requests: open(OPEN_EXCHANGES), retries: open(OPEN_RETRIES), queued: open(QUEUED) },
     requests: ofTargets(TOTAL_REQUESTS),
     failures: ofTargets(TOTAL_FAILURES),
     status5xx: ofTargets(TOTAL_5XX),
     retries: { made: ofTargets(TOTAL_RETRIES), refusedByBudget: of(TOTAL_BUDGET_REFUSED) },
     hedges: { sent: of(TOTAL_HEDGES), won: of(TOTAL_HEDGES_WON) },
-    queue: { waited: of(TOTAL_QUEUED), milliseconds: of(TOTAL_QUEUE_MS), full: of(TOTAL_QUEUE_FULL), timeouts: of(TOTAL_QUEUE_TIMEOUTS) },
+    queue: { waited: of(TOTAL_QUEUED), milliseconds: Math.round(board.upstreams.histogram(slot, QUEUE_TIMES).sum), full: of(TOTAL_QUEUE_FULL), timeouts: of(TOTAL_QUEUE_TIMEOUTS) },
     circuitBreaker: { state: BREAKER_STATES[board.words[board.upstreamWordAt(slot, BREAKER_STATE)]! as 0 | 1 | 2], refused: of(TOTAL_BREAKER_REFUSED) },
   };
 }

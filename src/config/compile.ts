@@ -4,12 +4,14 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { distance } from "fastest-levenshtein";
 import { POLICY_NAMES } from "../policies/registry.ts";
+import { routeLabel } from "../routing/router.ts";
 import type { Path } from "./positions.ts";
 import { acmeOf, checkAcme } from "./acme.ts";
 import { checkLogs, logsOf } from "./logs.ts";
 import { adminOf, mayBeSteered } from "./admin.ts";
 import { checkRoutes, isRouteFor, listenerName, routesOf } from "./routes.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
+import { MAX_LISTENERS } from "../scoreboard/words.ts";
 import type { SecretFiles } from "./secret-files.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
 import type { HealthCheckConfig, ListenerConfig, ListenerTls, OutlierConfig, PolicyConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig, UpstreamTls } from "./snapshot.ts";
@@ -94,10 +96,15 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   const tlsOfUpstreams = upstreams.map((upstream, index) => upstreamTls(upstream, ["upstreams", index], options, problems));
   if (problems.length > 0) return { ok: false, problems };
 
-  const plan = options.slots.plan(upstreams.map(({ name, targets = [] }) => ({ name, targets: targets.map(({ address }) => ({ name: address })) })));
+  const routes = routesOf(long.routes ?? []);
+  const plan = options.slots.plan({
+    upstreams: upstreams.map(({ name, targets = [] }) => ({ name, targets: targets.map(({ address }) => ({ name: address })) })),
+    listeners: listeners.map(listenerName),
+    routes: routes.map(routeLabel),
+  });
   if (plan === undefined) {
     const { targets, upstreams: groups } = options.slots.capacity;
-    return { ok: false, problems: [{ path: ["upstreams"], about: "key", message: `more targets or upstreams than this process made room for (${targets} targets, ${groups} upstreams)`, hint: "stop and start Fairlead with this config" }] };
+    return { ok: false, problems: [{ path: ["upstreams"], about: "key", message: `more targets, upstreams or listeners than this process made room for (${targets} targets, ${groups} upstreams, ${MAX_LISTENERS} listeners)`, hint: "stop and start Fairlead with this config" }] };
   }
   const workers = raw.workers === undefined || raw.workers === "auto" ? availableParallelism() : raw.workers;
   const snapshot: Snapshot = {
@@ -107,8 +114,9 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     maxClients: raw.max_clients ?? 50_000,
     ...(admin === undefined ? {} : { admin }),
     ...logsOf(raw, options.directory),
-    listeners: listeners.map((listener, index) => listenerOf(listener, index, raw, tlsOfListeners[index])),
-    routes: routesOf(long.routes ?? []),
+    metrics: { buckets: raw.metrics?.buckets ?? DEFAULTS.metrics.buckets, perTargetLimit: raw.metrics?.per_target_limit ?? DEFAULTS.metrics.per_target_limit },
+    listeners: listeners.map((listener, index) => listenerOf(listener, index, plan.listener(listenerName(listener, index)), raw, tlsOfListeners[index])),
+    routes: routes.map((route) => ({ ...route, slot: plan.route(routeLabel(route)) })),
     upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, tls: tlsOfUpstreams[index], plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
   };
   return { ok: true, snapshot, plan };
@@ -269,13 +277,14 @@ function http2Of(raw: RawListener, config: RawConfig): typeof DEFAULTS.http2 {
   return inherit(DEFAULTS.http2, config.http2, typeof raw.http2 === "boolean" ? { enabled: raw.http2 } : raw.http2);
 }
 
-function listenerOf(raw: RawListener, index: number, config: RawConfig, tls: ListenerTls | undefined): ListenerConfig {
+function listenerOf(raw: RawListener, index: number, slot: number, config: RawConfig, tls: ListenerTls | undefined): ListenerConfig {
   const timeouts = inherit(DEFAULTS.timeouts, config.timeouts, raw.timeouts);
   const limits = inherit(DEFAULTS.limits, config.limits, raw.limits);
   const forwarding = inherit(DEFAULTS.forwarding, config.forwarding, raw.forwarding);
   const http2 = http2Of(raw, config);
   return {
     name: listenerName(raw, index),
+    slot,
     address: raw.address,
     protocol: raw.protocol ?? "http",
     ...(raw.upstream === undefined ? {} : { upstream: raw.upstream }),

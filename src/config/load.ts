@@ -43,6 +43,8 @@ export type Loaded =
       readonly freshSlots: readonly number[];
       /** The same for upstreams. */
       readonly freshUpstreams: readonly number[];
+      readonly freshListeners: readonly number[];
+      readonly freshRoutes: readonly number[];
       readonly warnings: readonly string[];
       /** Paths of the certificates, keys and authorities that it names. */
       readonly certificateFiles: readonly string[];
@@ -124,6 +126,8 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
       snapshot,
       freshSlots: plan.freshTargets,
       freshUpstreams: plan.freshUpstreams,
+      freshListeners: plan.freshListeners,
+      freshRoutes: plan.freshRoutes,
       warnings: [...warningsOf(snapshot), ...hiddenWarnings(snapshot), ...expiryWarnings(snapshot, now)],
       certificateFiles: files.paths,
       unrenewed: files.kept.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`)),

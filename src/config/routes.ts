@@ -4,10 +4,12 @@ import type { Problem } from "./compile.ts";
 import type { RawConfig, RawListener } from "./schema.ts";
 import type { RouteConfig } from "./snapshot.ts";
 
+/** Which row of the scoreboard it has is not known yet. */
+type Route = Omit<RouteConfig, "slot">;
 type RawRoute = NonNullable<RawConfig["routes"]>[number];
 
 /** No two of them are called the same: the second of those that match the same is `… #2`. */
-export function routesOf(raw: readonly RawRoute[]): RouteConfig[] {
+export function routesOf(raw: readonly RawRoute[]): Route[] {
   const labels = new Set(raw.map(({ name }) => name));
   return raw.map((entry) => {
     const route = routeOf(entry);
@@ -20,7 +22,7 @@ export function routesOf(raw: readonly RawRoute[]): RouteConfig[] {
   });
 }
 
-function routeOf(raw: RawRoute): RouteConfig {
+function routeOf(raw: RawRoute): Route {
   return {
     ...(raw.name === undefined ? {} : { name: raw.name }),
     listeners: raw.listeners ?? [],

@@ -4,7 +4,8 @@
  */
 import { z } from "zod";
 import { LOG_LEVELS, LOG_MODULES, type LogModule } from "../observability/log.ts";
-import { isBlock, parseAddress, parseDuration, parseHashKey, parseListenAddress, parseLongDuration, parsePercent, parseSize } from "./values.ts";
+import { MAX_BOUNDS } from "../scoreboard/columns.ts";
+import { isBlock, parseAddress, parseDuration, parseExactDuration, parseHashKey, parseListenAddress, parseLongDuration, parsePercent, parseSize } from "./values.ts";
 
 /** Defaults as people write them, for the JSON Schema; kept apart from zod's own so that tables can inherit. */
 const written = new WeakMap<z.core.$ZodType, unknown>();
@@ -71,6 +72,7 @@ export const DEFAULTS: {
   readonly forwarding: { x_forwarded: boolean; forwarded: boolean; via: boolean; request_id: "off" | "missing" | "always"; trusted_proxies: readonly string[] };
   readonly upstreamTimeouts: Record<"connect" | "response" | "attempt" | "body" | "idle", number>;
   readonly upstreamLimits: Record<"header_bytes" | "header_count", number>;
+  readonly metrics: { readonly buckets: readonly number[]; readonly per_target_limit: number };
   readonly http2: { enabled: boolean } & Record<"max_concurrent_streams" | "stream_window" | "connection_window" | "continuations" | "resets" | "resets_per_second" | "glitches" | "glitches_per_second", number>;
 } = {
   timeouts: { tls_handshake: 10_000, client_header: 10_000, client_body: 30_000, client_idle: 60_000, request: 0, tunnel_idle: 3_600_000, udp_idle: 60_000 },
@@ -78,6 +80,7 @@ export const DEFAULTS: {
   forwarding: { x_forwarded: true, forwarded: false, via: true, request_id: "off", trusted_proxies: [] },
   upstreamTimeouts: { connect: 5_000, response: 60_000, attempt: 0, body: 30_000, idle: 30_000 },
   upstreamLimits: { header_bytes: 64 * 1024, header_count: 200 },
+  metrics: { buckets: [0.5, 1, 2, 3, 5, 7.5, 10, 15, 25, 50, 75, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000], per_target_limit: 1_000 },
   http2: { enabled: true, max_concurrent_streams: 100, stream_window: 64 * 1024, connection_window: 1024 * 1024, continuations: 8, resets: 1_000, resets_per_second: 33, glitches: 10_000, glitches_per_second: 330 },
 };
 
@@ -391,6 +394,20 @@ const accessLog = z.strictObject({
   keep: key(whole(1, 1000), "Renamed files that are kept: path.1 is the newest.", 5),
 });
 
+const bound = parsed((text) => parseExactDuration(text) || undefined, 'a duration above zero, as "500us", "2.5ms" or "1s"', String.raw`^(\d+(\.\d+)?(us|ms|s|m|h))+$`);
+
+const metrics = z.strictObject({
+  buckets: key(
+    z
+      .array(bound)
+      .min(1, { error: "a histogram has at least one bound" })
+      .max(MAX_BOUNDS, { error: `a histogram has at most ${MAX_BOUNDS} bounds` })
+      .refine((bounds) => bounds.every((each, index) => index === 0 || each > bounds[index - 1]!), { error: "bounds go up: each is longer than the one before" }),
+    "Upper bounds of the buckets of all histograms of durations; when they change, those begin anew. Default: 20 of them, from 0.5 ms to 60 s.",
+  ),
+  per_target_limit: key(whole(0, 65_536), "So many targets have metrics of their own at /metrics, in file order; of the others there is what their upstream says.", 1_000),
+});
+
 const adminToken = z.string().min(MIN_TOKEN, { error: TOKEN_RULE }).regex(TOKEN, { error: TOKEN_RULE });
 const namedToken = z.strictObject({
   name: name.meta({ description: "By which the timeline says who did something." }),
@@ -421,6 +438,7 @@ export const configSchema = z
       }),
       "The admin API; absent: off.",
     ),
+    metrics: key(metrics, "What is measured, and how finely."),
     timeouts: key(timeouts, "Defaults for every listener."),
     limits: key(limits, "Defaults for every listener."),
     http2: key(http2, "Defaults for every listener."),

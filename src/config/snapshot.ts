@@ -34,6 +34,7 @@ export interface Snapshot {
   readonly log: LogConfig;
   /** Absent: there is none. */
   readonly accessLog?: AccessLogConfig;
+  readonly metrics: MetricsConfig;
   readonly listeners: readonly ListenerConfig[];
   /** First match wins, in file order. */
   readonly routes: readonly RouteConfig[];
@@ -78,8 +79,17 @@ export interface AccessLogConfig {
   readonly keep: number;
 }
 
+export interface MetricsConfig {
+  /** Upper bounds of histograms, in ms with fraction, ascending; 1 to 30. */
+  readonly buckets: readonly number[];
+  /** Targets that have metrics of their own. */
+  readonly perTargetLimit: number;
+}
+
 export interface ListenerConfig {
   readonly name: string;
+  /** Its row in the scoreboard; kept over reloads. */
+  readonly slot: number;
   readonly address: ListenAddress;
   readonly protocol: "http" | "tcp" | "tls-passthrough" | "udp";
   /** Where goes what matches no route; none: 404. */
@@ -247,6 +257,8 @@ export interface ForwardingConfig {
 }
 
 export interface RouteConfig {
+  /** Its row in the scoreboard; kept over reloads as long as its label is. The last one is for all that have none of their own. */
+  readonly slot: number;
   /** How people call it; absent: by what it matches (`routeLabel`). No two routes are called the same. */
   readonly name?: string;
   /** Names of listeners; empty: every one that has routes. */

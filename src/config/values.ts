@@ -22,6 +22,15 @@ export function parseLongDuration(text: string): number | undefined {
   return Number.isSafeInteger(Math.round(total)) ? Math.round(total) : undefined;
 }
 
+/** The same to the µs, for what is measured: in ms, with fraction. */
+export function parseExactDuration(text: string): number | undefined {
+  if (!/^(\d+(\.\d+)?(us|ms|s|m|h))+$/.test(text)) return undefined;
+  let total = 0;
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(us|ms|s|m|h)/g)) total += Number(amount) * (unit === "us" ? 0.001 : DURATION_UNITS[unit!]!);
+  const exact = Math.round(total * 1000) / 1000;
+  return exact <= MAX_DURATION ? exact : undefined;
+}
+
 /** `"64KiB"`, `"1MiB"`, `"512"` (bytes) in bytes; `"off"` is 0. Undefined: not a size. */
 export function parseSize(text: string): number | undefined {
   if (text === "off") return 0;

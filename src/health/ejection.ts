@@ -141,8 +141,8 @@ export class Ejection {
     if (outliers.successRateFactor === 0) return [];
     const rates: { slot: number; rate: number }[] = [];
     for (const { slot } of targets) {
-      const requests = scoreboard.sum(slot, TOTAL_REQUESTS);
-      const errors = scoreboard.sum(slot, TOTAL_FAILURES) + scoreboard.sum(slot, TOTAL_5XX);
+      const requests = scoreboard.targets.sum(slot, TOTAL_REQUESTS);
+      const errors = scoreboard.targets.sum(slot, TOTAL_FAILURES) + scoreboard.targets.sum(slot, TOTAL_5XX);
       const before = group.counts.get(slot);
       group.counts.set(slot, { requests, errors });
       const seen = before === undefined ? 0 : requests - before.requests;

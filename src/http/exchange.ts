@@ -7,7 +7,7 @@ import { CAUSES, type Cause } from "../observability/cause.ts";
 import type { Ended } from "../observability/witnesses.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
 import type { Match } from "../routing/router.ts";
-import { TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
+import { classOf, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
 import type { Waiter } from "../upstream/queue.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
@@ -286,7 +286,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
     this.leaveTarget(false, this.callFailure === 0 ? head.status : this.callFailure);
     this.callFailure = 0;
     this.grpcStatus = -1;
-    target!.counters.add(TOTAL_RETRIES, 1);
+    target!.counters.add(TOTAL_RETRIES);
     if (this.services.log.allows("retry-status")) this.log("debug", "retry-status", said, target, "Attempt failed, trying again");
     this.pauseThenRetry(target!);
     return undefined;
@@ -394,7 +394,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
       this.fail(cause, detail, target);
       return;
     }
-    target.counters.add(TOTAL_RETRIES, 1);
+    target.counters.add(TOTAL_RETRIES);
     if (this.services.log.allows(cause)) this.log("debug", cause, detail, target, "Attempt failed, trying again");
     this.tried = [...this.tried, target];
     const elsewhere = this.upstream!.hasOther(this.tried);
@@ -406,7 +406,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
 
   /** The same request on another connection, at once. */
   private retry(cause: Cause, detail: string, failed: Target): void {
-    failed.counters.add(TOTAL_RETRIES, 1);
+    failed.counters.add(TOTAL_RETRIES);
     if (this.services.log.allows(cause)) this.log("debug", cause, detail, failed, "Attempt failed, trying again");
     if (this.upstream!.usable.length === 0) this.fail(cause, detail, failed);
     else this.attempt();
@@ -503,6 +503,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
   }
 
   hedgeEnded(attempt: Attempt): void {
+    this.upstream!.attemptFailed(attempt.cause);
     (this.tries ??= []).push(attempt);
   }
 
@@ -540,6 +541,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
       this.probe = false;
       this.upstream!.probeUnused();
     }
+    this.client.listener.ended(cause, classOf(this.status), now - this.startedAt, this.upstream, this.match);
     this.services.witnesses?.ended(this, cause, this.status === 0 ? CAUSES[cause].status : this.status, this.attempts, now - this.startedAt);
     this.lastTarget = undefined;
   }
@@ -551,6 +553,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
   /** The attempt of the moment is over, and the exchange is not: that is to be told of it. @param status of its reply; 0: none came */
   private attemptEnds(cause: Cause, detail: string, status: number): void {
     this.attempting = false;
+    this.upstream!.attemptFailed(cause);
     const now = this.services.network.clock.precise();
     const answeredAt = status > 0 && this.answeredAt === 0 ? now : this.answeredAt;
     (this.tries ??= []).push({

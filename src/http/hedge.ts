@@ -64,7 +64,7 @@ export class Hedge implements StreamOwner {
     if (target === undefined) return;
     this.target = target;
     this.startedAt = this.services.network.clock.precise();
-    this.upstream.column.add(TOTAL_HEDGES, 1);
+    this.upstream.column.add(TOTAL_HEDGES);
     const idle = this.upstream.config.proxyProtocol === undefined ? (target.takeIdle() as UpstreamStream | undefined) : this.own.take(target);
     const stream = idle ?? this.services.openStream(target, this.upstream);
     if (stream === undefined) {
@@ -141,7 +141,7 @@ export class Hedge implements StreamOwner {
       this.fails("retry-status", `status ${head.status}`, head.status);
       return undefined;
     }
-    this.upstream.column.add(TOTAL_HEDGES_WON, 1);
+    this.upstream.column.add(TOTAL_HEDGES_WON);
     return this.exchange.hedgeWins(this);
   }
 

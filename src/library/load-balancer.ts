@@ -11,7 +11,7 @@ import type { NetListener } from "../net/network.ts";
 import { oneLog, silentLog, type Log } from "../observability/log.ts";
 import { type EventQuery, Timeline, type TimelineEvent } from "../observability/timeline.ts";
 import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
-import { Scoreboard } from "../scoreboard/scoreboard.ts";
+import { MAX_LISTENERS, MAX_ROUTES, Scoreboard } from "../scoreboard/scoreboard.ts";
 import { DataPlane } from "../worker/data-plane.ts";
 
 export interface LoadBalancerOptions {
@@ -47,6 +47,7 @@ export class ConfigurationError extends Error {
 /** How long `stop` waits for open requests, in ms. */
 const STOP_TIMEOUT = 30_000;
 const SLOTS = { targets: 16_384, upstreams: 256 };
+const ALL_ROWS = { ...SLOTS, listeners: MAX_LISTENERS, routes: MAX_ROUTES };
 /** The name under which a policy made in code is known to the configuration. */
 const OWN_POLICY = "policy-in-code";
 
@@ -83,6 +84,7 @@ export class LoadBalancer {
     const loaded = this.load(1);
     if (!loaded.ok) throw new ConfigurationError(loaded.diagnostics.map(diagnosticLine).join("\n"));
     const { snapshot } = loaded;
+    this.board.setBounds(snapshot.metrics.buckets, ALL_ROWS);
     const acme = snapshot.listeners.find(({ tls }) => tls?.acme !== undefined);
     if (acme !== undefined) throw new ConfigurationError(`listener "${acme.name}" wants a certificate by ACME, which a supervisor orders: use fairlead run, or name the files of a certificate`);
     const network = bunNetwork();

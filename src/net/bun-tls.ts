@@ -75,8 +75,8 @@ function describe(socket: BunSocket, { clientCertificate }: TlsServer, success: 
   const serverName = (socket as unknown as { getServername(): string | undefined }).getServername() ?? "";
   // One that is optional must be good all the same.
   const refused = certificate !== undefined && error !== null && error !== undefined;
-  if (!success || refused) return { failure: failureOf(error, refused), alpn: "", serverName, clientSubject: "" };
-  return { failure: undefined, alpn: socket.alpnProtocol || "", serverName, clientSubject: certificate === undefined ? "" : subjectOf(certificate) };
+  if (!success || refused) return { failure: failureOf(error, refused), resumed: false, alpn: "", serverName, clientSubject: "" };
+  return { failure: undefined, resumed: socket.isSessionReused(), alpn: socket.alpnProtocol || "", serverName, clientSubject: certificate === undefined ? "" : subjectOf(certificate) };
 }
 
 function shownCertificate(socket: BunSocket): X509Certificate | undefined {

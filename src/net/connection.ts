@@ -8,9 +8,17 @@ import { Leaving, NOBODY } from "./leaving.ts";
 import { release } from "./release.ts";
 import { Timed, type TimerWheel } from "./timers.ts";
 
+/** Counts what goes through a connection, in bytes as they are without TLS. */
+export interface Meter {
+  received(bytes: number): void;
+  sent(bytes: number): void;
+}
+
 export abstract class Connection extends Timed implements SocketOwner, Duplex {
   protected socket: NetSocket | undefined = undefined;
   protected readonly wheel: TimerWheel;
+  /** Undefined: nobody wants to know. What comes in is told to it by onData. */
+  protected readonly meter: Meter | undefined;
   /** What the kernel did not take, oldest first, in buffers of its own; undefined: nothing waits. */
   private queue: Buffer[] | undefined = undefined;
   /** Bytes of the first in the queue that are written. */
@@ -20,9 +28,10 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
   private ending: "no" | "shutdown" | "end" = "no";
   private finished = false;
 
-  constructor(wheel: TimerWheel) {
+  constructor(wheel: TimerWheel, meter?: Meter) {
     super();
     this.wheel = wheel;
+    this.meter = meter;
   }
 
   // What the protocol does with it.
@@ -87,6 +96,7 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
   write(bytes: Buffer, offset: number, length: number): void {
     const { socket } = this;
     if (socket === undefined || this.ending !== "no") return;
+    this.meter?.sent(length);
     let taken = 0;
     if (this.queue === undefined) {
       taken = socket.write(bytes, offset, length);

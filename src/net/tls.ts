@@ -66,6 +66,8 @@ export const TlsError = {
 export interface Handshake {
   /** Undefined: it succeeded. */
   readonly failure: HandshakeFailure | undefined;
+  /** It went on with the keys of a session before. */
+  readonly resumed: boolean;
   /** What ALPN chose; "": nothing. */
   readonly alpn: string;
   /** SNI as it came; "": none. */

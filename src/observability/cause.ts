@@ -70,6 +70,10 @@ export const CAUSES = {
 
 export type Cause = keyof typeof CAUSES;
 
+/** In the order of the list: how causes are counted. */
+export const CAUSE_NAMES = Object.keys(CAUSES) as readonly Cause[];
+export const CAUSE_NUMBERS = Object.fromEntries(CAUSE_NAMES.map((cause, number) => [cause, number])) as Readonly<Record<Cause, number>>;
+
 /** Out of descriptors, memory or local ports: never the target's fault. */
 export const OUR_SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EAGAIN", "EADDRNOTAVAIL"]);
 

@@ -2,12 +2,12 @@
 import type { ListenerConfig } from "../config/snapshot.ts";
 import type { OpenFiles } from "../net/open-files.ts";
 import { trustedMatcher } from "../net/trusted.ts";
-import type { Cause } from "../observability/cause.ts";
+import { CAUSE_NUMBERS, type Cause } from "../observability/cause.ts";
 import { hashText, mix } from "../policies/consistent/consistent.ts";
-import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import { CAUSES_OF_END, type Class, classOf, CLIENTS, type Column, ENDED, type Scoreboard, TOTAL_CLIENTS } from "../scoreboard/scoreboard.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { clientKey } from "./key.ts";
-import type { Router } from "./router.ts";
+import type { Match, Router } from "./router.ts";
 
 /** A client connection as its listener sees it. */
 export interface Client {
@@ -28,6 +28,8 @@ export class Listener {
   /** By its address: must it begin with a PROXY protocol header? */
   sendsProxyHeader: (address: string) => boolean;
   readonly clients = new Set<Client>();
+  /** This worker's counters of it. */
+  readonly counters: Column;
   private maxClients: number;
   private readonly board: Scoreboard;
   private readonly slot: number;
@@ -38,6 +40,7 @@ export class Listener {
   /** @param maxClients over all listeners */
   constructor(index: number, config: ListenerConfig, router: Router<Upstream>, maxClients: number, board: Scoreboard, slot: number, openFiles: OpenFiles) {
     this.index = index;
+    this.counters = board.listenerColumn(slot, index);
     this.config = config;
     this.router = router;
     this.maxClients = maxClients;
@@ -62,7 +65,9 @@ export class Listener {
     const { board, slot, index } = this;
     const { maxClients, maxClientsPerIp } = this.config;
     this.clients.add(client);
-    board.addClient(slot, index, 1);
+    board.addClient(slot, 1);
+    this.counters.hold(CLIENTS, 1);
+    this.counters.add(TOTAL_CLIENTS);
     if (board.clientsOf(index) > maxClients || board.clients > this.maxClients) return "too-many-connections";
     if (this.openFiles.isExhausted) return "overloaded";
     if (maxClientsPerIp === 0 || client.clientAddress === "") return undefined;
@@ -74,11 +79,41 @@ export class Listener {
 
   remove(client: Client): void {
     if (!this.clients.delete(client)) return;
-    this.board.addClient(this.slot, this.index, -1);
+    this.board.addClient(this.slot, -1);
+    this.counters.hold(CLIENTS, -1);
     const hash = this.byAddress.get(client);
     if (hash === undefined) return;
     this.byAddress.delete(client);
     this.board.addAddress(this.slot, hash, -1);
+  }
+
+  /** A connection came to no exchange: it is not told as one. */
+  failed(cause: Cause): void {
+    this.counters.add(CAUSES_OF_END + CAUSE_NUMBERS[cause]);
+  }
+
+  /** A request came to no exchange: its client was told so with this status. */
+  refused(cause: Cause, status: number): void {
+    this.failed(cause);
+    this.counters.add(ENDED + classOf(status));
+  }
+
+  /**
+   * An exchange is over. All that is counted of it, but for its attempts, is counted here.
+   * @param how as its client saw it
+   * @param milliseconds from its begin
+   * @param upstream undefined: it came to none
+   * @param match undefined: no route matched, and there is no default
+   */
+  ended(cause: Cause, how: Class, milliseconds: number, upstream: Upstream | undefined, match: Match<Upstream> | undefined): void {
+    const bucket = this.board.bounds.bucketOf(milliseconds);
+    this.counters.ended(how, bucket, milliseconds);
+    match?.counters?.ended(how, bucket, milliseconds);
+    upstream?.column.ended(how, bucket, milliseconds);
+    if (cause === "done") return;
+    const failure = CAUSES_OF_END + CAUSE_NUMBERS[cause];
+    this.counters.add(failure);
+    upstream?.column.add(failure);
   }
 
   /** Of one client on one listener; an IPv4 address on an IPv6 socket is the IPv4 address. */

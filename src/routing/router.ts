@@ -2,6 +2,7 @@
 import ipaddr from "ipaddr.js";
 import type { RouteConfig } from "../config/snapshot.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
+import type { Column } from "../scoreboard/scoreboard.ts";
 import { normalizePath } from "./path.ts";
 
 /** Where a request goes, and by which route; one object for each route, made with the router. */
@@ -11,6 +12,8 @@ export interface Match<Upstream> {
   /** As `routeLabel`; "": the listener's default. */
   readonly label: string;
   readonly upstream: Upstream;
+  /** What this worker counts of the route; undefined for the listener's default, which counts itself. */
+  readonly counters: Column | undefined;
 }
 
 interface Compiled<Upstream> extends Match<Upstream> {
@@ -27,13 +30,16 @@ export class Router<Upstream> {
   private readonly any: Compiled<Upstream>[] = [];
   private readonly empty: boolean;
 
-  /** @param find the running upstream of a name; names were checked with the config */
-  constructor(routes: readonly RouteConfig[], fallback: Upstream | undefined, find: (name: string) => Upstream) {
-    this.fallback = fallback === undefined ? undefined : { route: undefined, label: "", upstream: fallback };
+  /**
+   * @param find the running upstream of a name; names were checked with the config
+   * @param countersOf absent: nothing is counted
+   */
+  constructor(routes: readonly RouteConfig[], fallback: Upstream | undefined, find: (name: string) => Upstream, countersOf?: (route: RouteConfig) => Column) {
+    this.fallback = fallback === undefined ? undefined : { route: undefined, label: "", upstream: fallback, counters: undefined };
     this.empty = routes.length === 0;
     for (const [order, config] of routes.entries()) {
       const prefix = config.pathPrefix === undefined ? undefined : config.pathPrefix.replace(/\/+$/, "");
-      const route = { route: config, label: routeLabel(config), order, prefix, upstream: find(config.upstream) };
+      const route = { route: config, label: routeLabel(config), order, prefix, upstream: find(config.upstream), counters: countersOf?.(config) };
       if (config.hosts.length === 0) this.any.push(route);
       for (const host of config.hosts) {
         if (host === "*") this.any.push(route);
@@ -64,7 +70,7 @@ const NAMED = 2;
  * How a route is called where people and monitoring see it: its name, else what it matches, as `GET api.example.com/v1 [x-canary]`; `*` matches all.
  * A configuration gives routes that match the same different names.
  */
-export function routeLabel({ name, hosts, pathPrefix, methods, headers }: RouteConfig): string {
+export function routeLabel({ name, hosts, pathPrefix, methods, headers }: Omit<RouteConfig, "slot">): string {
   if (name !== undefined) return name;
   const where = few(hosts) + (pathPrefix ?? "");
   const said = headers.length === 0 ? "" : `[${few(headers.map((header) => header.name.toLowerCase()))}]`;

@@ -1,5 +1,5 @@
 /** An hour of points, a step apart, of several series; in bounded memory. */
-import { CLASSES } from "./counts.ts";
+import { CLASSES } from "../scoreboard/scoreboard.ts";
 import type { Rates } from "./rates.ts";
 
 /** Between two points, in samples of a second. */

@@ -1,6 +1,6 @@
 /** What counts over some time say. */
-import { BOUNDS, CLASSES, COUNTS, DURATIONS, RETRIES } from "./counts.ts";
-import { percentile } from "./percentile.ts";
+import { CLASSES, quantile } from "../scoreboard/scoreboard.ts";
+import { COUNTS, DURATIONS, RETRIES } from "./counts.ts";
 
 /** Per second where nothing else is said. */
 export interface Rates {
@@ -14,12 +14,13 @@ export interface Rates {
 }
 
 /**
+ * @param bounds of the histogram, in ms
  * @param counts that the rates are made of @param seconds that they were counted in
  * @param durations counts that the percentiles are made of
  */
-export function ratesOf(counts: Float64Array, seconds: number, durations: Float64Array = counts): Rates {
+export function ratesOf(bounds: readonly number[], counts: Float64Array, seconds: number, durations: Float64Array = counts): Rates {
   const per = (word: number): number => (seconds === 0 ? 0 : counts[word]! / seconds);
   const classes = CLASSES.map((_, index) => per(index));
   const buckets = durations.subarray(DURATIONS, COUNTS);
-  return { total: classes.reduce((sum, rate) => sum + rate, 0), classes, retries: per(RETRIES), p50: percentile(buckets, BOUNDS, 50), p99: percentile(buckets, BOUNDS, 99) };
+  return { total: classes.reduce((sum, rate) => sum + rate, 0), classes, retries: per(RETRIES), p50: quantile(bounds, buckets, 0.5), p99: quantile(bounds, buckets, 0.99) };
 }

@@ -102,11 +102,11 @@ export class Sampler {
     const last = (target.last ??= new Uint32Array(COUNTS));
     let counted = false;
     for (let word = 0; word < COUNTS; word++) {
-      // Totals wrap; one that was taken back looks like a large one.
+      // What is read of totals wraps; a histogram that began anew with other bounds looks like a large one.
       const more = (now[word]! - last[word]!) | 0;
       delta[word] = Math.max(0, more);
       counted ||= more > 0;
-      if (more > 0) last[word] = now[word]!;
+      last[word] = now[word]!;
     }
     return counted;
   }
@@ -130,7 +130,7 @@ export class Sampler {
     this.all.series ??= new Series(steps.number);
     let open = 0;
     for (const upstream of this.upstreams.values()) {
-      const ofUpstream = options.scoreboard.upstreamSum(upstream.slot, OPEN_EXCHANGES);
+      const ofUpstream = options.scoreboard.upstreams.held(upstream.slot, OPEN_EXCHANGES);
       open += ofUpstream;
       if (upstream.series !== undefined) this.point(upstream, ofUpstream);
     }
@@ -148,7 +148,7 @@ export class Sampler {
     const durations = percentileSamples === samples ? counts : new Float64Array(COUNTS);
     if (durations !== counts) window.sum(this.sample, percentileSamples, durations);
     const since = this.times.at(-1 - samples) ?? this.times[0] ?? 0;
-    return ratesOf(counts, ((this.times.at(-1) ?? 0) - since) / 1000, durations);
+    return ratesOf(this.options.scoreboard.bounds.list, counts, ((this.times.at(-1) ?? 0) - since) / 1000, durations);
   }
 
   /** Of the last seconds: of the whole instance, … */
@@ -250,7 +250,7 @@ class TargetTrack extends Track {
     this.upstream = upstream.name;
     this.name = target.name;
     // What was counted before is nobody's rate.
-    if (board.sum(this.slot, TOTAL_REQUESTS) > 0) readTarget(board, this.slot, (this.last = new Uint32Array(COUNTS)));
+    if (board.targets.sum(this.slot, TOTAL_REQUESTS) > 0) readTarget(board, this.slot, (this.last = new Uint32Array(COUNTS)));
   }
 
   isOf(upstream: UpstreamConfig, target: TargetConfig): boolean {
@@ -259,7 +259,7 @@ class TargetTrack extends Track {
 
   /** Without a request that began or was open, nothing has been counted. */
   mayHaveCounted(board: Scoreboard): boolean {
-    const begun = board.sum(this.slot, TOTAL_REQUESTS);
+    const begun = board.targets.sum(this.slot, TOTAL_REQUESTS);
     const isOpen = board.openRequests(this.slot) > 0;
     const may = begun !== this.begun || isOpen || this.wasOpen;
     this.begun = begun;

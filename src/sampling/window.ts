@@ -1,5 +1,6 @@
 /** What was counted in each of the last seconds. */
-import { CLASSES, COUNTS, type Counts } from "./counts.ts";
+import { CLASSES } from "../scoreboard/scoreboard.ts";
+import { COUNTS, type Counts } from "./counts.ts";
 
 /** Samples that are kept, and so the most that can be asked for. */
 export const KEPT = 10;

@@ -2,18 +2,24 @@
  * The scoreboard: memory that supervisor and workers share, mapped from one file.
  *
  * What must be one truth over all workers lives here: each target's state and share, cursors, open connections and requests,
- * counters and latencies. State is written by the supervisor only. Each counter is written by one worker only, in a column of
+ * counters and histograms. State is written by the supervisor only. Each counter is written by one worker only, in a column of
  * its own, so that nothing is lost when a worker dies: its column is cleared (open) or kept (totals) by the supervisor. What every
  * pick needs to see of all workers (cursors, open requests) is common and atomic beside that.
+ *
+ * The file begins with what is common; then comes a part for each worker slot, with its columns of all rows.
  */
-import { closeSync, ftruncateSync, openSync, unlinkSync } from "node:fs";
-import { Column, TargetColumn } from "./columns.ts";
-import { ADDRESS_WORDS, COLUMN_WORDS, firstPlace, Flag, LATENCY, LATENCY_BUCKETS, MAX_LISTENERS, OPEN_CONNECTIONS, OPEN_REQUESTS, OPEN_RETRIES, RETRIES_HELD, secondPlace, STAT_LATENCY, STAT_STAMP, STAT_WORDS, UPSTREAM_COLUMN_WORDS, UPSTREAM_EPOCH, UPSTREAM_GAUGES, UPSTREAM_WORDS, WORKER_CLIENTS, WORKER_LOST_LINES, WORKER_WORDS } from "./words.ts";
+import { closeSync, ftruncateSync, openSync, statSync, unlinkSync } from "node:fs";
+import { CLIENTS, Column, CONNECT_TIMES, DURATIONS, FIRST_BYTE_TIMES, GAUGES, HISTOGRAM_CELLS, HISTOGRAM_SUM, LISTENER_CELLS, OPEN_CONNECTIONS, OPEN_REQUESTS, OPEN_RETRIES, QUEUE_TIMES, ROUTE_CELLS, TARGET_CELLS, TargetColumn, TOTAL_LOST_LINES, UPSTREAM_CELLS, WORKER_CELLS } from "./columns.ts";
+import { Bounds, BOUNDS_CELLS, type Histogram } from "./histogram.ts";
+import { type Part, Parts } from "./part.ts";
+import { Table } from "./table.ts";
+import { ADDRESS_WORDS, firstPlace, Flag, MAX_LISTENERS, MAX_ROUTES, RETRIES_HELD, secondPlace, STAT_LATENCY, STAT_STAMP, STAT_WORDS, UPSTREAM_EPOCH, UPSTREAM_WORDS, WORKER_CLIENTS, WORKER_WORDS } from "./words.ts";
 
-export { Column, TargetColumn } from "./columns.ts";
+export * from "./columns.ts";
+export { type Bounds, type Histogram, quantile } from "./histogram.ts";
 export * from "./words.ts";
 
-const MAGIC = 0x46_4c_42_32; // "FLB2"
+const MAGIC = 0x46_4c_42_33; // "FLB3"
 
 /** Header words. */
 const H_MAGIC = 0;
@@ -23,7 +29,11 @@ const H_UPSTREAMS = 3;
 const H_EPOCH = 4;
 const H_GENERATION = 5;
 const H_DRAINING = 6;
+/** How many worker slots were ever used. */
+const H_USED = 7;
 const HEADER_WORDS = 32;
+/** Parts begin where pages do, of whatever size they are. */
+const PAGE_BYTES = 65_536;
 
 export interface ScoreboardSize {
   /** Worker slots; twice the number of workers, so that old and new ones can stand side by side. */
@@ -32,63 +42,114 @@ export interface ScoreboardSize {
   readonly upstreams: number;
 }
 
+/** Rows from these on were never used; looking at them would make them take memory. */
+export interface UsedRows {
+  readonly targets: number;
+  readonly upstreams: number;
+  readonly listeners: number;
+  readonly routes: number;
+}
+
+/** Where what is common stands, in words. */
+class CommonLayout {
+  private end = HEADER_WORDS;
+  readonly bounds = this.area(2 * BOUNDS_CELLS);
+  readonly used: number;
+  readonly upstream: number;
+  readonly worker: number;
+  readonly flags: number;
+  readonly share: number;
+  readonly open: number;
+  readonly connections: number;
+  readonly stat: number;
+  readonly address: number;
+
+  constructor({ workers, targets, upstreams }: ScoreboardSize) {
+    this.used = this.area(workers);
+    this.upstream = this.area(upstreams * UPSTREAM_WORDS);
+    this.worker = this.area(workers * WORKER_WORDS);
+    this.flags = this.area(targets);
+    this.share = this.area(targets);
+    this.open = this.area(targets);
+    this.connections = this.area(targets);
+    this.stat = this.area(targets * STAT_WORDS);
+    this.address = this.area(workers * ADDRESS_WORDS);
+  }
+
+  private area(length: number): number {
+    const begin = this.end;
+    // Each begins on a cache line (16 words) of its own.
+    this.end += Math.ceil(length / 16) * 16;
+    return begin;
+  }
+
+  get bytes(): number {
+    return Math.ceil((this.end * 4) / PAGE_BYTES) * PAGE_BYTES;
+  }
+}
+
+const WORKER_ROWS = 1;
+
+function partBytes({ targets, upstreams }: ScoreboardSize): number {
+  const cells = WORKER_ROWS * WORKER_CELLS + MAX_LISTENERS * LISTENER_CELLS + MAX_ROUTES * ROUTE_CELLS + upstreams * UPSTREAM_CELLS + targets * TARGET_CELLS;
+  return Math.ceil((cells * 8) / PAGE_BYTES) * PAGE_BYTES;
+}
+
+function bytesFor(size: ScoreboardSize): number {
+  return new CommonLayout(size).bytes + size.workers * partBytes(size);
+}
+
+function wordsOf(bytes: Uint8Array): Int32Array {
+  return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2);
+}
+
 export class Scoreboard {
   /** Path of the mapped file; undefined for a private one (library mode). */
   readonly path: string | undefined;
   readonly size: ScoreboardSize;
-  /** All of it; who needs an index asks one of the methods that end in `At`. */
+  /** All that is common; who needs an index asks one of the methods that end in `At`. */
   readonly words: Int32Array;
+  /** Of all histograms. */
+  readonly bounds: Bounds;
+  readonly targets: Table;
+  readonly upstreams: Table;
+  readonly listeners: Table;
+  readonly routes: Table;
+  private readonly workerRow: Table;
   private readonly floats: Float32Array;
-  private readonly upstreamAt: number;
-  private readonly workerAt: number;
-  private readonly listenerAt: number;
-  private readonly flagsAt: number;
-  private readonly shareAt: number;
-  private readonly openAt: number;
-  private readonly connectionsAt: number;
-  private readonly statAt: number;
-  private readonly upstreamColumnAt: number;
-  private readonly columnAt: number;
-  private readonly addressAt: number;
+  private readonly layout: CommonLayout;
+  private readonly parts: Parts;
 
   private constructor(words: Int32Array, size: ScoreboardSize, path: string | undefined) {
     this.words = words;
     this.floats = new Float32Array(words.buffer, words.byteOffset, words.length);
     this.size = size;
     this.path = path;
-    let at = HEADER_WORDS;
-    const area = (length: number): number => {
-      const begin = at;
-      // Each begins on a cache line (16 words) of its own.
-      at += Math.ceil(length / 16) * 16;
-      return begin;
+    const layout = new CommonLayout(size);
+    this.layout = layout;
+    this.bounds = new Bounds(new Float64Array(words.buffer, words.byteOffset + layout.bounds * 4, BOUNDS_CELLS));
+    const length = partBytes(size);
+    const map = (worker: number): Part => {
+      const own = wordsOf(path === undefined ? new Uint8Array(length) : Bun.mmap(path, { shared: true, offset: layout.bytes + worker * length, size: length }));
+      return { words: own, cells: new Float64Array(own.buffer, own.byteOffset, own.length >> 1) };
     };
-    this.upstreamAt = area(size.upstreams * UPSTREAM_WORDS);
-    this.workerAt = area(size.workers * WORKER_WORDS);
-    this.listenerAt = area(size.workers * MAX_LISTENERS);
-    this.flagsAt = area(size.targets);
-    this.shareAt = area(size.targets);
-    this.openAt = area(size.targets);
-    this.connectionsAt = area(size.targets);
-    this.statAt = area(size.targets * STAT_WORDS);
-    this.upstreamColumnAt = area(size.upstreams * size.workers * UPSTREAM_COLUMN_WORDS);
-    this.columnAt = area(size.targets * size.workers * COLUMN_WORDS);
-    this.addressAt = area(size.workers * ADDRESS_WORDS);
-  }
-
-  private static wordsFor(size: ScoreboardSize): number {
-    return (
-      HEADER_WORDS +
-      16 * 16 +
-      size.upstreams * (UPSTREAM_WORDS + size.workers * UPSTREAM_COLUMN_WORDS) +
-      size.workers * (WORKER_WORDS + MAX_LISTENERS + ADDRESS_WORDS) +
-      size.targets * (4 + STAT_WORDS + size.workers * COLUMN_WORDS)
-    );
+    this.parts = new Parts(size.workers, map, (worker) => words[layout.used + worker] !== 0, () => words[H_USED]!);
+    let cell = 0;
+    const table = (rows: number, cells: number): Table => {
+      const begin = cell;
+      cell += rows * cells;
+      return new Table(this.parts, begin, rows, cells);
+    };
+    this.workerRow = table(WORKER_ROWS, WORKER_CELLS);
+    this.listeners = table(MAX_LISTENERS, LISTENER_CELLS);
+    this.routes = table(MAX_ROUTES, ROUTE_CELLS);
+    this.upstreams = table(size.upstreams, UPSTREAM_CELLS);
+    this.targets = table(size.targets, TARGET_CELLS);
   }
 
   /** Private memory, for one process. */
   static local(size: ScoreboardSize): Scoreboard {
-    const board = new Scoreboard(new Int32Array(Scoreboard.wordsFor(size)), size, undefined);
+    const board = new Scoreboard(new Int32Array(new CommonLayout(size).bytes / 4), size, undefined);
     board.writeHeader();
     return board;
   }
@@ -96,25 +157,25 @@ export class Scoreboard {
   /** A new file, mapped. The file is sparse: rows that are never used cost nothing. Mode 0600. */
   static create(path: string, size: ScoreboardSize): Scoreboard {
     const fd = openSync(path, "wx+", 0o600);
-    ftruncateSync(fd, Scoreboard.wordsFor(size) * 4);
+    ftruncateSync(fd, bytesFor(size));
     closeSync(fd);
-    const board = new Scoreboard(Scoreboard.map(path), size, path);
+    const board = new Scoreboard(Scoreboard.map(path, new CommonLayout(size).bytes), size, path);
     board.writeHeader();
     return board;
   }
 
   /** Map a file that another process made. Throws when it is not a scoreboard. */
   static open(path: string): Scoreboard {
-    const words = Scoreboard.map(path);
-    if (words.length < HEADER_WORDS || words[H_MAGIC] !== MAGIC) throw new Error(`not a Fairlead scoreboard: ${path}`);
-    const size = { workers: words[H_WORKERS]!, targets: words[H_TARGETS]!, upstreams: words[H_UPSTREAMS]! };
-    if (words.length < Scoreboard.wordsFor(size)) throw new Error(`scoreboard cut short: ${path}`);
-    return new Scoreboard(words, size, path);
+    const { size: bytes } = statSync(path);
+    const header = bytes < HEADER_WORDS * 4 ? undefined : Scoreboard.map(path, HEADER_WORDS * 4);
+    if (header?.[H_MAGIC] !== MAGIC) throw new Error(`not a Fairlead scoreboard: ${path}`);
+    const size = { workers: header[H_WORKERS]!, targets: header[H_TARGETS]!, upstreams: header[H_UPSTREAMS]! };
+    if (bytes < bytesFor(size)) throw new Error(`scoreboard cut short: ${path}`);
+    return new Scoreboard(Scoreboard.map(path, new CommonLayout(size).bytes), size, path);
   }
 
-  private static map(path: string): Int32Array {
-    const bytes = Bun.mmap(path, { shared: true });
-    return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2);
+  private static map(path: string, bytes: number): Int32Array {
+    return wordsOf(Bun.mmap(path, { shared: true, size: bytes }));
   }
 
   private writeHeader(): void {
@@ -124,7 +185,7 @@ export class Scoreboard {
     Atomics.store(this.words, H_MAGIC, MAGIC);
   }
 
-  /** Remove the file's name; the memory stays until the last process lets go. */
+  /** Remove the file's name; the memory stays until the last process lets go. Parts that were not looked at by then cannot be any more. */
   unlink(): void {
     if (this.path !== undefined) unlinkSync(this.path);
   }
@@ -153,7 +214,7 @@ export class Scoreboard {
 
   /** Flag bits; 0: in rotation. */
   flags(target: number): number {
-    return this.words[this.flagsAt + target]!;
+    return this.words[this.layout.flags + target]!;
   }
 
   /** Its health check does not fail. */
@@ -163,21 +224,21 @@ export class Scoreboard {
 
   /** Supervisor only. */
   setFlags(upstream: number, target: number, flags: number): void {
-    if (this.words[this.flagsAt + target] === flags) return;
-    Atomics.store(this.words, this.flagsAt + target, flags);
+    if (this.words[this.layout.flags + target] === flags) return;
+    Atomics.store(this.words, this.layout.flags + target, flags);
     this.changed(upstream);
   }
 
   /** Thousandths of its configured weight that it gets. */
   share(target: number): number {
-    return this.words[this.shareAt + target]! === 0 ? 1000 : this.words[this.shareAt + target]! - 1;
+    return this.words[this.layout.share + target]! === 0 ? 1000 : this.words[this.layout.share + target]! - 1;
   }
 
   /** Supervisor only. @param thousandths from 0; 1000 is the whole weight */
   setShare(upstream: number, target: number, thousandths: number): void {
     if (this.share(target) === thousandths) return;
     // Fresh memory means the whole weight.
-    Atomics.store(this.words, this.shareAt + target, thousandths + 1);
+    Atomics.store(this.words, this.layout.share + target, thousandths + 1);
     this.changed(upstream);
   }
 
@@ -195,7 +256,7 @@ export class Scoreboard {
 
   /** Where a word that all workers share for an upstream stands. */
   upstreamWordAt(upstream: number, word: number): number {
-    return this.upstreamAt + upstream * UPSTREAM_WORDS + word;
+    return this.layout.upstream + upstream * UPSTREAM_WORDS + word;
   }
 
   /** Next number of an upstream's cursor, over all workers; wraps at 2^32. Each tier has its own. */
@@ -205,87 +266,60 @@ export class Scoreboard {
 
   /** Where a target's open requests over all workers stand. */
   openRequestsAt(target: number): number {
-    return this.openAt + target;
+    return this.layout.open + target;
   }
 
   openRequests(target: number): number {
-    return Math.max(0, this.words[this.openAt + target]!);
+    return Math.max(0, this.words[this.layout.open + target]!);
   }
 
   openConnections(target: number): number {
-    return Math.max(0, this.words[this.connectionsAt + target]!);
+    return Math.max(0, this.words[this.layout.connections + target]!);
   }
 
   /** Where a word that all workers share for a target stands. */
   statWordAt(target: number, word: number): number {
-    return this.statAt + target * STAT_WORDS + word;
+    return this.layout.stat + target * STAT_WORDS + word;
   }
 
   /** A target's latency in ms as of `latencyStamp`; 0: not known. */
   latency(target: number): number {
-    return this.floats[this.statAt + target * STAT_WORDS + STAT_LATENCY]!;
+    return this.floats[this.layout.stat + target * STAT_WORDS + STAT_LATENCY]!;
   }
 
   /** When the latency was set, in ms since any moment, modulo 2^32. */
   latencyStamp(target: number): number {
-    return this.words[this.statAt + target * STAT_WORDS + STAT_STAMP]!;
+    return this.words[this.layout.stat + target * STAT_WORDS + STAT_STAMP]!;
   }
 
   /** Two workers that set it at the same time lose one observation: an average does not mind. */
   setLatency(target: number, milliseconds: number, stamp: number): void {
-    const at = this.statAt + target * STAT_WORDS;
+    const at = this.layout.stat + target * STAT_WORDS;
     this.floats[at + STAT_LATENCY] = milliseconds;
     this.words[at + STAT_STAMP] = stamp;
   }
 
-  // Sums over workers.
-
-  /** Sum of one word of an upstream's columns. */
-  upstreamSum(upstream: number, word: number): number {
-    let total = 0;
-    const first = this.upstreamColumnAt + upstream * this.size.workers * UPSTREAM_COLUMN_WORDS + word;
-    for (let worker = 0; worker < this.size.workers; worker++) total += this.words[first + worker * UPSTREAM_COLUMN_WORDS]!;
-    return total;
-  }
-
-  /** The same word in each worker's column of an upstream. */
-  upstreamWords(upstream: number, word: number): number[] {
-    const first = this.upstreamColumnAt + upstream * this.size.workers * UPSTREAM_COLUMN_WORDS + word;
-    return Array.from({ length: this.size.workers }, (_, worker) => this.words[first + worker * UPSTREAM_COLUMN_WORDS]!);
-  }
-
-  /** Sum of one counter of a target over all workers. */
-  sum(target: number, counter: number): number {
-    let total = 0;
-    const first = this.columnAt + target * this.size.workers * COLUMN_WORDS + counter;
-    for (let worker = 0; worker < this.size.workers; worker++) total += this.words[first + worker * COLUMN_WORDS]!;
-    return total;
-  }
-
-  latencies(target: number): number[] {
-    return Array.from({ length: LATENCY_BUCKETS }, (_, bucket) => this.sum(target, LATENCY + bucket));
+  /** Count an open client connection of any listener in or out. */
+  addClient(worker: number, change: 1 | -1): void {
+    this.words[this.layout.worker + worker * WORKER_WORDS + WORKER_CLIENTS]! += change;
   }
 
   workerWord(worker: number, word: number): number {
-    return this.words[this.workerAt + worker * WORKER_WORDS + word]!;
+    return this.words[this.layout.worker + worker * WORKER_WORDS + word]!;
   }
 
   setWorkerWord(worker: number, word: number, value: number): void {
-    Atomics.store(this.words, this.workerAt + worker * WORKER_WORDS + word, value);
+    Atomics.store(this.words, this.layout.worker + worker * WORKER_WORDS + word, value);
   }
 
   /** Open client connections of a listener over all workers. */
   clientsOf(listener: number): number {
-    let total = 0;
-    for (let worker = 0; worker < this.size.workers; worker++) total += this.words[this.listenerAt + worker * MAX_LISTENERS + listener]!;
-    return total;
+    return this.listeners.held(listener, CLIENTS);
   }
 
-  /** Lines of the access log that nobody took. */
+  /** Lines of the access log that nobody took, since the start. */
   get lostLines(): number {
-    let total = 0;
-    for (let worker = 0; worker < this.size.workers; worker++) total += this.workerWord(worker, WORKER_LOST_LINES);
-    return total;
+    return this.workerRow.sum(0, TOTAL_LOST_LINES);
   }
 
   /** Open client connections over all listeners and workers. */
@@ -295,14 +329,16 @@ export class Scoreboard {
     return total;
   }
 
-  addClient(worker: number, listener: number, change: 1 | -1): void {
-    this.words[this.workerAt + worker * WORKER_WORDS + WORKER_CLIENTS]! += change;
-    this.words[this.listenerAt + worker * MAX_LISTENERS + listener]! += change;
+  /** How late a worker's event loop was, in all. */
+  lagOf(worker: number): Histogram {
+    const first = this.workerRow.at(0) + DURATIONS;
+    const cells = this.parts.of(worker).cells.subarray(first, first + HISTOGRAM_CELLS);
+    return { counts: [...cells.subarray(0, HISTOGRAM_SUM)], sum: cells[HISTOGRAM_SUM]! };
   }
 
   /** Count a connection of a client address in or out. @param hash of the address and its listener, 32 bits */
   addAddress(worker: number, hash: number, change: 1 | -1): void {
-    const row = this.addressAt + worker * ADDRESS_WORDS;
+    const row = this.layout.address + worker * ADDRESS_WORDS;
     this.words[row + firstPlace(hash)]! += change;
     this.words[row + secondPlace(hash)]! += change;
   }
@@ -312,7 +348,7 @@ export class Scoreboard {
     let first = 0;
     let second = 0;
     for (let worker = 0; worker < this.size.workers; worker++) {
-      const row = this.addressAt + worker * ADDRESS_WORDS;
+      const row = this.layout.address + worker * ADDRESS_WORDS;
       first += this.words[row + firstPlace(hash)]!;
       second += this.words[row + secondPlace(hash)]!;
     }
@@ -321,28 +357,29 @@ export class Scoreboard {
 
   /**
    * Take back what a dead worker held: its open connections and requests; totals stay. Supervisor only.
-   * @param used rows from here on were never used; looking at them would make them take memory
+   * @param used absent: all
    */
-  reclaim(worker: number, used: { readonly targets: number; readonly upstreams: number } = this.size): void {
+  reclaim(worker: number, used: UsedRows = { ...this.size, listeners: MAX_LISTENERS, routes: MAX_ROUTES }): void {
+    const { words } = this.parts.of(worker);
     for (let word = 0; word < WORKER_WORDS; word++) this.setWorkerWord(worker, word, 0);
-    for (let listener = 0; listener < MAX_LISTENERS; listener++) this.words[this.listenerAt + worker * MAX_LISTENERS + listener] = 0;
-    this.words.fill(0, this.addressAt + worker * ADDRESS_WORDS, this.addressAt + (worker + 1) * ADDRESS_WORDS);
+    this.words.fill(0, this.layout.address + worker * ADDRESS_WORDS, this.layout.address + (worker + 1) * ADDRESS_WORDS);
     for (let target = 0; target < used.targets; target++) {
-      const column = this.columnOf(worker, target);
-      this.giveBack(column + OPEN_CONNECTIONS, this.connectionsAt + target);
-      this.giveBack(column + OPEN_REQUESTS, this.openAt + target);
+      const gauges = this.targets.at(target) * 2;
+      this.giveBack(words, gauges + OPEN_CONNECTIONS, this.layout.connections + target);
+      this.giveBack(words, gauges + OPEN_REQUESTS, this.layout.open + target);
     }
     for (let upstream = 0; upstream < used.upstreams; upstream++) {
-      const column = this.upstreamColumnOf(worker, upstream);
-      this.giveBack(column + OPEN_RETRIES, this.upstreamWordAt(upstream, RETRIES_HELD));
-      for (let word = 0; word < UPSTREAM_GAUGES; word++) if (this.words[column + word] !== 0) this.words[column + word] = 0;
+      const gauges = this.upstreams.at(upstream) * 2;
+      this.giveBack(words, gauges + OPEN_RETRIES, this.upstreamWordAt(upstream, RETRIES_HELD));
+      for (let gauge = 0; gauge < GAUGES; gauge++) if (words[gauges + gauge] !== 0) words[gauges + gauge] = 0;
     }
+    for (let listener = 0; listener < used.listeners; listener++) words[this.listeners.at(listener) * 2 + CLIENTS] = 0;
   }
 
-  private giveBack(own: number, shared: number): void {
-    const held = this.words[own]!;
+  private giveBack(own: Int32Array, gauge: number, shared: number): void {
+    const held = own[gauge]!;
     if (held === 0) return;
-    this.words[own] = 0;
+    own[gauge] = 0;
     // Below zero: what was open to the target that had the row before ended after it was given away.
     Atomics.sub(this.words, shared, Math.max(0, held));
   }
@@ -355,37 +392,64 @@ export class Scoreboard {
     this.words.fill(0, first, first + UPSTREAM_WORDS);
     this.words[first + RETRIES_HELD] = retries;
     Atomics.store(this.words, first + UPSTREAM_EPOCH, epoch + 1);
-    // What is open goes down by itself.
-    for (let worker = 0; worker < this.size.workers; worker++) {
-      const column = this.upstreamColumnOf(worker, upstream);
-      this.words.fill(0, column + UPSTREAM_GAUGES, column + UPSTREAM_COLUMN_WORDS);
-    }
+    this.upstreams.clear(upstream, "totals");
   }
 
   /** Forget everything about a target whose slot is given to another one. Supervisor only. */
   clearTarget(target: number): void {
-    for (const at of [this.flagsAt, this.shareAt, this.openAt, this.connectionsAt]) this.words[at + target] = 0;
+    const { flags, share, open, connections } = this.layout;
+    for (const at of [flags, share, open, connections]) this.words[at + target] = 0;
     this.words.fill(0, this.statWordAt(target, 0), this.statWordAt(target + 1, 0));
-    const first = this.columnOf(0, target);
-    this.words.fill(0, first, first + this.size.workers * COLUMN_WORDS);
+    this.targets.clear(target, "all");
     Atomics.add(this.words, H_EPOCH, 1);
   }
 
-  private columnOf(worker: number, target: number): number {
-    return this.columnAt + (target * this.size.workers + worker) * COLUMN_WORDS;
+  /**
+   * Count durations by these bounds from now on; if they are others than before, histograms begin anew. Supervisor only.
+   * @param bounds in ms, ascending, 1 to 30
+   */
+  setBounds(bounds: readonly number[], used: UsedRows): void {
+    const { list } = this.bounds;
+    if (list.join() === bounds.join()) return;
+    this.bounds.set(bounds);
+    if (list.length === 0) return;
+    for (const [table, rows] of [[this.workerRow, WORKER_ROWS], [this.listeners, used.listeners], [this.routes, used.routes], [this.upstreams, used.upstreams], [this.targets, used.targets]] as const) table.clearHistogram(DURATIONS, rows);
+    for (const first of [QUEUE_TIMES, CONNECT_TIMES, FIRST_BYTE_TIMES]) this.upstreams.clearHistogram(first, used.upstreams);
   }
 
-  private upstreamColumnOf(worker: number, upstream: number): number {
-    return this.upstreamColumnAt + (upstream * this.size.workers + worker) * UPSTREAM_COLUMN_WORDS;
+  /** A worker's own part, which it writes from now on. */
+  private partOf(worker: number): Part {
+    const first = this.layout.used + worker;
+    // The count last: who sees it finds all of them.
+    if (Atomics.compareExchange(this.words, first, 0, 1) === 0) Atomics.add(this.words, H_USED, 1);
+    const part = this.parts.of(worker);
+    // Others' too, while the file has its name.
+    void this.parts.used;
+    return part;
   }
 
-  /** What one worker writes about one target. */
-  column(worker: number, target: number): TargetColumn {
-    return new TargetColumn(this.words, this.columnOf(worker, target), this.openAt + target, this.connectionsAt + target);
+  /** What one worker writes about one target. @param upstream its upstream's column, which counts what it counts too */
+  column(worker: number, target: number, upstream?: Column): TargetColumn {
+    return new TargetColumn(this.partOf(worker), this.targets.at(target), this.words, this.layout.open + target, this.layout.connections + target, upstream);
   }
 
-  /** What one worker writes about one upstream. */
+  /** What one worker writes about one upstream, … */
   upstreamColumn(worker: number, upstream: number): Column {
-    return new Column(this.words, this.upstreamColumnOf(worker, upstream));
+    return new Column(this.partOf(worker), this.upstreams.at(upstream));
+  }
+
+  /** … one listener, … */
+  listenerColumn(worker: number, listener: number): Column {
+    return new Column(this.partOf(worker), this.listeners.at(listener));
+  }
+
+  /** … one route, … */
+  routeColumn(worker: number, route: number): Column {
+    return new Column(this.partOf(worker), this.routes.at(route));
+  }
+
+  /** … and itself. */
+  workerColumn(worker: number): Column {
+    return new Column(this.partOf(worker), this.workerRow.at(0));
   }
 }

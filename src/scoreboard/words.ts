@@ -1,15 +1,19 @@
-/** What stands where in each row of the scoreboard, and how long the rows are. A word is 32 bits. */
+/** What stands where in the rows that all workers share, and how long they are. A word is 32 bits. */
 
 /** Words of a worker's own row. */
 export const WORKER_PID = 0;
 export const WORKER_CLIENTS = 1;
 /** Counts up once a second while the worker's event loop turns. */
 export const WORKER_HEARTBEAT = 2;
-/** Lines of the access log that nobody took. */
-export const WORKER_LOST_LINES = 3;
+/** The longest that its event loop was late in the last ten seconds or so, in µs. */
+export const WORKER_LAG = 3;
 export const WORKER_WORDS = 16;
-/** Client connections a listener, in the worker's row. */
-export const MAX_LISTENERS = 64;
+
+/** Listeners that an instance may have. */
+export const MAX_LISTENERS = 256;
+/** Rows of routes: each label has one, but for those that come when only the last is left: they share it. */
+export const MAX_ROUTES = 257;
+export const OTHER_ROUTES = MAX_ROUTES - 1;
 
 /**
  * Connections of each client address and listener, in two rows of counters for each worker, at two places that the address's hash gives: an
@@ -43,38 +47,6 @@ export const BREAKER_PROBES = 22;
 /** Places of the retry budget that all workers together hold. */
 export const RETRIES_HELD = 23;
 export const UPSTREAM_WORDS = 32;
-
-/** Words of an upstream's column a worker: what is open now, cleared when the worker dies, … */
-export const OPEN_EXCHANGES = 0;
-export const OPEN_RETRIES = 1;
-export const QUEUED = 2;
-/** The oldest number in this worker's queue, plus one; 0: nobody waits. */
-export const QUEUE_HEAD = 3;
-export const UPSTREAM_GAUGES = 4;
-/** … and totals, which stay. */
-export const TOTAL_QUEUED = 4;
-export const TOTAL_QUEUE_MS = 5;
-export const TOTAL_QUEUE_FULL = 6;
-export const TOTAL_QUEUE_TIMEOUTS = 7;
-export const TOTAL_BUDGET_REFUSED = 8;
-export const TOTAL_HEDGES = 9;
-export const TOTAL_HEDGES_WON = 10;
-export const TOTAL_BREAKER_REFUSED = 11;
-export const UPSTREAM_COLUMN_WORDS = 16;
-
-/** Words of a target's column a worker. */
-export const OPEN_CONNECTIONS = 0;
-export const OPEN_REQUESTS = 1;
-export const TOTAL_REQUESTS = 2;
-export const TOTAL_FAILURES = 3;
-export const TOTAL_CONNECTS = 4;
-export const TOTAL_RETRIES = 5;
-/** Replies with a status of 500 to 599. */
-export const TOTAL_5XX = 6;
-/** Latency histogram: bucket i counts exchanges below 2^i × 0.25 ms, the last one all above. */
-export const LATENCY_BUCKETS = 16;
-export const LATENCY = 8;
-export const COLUMN_WORDS = 32;
 
 /** Words that all workers share for a target: its latency as peak-ewma sees it (a float, and when it was set), failures in a row. */
 export const STAT_LATENCY = 0;

@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync, readdirSync, statfsSync, unlinkSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { tryLock } from "../net/file-lock.ts";
-import { Scoreboard } from "../scoreboard/scoreboard.ts";
+import { Scoreboard, TARGET_CELLS } from "../scoreboard/scoreboard.ts";
 import { StartError } from "./errors.ts";
 
 /** Rows that are never used cost address space only. */
@@ -12,10 +12,9 @@ export const CAPACITY = { targets: 65_536, upstreams: 4_096 };
 /** Others that start at the same time may take our file for a dead one's so often. */
 const MAX_TRIES = 100;
 const NAME = /^fairlead-.+\.board$/;
-/** What a target's counters take for each worker slot, at most, in bytes. */
-const BYTES_PER_COLUMN = 128;
-/** For what is not counters of targets. */
+/** For what is not counters of targets: in all, and for each worker slot. */
 const OTHER_BYTES = 2 * 1024 * 1024;
+const OTHER_BYTES_PER_SLOT = 512 * 1024;
 
 /**
  * @param workers slots are made for twice as many and two more, so that old and new ones stand side by side
@@ -23,7 +22,7 @@ const OTHER_BYTES = 2 * 1024 * 1024;
  */
 export function createBoard(workers: number, targets: number): Scoreboard {
   const slots = Math.max(8, workers * 2 + 2);
-  const directory = chooseDirectory(2 * targets * slots * BYTES_PER_COLUMN + OTHER_BYTES);
+  const directory = chooseDirectory(slots * (2 * targets * TARGET_CELLS * 8 + OTHER_BYTES_PER_SLOT) + OTHER_BYTES);
   removeStale(directory);
   for (let tries = 1; ; tries++) {
     const path = join(directory, `fairlead-${process.pid}-${crypto.randomUUID().slice(0, 8)}.board`);

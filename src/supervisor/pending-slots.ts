@@ -1,12 +1,13 @@
 /** Rows of the scoreboard for a configuration that may yet be refused: taken once it runs, not when it is read. */
-import { SlotAllocator, type SlotPlan } from "../config/slots.ts";
+import { SlotAllocator, type SlotPlan, type SlotWishes } from "../config/slots.ts";
+import { OTHER_ROUTES, type UsedRows } from "../scoreboard/scoreboard.ts";
 
 export class PendingSlots extends SlotAllocator {
   private pending: SlotPlan | undefined = undefined;
-  private readonly highest = { targets: 0, upstreams: 0 };
+  private readonly highest = { targets: 0, upstreams: 0, listeners: 0, routes: OTHER_ROUTES + 1 };
 
-  override plan(groups: Parameters<SlotAllocator["plan"]>[0]): SlotPlan | undefined {
-    const plan = super.plan(groups);
+  override plan(wishes: SlotWishes): SlotPlan | undefined {
+    const plan = super.plan(wishes);
     this.pending = undefined;
     if (plan === undefined) return undefined;
     return {
@@ -14,7 +15,8 @@ export class PendingSlots extends SlotAllocator {
       commit: () => {
         this.pending = plan;
         for (const slot of plan.freshTargets) this.highest.targets = Math.max(this.highest.targets, slot + 1);
-        for (const { name } of groups) this.highest.upstreams = Math.max(this.highest.upstreams, plan.upstream(name) + 1);
+        for (const slot of plan.freshListeners) this.highest.listeners = Math.max(this.highest.listeners, slot + 1);
+        for (const { name } of wishes.upstreams) this.highest.upstreams = Math.max(this.highest.upstreams, plan.upstream(name) + 1);
       },
     };
   }
@@ -26,7 +28,7 @@ export class PendingSlots extends SlotAllocator {
   }
 
   /** Rows from here on were never used. */
-  get used(): { readonly targets: number; readonly upstreams: number } {
+  get used(): UsedRows {
     return this.highest;
   }
 }

@@ -156,6 +156,7 @@ export class Supervisor {
     this.notifier = notifier;
     this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
     this.board.generation = snapshot.generation;
+    this.board.setBounds(snapshot.metrics.buckets, this.slots.used);
     const network = bunNetwork();
     const chronicle = new Timeline(() => network.clock.wall());
     this.timeline = chronicle;
@@ -337,6 +338,8 @@ export class Supervisor {
     const before = this.loaded;
     for (const slot of loaded.freshSlots) this.board.clearTarget(slot);
     for (const slot of loaded.freshUpstreams) this.board.clearUpstream(slot);
+    for (const slot of loaded.freshListeners) this.board.listeners.clear(slot, "totals");
+    for (const slot of loaded.freshRoutes) this.board.routes.clear(slot, "all");
     try {
       const problem = await policyProblem(this.options.self, loaded.snapshot, before.snapshot);
       if (problem !== undefined) throw new StartError(problem);
@@ -434,6 +437,7 @@ export class Supervisor {
       throw error;
     }
     this.board.generation = snapshot.generation;
+    this.board.setBounds(snapshot.metrics.buckets, this.slots.used);
   }
 
   /** Somebody has renamed the files of the logs. */

@@ -3,7 +3,7 @@ import { anyPending, type Challenges, NO_CHALLENGES } from "../acme/challenges.t
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Log, LogFormat, LogLevels } from "../observability/log.ts";
 import type { Chronicle } from "../observability/timeline.ts";
-import { type Scoreboard, WORKER_HEARTBEAT } from "../scoreboard/scoreboard.ts";
+import { type Scoreboard, type UsedRows, WORKER_HEARTBEAT } from "../scoreboard/scoreboard.ts";
 import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import { CRASH_WINDOW, CrashLoop } from "./crash-loop.ts";
@@ -24,7 +24,7 @@ export interface WorkersOptions {
   readonly chronicle: Chronicle;
   readonly board: Scoreboard;
   /** Rows of the scoreboard that were ever in use. */
-  readonly used: () => { readonly targets: number; readonly upstreams: number };
+  readonly used: () => UsedRows;
   /** A worker has seen a target fail too much. */
   readonly report: (outlier: OutlierReport) => void;
   /** A worker has turned an upstream's circuit. */

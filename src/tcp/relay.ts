@@ -17,7 +17,7 @@ import type { RoutingRequest } from "../policies/policy.ts";
 import { clientKey } from "../routing/key.ts";
 import type { Client, Listener } from "../routing/listener.ts";
 import type { Match } from "../routing/router.ts";
-import { TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
+import { CLASS_DONE, CLASS_FAILED, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
 import { Connecting, type Opener } from "../upstream/connecting.ts";
 import type { Waiter } from "../upstream/queue.ts";
 import type { Pooled, Target } from "../upstream/target.ts";
@@ -78,7 +78,7 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
   ended = false;
 
   constructor(listener: Listener, services: TcpServices, arrival?: Arrival) {
-    super(services.wheel);
+    super(services.wheel, listener.counters);
     this.listener = listener;
     this.services = services;
     this.arrival = arrival;
@@ -152,13 +152,14 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
   private connectFailed(target: Target, cause: Cause, detail: string): void {
     this.target = undefined;
     if (!this.isOpen) return;
+    this.upstream!.attemptFailed(cause);
     this.tries = [...this.tries, this.tryOf(target, cause, detail)];
     this.lastTarget = undefined;
     this.tried = [...this.tried, target];
     const left = this.upstream!.hasOther(this.tried);
     const { retry } = this.upstream!.config;
     if (cause !== "overloaded" && left && retry.retries > 0 && retry.onConnectFailure && this.attempts < MAX_CONNECT_ATTEMPTS) {
-      target.counters.add(TOTAL_RETRIES, 1);
+      target.counters.add(TOTAL_RETRIES);
       this.attempt();
       return;
     }
@@ -240,6 +241,7 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
 
   onData(chunk: Buffer): void {
     if (this.over) return;
+    this.meter!.received(chunk.length);
     this.bytesIn += chunk.length;
     const { target } = this;
     if (target?.ready !== true) {
@@ -318,7 +320,9 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
       log.write(level, { cause, phase: CAUSES[cause].phase, upstream: this.upstream?.name ?? "", target: target?.name ?? "", detail, client, listener: this.listener.config.name }, "Connection failed");
     }
     this.detail = detail;
-    witnesses?.ended(this, cause, 0, this.attempts, network.clock.precise() - this.startedAt);
+    const milliseconds = network.clock.precise() - this.startedAt;
+    this.listener.ended(cause, CAUSES[cause].side === "none" ? CLASS_DONE : CLASS_FAILED, milliseconds, this.upstream, this.match);
+    witnesses?.ended(this, cause, 0, this.attempts, milliseconds);
   }
 
   account(cause: Cause, status: number, milliseconds: number): Account {
@@ -385,7 +389,7 @@ class TcpTarget extends Connection implements Pooled, Opener {
   ended = false;
 
   constructor(target: Target, upstream: Upstream, client: TcpClient, services: TcpServices, failed: (cause: Cause, detail: string) => void) {
-    super(services.wheel);
+    super(services.wheel, target.counters);
     this.target = target;
     this.upstream = upstream;
     this.client = client;
@@ -433,6 +437,7 @@ class TcpTarget extends Connection implements Pooled, Opener {
   }
 
   onData(chunk: Buffer): void {
+    this.meter!.received(chunk.length);
     // Counted first: what has gone on is no more.
     this.client.relayed(chunk.length);
     relayData(this, this.client, chunk);

@@ -14,7 +14,7 @@ import type { RoutingRequest } from "../policies/policy.ts";
 import { clientKey } from "../routing/key.ts";
 import type { Client } from "../routing/listener.ts";
 import type { Match } from "../routing/router.ts";
-import { TOTAL_CONNECTS, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
+import { CLASS_DONE, CLASS_FAILED, TOTAL_CONNECTS, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
 import type { Pooled, Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { UdpRelay } from "./relay.ts";
@@ -101,6 +101,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
   forward(bytes: Buffer): void {
     this.datagramsIn++;
     this.bytesIn += bytes.length;
+    this.relay.listener.counters.received(bytes.length);
     this.active();
     if (this.early !== undefined) {
       if (this.early.length < MAX_EARLY) this.early.push(bytes);
@@ -185,7 +186,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
     this.answered = 0;
     this.answeredAt = 0;
     target.opens(this);
-    target.counters.add(TOTAL_CONNECTS, 1);
+    target.counters.add(TOTAL_CONNECTS);
     network.datagrams.connect(target.address, this);
   }
 
@@ -213,7 +214,10 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
       this.refused(code, bytes);
       return;
     }
-    if (code === undefined) this.sent++;
+    if (code === undefined) {
+      this.sent++;
+      this.target!.counters.sent(bytes.length);
+    }
     if (this.sent === 1 && this.answered === 0 && bytes.length <= upstream!.config.retry.buffer) this.kept = bytes;
     else {
       this.kept = undefined;
@@ -225,6 +229,8 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
     if (this.over) return;
     this.datagramsOut++;
     this.bytesOut += bytes.length;
+    this.relay.listener.counters.sent(bytes.length);
+    this.target?.counters.received(bytes.length);
     this.active();
     this.relay.reply(bytes, this.peer);
     release(bytes);
@@ -270,7 +276,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
     const again = kept !== undefined && this.resent < retry.retries && retry.onConnectFailure ? kept : undefined;
     if (again !== undefined) {
       this.resent++;
-      target!.counters.add(TOTAL_RETRIES, 1);
+      target!.counters.add(TOTAL_RETRIES);
     }
     const waiting = [again, unsent, ...(early ?? [])].filter((bytes) => bytes !== undefined);
     // Without any, the next one goes elsewhere.
@@ -302,6 +308,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
 
   /** Another target may follow. */
   private attemptEnds(cause: Cause, detail: string): void {
+    this.upstream!.attemptFailed(cause);
     if (this.tries.length < MOST_TRIES) this.tries = [...this.tries, this.tryOf(this.target!, cause, detail)];
   }
 
@@ -354,7 +361,9 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
       log.write("warn", { cause, phase: CAUSES[cause].phase, upstream: this.upstream?.name ?? "", target: this.targetName, detail, client, listener: listener.config.name }, "Flow ended");
     }
     this.detail = detail;
-    witnesses?.ended(this, cause, 0, this.attempts, Math.max(0, this.lastAt - this.startedAt));
+    const milliseconds = Math.max(0, this.lastAt - this.startedAt);
+    listener.ended(cause, CAUSES[cause].side === "none" ? CLASS_DONE : CLASS_FAILED, milliseconds, this.upstream, this.match);
+    witnesses?.ended(this, cause, 0, this.attempts, milliseconds);
   }
 
   account(cause: Cause, status: number, milliseconds: number): Account {

@@ -45,7 +45,7 @@ export class Connecting extends Timed implements ConnectOwner {
    */
   start(timeout: number, tls: TlsClient | undefined, preface?: Buffer): void {
     const { target } = this;
-    target.counters.add(TOTAL_CONNECTS, 1);
+    target.counters.add(TOTAL_CONNECTS);
     this.startedAt = this.network.clock.precise();
     if (target.isUnreachable) {
       this.failed("connect-timeout", "too many connects to it hang");
@@ -95,6 +95,7 @@ export class Connecting extends Timed implements ConnectOwner {
     }
     this.over();
     this.milliseconds = this.network.clock.precise() - this.startedAt;
+    this.target.connected(this.milliseconds);
     socket.data = opener;
     opener.onOpen(socket);
   }

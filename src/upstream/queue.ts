@@ -6,7 +6,7 @@
  */
 import type { QueueConfig } from "../config/snapshot.ts";
 import type { Clock } from "../net/network.ts";
-import { type Column, QUEUED, QUEUE_HEAD, QUEUE_TICKET, type Scoreboard, TOTAL_QUEUED, TOTAL_QUEUE_FULL, TOTAL_QUEUE_MS, TOTAL_QUEUE_TIMEOUTS } from "../scoreboard/scoreboard.ts";
+import { type Column, QUEUED, QUEUE_HEAD, QUEUE_TICKET, QUEUE_TIMES, type Scoreboard, TOTAL_QUEUED, TOTAL_QUEUE_FULL, TOTAL_QUEUE_TIMEOUTS } from "../scoreboard/scoreboard.ts";
 
 /** Between two looks, in ms. */
 const LOOK_EVERY = 2;
@@ -53,19 +53,19 @@ export class Queue {
 
   /** Somebody waits, in whichever worker: who comes now comes after them. */
   get isWaitedIn(): boolean {
-    return this.board.upstreamSum(this.upstream, QUEUED) > 0;
+    return this.board.upstreams.held(this.upstream, QUEUED) > 0;
   }
 
   /** False: the queue is full. */
   enter(waiter: Waiter): boolean {
-    if (this.board.upstreamSum(this.upstream, QUEUED) >= this.config.size) {
-      this.column.add(TOTAL_QUEUE_FULL, 1);
+    if (this.board.upstreams.held(this.upstream, QUEUED) >= this.config.size) {
+      this.column.add(TOTAL_QUEUE_FULL);
       return false;
     }
     const ticket = Atomics.add(this.board.words, this.board.upstreamWordAt(this.upstream, QUEUE_TICKET), 1) & 0x3f_ff_ff_ff;
     this.places.push({ waiter, ticket, since: this.clock.precise() });
-    this.column.add(QUEUED, 1);
-    this.column.add(TOTAL_QUEUED, 1);
+    this.column.hold(QUEUED, 1);
+    this.column.add(TOTAL_QUEUED);
     this.publish();
     this.cancelLook ??= this.clock.after(LOOK_EVERY, () => this.look());
     return true;
@@ -104,7 +104,7 @@ export class Queue {
     const now = this.clock.precise();
     while (this.places.length > 0 && now - this.places[0]!.since >= timeout) {
       const { waiter } = this.places[0]!;
-      this.column.add(TOTAL_QUEUE_TIMEOUTS, 1);
+      this.column.add(TOTAL_QUEUE_TIMEOUTS);
       this.remove(0);
       waiter.timedOut();
     }
@@ -114,13 +114,14 @@ export class Queue {
   private isNext(): boolean {
     if (this.looks > PATIENCE) return true;
     const mine = this.places[0]!.ticket;
-    return this.board.upstreamWords(this.upstream, QUEUE_HEAD).every((head) => head === 0 || before(mine, head - 1) || mine === head - 1);
+    return this.board.upstreams.everyHeld(this.upstream, QUEUE_HEAD, (head) => head === 0 || before(mine, head - 1) || mine === head - 1);
   }
 
   private remove(at: number): void {
     const [place] = this.places.splice(at, 1);
-    this.column.add(QUEUED, -1);
-    this.column.add(TOTAL_QUEUE_MS, Math.round(this.clock.precise() - place!.since));
+    this.column.hold(QUEUED, -1);
+    const waited = this.clock.precise() - place!.since;
+    this.column.observe(QUEUE_TIMES, this.board.bounds.bucketOf(waited), waited);
     this.publish();
   }
 

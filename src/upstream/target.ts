@@ -3,7 +3,7 @@ import type { Address, TargetConfig } from "../config/snapshot.ts";
 import { least } from "../net/least.ts";
 import type { TlsClient } from "../net/tls.ts";
 import type { BalancedTarget } from "../policies/balanced.ts";
-import { Flag, type Scoreboard, type TargetColumn, UNHEALTHY, WITHDRAWN } from "../scoreboard/scoreboard.ts";
+import { type Column, Flag, type Scoreboard, type TargetColumn, UNHEALTHY, WITHDRAWN } from "../scoreboard/scoreboard.ts";
 import { decayed, type LatencyClock } from "./latency.ts";
 
 /** A connection that can wait in a pool. */
@@ -64,7 +64,8 @@ export class Target implements BalancedTarget {
   /** All of them, idle, in use or opening. */
   private readonly connections = new Set<Pooled>();
 
-  constructor(config: TargetConfig, board: Scoreboard, workerSlot: number, clock: LatencyClock, tls?: TlsClient) {
+  /** @param upstream what this worker counts of the upstream that it belongs to */
+  constructor(config: TargetConfig, board: Scoreboard, workerSlot: number, clock: LatencyClock, tls?: TlsClient, upstream?: Column) {
     this.name = config.name;
     this.address = config.address;
     this.tls = tls;
@@ -77,7 +78,7 @@ export class Target implements BalancedTarget {
     this.limit = least(config.maxRequests, config.maxConnections);
     this.board = board;
     this.clock = clock;
-    this.counters = board.column(workerSlot, config.slot);
+    this.counters = board.column(workerSlot, config.slot, upstream);
   }
 
   /** Read its state; what is idle or over is closed here when the state asks for it. */
@@ -140,6 +141,11 @@ export class Target implements BalancedTarget {
   /** A connect was given up (+1), or the system has finished with one that was (-1). */
   countHanging(change: 1 | -1): void {
     this.hanging += change;
+  }
+
+  /** A connection stands, after so many ms. */
+  connected(milliseconds: number): void {
+    this.counters.connected(this.board.bounds.bucketOf(milliseconds), milliseconds);
   }
 
   /** A connection is opened. */

@@ -1,10 +1,11 @@
 /** A group of targets at work: which of them are usable, the pick among those, and what holds for all of them together. */
 import type { UpstreamConfig } from "../config/snapshot.ts";
 import type { Clock } from "../net/network.ts";
+import { CAUSE_NUMBERS, type Cause } from "../observability/cause.ts";
 import type { Log } from "../observability/log.ts";
 import type { BalancerContext } from "../policies/balanced.ts";
 import type { RoutingOutcome, RoutingPolicy, RoutingRequest } from "../policies/policy.ts";
-import { type Column, OPEN_EXCHANGES, OPEN_RETRIES, RETRIES_HELD, type Scoreboard, TOTAL_5XX, TOTAL_BREAKER_REFUSED, TOTAL_BUDGET_REFUSED, TOTAL_FAILURES } from "../scoreboard/scoreboard.ts";
+import { CAUSES_OF_ATTEMPTS, CLASS_DONE, CLASS_FAILED, classOf, type Column, FIRST_BYTE_TIMES, OPEN_EXCHANGES, OPEN_RETRIES, RETRIES_HELD, type Scoreboard, TOTAL_BREAKER_REFUSED, TOTAL_BUDGET_REFUSED, TOTAL_CALLED_OFF } from "../scoreboard/scoreboard.ts";
 import { type Admission, type BreakerChange, CircuitBreaker } from "./circuit-breaker.ts";
 import { GuardedPolicy } from "./guarded-policy.ts";
 import { type LatencyClock, observe } from "./latency.ts";
@@ -133,7 +134,7 @@ export class Upstream {
     const { usable, others } = this.tiers[index] ?? { usable: this.usable, others: NONE };
     const add = (sum: number, { openRequests }: Target): number => sum + openRequests;
     if (others.length > usable.length) return usable.reduce(add, 0);
-    return others.length === 0 ? this.host.board.upstreamSum(this.config.slot, OPEN_EXCHANGES) : Math.max(0, this.host.board.upstreamSum(this.config.slot, OPEN_EXCHANGES) - others.reduce(add, 0));
+    return others.length === 0 ? this.host.board.upstreams.held(this.config.slot, OPEN_EXCHANGES) : Math.max(0, this.host.board.upstreams.held(this.config.slot, OPEN_EXCHANGES) - others.reduce(add, 0));
   }
 
   /** The policy of a tier, to go on with under a new configuration. */
@@ -243,7 +244,7 @@ export class Upstream {
   /** Does the circuit breaker let a request through? A probe's end is told by `leave`, or `probeUnused` if it comes to nothing. */
   admits(): Admission {
     const admission = this.breaker === undefined ? "yes" : this.breaker.admits();
-    if (admission === "no") this.column.add(TOTAL_BREAKER_REFUSED, 1);
+    if (admission === "no") this.column.add(TOTAL_BREAKER_REFUSED);
     return admission;
   }
 
@@ -256,26 +257,26 @@ export class Upstream {
   retryBegins(): boolean {
     const { board } = this.host;
     const { budget, budgetMin } = this.config.retry;
-    const allowed = Math.max(budgetMin, Math.floor((budget / 100) * board.upstreamSum(this.config.slot, OPEN_EXCHANGES)));
+    const allowed = Math.max(budgetMin, Math.floor((budget / 100) * board.upstreams.held(this.config.slot, OPEN_EXCHANGES)));
     // Taken first, and counted then: exact, however many workers ask at a time.
     if (Atomics.add(board.words, this.retriesAt, 1) >= allowed) {
       Atomics.sub(board.words, this.retriesAt, 1);
-      this.column.add(TOTAL_BUDGET_REFUSED, 1);
+      this.column.add(TOTAL_BUDGET_REFUSED);
       return false;
     }
-    this.column.add(OPEN_RETRIES, 1);
+    this.column.hold(OPEN_RETRIES, 1);
     return true;
   }
 
   retryEnds(): void {
-    this.column.add(OPEN_RETRIES, -1);
+    this.column.hold(OPEN_RETRIES, -1);
     Atomics.sub(this.host.board.words, this.retriesAt, 1);
   }
 
   /** An exchange goes to this target. False: the target is full. */
   enter(target: Target): boolean {
     if (!target.begin()) return false;
-    this.column.add(OPEN_EXCHANGES, 1);
+    this.column.hold(OPEN_EXCHANGES, 1);
     return true;
   }
 
@@ -294,19 +295,25 @@ export class Upstream {
   learn(target: Target, outcome: RoutingOutcome, answered: number, probe: boolean): void {
     const { counters } = target;
     const error = outcome.failed || outcome.status >= 500;
-    if (outcome.failed) counters.add(TOTAL_FAILURES, 1);
-    else counters.latency(outcome.milliseconds);
-    if (outcome.status >= 500) counters.add(TOTAL_5XX, 1);
+    const { milliseconds, status } = outcome;
+    const { bounds } = this.host.board;
+    counters.ended(outcome.failed ? CLASS_FAILED : status === 0 ? CLASS_DONE : classOf(status), bounds.bucketOf(milliseconds), milliseconds);
+    if (!outcome.failed) this.column.observe(FIRST_BYTE_TIMES, bounds.bucketOf(answered), answered);
     observe(this.host.board, target.slot, this.host.latencyClock.stamp, answered, error);
     if (!error) this.durations?.observe(answered);
     this.outliers?.ended(target.slot, outcome);
     this.breaker?.ended(error, probe);
   }
 
+  /** One of the attempts of an exchange came to nothing. */
+  attemptFailed(cause: Cause): void {
+    this.column.add(CAUSES_OF_ATTEMPTS + CAUSE_NUMBERS[cause]);
+  }
+
   /** It takes up no place any more. */
   release(target: Target): void {
     target.counters.requestEnds();
-    this.column.add(OPEN_EXCHANGES, -1);
+    this.column.hold(OPEN_EXCHANGES, -1);
     if (this.isLimited) this.serveSoon();
   }
 
@@ -322,6 +329,7 @@ export class Upstream {
    */
   leaveEarly(target: Target, waited: number): void {
     this.release(target);
+    target.counters.add(TOTAL_CALLED_OFF);
     if (waited > target.latency) observe(this.host.board, target.slot, this.host.latencyClock.stamp, waited, false);
   }
 

@@ -40,7 +40,7 @@ import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
 import { builtinPolicy } from "../policies/registry.ts";
 import { Listener } from "../routing/listener.ts";
 import { Router } from "../routing/router.ts";
-import { MAX_LISTENERS, type Scoreboard, WORKER_LOST_LINES } from "../scoreboard/scoreboard.ts";
+import { type Scoreboard, TOTAL_LOST_LINES } from "../scoreboard/scoreboard.ts";
 import { TcpClient } from "../tcp/relay.ts";
 import { UdpRelay } from "../udp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
@@ -49,6 +49,7 @@ import type { OutlierReport } from "../upstream/outliers.ts";
 import { Target } from "../upstream/target.ts";
 import { UpstreamSecurity } from "../upstream/tls.ts";
 import { Upstream, type UpstreamHost } from "../upstream/upstream.ts";
+import { LoopLag } from "./lag.ts";
 
 export interface DataPlaneOptions {
   readonly network: Network;
@@ -103,6 +104,7 @@ export class DataPlane {
   private readonly retired = new Set<Target>();
   private snapshot: Snapshot | undefined = undefined;
   private readonly stopTicks: () => void;
+  private readonly lag: LoopLag;
   private whenEmpty: (() => void) | undefined = undefined;
   /** Of the scoreboard, when targets' states were last taken over. */
   private epoch = 0;
@@ -141,6 +143,7 @@ export class DataPlane {
       short: false,
     };
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
+    this.lag = new LoopLag(scoreboard, slot, network.clock.now);
     this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log: logs.of("policy"), random: () => network.random(), report: (outlier) => options.report?.(outlier), turned: (change) => options.turned?.(change) };
   }
 
@@ -156,6 +159,7 @@ export class DataPlane {
   }
 
   private tick(now: number): void {
+    this.lag.tick(now);
     this.services.wheel.sweep(now);
     this.accessLog?.tick(now);
     this.takeOverStates();
@@ -214,13 +218,13 @@ export class DataPlane {
     this.applyAccessLog(snapshot);
     this.services.witnesses = Witnesses.of([this.accessLog, ...(this.options.witnesses ?? [])]);
     this.buildUpstreams(snapshot, factories);
-    for (const [index, config] of snapshot.listeners.entries()) {
+    for (const config of snapshot.listeners) {
       const router = this.router(config);
       const running = this.listeners.get(config.name);
       if (running !== undefined) running.apply(config, router, snapshot.maxClients);
       else {
         const { board, slot } = this.services;
-        this.listeners.set(config.name, new Listener(index % MAX_LISTENERS, config, router, snapshot.maxClients, board, slot, this.openFiles));
+        this.listeners.set(config.name, new Listener(config.slot, config, router, snapshot.maxClients, board, slot, this.openFiles));
       }
       this.applyTls(config);
       this.applyChallenge(config);
@@ -232,7 +236,8 @@ export class DataPlane {
     const silent = new Set(listeners.filter(({ accessLog }) => !accessLog).map(({ name }) => name));
     if (config !== undefined && this.accessLog?.apply(config, silent) === true) return;
     this.accessLog?.end();
-    const lost = (lines: number): void => services.board.setWorkerWord(services.slot, WORKER_LOST_LINES, services.board.workerWord(services.slot, WORKER_LOST_LINES) + lines);
+    const column = services.board.workerColumn(services.slot);
+    const lost = (lines: number): void => column.add(TOTAL_LOST_LINES, lines);
     this.accessLog = config === undefined ? undefined : new AccessLog(config, silent, services.accountFields, { json: options.jsonAccessLog === true, random: () => services.network.random(), log: options.logs.of("access_log"), lost });
     services.accountFields = this.accessLog?.headers ?? [];
   }
@@ -279,9 +284,10 @@ export class DataPlane {
     for (const config of snapshot.upstreams) {
       const security = this.securityOf(config);
       if (security !== undefined) securities.set(config.name, security);
+      const column = board.upstreamColumn(slot, config.slot);
       const members = config.targets.map((target) => {
         const key = `${target.slot} ${target.name} ${target.weight} ${target.tier} ${target.zone} ${target.maxConnections} ${target.maxRequests} ${config.protocol} ${security?.number ?? 0}`;
-        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, OFFERED[config.protocol]));
+        const kept = this.targets.get(key) ?? new Target(target, board, slot, this.host.latencyClock, security?.client(target.address, OFFERED[config.protocol]), column);
         targets.set(key, kept);
         return kept;
       });
@@ -307,9 +313,10 @@ export class DataPlane {
   }
 
   private router(listener: ListenerConfig): Router<Upstream> {
+    const { board, slot } = this.services;
     const routes = listener.protocol === "tcp" || listener.protocol === "udp" ? [] : this.snapshot!.routes.filter(({ listeners }) => listeners.length === 0 || listeners.includes(listener.name));
     const fallback = listener.upstream === undefined ? undefined : this.upstreams.get(listener.upstream);
-    return new Router(routes, fallback, (name) => this.upstreams.get(name)!);
+    return new Router(routes, fallback, (name) => this.upstreams.get(name)!, (route) => board.routeColumn(slot, route.slot));
   }
 
   /** Answer these challenges, and no others. */

@@ -44,6 +44,7 @@ describe("a minimal config", () => {
     expect(listeners).toEqual([
       {
         name: "listener-1",
+        slot: 0,
         address: { kind: "tcp", host: "0.0.0.0", port: 8080 },
         protocol: "http",
         upstream: "api",

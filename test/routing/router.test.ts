@@ -11,7 +11,7 @@ function request(host: string, path: string, method = "GET", headers: Record<str
 
 function router(...routes: readonly (Partial<RouteConfig> & { upstream: string })[]): Router<string> {
   return new Router(
-    routes.map((route) => ({ listeners: [], hosts: [], methods: [], headers: [], ...route })),
+    routes.map((route) => ({ slot: 0, listeners: [], hosts: [], methods: [], headers: [], ...route })),
     "default",
     (name) => name,
   );
@@ -71,7 +71,7 @@ describe("a route's label", () => {
   test("goes with what was matched", () => {
     const routes = router({ pathPrefix: "/v1", upstream: "v1" });
     expect(routes.route(request("a", "/v1/x"))).toMatchObject({ label: "/v1", upstream: "v1", route: { pathPrefix: "/v1" } });
-    expect(routes.route(request("a", "/"))).toEqual({ label: "", upstream: "default", route: undefined });
+    expect(routes.route(request("a", "/"))).toEqual({ label: "", upstream: "default", route: undefined, counters: undefined });
   });
 });
 

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Flag, OPEN_CONNECTIONS, OPEN_EXCHANGES, OPEN_REQUESTS, Scoreboard, TOTAL_REQUESTS } from "../../src/scoreboard/scoreboard.ts";
+import { CLIENTS, Flag, OPEN_CONNECTIONS, OPEN_EXCHANGES, OPEN_REQUESTS, Scoreboard, TOTAL_REQUESTS } from "../../src/scoreboard/scoreboard.ts";
 
 const directories: string[] = [];
 afterEach(() => {
@@ -48,13 +48,14 @@ describe("the scoreboard", () => {
       for (let i = 0; i < 3; i++) column.connectionBegins();
       for (let i = 0; i < 10; i++) column.requestBegins();
       for (let i = 0; i < 8; i++) column.requestEnds();
-      board.upstreamColumn(worker, 0).add(OPEN_EXCHANGES, 2);
-      board.addClient(worker, 1, 1);
+      board.upstreamColumn(worker, 0).hold(OPEN_EXCHANGES, 2);
+      board.addClient(worker, 1);
+      board.listenerColumn(worker, 1).hold(CLIENTS, 1);
     }
-    expect([board.sum(2, OPEN_CONNECTIONS), board.clients, board.clientsOf(1)]).toEqual([6, 2, 2]);
+    expect([board.targets.held(2, OPEN_CONNECTIONS), board.clients, board.clientsOf(1)]).toEqual([6, 2, 2]);
     board.reclaim(0);
-    expect([board.sum(2, OPEN_CONNECTIONS), board.sum(2, OPEN_REQUESTS), board.sum(2, TOTAL_REQUESTS), board.clients, board.clientsOf(1)]).toEqual([3, 2, 20, 1, 1]);
-    expect([board.openConnections(2), board.openRequests(2), board.upstreamSum(0, OPEN_EXCHANGES)]).toEqual([3, 2, 2]);
+    expect([board.targets.held(2, OPEN_CONNECTIONS), board.targets.held(2, OPEN_REQUESTS), board.targets.sum(2, TOTAL_REQUESTS), board.clients, board.clientsOf(1)]).toEqual([3, 2, 20, 1, 1]);
+    expect([board.openConnections(2), board.openRequests(2), board.upstreams.held(0, OPEN_EXCHANGES)]).toEqual([3, 2, 2]);
   });
 
   test("a common count that a worker's death left too low is set right as soon as it shows", () => {
@@ -75,11 +76,5 @@ describe("the scoreboard", () => {
     const before = board.epoch;
     board.setFlags(0, 0, Flag.DOWN);
     expect(board.epoch).not.toBe(before);
-  });
-
-  test("latencies fall into buckets that double", () => {
-    const board = Scoreboard.local({ workers: 1, targets: 1, upstreams: 1 });
-    for (const ms of [0, 0.2, 0.25, 0.4, 0.5, 1, 64, 1e9]) board.column(0, 0).latency(ms);
-    expect(board.latencies(0)).toEqual([2, 2, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
   });
 });

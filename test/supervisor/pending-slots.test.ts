@@ -1,6 +1,7 @@
 /** Rows of the scoreboard while configurations are read, run and refused. */
 import { expect, test } from "bun:test";
 import { loadConfigText, type Loaded } from "../../src/config/load.ts";
+import { MAX_ROUTES } from "../../src/scoreboard/words.ts";
 import { PendingSlots } from "../../src/supervisor/pending-slots.ts";
 
 const capacity = { targets: 8, upstreams: 4 };
@@ -32,11 +33,11 @@ test("rows of a configuration that runs are kept, and given again once they are 
   expect(slotsOf(load(slots, 3))).toEqual([2]);
   slots.take();
   expect(slotsOf(load(slots, 3, 4, 5, 6))).toEqual([2, 3, 0, 1]);
-  expect(slots.used).toEqual({ targets: 4, upstreams: 1 });
+  expect(slots.used).toEqual({ targets: 4, upstreams: 1, listeners: 1, routes: MAX_ROUTES });
 });
 
 test("used counts what was read too: its rows were cleared", () => {
   const slots = new PendingSlots(capacity);
   load(slots, 1, 2, 3, 4);
-  expect(slots.used).toEqual({ targets: 4, upstreams: 1 });
+  expect(slots.used).toEqual({ targets: 4, upstreams: 1, listeners: 1, routes: MAX_ROUTES });
 });

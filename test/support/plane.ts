@@ -5,11 +5,12 @@ import { bunNetwork } from "../../src/net/bun.ts";
 import type { Witness } from "../../src/observability/account.ts";
 import { type Log, oneLog, silentLog } from "../../src/observability/log.ts";
 import type { PolicyFactory } from "../../src/policies/policy.ts";
-import { Scoreboard } from "../../src/scoreboard/scoreboard.ts";
+import { MAX_LISTENERS, MAX_ROUTES, Scoreboard } from "../../src/scoreboard/scoreboard.ts";
 import type { OutlierReport } from "../../src/upstream/outliers.ts";
 import { DataPlane } from "../../src/worker/data-plane.ts";
 
 const SLOTS = { targets: 256, upstreams: 8 };
+const ALL_ROWS = { ...SLOTS, listeners: MAX_LISTENERS, routes: MAX_ROUTES };
 
 export interface PlaneOptions {
   readonly policies?: ReadonlyMap<string, PolicyFactory>;
@@ -46,6 +47,7 @@ export class Plane {
     const loaded = loadConfigText(toml, "test", { slots: this.slots, generation: 1, policies: [...(this.options.policies?.keys() ?? [])] });
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.diagnostics));
     this.snapshot = loaded.snapshot;
+    this.board.setBounds(loaded.snapshot.metrics.buckets, ALL_ROWS);
     await this.plane.apply(loaded.snapshot);
   }
 
@@ -75,7 +77,7 @@ export class Plane {
 
   /** Sum of one counter of a target. */
   count(target: { readonly address: string }, counter: number): number {
-    return this.board.sum(this.row(target.address).target, counter);
+    return this.board.targets.sum(this.row(target.address).target, counter);
   }
 
   get clients(): number {

@@ -97,7 +97,7 @@ describe("open", () => {
   test("turns everybody away in all workers, and says when to come again", () => {
     const work = opened();
     expect(admitted(work, 9)).toBe(0);
-    expect(work.board.upstreamSum(0, TOTAL_BREAKER_REFUSED)).toBe(9);
+    expect(work.board.upstreams.sum(0, TOTAL_BREAKER_REFUSED)).toBe(9);
     for (const { breaker } of work.workers) expect(breaker!.retryAfter).toBe(5000);
     work.clock.advance(3500);
     expect(work.workers[2]!.breaker!.retryAfter).toBe(1500);

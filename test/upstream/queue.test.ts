@@ -1,6 +1,6 @@
 /** Queue: first come, first served over all workers; who waits too long or finds it full is told so. */
 import { describe, expect, test } from "bun:test";
-import { Flag, QUEUE_TICKET, QUEUED, Scoreboard, TOTAL_QUEUE_FULL, TOTAL_QUEUE_MS, TOTAL_QUEUE_TIMEOUTS, TOTAL_QUEUED } from "../../src/scoreboard/scoreboard.ts";
+import { Flag, QUEUE_TICKET, QUEUE_TIMES, QUEUED, Scoreboard, TOTAL_QUEUE_FULL, TOTAL_QUEUE_TIMEOUTS, TOTAL_QUEUED } from "../../src/scoreboard/scoreboard.ts";
 import { Queue, type Waiter } from "../../src/upstream/queue.ts";
 import type { Target } from "../../src/upstream/target.ts";
 import { ANYBODY, type AtWork, atWork, ManualClock, manyTargets } from "../support/upstreams.ts";
@@ -41,8 +41,12 @@ class Line {
     await Promise.resolve();
   }
 
-  sum(word: number): number {
-    return this.work.board.upstreamSum(0, word);
+  sum(total: number): number {
+    return this.work.board.upstreams.sum(0, total);
+  }
+
+  get waiting(): number {
+    return this.work.board.upstreams.held(0, QUEUED);
   }
 }
 
@@ -142,7 +146,7 @@ describe("who waits", () => {
     line.work.clock.advance(A_LOOK);
     expect(line.seen).toEqual(["a timed out", "b"]);
     expect(line.sum(TOTAL_QUEUE_TIMEOUTS)).toBe(1);
-    expect(line.sum(QUEUED)).toBe(0);
+    expect(line.waiting).toBe(0);
   });
 
   test("and goes away is passed over", async () => {
@@ -154,7 +158,7 @@ describe("who waits", () => {
     line.work.upstream.queue.leave(a);
     line.work.upstream.queue.leave(c);
     line.work.upstream.queue.leave(c);
-    expect(line.sum(QUEUED)).toBe(2);
+    expect(line.waiting).toBe(2);
     await line.end(0);
     line.work.clock.advance(A_LOOK);
     expect(line.seen).toEqual(["b"]);
@@ -174,7 +178,7 @@ describe("who waits", () => {
     line.work.clock.advance(A_LOOK);
     expect(line.seen).toEqual(["a", "b"]);
     expect(line.sum(TOTAL_QUEUED)).toBe(2);
-    expect(line.sum(TOTAL_QUEUE_MS)).toBeWithin(100, 104);
+    expect(line.work.board.upstreams.histogram(0, QUEUE_TIMES).sum).toBeWithin(100, 104);
   });
 
   test("stays in front where there was no room after all", async () => {
@@ -203,7 +207,7 @@ describe("a queue", () => {
     expect(line.sum(TOTAL_QUEUE_FULL)).toBe(2);
     line.work.upstream.queue.leave(a);
     expect(line.wait("f", 1)).toBeDefined();
-    expect(line.sum(QUEUED)).toBe(3);
+    expect(line.waiting).toBe(3);
   });
 
   test("of size 0 takes nobody", () => {

@@ -25,8 +25,8 @@ describe("the budget", () => {
     const work = budget();
     open(work, 200);
     expect(begun(work, 100)).toBe(40);
-    expect(work.board.upstreamSum(0, OPEN_RETRIES)).toBe(40);
-    expect(work.board.upstreamSum(0, TOTAL_BUDGET_REFUSED)).toBe(60);
+    expect(work.board.upstreams.held(0, OPEN_RETRIES)).toBe(40);
+    expect(work.board.upstreams.sum(0, TOTAL_BUDGET_REFUSED)).toBe(60);
   });
 
   test("of one worker counts what is open in the others", () => {

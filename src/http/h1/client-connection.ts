@@ -65,7 +65,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private tunnelled = 0;
 
   constructor(listener: Listener, services: Services, arrival?: Arrival) {
-    super(services.wheel);
+    super(services.wheel, listener.counters);
     this.listener = listener;
     this.services = services;
     this.reception = new Reception(listener, services, arrival);
@@ -107,6 +107,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   // Reading requests.
 
   onData(chunk: Buffer): void {
+    this.meter!.received(chunk.length);
     switch (this.phase) {
       case "idle":
         this.readRequest(chunk);
@@ -448,8 +449,11 @@ export class ClientConnection extends Connection implements Client, Downstream {
   /** Say no and close. */
   private refuse(cause: Cause, status: number, reason: string): void {
     this.keepAlive = false;
-    // Without an exchange nothing is known of the method.
-    if (!this.exchange.open) this.exchange.toHead = false;
+    if (!this.exchange.open) {
+      // Without an exchange nothing is known of the method.
+      this.exchange.toHead = false;
+      this.listener.refused(cause, status);
+    }
     const { log } = this.services;
     if (log.allows(cause)) {
       const { phase } = CAUSES[cause];

@@ -50,7 +50,7 @@ export class UpstreamConnection extends Connection implements OwnStream, Opener 
   private peerEnded = false;
 
   constructor(target: Target, upstream: Upstream, services: Services) {
-    super(services.wheel);
+    super(services.wheel, target.counters);
     this.target = target;
     this.upstream = upstream;
     this.services = services;
@@ -182,6 +182,7 @@ export class UpstreamConnection extends Connection implements OwnStream, Opener 
   // The reply's way in.
 
   onData(chunk: Buffer): void {
+    this.meter!.received(chunk.length);
     switch (this.phase) {
       case "head":
         this.readHead(chunk);

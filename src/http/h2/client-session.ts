@@ -34,7 +34,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
 
   constructor(listener: Listener, services: Services, arrival?: Arrival) {
     const { http2, limits } = listener.config;
-    super(services, { ...http2, headerBytes: limits.headerBytes, headerCount: limits.headerCount, crossing: Math.max(MIN_CROSSING, 2 * http2.maxStreams) });
+    super(services, { ...http2, headerBytes: limits.headerBytes, headerCount: limits.headerCount, crossing: Math.max(MIN_CROSSING, 2 * http2.maxStreams) }, listener.counters, listener.counters);
     this.listener = listener;
     this.reception = new Reception(listener, services, arrival);
     this.resets = new Budget(http2.resets, http2.resetsPerSecond, services.network.clock.now);
@@ -53,6 +53,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
     ]);
     if (refused !== undefined) {
       this.listener.remove(this);
+      this.listener.failed(refused);
       this.tell(refused, refused.replaceAll("-", " "));
       this.goodbye(0, ErrorCode.ENHANCE_YOUR_CALM, refused.replaceAll("-", " "));
       return;
@@ -145,6 +146,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
 
   /** The request is refused as HTTP/2: its stream is reset. */
   malformed(stream: ClientStream, reason: string): void {
+    this.listener.failed("bad-request");
     this.tell("bad-request", reason);
     this.resetFor(stream, ErrorCode.PROTOCOL_ERROR, reason);
   }
@@ -210,6 +212,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
   // Its end.
 
   protected broken(code: ErrorCodeValue, reason: string): void {
+    this.listener.failed("bad-request");
     this.tell("bad-request", reason);
     this.goodbye(this.lastId, code, reason);
     this.loseAll(reason);
@@ -250,6 +253,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
   onDeadline(): void {
     if (this.isOver) this.abort();
     else if (!this.settled) {
+      this.listener.failed("client-header-timeout");
       this.tell("client-header-timeout", "no SETTINGS");
       this.goodbye(0, ErrorCode.SETTINGS_TIMEOUT, "no SETTINGS");
     } else if (this.announced && this.lastServed === MAX_31) {

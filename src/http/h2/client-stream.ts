@@ -372,6 +372,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   private refuse(status: number, reason: string): void {
     this.exchange.toHead = false;
     this.session.tell("bad-request", reason, status);
+    this.session.listener.refused("bad-request", status);
     this.answer(status, reason);
     this.conclude("bad-request");
   }

@@ -2,11 +2,12 @@
  * The writing half of an HTTP/2 connection: frames and header blocks are gathered and leave when this turn of the event loop is over; DATA goes as far as the windows
  * and the peer's reading let, and of what waits each stream sends a frame in turn (RFC 9113 sections 4 to 6).
  */
-import { Connection } from "../../net/connection.ts";
+import { Connection, type Meter } from "../../net/connection.ts";
 import { type Corked, SLAB } from "../../net/cork.ts";
 import { writeReplyFields, writeTrailerFields } from "../forward.ts";
 import { type Head, TrailerFields } from "../h1/head.ts";
 import type { ReplyHead } from "../h1/reply-head.ts";
+import { type Column, TOTAL_H2_GOAWAYS_SENT, TOTAL_H2_RESETS_SENT } from "../../scoreboard/scoreboard.ts";
 import type { Services } from "../services.ts";
 import { ErrorCode, errorName, Flag, FRAME_HEADER, INITIAL_WINDOW, MAX_FRAME, Type, writeFrameHeader, writeUint32, type ErrorCodeValue } from "./frames.ts";
 import { HpackEncoder } from "./hpack/encoder.ts";
@@ -26,6 +27,7 @@ export abstract class SessionOutput<S extends Stream = Stream> extends Connectio
   /** Nothing more is read or begun. */
   isOver = false;
   protected readonly services: Services;
+  protected readonly counters: Column;
   protected readonly encoder = new HpackEncoder();
   /** The peer takes so many more bytes of DATA. */
   protected sendWindow = INITIAL_WINDOW;
@@ -44,9 +46,11 @@ export abstract class SessionOutput<S extends Stream = Stream> extends Connectio
   private lastStream: Stream | undefined = undefined;
   private lastAt = 0;
 
-  constructor(services: Services) {
-    super(services.wheel);
+  /** @param counters of the listener or the upstream */
+  constructor(services: Services, counters: Column, meter: Meter) {
+    super(services.wheel, meter);
     this.services = services;
+    this.counters = counters;
   }
 
   /** Our side of a stream is closed. */
@@ -77,6 +81,7 @@ export abstract class SessionOutput<S extends Stream = Stream> extends Connectio
   }
 
   protected writeReset(id: number, code: ErrorCodeValue): void {
+    this.counters.add(TOTAL_H2_RESETS_SENT);
     const at = this.beginFrame(4, Type.RST_STREAM, 0, id);
     writeUint32(this.slab!, at, code);
   }
@@ -136,6 +141,7 @@ export abstract class SessionOutput<S extends Stream = Stream> extends Connectio
   }
 
   protected writeGoAway(lastId: number, code: ErrorCodeValue, reason: string): void {
+    this.counters.add(TOTAL_H2_GOAWAYS_SENT);
     const at = this.beginFrame(8 + reason.length, Type.GOAWAY, 0, 0);
     const text = writeUint32(this.slab!, writeUint32(this.slab!, at, lastId), code);
     this.slab!.latin1Write(reason, text);

@@ -2,7 +2,9 @@
  * One HTTP/2 connection, whichever side of it we are: frames in and out, settings, windows, header blocks, what a peer may cost (RFC 9113).
  * It knows streams by their ids and nothing of exchanges.
  */
+import type { Meter } from "../../net/connection.ts";
 import { release } from "../../net/release.ts";
+import { type Column, TOTAL_H2_CONNECTIONS, TOTAL_H2_GOAWAYS_RECEIVED, TOTAL_H2_RESETS_RECEIVED, TOTAL_H2_STREAMS } from "../../scoreboard/scoreboard.ts";
 import type { Services } from "../services.ts";
 import { Budget } from "./budget.ts";
 import { FrameReader, type FrameHandler } from "./frame-reader.ts";
@@ -64,8 +66,8 @@ export abstract class Session<S extends Stream = Stream> extends SessionOutput<S
   private dataStream: S | undefined = undefined;
   private readonly resetByUs = new Set<number>();
 
-  constructor(services: Services, limits: SessionLimits) {
-    super(services);
+  constructor(services: Services, limits: SessionLimits, counters: Column, meter: Meter) {
+    super(services, counters, meter);
     this.limits = limits;
     this.glitches = new Budget(limits.glitches, limits.glitchesPerSecond, services.network.clock.now);
   }
@@ -98,6 +100,7 @@ export abstract class Session<S extends Stream = Stream> extends SessionOutput<S
 
   onData(chunk: Buffer): void {
     if (this.isOver) return;
+    this.meter!.received(chunk.length);
     this.read(chunk);
     this.services.output.flush();
     release(chunk);
@@ -196,6 +199,7 @@ export abstract class Session<S extends Stream = Stream> extends SessionOutput<S
         else if (end - start < 8) this.refuse(ErrorCode.FRAME_SIZE_ERROR, "short GOAWAY");
         else {
           this.peerGoesAway = true;
+          this.counters.add(TOTAL_H2_GOAWAYS_RECEIVED);
           this.goAwayReceived(readUint32(payload, start) & MAX_31, readUint32(payload, start + 4));
         }
         return;
@@ -371,6 +375,7 @@ export abstract class Session<S extends Stream = Stream> extends SessionOutput<S
     if (id === 0) this.refuse(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on stream 0");
     else if (end - start !== 4) this.refuse(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM that is not 4 bytes");
     else {
+      this.counters.add(TOTAL_H2_RESETS_RECEIVED);
       const stream = this.streams.get(id);
       if (stream !== undefined) this.resetReceived(stream, readUint32(payload, start));
       else if (this.isIdle(id)) this.refuse(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on an idle stream");
@@ -458,6 +463,7 @@ export abstract class Session<S extends Stream = Stream> extends SessionOutput<S
 
   /** A new stream takes part. */
   protected enter(stream: S, id: number): void {
+    this.counters.add(TOTAL_H2_STREAMS);
     stream.id = id;
     stream.sendWindow = this.peerInitialWindow;
     stream.receiveWindow = this.limits.streamWindow;
@@ -466,6 +472,7 @@ export abstract class Session<S extends Stream = Stream> extends SessionOutput<S
 
   /** Say what we take. @param preface what comes before it */
   protected greet(preface: Buffer | undefined, settings: readonly (readonly [name: number, value: number])[]): void {
+    this.counters.add(TOTAL_H2_CONNECTIONS);
     this.writeSettings(preface, settings);
     const more = this.limits.connectionWindow - INITIAL_WINDOW;
     if (more <= 0) return;

@@ -36,7 +36,7 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
 
   constructor(target: Target, upstream: Upstream, services: Services) {
     const { limits } = upstream.config;
-    super(services, { streamWindow: STREAM_WINDOW, connectionWindow: CONNECTION_WINDOW, continuations: 32, glitches: GLITCHES, glitchesPerSecond: GLITCHES, headerBytes: limits.headerBytes, headerCount: limits.headerCount, crossing: 0 });
+    super(services, { streamWindow: STREAM_WINDOW, connectionWindow: CONNECTION_WINDOW, continuations: 32, glitches: GLITCHES, glitchesPerSecond: GLITCHES, headerBytes: limits.headerBytes, headerCount: limits.headerCount, crossing: 0 }, upstream.column, target.counters);
     this.target = target;
     this.upstream = upstream;
     this.scheme = target.tls === undefined ? "http" : "https";
