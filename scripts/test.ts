@@ -72,7 +72,7 @@ const began = performance.now();
 const outcomes: Outcome[] = [];
 if (filters.length === 0) {
   const bin = resolve(ROOT, "node_modules/.bin");
-  outcomes.push(...(await Promise.all([check("type check", `${bin}/tsc`, ["--noEmit"]), check("lint", `${bin}/oxlint`, ["--deny-warnings"])])));
+  outcomes.push(...(await Promise.all([check("type check", `${bin}/tsc`, ["--noEmit"]), check("type check of the dashboard", `${bin}/tsc`, ["--noEmit", "-p", "src/dashboard"]), check("lint", `${bin}/oxlint`, ["--deny-warnings"])])));
 }
 const alone = files.filter((file) => file.endsWith(".alone.test.ts"));
 outcomes.push(

@@ -10,7 +10,9 @@ const SNAPSHOT = "config/snapshot.ts";
 
 /** From the top down; a folder may import from itself and from lower ranks. */
 const RANKS: readonly (readonly string[])[] = [
-  ["cli", "library"],
+  ["cli", "library", "dashboard"],
+  // Of what the admin API tells, for those that show it.
+  ["view"],
   ["supervisor", "simulate"],
   ["worker"],
   ["admin"],
@@ -59,7 +61,7 @@ function rankOf(folder: string): number {
   return RANKS.findIndex((rank) => rank.includes(folder));
 }
 
-const files = [...new Bun.Glob("**/*.ts").scanSync(SRC)].map((file) => join(SRC, file)).toSorted();
+const files = [...new Bun.Glob("**/*.{ts,tsx}").scanSync(SRC)].map((file) => join(SRC, file)).toSorted();
 
 describe("imports", () => {
   test("every folder of src/ has its rank", () => {
@@ -98,6 +100,16 @@ describe("a start", () => {
     for (const file of loaded) if (file.endsWith(".ts")) for (const path of loadedBy(file)) loaded.add(path);
     expect([...loaded]).toContain(join(SRC, "acme/acme.ts"));
     expect([...loaded].filter((path) => /^jose$|^@peculiar|reflect-metadata|acme\/(?:order|client|account|x509)\.ts$/.test(path))).toEqual([]);
+  });
+});
+
+describe("what runs in a browser", () => {
+  test("has nothing of the rest but types", () => {
+    const faults = files
+      .filter((file) => ["dashboard", "view"].includes(folderOf(file)))
+      .flatMap((file) => loadedBy(file).map((path) => [relative(SRC, file), path.startsWith(SRC) ? relative(SRC, path) : path] as const))
+      .filter(([, path]) => !/^(?:dashboard|view)\/|^preact(?:\/hooks)?$|^uplot$/.test(path));
+    expect(faults).toEqual([]);
   });
 });
 

@@ -3,6 +3,9 @@ import type { ListenerConfig, Snapshot, TargetConfig, UpstreamConfig } from "../
 import { nearest } from "../config/compile.ts";
 import { Problem } from "./problem.ts";
 
+/** Where nothing is nearly right, as many are named. */
+const MOST_NAMED = 10;
+
 /** @throws Problem 404 */
 export function upstreamOf({ upstreams }: Snapshot, name: string): UpstreamConfig {
   return found(upstreams, name, (near) => `there is no upstream "${name}"${near}`);
@@ -21,9 +24,9 @@ export function listenerOf({ listeners }: Snapshot, name: string): ListenerConfi
 function found<Kind extends { readonly name: string }>(all: readonly Kind[], name: string, message: (near: string) => string): Kind {
   const exact = all.find((one) => one.name === name);
   if (exact !== undefined) return exact;
-  const near = nearest(
-    name,
-    all.map((one) => one.name),
-  );
-  throw new Problem(404, message(near === undefined ? "" : ` (${near})`));
+  const names = all.map((one) => one.name);
+  const near = nearest(name, names);
+  if (near !== undefined) throw new Problem(404, message(` (${near})`));
+  if (names.length > MOST_NAMED) throw new Problem(404, message(""));
+  throw new Problem(404, message(names.length === 0 ? "; there is none" : `; there ${names.length === 1 ? "is" : "are"} ${names.map((known) => `"${known}"`).join(", ")}`));
 }

@@ -6,7 +6,7 @@ const time = z.iso.datetime().describe("ISO 8601");
 const perSecond = z.number().min(0);
 const milliseconds = z.number().min(0);
 const count = z.int().min(0);
-export const rateByClass = z.object({ "1xx": perSecond, "2xx": perSecond, "3xx": perSecond, "4xx": perSecond, "5xx": perSecond, failed: perSecond }).describe("By the status' class; failed: without an answer of the target");
+export const rateByClass = z.object({ "1xx": perSecond, "2xx": perSecond, "3xx": perSecond, "4xx": perSecond, "5xx": perSecond, failed: perSecond }).meta({ id: "RateByClass", description: "By the status' class; failed: without an answer of the target" });
 
 /** What every part tells of its traffic. */
 export const ratesShape = {
@@ -16,12 +16,12 @@ export const ratesShape = {
   p99_ms: milliseconds.nullable(),
 };
 
-export const worker = z.object({ pid: z.int(), slot: count, clients: count, lag_ms: milliseconds.nullable().describe("How late its event loop is; null: not known") });
+export const worker = z.object({ pid: z.int(), slot: count, clients: count, lag_ms: milliseconds.nullable().describe("How late its event loop is; null: not known") }).meta({ id: "Worker" });
 export const configState = z.object({
   applied: z.object({ generation: count, at: time }),
   rejected: z.object({ at: time, errors: z.array(z.string()) }).nullable().describe("The last that was brought, if it was rejected"),
-});
-export const certificate = z.object({ names: z.array(z.string()), not_after: time, days_left: z.int() });
+}).meta({ id: "ConfigState" });
+export const certificate = z.object({ names: z.array(z.string()), not_after: time, days_left: z.int() }).meta({ id: "Certificate" });
 export const listener = z.object({
   name: z.string(),
   address: z.string(),
@@ -31,7 +31,7 @@ export const listener = z.object({
   clients: count.describe("Open client connections"),
   ...ratesShape,
   certificates: z.array(certificate),
-});
+}).meta({ id: "Listener" });
 export const route = z.object({
   label: z.string(),
   listeners: z.array(z.string()),
@@ -41,9 +41,9 @@ export const route = z.object({
   headers: z.array(z.object({ name: z.string(), value: z.string().nullable() })),
   upstream: z.string(),
   ...ratesShape,
-});
-export const checkResult = z.object({ ok: z.boolean(), reason: z.string(), at: time, milliseconds });
-export const ejection = z.object({ detector: z.string(), until: time, times: count });
+}).meta({ id: "Route" });
+export const checkResult = z.object({ ok: z.boolean(), reason: z.string(), at: time, milliseconds }).meta({ id: "CheckResult" });
+export const ejection = z.object({ detector: z.string(), until: time, times: count }).meta({ id: "Ejection" });
 export const target = z.object({
   address: z.string(),
   state: z.string().describe("up, down, ejected, silent, draining, maintenance; several joined by +"),
@@ -58,7 +58,7 @@ export const target = z.object({
   latency_ms: milliseconds.nullable().describe("Peak-sensitive moving average, as peak-ewma sees it; null: not known"),
   check: checkResult.nullable().describe("The last health check's result"),
   ejected: ejection.nullable(),
-});
+}).meta({ id: "Target" });
 export const upstream = z.object({
   name: z.string(),
   policy: z.string(),
@@ -73,7 +73,7 @@ export const upstream = z.object({
   target_count: count,
   healthy_count: count,
   targets: z.array(target),
-});
+}).meta({ id: "Upstream" });
 export const overview = z.object({
   instance: z.object({
     version: z.string(),
@@ -89,7 +89,7 @@ export const overview = z.object({
   listeners: z.array(listener),
   routes: z.array(route),
   upstreams: z.array(upstream),
-});
+}).meta({ id: "Overview" });
 
 export type Overview = z.output<typeof overview>;
 export type OverviewListener = z.output<typeof listener>;
@@ -103,7 +103,7 @@ export type RateByClass = z.output<typeof rateByClass>;
 export const history = z.object({
   interval_ms: milliseconds,
   points: z.array(z.object({ at: time, ...ratesShape, open: count })).describe("From the oldest on"),
-});
+}).meta({ id: "History" });
 export type HistoryAnswer = z.output<typeof history>;
 
 /** Where it is told from. */

@@ -43,21 +43,27 @@ export class Picture implements OverviewSource {
   }
 
   overview(): Overview {
+    const { listeners, routes, upstreams } = this.sources.snapshot();
+    return {
+      ...this.brief(),
+      listeners: listeners.map((listener) => this.listener(listener)),
+      routes: routes.map((route) => this.route(route)),
+      upstreams: upstreams.map((upstream) => this.upstream(upstream, MOST_TARGETS)),
+    };
+  }
+
+  /** The instance as a whole. */
+  brief(): Pick<Overview, "instance" | "totals"> {
     const { snapshot, scoreboard, sampler } = this.sources;
-    const { listeners, routes, upstreams } = snapshot();
-    const all = upstreams.map((upstream) => this.upstream(upstream, MOST_TARGETS));
     return {
       instance: this.instance(),
       totals: {
         ...told(sampler.instance),
-        open_requests: all.reduce((sum, upstream) => sum + upstream.open_requests, 0),
+        open_requests: snapshot().upstreams.reduce((sum, { slot }) => sum + Math.max(0, scoreboard.upstreams.held(slot, OPEN_EXCHANGES)), 0),
         open_clients: Math.max(0, scoreboard.clients),
         bytes_in_rate: 0,
         bytes_out_rate: 0,
       },
-      listeners: listeners.map((listener) => this.listener(listener)),
-      routes: routes.map((route) => this.route(route)),
-      upstreams: all,
     };
   }
 
@@ -75,7 +81,7 @@ export class Picture implements OverviewSource {
     };
   }
 
-  private listener({ name, slot, address, protocol, tls, upstream }: ListenerConfig): OverviewListener {
+  listener({ name, slot, address, protocol, tls, upstream }: ListenerConfig): OverviewListener {
     const { scoreboard, boundTo, snapshot } = this.sources;
     const now = this.sources.clock.wall();
     return {
@@ -90,7 +96,7 @@ export class Picture implements OverviewSource {
     };
   }
 
-  private route({ listeners, hosts, pathPrefix, methods, headers, upstream }: RouteConfig): OverviewRoute {
+  route({ listeners, hosts, pathPrefix, methods, headers, upstream }: RouteConfig): OverviewRoute {
     return {
       label: [methods.join(","), (hosts.join(",") || "*") + (pathPrefix ?? "")].filter((part) => part !== "").join(" "),
       listeners: [...listeners],
@@ -103,7 +109,12 @@ export class Picture implements OverviewSource {
     };
   }
 
-  private upstream(config: UpstreamConfig, most: number): OverviewUpstream {
+  /** @param most of its targets, those that are not plainly up first, then the busiest */
+  upstream(config: UpstreamConfig, most: number): OverviewUpstream {
+    return { ...this.upstreamOnly(config), targets: this.noteworthy(config.targets, most).map((target) => this.target(config, target)) };
+  }
+
+  upstreamOnly(config: UpstreamConfig): Omit<OverviewUpstream, "targets"> {
     const { scoreboard, health, sampler } = this.sources;
     const { name, slot, policy, protocol, circuitBreaker, targets } = config;
     const rates = sampler.upstream(name);
@@ -121,7 +132,6 @@ export class Picture implements OverviewSource {
       ...told(rates),
       target_count: targets.length,
       healthy_count: targets.reduce((count, target) => ((scoreboard.flags(target.slot) & UNHEALTHY) === 0 ? count + 1 : count), 0),
-      targets: this.noteworthy(targets, most).map((target) => this.target(config, target)),
     };
   }
 
@@ -136,7 +146,7 @@ export class Picture implements OverviewSource {
     return [...out, ...busy.slice(0, most - out.length).map(({ target }) => target)];
   }
 
-  private target({ name: upstream }: UpstreamConfig, { name, slot, weight, zone, tier }: TargetConfig): OverviewTarget {
+  target({ name: upstream }: UpstreamConfig, { name, slot, weight, zone, tier }: TargetConfig): OverviewTarget {
     const { scoreboard, health, sampler } = this.sources;
     const latency = decayed(scoreboard, slot, this.latencyClock.stamp);
     const last = health.checker.of(slot)?.lastResult;
@@ -186,6 +196,6 @@ function rounded(value: number): number {
   return Math.round(value * 1000) / 1000;
 }
 
-function iso(at: number): string {
+export function iso(at: number): string {
   return new Date(at).toISOString();
 }

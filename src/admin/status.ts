@@ -35,19 +35,51 @@ export interface ReloadResult {
   readonly errors: readonly string[];
 }
 
-const brief = z.object({ status: z.enum(["ok", "draining"]), generation: z.int() });
+/** What those are told who ask many times a second. */
+export interface Readiness {
+  readonly draining: boolean;
+  readonly generation: number;
+  /** Workers that serve, and how many there should be. */
+  readonly serving: number;
+  readonly wanted: number;
+}
 
-export function statusEndpoints(status: () => InstanceStatus): Endpoint[] {
-  const live = (): Response => {
-    const { draining, generation } = status();
-    return Response.json({ status: draining ? "draining" : "ok", generation }, { status: draining ? 503 : 200 });
-  };
-  const answers = { 200: { description: "It is.", schema: brief }, 503: { description: "It drains.", schema: brief } };
+const health = z.object({ status: z.enum(["ok", "draining"]), generation: z.int() }).meta({ id: "Health" });
+const ready = z
+  .object({ status: z.enum(["ok", "draining", "not-serving"]), generation: z.int(), workers: z.object({ serving: z.int(), wanted: z.int() }), reason: z.string().optional().describe("Why it is not ready") })
+  .meta({ id: "Ready" });
+const everything = z.looseObject({ status: z.enum(["ok", "draining"]), generation: z.int(), pid: z.int(), workers: z.array(z.int()), panicking: z.array(z.string()), upstreams: z.record(z.string(), z.array(z.looseObject({ target: z.string(), up: z.boolean(), state: z.string() }))) }).meta({ id: "Status" });
+
+export function statusEndpoints(status: () => InstanceStatus, readiness: () => Readiness): Endpoint[] {
   return [
-    endpoint({ method: "GET", path: "/health", summary: "Is this instance alive, and not about to stop?", access: "open", answers, handle: live }),
-    endpoint({ method: "GET", path: "/ready", summary: "Does this instance serve clients?", access: "open", answers, handle: live }),
-    endpoint({ method: "GET", path: "/v1/status", summary: "How this instance is, and whom it thinks healthy.", access: "read", answers: { 200: { description: "All of it." } }, handle: () => told(status()) }),
+    endpoint({
+      method: "GET",
+      path: "/health",
+      summary: "Is this instance alive, and not about to stop?",
+      access: "open",
+      answers: { 200: { description: "It is.", schema: health }, 503: { description: "It drains.", schema: health } },
+      handle: () => {
+        const { draining, generation } = readiness();
+        return Response.json({ status: draining ? "draining" : "ok", generation }, { status: draining ? 503 : 200 });
+      },
+    }),
+    endpoint({
+      method: "GET",
+      path: "/ready",
+      summary: "Does this instance serve clients?",
+      access: "open",
+      answers: { 200: { description: "At least one worker does.", schema: ready }, 503: { description: "No worker does, or the instance drains.", schema: ready } },
+      handle: () => readyAnswer(readiness()),
+    }),
+    endpoint({ method: "GET", path: "/v1/status", summary: "How this instance is, and whom it thinks healthy.", access: "read", answers: { 200: { description: "All of it.", schema: everything } }, handle: () => told(status()) }),
   ];
+}
+
+function readyAnswer({ draining, generation, serving, wanted }: Readiness): Response {
+  const workers = { serving, wanted };
+  if (draining) return Response.json({ status: "draining", generation, workers, reason: "the instance stops: what is open may end, and nobody new is served" }, { status: 503 });
+  if (serving === 0) return Response.json({ status: "not-serving", generation, workers, reason: `none of ${wanted} workers serves: they start, or cannot; the service log says why` }, { status: 503 });
+  return Response.json({ status: "ok", generation, workers });
 }
 
 function told(status: InstanceStatus): object {

@@ -17,13 +17,19 @@ export interface StreamSources {
   /** Calls back when there is a new overview. @returns its end */
   readonly sampled: (tell: () => void) => () => void;
   /** Calls back with each new event, and its number. @returns its end */
-  readonly happened: (tell: (id: number, event: object) => void) => () => void;
+  readonly happened: (tell: (event: NumberedEvent) => void) => () => void;
+  /** The newest events after that one, at most so many, oldest first. */
+  readonly missed: (after: number, limit: number) => readonly NumberedEvent[];
+}
+
+interface NumberedEvent {
+  readonly id: number;
 }
 
 const encoder = new TextEncoder();
 
-function message(type: string, data: string, id?: number): Uint8Array {
-  return encoder.encode(`event: ${type}\n${id === undefined ? "" : `id: ${id}\n`}data: ${data}\n\n`);
+function eventMessage(event: NumberedEvent): Uint8Array {
+  return encoder.encode(`event: event\nid: ${event.id}\ndata: ${JSON.stringify(event)}\n\n`);
 }
 
 /** All that are open. While there is none, nothing is made. */
@@ -40,13 +46,14 @@ export class Streams {
     return this.open.size;
   }
 
-  /** @throws Problem 503 when there are too many */
-  body(withOverview: boolean): ReadableStream<Uint8Array> {
+  /** @param lastEvent that the client has seen; undefined: it begins @throws Problem 503 when there are too many */
+  body(withOverview: boolean, lastEvent?: number): ReadableStream<Uint8Array> {
     if (this.open.size >= MAX_STREAMS) throw new Problem(503, `${MAX_STREAMS} streams are open already, and there are no more; close one`);
     const stream = new Stream(withOverview, () => this.forget(stream));
     if (this.open.size === 0) this.begin();
     this.open.add(stream);
-    if (withOverview) stream.overview(this.overview());
+    stream.begin(withOverview ? this.overview() : undefined);
+    if (lastEvent !== undefined) for (const event of this.sources.missed(lastEvent, MAX_WAITING / 2)) stream.event(eventMessage(event));
     return stream.body;
   }
 
@@ -59,8 +66,8 @@ export class Streams {
         const overview = this.overview();
         this.each((stream) => stream.overview(overview));
       }),
-      happened((id, event) => {
-        const text = message("event", JSON.stringify(event), id);
+      happened((event) => {
+        const text = eventMessage(event);
         this.each((stream) => stream.event(text));
       }),
       () => clearInterval(heartbeat),
@@ -72,7 +79,7 @@ export class Streams {
   }
 
   private overview(): Uint8Array {
-    return message("overview", JSON.stringify(this.sources.overview()));
+    return encoder.encode(`event: overview\ndata: ${JSON.stringify(this.sources.overview())}\n\n`);
   }
 
   private forget(stream: Stream): void {
@@ -97,12 +104,16 @@ class Stream {
       {
         start: (controller) => {
           this.controller = controller;
-          controller.enqueue(encoder.encode("retry: 2000\n\n"));
         },
         cancel: () => this.ended(),
       },
       { highWaterMark: MAX_WAITING },
     );
+  }
+
+  begin(overview: Uint8Array | undefined): void {
+    this.controller.enqueue(encoder.encode("retry: 2000\n\n"));
+    if (overview !== undefined) this.controller.enqueue(overview);
   }
 
   private get waiting(): number {
@@ -148,12 +159,13 @@ export function streamEndpoints(streams: Streams): Endpoint[] {
     endpoint({
       method: "GET",
       path: "/v1/stream",
-      summary: 'Server-sent events: "overview" once a second, as /v1/overview answers it, and "event" for each new entry of the timeline.',
+      summary: 'Server-sent events: "overview" once a second, as /v1/overview answers it, and "event" for each new entry of the timeline. Last-Event-ID brings those that were missed.',
       access: "read",
       query: streamQuery,
       answers: { 200: { description: "A stream that ends when the client goes, or does not read.", type: "text/event-stream" } },
-      handle: ({ query, keepOpen }) => {
-        const body = streams.body(query.overview !== "false");
+      handle: ({ query, keepOpen, request }) => {
+        const last = /^\d{1,15}$/.exec(request.headers.get("last-event-id") ?? "")?.[0];
+        const body = streams.body(query.overview !== "false", last === undefined ? undefined : Number(last));
         keepOpen();
         return new Response(body, { headers: { "Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no" } });
       },

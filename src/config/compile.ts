@@ -113,6 +113,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     drainTimeout: raw.drain_timeout ?? 30_000,
     maxClients: raw.max_clients ?? 50_000,
     ...(admin === undefined ? {} : { admin }),
+    ...exchangesOf(raw),
     ...logsOf(raw, options.directory),
     metrics: { buckets: raw.metrics?.buckets ?? DEFAULTS.metrics.buckets, perTargetLimit: raw.metrics?.per_target_limit ?? DEFAULTS.metrics.per_target_limit },
     listeners: listeners.map((listener, index) => listenerOf(listener, index, plan.listener(listenerName(listener, index)), raw, tlsOfListeners[index])),
@@ -120,6 +121,11 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, tls: tlsOfUpstreams[index], plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
   };
   return { ok: true, snapshot, plan };
+}
+
+/** Nobody could look at them without an admin address. */
+function exchangesOf({ admin, exchanges: { keep = 1000, memory = 8 * 1024 * 1024, slow = 1_000, sample = 0.001, query = "drop" } = {} }: RawConfig): Pick<Snapshot, "exchanges"> {
+  return admin === undefined || keep === 0 ? {} : { exchanges: { keep, memory, slow, sample, query } };
 }
 
 interface LongForm {

@@ -35,6 +35,8 @@ export interface Snapshot {
   /** Absent: there is none. */
   readonly accessLog?: AccessLogConfig;
   readonly metrics: MetricsConfig;
+  /** Absent: none are kept. */
+  readonly exchanges?: ExchangesConfig;
   readonly listeners: readonly ListenerConfig[];
   /** First match wins, in file order. */
   readonly routes: readonly RouteConfig[];
@@ -84,6 +86,18 @@ export interface MetricsConfig {
   readonly buckets: readonly number[];
   /** Targets that have metrics of their own. */
   readonly perTargetLimit: number;
+}
+
+/** Which exchanges are kept for people to look at. */
+export interface ExchangesConfig {
+  /** How many, and in how many bytes. */
+  readonly keep: number;
+  readonly memory: Bytes;
+  /** 0: none is kept for it. */
+  readonly slow: Milliseconds;
+  /** The part of all others, from 0 to 1. */
+  readonly sample: number;
+  readonly query: "keep" | "drop";
 }
 
 export interface ListenerConfig {

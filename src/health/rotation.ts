@@ -45,6 +45,19 @@ export interface RotationStatus {
   readonly share: number;
 }
 
+/** Why a target gets the part of its weight that it gets, and who has taken it out. */
+export interface RotationDetail {
+  /** Percent of the configured weight that its agent wants. */
+  readonly agentPercent: number;
+  /** The weight that its heartbeat brings, instead of the configured one. */
+  readonly capacity: number | undefined;
+  /** When its slow start will be over, in wall-clock ms since 1970. */
+  readonly warmAt: number | undefined;
+  readonly withdrawn: readonly { readonly by: string; readonly state: "drain" | "maint" }[];
+  /** When what is open to it will be closed, in wall-clock ms since 1970; undefined: it is not withdrawn, or that is over. */
+  readonly cutAt: number | undefined;
+}
+
 export class Rotation {
   private readonly board: Scoreboard;
   private readonly clock: Clock;
@@ -171,6 +184,20 @@ export class Rotation {
     return { state: wordsOf(member?.flags ?? 0), share: this.board.share(slot) / 1000 };
   }
 
+  /** Undefined: it is no target. */
+  detail(slot: number): RotationDetail | undefined {
+    const member = this.members.get(slot);
+    if (member === undefined) return undefined;
+    const { agentPercent, capacity, warmSince, drainReasons, maintenanceReasons, cutAt, upstream } = member;
+    return {
+      agentPercent,
+      capacity,
+      warmAt: warmSince === undefined ? undefined : this.clock.wall() + Math.max(0, warmSince + upstream.slowStart - this.clock.precise()),
+      withdrawn: [...[...maintenanceReasons].map((by) => ({ by, state: "maint" as const })), ...[...drainReasons].map((by) => ({ by, state: "drain" as const }))],
+      cutAt,
+    };
+  }
+
   /** When the present state began, or was first known, in wall-clock ms since 1970. */
   since(slot: number): number {
     return this.members.get(slot)?.since ?? 0;
@@ -200,6 +227,7 @@ export class Rotation {
     this.log.info({ upstream: upstream.name, target: target.name, reason, state: wordsOf(flags) }, is ? "Target takes no new requests" : "Target takes requests again");
     member.cancelCut?.();
     member.cancelCut = is ? this.clock.after(upstream.drainTimeout, () => this.cut(member)) : undefined;
+    member.cutAt = is ? this.clock.wall() + upstream.drainTimeout : undefined;
   }
 
   private tellWithdrawal(member: Member, flag: Withdrawal, reason: string, on: boolean, by: string): number {
@@ -225,6 +253,7 @@ export class Rotation {
 
   private cut(member: Member): void {
     member.cancelCut = undefined;
+    member.cutAt = undefined;
     const { upstream, target } = member;
     this.tell(member, "drain-cut", `What is open to it is closed: ${formatDuration(upstream.drainTimeout)} to drain are over`, "", this.chronicle.latest(upstream.name, target.name, "drain", "maintenance")?.id);
     this.log.info({ upstream: member.upstream.name, target: member.target.name, after: member.upstream.drainTimeout }, "Drain is over; what is open to the target is closed");
@@ -332,6 +361,7 @@ class Member {
   /** When its slow start began, in clock ms; undefined: it has its whole weight. */
   warmSince: number | undefined = undefined;
   cancelCut: (() => void) | undefined = undefined;
+  cutAt: number | undefined = undefined;
 
   constructor(flags: number, since: number) {
     this.flags = flags;

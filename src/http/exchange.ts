@@ -542,7 +542,9 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
       this.upstream!.probeUnused();
     }
     this.client.listener.ended(cause, classOf(this.status), now - this.startedAt, this.upstream, this.match);
-    this.services.witnesses?.ended(this, cause, this.status === 0 ? CAUSES[cause].status : this.status, this.attempts, now - this.startedAt);
+    // Hedges that lost and pooled connections that turned out closed are worth being told of too.
+    const tried = this.tries === undefined ? this.attempts : this.tries.length + (this.attempting ? 1 : 0);
+    this.services.witnesses?.ended(this, cause, this.status === 0 ? CAUSES[cause].status : this.status, tried, now - this.startedAt);
     this.lastTarget = undefined;
   }
 

@@ -9,6 +9,7 @@ import { bunNetwork } from "../net/bun.ts";
 import { openFilesLimit } from "../net/open-files.ts";
 import type { NetListener } from "../net/network.ts";
 import { oneLog, silentLog, type Log } from "../observability/log.ts";
+import type { Account, Witness } from "../observability/account.ts";
 import { type EventQuery, Timeline, type TimelineEvent } from "../observability/timeline.ts";
 import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
 import { MAX_LISTENERS, MAX_ROUTES, Scoreboard } from "../scoreboard/scoreboard.ts";
@@ -35,6 +36,8 @@ export interface LoadBalancerOptions {
   readonly config?: string;
   /** Instead of all above: the path of a configuration. */
   readonly configFile?: string;
+  /** Hears of each exchange when it has ended, with each attempt: whoever hears must be quick, for the next one waits. */
+  readonly onExchange?: (account: Account) => void;
   /** A pino-like logger; default: silence. */
   readonly log?: Log;
 }
@@ -50,6 +53,20 @@ const SLOTS = { targets: 16_384, upstreams: 256 };
 const ALL_ROWS = { ...SLOTS, listeners: MAX_LISTENERS, routes: MAX_ROUTES };
 /** The name under which a policy made in code is known to the configuration. */
 const OWN_POLICY = "policy-in-code";
+
+/** Whatever it throws, the exchange has ended well, and so does the next one. */
+function witnessOf(onExchange: (account: Account) => void, log: Log): Witness {
+  return {
+    wants: () => true,
+    tell: (account) => {
+      try {
+        onExchange(account);
+      } catch (error) {
+        log.error({ reason: String(error) }, "onExchange threw");
+      }
+    },
+  };
+}
 
 /**
  * A load balancer in this process.
@@ -88,9 +105,9 @@ export class LoadBalancer {
     const acme = snapshot.listeners.find(({ tls }) => tls?.acme !== undefined);
     if (acme !== undefined) throw new ConfigurationError(`listener "${acme.name}" wants a certificate by ACME, which a supervisor orders: use fairlead run, or name the files of a certificate`);
     const network = bunNetwork();
-    const log = this.options.log ?? silentLog();
+    const { log = silentLog(), onExchange } = this.options;
     const monitor = new HealthMonitor({ network, scoreboard: this.board, log, chronicle: this.timeline });
-    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, logs: oneLog(log), policies: this.policies, openFiles: openFilesLimit(), report: (outlier) => monitor.ejection.report(outlier), turned: (change) => monitor.turned(change) });
+    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, logs: oneLog(log), policies: this.policies, openFiles: openFilesLimit(), report: (outlier) => monitor.ejection.report(outlier), turned: (change) => monitor.turned(change), ...(onExchange === undefined ? {} : { witnesses: [witnessOf(onExchange, log)] }) });
     try {
       await plane.apply(snapshot);
       for (const { name } of snapshot.listeners) this.listeners.set(name, plane.open(name));

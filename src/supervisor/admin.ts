@@ -1,12 +1,16 @@
 /** All that the admin address answers, put together of the parts that know. */
 import { Api } from "../admin/api.ts";
 import { dashboardEndpoints } from "../admin/dashboard.ts";
+import { Details } from "../admin/details.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
 import { logEndpoints } from "../admin/log.ts";
 import { eventEndpoints, eventTold } from "../admin/events.ts";
+import { exchangeEndpoints } from "../admin/exchanges.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
+import { openApiEndpoint } from "../admin/openapi.ts";
 import { type ConfigState, overviewEndpoints } from "../admin/overview.ts";
 import { Picture } from "../admin/picture.ts";
+import { resourceEndpoints } from "../admin/resources.ts";
 import { AdminServer } from "../admin/server.ts";
 import { streamEndpoints, Streams } from "../admin/stream.ts";
 import { type InstanceStatus, statusEndpoints } from "../admin/status.ts";
@@ -14,6 +18,7 @@ import { targetEndpoints } from "../admin/targets.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
 import type { Clock } from "../net/network.ts";
+import type { ExchangeRing } from "../observability/exchange-ring.ts";
 import type { Log } from "../observability/log.ts";
 import type { Timeline } from "../observability/timeline.ts";
 import { Sampler } from "../sampling/sampler.ts";
@@ -33,6 +38,7 @@ export interface AdminParts {
   readonly health: HealthMonitor;
   readonly membership: Membership;
   readonly timeline: Timeline;
+  readonly exchanges: ExchangeRing;
   readonly scoreboard: Scoreboard;
   readonly clock: Clock;
   readonly workers: Workers;
@@ -41,7 +47,7 @@ export interface AdminParts {
   readonly levels: LogLevelControl;
 }
 
-export function createAdmin({ log, snapshot, status, health, membership, timeline, scoreboard, clock, workers, sockets, config, levels }: AdminParts): AdminServer {
+export function createAdmin({ log, snapshot, status, health, membership, timeline, exchanges, scoreboard, clock, workers, sockets, config, levels }: AdminParts): AdminServer {
   const sampler = new Sampler({ scoreboard, clock, snapshot });
   const picture = new Picture({
     version: packageJson.version,
@@ -55,16 +61,25 @@ export function createAdmin({ log, snapshot, status, health, membership, timelin
     boundTo: (listener) => sockets.all.find(({ name }) => name === listener)?.address,
     config,
   });
-  const streams = new Streams({ overview: () => picture.overview(), sampled: (tell) => sampler.subscribe(tell), happened: (tell) => timeline.subscribe((event) => tell(event.id, eventTold(event))) });
+  const details = new Details({ picture, snapshot, scoreboard, health, clock, supervised: () => membership.supervised.status() });
+  const streams = new Streams({
+    overview: () => picture.overview(),
+    sampled: (tell) => sampler.subscribe(tell),
+    happened: (tell) => timeline.subscribe((event) => tell(eventTold(event))),
+    missed: (after, limit) => timeline.query({ after, limit }).map(eventTold).toReversed(),
+  });
   const endpoints: Endpoint[] = [
     ...dashboardEndpoints(),
-    ...statusEndpoints(status),
+    ...statusEndpoints(status, () => ({ draining: scoreboard.draining, generation: snapshot().generation, serving: workers.serving.length, wanted: snapshot().workers })),
     ...overviewEndpoints(picture),
     ...streamEndpoints(streams),
+    ...resourceEndpoints(details),
     ...heartbeatEndpoints(membership.heartbeats),
     ...logEndpoints(levels, () => scoreboard.lostLines),
     ...eventEndpoints(timeline),
+    ...exchangeEndpoints(exchanges),
     ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, changed: () => membership.moved() })),
+    openApiEndpoint(() => endpoints),
   ];
   const api = new Api(endpoints, () => snapshot().admin, log);
   return new AdminServer(log, api, (isOpen) => {

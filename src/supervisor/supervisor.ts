@@ -15,6 +15,7 @@ import { formatDuration } from "../health/check.ts";
 import { HealthMonitor } from "../health/monitor.ts";
 import { bunNetwork } from "../net/bun.ts";
 import type { Log, LogFormat, ServiceLog } from "../observability/log.ts";
+import { ExchangeRing } from "../observability/exchange-ring.ts";
 import { Timeline } from "../observability/timeline.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import type { Supervised } from "../supervised/supervised.ts";
@@ -78,6 +79,7 @@ export class Supervisor {
   private readonly board: Scoreboard;
   private readonly timeline: Timeline;
   private readonly journal: TimelineJournal;
+  private readonly exchanges: ExchangeRing;
   private readonly health: HealthMonitor;
   private readonly membership: Membership;
   private readonly supervised: Supervised;
@@ -161,16 +163,17 @@ export class Supervisor {
     const chronicle = new Timeline(() => network.clock.wall());
     this.timeline = chronicle;
     this.journal = new TimelineJournal(chronicle, directory, network.clock, logs.of("supervisor"));
+    this.exchanges = new ExchangeRing(network.clock.wall());
     this.health = new HealthMonitor({ network, scoreboard: this.board, log: logs.of("health"), chronicle });
     const { rotation, ejection } = this.health;
     this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, logs, chronicle, changed: () => void this.turns.take(() => this.rejoin()) });
     this.supervised = this.membership.supervised;
-    this.workers = new Workers({ self, logFormat, log: logs.of("workers"), levels: () => this.logging.levels.levels, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
+    this.workers = new Workers({ self, logFormat, log: logs.of("workers"), levels: () => this.logging.levels.levels, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), keep: (batch) => this.exchanges.add(batch), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
     this.logging = new Logging(logs, this.workers);
     this.logging.follow(snapshot);
     this.certificates = new CertificateWatch(logs.of("tls"), () => void this.turns.take(() => this.renewCertificates()));
     this.acme = new Acme({ clock: network.clock, random: () => network.random(), log: logs.of("acme"), chronicle, show: (challenges) => this.workers.show(challenges) });
-    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState });
+    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, exchanges: this.exchanges, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState });
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 
@@ -239,6 +242,7 @@ export class Supervisor {
 
   /** Everything that decides who is in rotation goes by this snapshot from now on. */
   private watch(snapshot: Snapshot): void {
+    this.exchanges.apply(snapshot.exchanges?.keep ?? 0, snapshot.exchanges?.memory ?? 0);
     this.health.apply(snapshot);
     this.membership.apply(snapshot);
   }

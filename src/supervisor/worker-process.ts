@@ -2,6 +2,7 @@
 import type { Challenges } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { LogLevels } from "../observability/log.ts";
+import type { Batch } from "../observability/exchange-witness.ts";
 import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import type { EncodedSnapshot, FromWorker, ToWorker } from "../worker/messages.ts";
@@ -33,6 +34,8 @@ export interface WorkerStart {
   readonly report: (outlier: OutlierReport) => void;
   /** It has turned an upstream's circuit. */
   readonly turned: (change: BreakerChange) => void;
+  /** Exchanges of its that are to be kept. */
+  readonly keep: (batch: Batch) => void;
 }
 
 /** An answer that did not come because the worker has ended. */
@@ -91,6 +94,10 @@ export class WorkerProcess {
       ipc: (message: FromWorker) => {
         if (message.type === "outlier") start.report(message.outlier);
         else if (message.type === "circuit") start.turned(message.change);
+        else if (message.type === "exchanges") {
+          start.keep(message.batch);
+          this.send({ type: "taken" });
+        }
         else this.hear(message);
       },
     });
@@ -112,7 +119,7 @@ export class WorkerProcess {
     }
   }
 
-  private hear(message: Exclude<FromWorker, { type: "outlier" | "circuit" }>): void {
+  private hear(message: Exclude<FromWorker, { type: "outlier" | "circuit" | "exchanges" }>): void {
     for (const { type, generation, settle } of this.waiting) {
       // Challenges are numbered on their own, and nobody refuses them.
       if (generation !== message.generation || (message.type === "failed" ? type === "shown" : message.type !== type)) continue;

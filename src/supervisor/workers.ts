@@ -1,6 +1,7 @@
 /** The workers of an instance: as many as wanted, replaced when one dies or hangs, rolled over when their sockets change. */
 import { anyPending, type Challenges, NO_CHALLENGES } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
+import type { Batch } from "../observability/exchange-witness.ts";
 import type { Log, LogFormat, LogLevels } from "../observability/log.ts";
 import type { Chronicle } from "../observability/timeline.ts";
 import { type Scoreboard, type UsedRows, WORKER_HEARTBEAT } from "../scoreboard/scoreboard.ts";
@@ -29,6 +30,8 @@ export interface WorkersOptions {
   readonly report: (outlier: OutlierReport) => void;
   /** A worker has turned an upstream's circuit. */
   readonly turned: (change: BreakerChange) => void;
+  /** Exchanges that are to be kept. */
+  readonly keep: (batch: Batch) => void;
   readonly sockets: ListeningSockets;
   readonly directory: RuntimeDirectory;
   readonly alone: "serve" | "end";
@@ -65,8 +68,9 @@ export class Workers {
     return this.all.filter(({ leaving }) => !leaving);
   }
 
+  /** Those who serve now. */
   get serving(): { readonly pid: number; readonly slot: number }[] {
-    return this.staying.map(({ pid, slot }) => ({ pid, slot }));
+    return this.staying.filter(({ up }) => up).map(({ pid, slot }) => ({ pid, slot }));
   }
 
   get pids(): number[] {
@@ -87,10 +91,10 @@ export class Workers {
 
   /** Resolves when the new worker serves. @param seat whose udp sockets it will read @throws StartError when it does not */
   private async spawn(snapshot: Snapshot, sockets: readonly ListeningSocket[], seat: number): Promise<WorkerProcess> {
-    const { self, logFormat, board, directory, alone, report, turned, levels } = this.options;
+    const { self, logFormat, board, directory, alone, report, turned, keep, levels } = this.options;
     if (this.stopping) throw new StartError("stopping");
     const slot = this.freeSlot();
-    const worker = new WorkerProcess({ self, slot, seat, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone, report, turned, levels: levels() });
+    const worker = new WorkerProcess({ self, slot, seat, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone, report, turned, keep, levels: levels() });
     this.running.add(worker);
     void worker.ended.then((how) => this.gone(worker, how));
     try {

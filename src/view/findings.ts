@@ -1,6 +1,6 @@
 /** What is wrong now, in sentences, worst first: the first thing that whoever looks wants to see. */
 import { clock, count, percent, plural } from "./format.ts";
-import { byLevel, errorLevel, errorShare, type Level, stateLevel } from "./health.ts";
+import { byLevel, certificateLevel, errorLevel, errorShare, inRotation, type Level, stateLevel } from "./health.ts";
 import type { Overview, TargetView, UpstreamView } from "./shapes.ts";
 
 export interface Finding {
@@ -15,9 +15,6 @@ export interface Finding {
   readonly page?: "config";
 }
 
-/** Certificates that end within so many days are worth a look, and trouble. */
-const DAYS_TO_LOOK = 14;
-const DAYS_OF_TROUBLE = 3;
 /** An event loop that comes so late, in ms, makes requests wait. */
 const LAG = 100;
 /** So many of one upstream's are named. */
@@ -40,19 +37,19 @@ export function findingsOf(overview: Overview): Finding[] {
   }
   for (const { name, certificates } of listeners) {
     for (const { names, days_left: days } of certificates) {
-      if (days > DAYS_TO_LOOK) continue;
-      found.push({ level: days <= DAYS_OF_TROUBLE ? "bad" : "warn", subject: `Certificate ${names[0] ?? ""}`, text: days < 0 ? `of listener ${name} has expired` : `of listener ${name} expires in ${plural(days, "day")}`, page: "config" });
+      const level = certificateLevel(days);
+      if (level !== "ok") found.push({ level, subject: `Certificate ${names[0] ?? ""}`, text: days < 0 ? `of listener ${name} has expired` : `of listener ${name} expires in ${plural(days, "day")}`, page: "config" });
     }
   }
   return found.toSorted((one, other) => byLevel(one.level, other.level));
 }
 
 function ofUpstream(upstream: UpstreamView): Finding[] {
-  const { name, target_count: all, healthy_count: healthy, breaker, panic, queued, targets } = upstream;
+  const { name, target_count: all, breaker, panic, queued, targets } = upstream;
   const found: Finding[] = [];
   const subject = `Upstream ${name}`;
   const out = targets.filter(({ state }) => stateLevel(state) === "bad");
-  if (all > 0 && healthy === 0) found.push({ level: "bad", subject, text: `has no target in rotation${out.length === 0 ? "" : `: ${named(out)}`}`, upstream: name });
+  if (all > 0 && inRotation(upstream) === 0 && !panic) found.push({ level: "bad", subject, text: `has no target in rotation${out.length === 0 ? "" : `: ${named(out)}`}`, upstream: name });
   else if (out.length > 0) found.push({ level: panic || out.length * 2 >= all ? "bad" : "warn", subject, text: `${count(out.length)} of ${plural(all, "target")} out: ${named(out)}`, upstream: name, ...(out.length === 1 ? { target: out[0]!.address } : {}) });
   if (panic) found.push({ level: "bad", subject, text: "too few targets are healthy, so all are used", upstream: name });
   if (breaker !== null && breaker !== "closed") found.push({ level: breaker === "open" ? "bad" : "warn", subject, text: `its circuit breaker is ${breaker}`, upstream: name });

@@ -11,10 +11,11 @@ export interface Health {
   readonly word: string;
 }
 
-/** Parts of the exchanges, above which they are worth a look, and trouble; below so many errors a second a part says nothing. */
+/** Parts of the exchanges, above which they are worth a look, and trouble. */
 const SOME_ERRORS = 0.01;
 const MANY_ERRORS = 0.05;
-const FEW = 0.15;
+/** Below so many a second, one in the 5 s that a rate is taken over, a part says nothing. */
+const FEW = 0.3;
 
 export function worse(one: Level, other: Level): Level {
   return WORST[Math.min(WORST.indexOf(one), WORST.indexOf(other))]!;
@@ -50,6 +51,11 @@ export function stateLevel(state: string): Level {
   return words.every((word) => word === "up") ? "ok" : "bad";
 }
 
+/** How many of its targets take requests. Those that do not are the first that an overview has. */
+export function inRotation({ target_count: all, targets }: UpstreamView): number {
+  return all - targets.filter(({ state }) => stateLevel(state) !== "ok").length;
+}
+
 export function targetHealth(target: TargetView): Health {
   const level = stateLevel(target.state);
   if (level !== "ok") return { level, word: target.state.replaceAll("+", ", ") };
@@ -58,14 +64,22 @@ export function targetHealth(target: TargetView): Health {
 }
 
 export function upstreamHealth(upstream: UpstreamView): Health {
-  const { target_count: all, healthy_count: healthy, breaker, panic } = upstream;
-  if (all > 0 && healthy === 0) return { level: "bad", word: "no target" };
+  const { target_count: all, breaker, panic } = upstream;
+  if (all > 0 && inRotation(upstream) === 0 && !panic) return { level: "bad", word: "no target" };
   if (breaker !== null && breaker !== "closed") return { level: breaker === "open" ? "bad" : "warn", word: `breaker ${breaker}` };
   if (panic) return { level: "bad", word: "panic" };
   const errors = errorLevel(upstream);
   if (errors === "bad") return { level: "bad", word: "errors" };
   if (upstream.targets.some(({ state }) => stateLevel(state) === "bad")) return { level: "warn", word: "degraded" };
   return errors === "ok" ? { level: "ok", word: "ok" } : { level: errors, word: "errors" };
+}
+
+/** Certificates that end within so many days are worth a look, and trouble. */
+const DAYS_TO_LOOK = 14;
+const DAYS_OF_TROUBLE = 3;
+
+export function certificateLevel(daysLeft: number): Level {
+  return daysLeft <= DAYS_OF_TROUBLE ? "bad" : daysLeft <= DAYS_TO_LOOK ? "warn" : "ok";
 }
 
 export function routeHealth(route: RouteView | Rates): Health {

@@ -1,121 +1,26 @@
-/** What the admin API tells, as those that show it see it. */
+/** What the admin API tells, by the schemas that it is declared with. Types only: nothing of the schemas comes into a bundle. */
+import type { HistoryAnswer, Overview, OverviewListener, OverviewRoute, OverviewTarget, OverviewUpstream, OverviewWorker } from "../admin/overview.ts";
 
-export type CodeClass = "1xx" | "2xx" | "3xx" | "4xx" | "5xx" | "failed";
+export type { HistoryAnswer as History, Overview, OverviewListener as ListenerView, OverviewRoute as RouteView, OverviewTarget as TargetView, OverviewUpstream as UpstreamView, OverviewWorker as WorkerView };
+export type HistoryPoint = HistoryAnswer["points"][number];
+
+export type CodeClass = keyof Overview["totals"]["rate_by_class"];
 export const CODE_CLASSES: readonly CodeClass[] = ["1xx", "2xx", "3xx", "4xx", "5xx", "failed"];
 
 /** Of exchanges; rates are per second, percentiles null when there were none. */
-export interface Rates {
-  readonly rate: number;
-  readonly rate_by_class: Readonly<Partial<Record<CodeClass, number>>>;
-  readonly p50_ms: number | null;
-  readonly p99_ms: number | null;
-}
+export type Rates = Pick<OverviewTarget, "rate" | "rate_by_class" | "p50_ms" | "p99_ms">;
 
-export interface TargetView extends Rates {
-  readonly address: string;
-  /** In words, several joined by "+": up, down, ejected, silent, draining, maintenance. */
-  readonly state: string;
-  readonly since: string;
-  /** Of its weight, 0 to 1. */
-  readonly share: number;
-  readonly weight: number;
-  readonly zone: string;
-  readonly tier: number;
-  readonly open_requests: number;
-  readonly open_connections: number;
-  readonly latency_ms: number | null;
-  readonly check: { readonly ok: boolean; readonly reason: string; readonly at: string; readonly milliseconds: number } | null;
-  readonly ejected: { readonly detector: string; readonly until: string; readonly times: number } | null;
-}
-
-export interface UpstreamView extends Rates {
-  readonly name: string;
-  readonly policy: string;
-  readonly protocol: string;
-  readonly open_requests: number;
-  readonly queued: number;
-  readonly retries_open: number;
-  readonly retry_rate: number;
-  /** Null: it has none. */
-  readonly breaker: "closed" | "open" | "half-open" | null;
-  readonly panic: boolean;
-  readonly target_count: number;
-  readonly healthy_count: number;
-  /** At most 200 of them in an overview: those that are not plainly up, then the busiest. */
-  readonly targets: readonly TargetView[];
-}
-
-export interface RouteView extends Rates {
-  readonly label: string;
-  readonly listeners: readonly string[];
-  readonly hosts: readonly string[];
-  readonly path_prefix: string | null;
-  readonly methods: readonly string[];
-  readonly headers: readonly { readonly name: string; readonly value: string | null }[];
-  readonly upstream: string;
-}
-
-export interface CertificateView {
-  readonly names: readonly string[];
-  readonly not_after: string;
-  readonly days_left: number;
-}
-
-export interface ListenerView extends Rates {
-  readonly name: string;
-  readonly address: string;
-  readonly protocol: string;
-  readonly tls: boolean;
-  readonly upstream: string | null;
-  readonly clients: number;
-  readonly certificates: readonly CertificateView[];
-}
-
-export interface WorkerView {
-  readonly pid: number;
-  readonly slot: number;
-  readonly clients: number;
-  readonly lag_ms: number | null;
-}
-
-export interface Overview {
-  readonly instance: {
-    readonly version: string;
-    readonly generation: number;
-    readonly pid: number;
-    readonly started_at: string;
-    readonly state: "ok" | "draining";
-    readonly workers: readonly WorkerView[];
-    readonly config: { readonly applied: { readonly generation: number; readonly at: string }; readonly rejected: { readonly at: string; readonly errors: readonly string[] } | null };
-    readonly panicking: readonly string[];
-  };
-  readonly totals: Rates & { readonly open_requests: number; readonly open_clients: number; readonly bytes_in_rate: number; readonly bytes_out_rate: number };
-  readonly listeners: readonly ListenerView[];
-  readonly routes: readonly RouteView[];
-  readonly upstreams: readonly UpstreamView[];
-}
-
-export interface HistoryPoint extends Rates {
-  readonly at: string;
-  readonly open: number;
-}
-
-export interface History {
-  readonly interval_ms: number;
-  readonly points: readonly HistoryPoint[];
-}
-
-/** An entry of the timeline; null where it is nobody's, or follows from nothing known. */
+/** An entry of the timeline; empty names where it is nobody's. */
 export interface EventView {
   readonly id: number;
   readonly at: string;
-  readonly upstream: string | null;
-  readonly target: string | null;
+  readonly upstream: string;
+  readonly target: string;
   readonly kind: string;
   readonly summary: string;
-  /** The id of another one. */
+  /** The id of another one that it follows from. */
   readonly cause: number | null;
-  readonly by: string | null;
+  readonly by: string;
 }
 
 export interface TryView {
@@ -157,4 +62,46 @@ export interface ExchangeView {
   readonly tries: readonly TryView[];
   readonly candidates: readonly string[];
   readonly candidate_count: number;
+}
+
+/** One thing that is wrong with a configuration. */
+export interface ConfigError {
+  readonly message: string;
+  readonly line: number | null;
+  readonly column: number | null;
+  readonly hint: string | null;
+}
+
+export interface Changed {
+  readonly name: string;
+  readonly open_clients?: number | undefined;
+  readonly open_requests?: number | undefined;
+  readonly open_connections?: number | undefined;
+}
+
+export interface ChangedItems {
+  readonly added: readonly string[];
+  readonly removed: readonly Changed[];
+  readonly changed: readonly Changed[];
+}
+
+/** What a configuration would change. */
+export interface ConfigDiff {
+  readonly changed: boolean;
+  readonly summary: string;
+  readonly words: readonly string[];
+  readonly applies: "in_place" | "new_workers";
+  readonly listeners: ChangedItems;
+  readonly routes: ChangedItems;
+  readonly upstreams: Omit<ChangedItems, "changed"> & { readonly changed: readonly (Changed & { readonly targets: ChangedItems })[] };
+}
+
+/** Which configuration runs. */
+export interface ConfigView {
+  readonly generation: number;
+  readonly source: "file" | "api";
+  readonly file: { readonly path: string; readonly changed: boolean; readonly since: string | null; readonly problem: string | null } | null;
+  readonly applied: { readonly generation: number; readonly at: string; readonly by: string; readonly summary: string };
+  readonly rejected: { readonly at: string; readonly by: string; readonly errors: readonly ConfigError[] } | null;
+  readonly config: unknown;
 }

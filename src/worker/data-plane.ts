@@ -31,6 +31,7 @@ import type { ChallengeServer } from "../net/tls.ts";
 import { TimerWheel } from "../net/timers.ts";
 import { AccessLog } from "../observability/access-log.ts";
 import type { Witness } from "../observability/account.ts";
+import { type Batch, ExchangeWitness } from "../observability/exchange-witness.ts";
 import { LimitedLog } from "../observability/limited-log.ts";
 import type { Log, LogModule, Logs } from "../observability/log.ts";
 import { Witnesses } from "../observability/witnesses.ts";
@@ -59,6 +60,8 @@ export interface DataPlaneOptions {
   readonly logs: Logs;
   /** Access lines as JSON where the configuration does not say; default false. */
   readonly jsonAccessLog?: boolean;
+  /** Takes the exchanges that the configuration wants kept; absent: none are. */
+  readonly keep?: (batch: Batch) => void;
   /** Want to know of exchanges, besides those that the configuration asks for. */
   readonly witnesses?: readonly Witness[];
   /** Policies made in code, by the name that the config gives; for the library. */
@@ -88,6 +91,7 @@ export class DataPlane {
   private readonly host: UpstreamHost;
   private readonly openFiles: OpenFiles;
   private accessLog: AccessLog | undefined = undefined;
+  private exchanges: ExchangeWitness | undefined = undefined;
   /** Which shortages are told of. */
   private saysShortage = false;
   private nextComplaint = 0;
@@ -216,7 +220,8 @@ export class DataPlane {
     for (const upstream of snapshot.upstreams) factories.set(upstream, await this.policyFactory(upstream));
     this.snapshot = snapshot;
     this.applyAccessLog(snapshot);
-    this.services.witnesses = Witnesses.of([this.accessLog, ...(this.options.witnesses ?? [])]);
+    this.exchanges = this.exchangeWitness(snapshot);
+    this.services.witnesses = Witnesses.of([this.accessLog, this.exchanges, ...(this.options.witnesses ?? [])]);
     this.buildUpstreams(snapshot, factories);
     for (const config of snapshot.listeners) {
       const router = this.router(config);
@@ -250,6 +255,22 @@ export class DataPlane {
   /** What is gathered goes out now: this process is about to end. */
   flushLogs(): void {
     this.accessLog?.flush();
+  }
+
+  private exchangeWitness({ exchanges: rules }: Snapshot): ExchangeWitness | undefined {
+    const { keep } = this.options;
+    if (rules === undefined || keep === undefined) return undefined;
+    if (this.exchanges === undefined) {
+      const { network } = this.services;
+      return new ExchangeWitness(rules, { clock: network.clock, random: () => network.random(), send: keep });
+    }
+    this.exchanges.apply(rules);
+    return this.exchanges;
+  }
+
+  /** Whoever keeps exchanges has the last ones. */
+  exchangesTaken(): void {
+    this.exchanges?.taken();
   }
 
   /** Handshakes that have begun end as they began. */

@@ -61,7 +61,7 @@ export function runWorker(logFormat: LogFormat): void {
     tryLock(openSync(message.scoreboard, "r"), "shared");
     scoreboard.setWorkerWord(slot, WORKER_PID, process.pid);
     setInterval(() => scoreboard.setWorkerWord(slot, WORKER_HEARTBEAT, scoreboard.workerWord(slot, WORKER_HEARTBEAT) + 1), HEARTBEAT_INTERVAL);
-    plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, logs, jsonAccessLog: logFormat === "json", openFiles: openFilesLimit(), report: (outlier) => say({ type: "outlier", outlier }), turned: (change) => say({ type: "circuit", change }) });
+    plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, logs, jsonAccessLog: logFormat === "json", openFiles: openFilesLimit(), report: (outlier) => say({ type: "outlier", outlier }), turned: (change) => say({ type: "circuit", change }), keep: (batch) => say({ type: "exchanges", batch }) });
     const snapshot = JSON.parse(message.snapshot) as Snapshot;
     await apply(plane, snapshot);
     const isDatagram = (name: string): boolean => snapshot.listeners.some((listener) => listener.name === name && listener.protocol === "udp");
@@ -109,6 +109,7 @@ export function runWorker(logFormat: LogFormat): void {
 
   process.on("message", (message: ToWorker) => {
     if (message.type === "drain") void leave(message.timeout);
+    else if (message.type === "taken") plane?.exchangesTaken();
     else if (message.type === "levels") logs.set(message.levels);
     else if (message.type === "reopen") {
       logs.reopen();

@@ -2,6 +2,7 @@
 
 import type { Challenges } from "../acme/challenges.ts";
 import type { LogLevels } from "../observability/log.ts";
+import type { Batch } from "../observability/exchange-witness.ts";
 import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 
@@ -37,6 +38,8 @@ export type ToWorker =
   | { readonly type: "apply"; readonly generation: number; readonly snapshot: EncodedSnapshot }
   /** Show these to whoever validates, and no others. `sequence` counts up by one each time. */
   | { readonly type: "challenges"; readonly sequence: number; readonly challenges: Challenges }
+  /** It has the last exchanges: there may be more. */
+  | { readonly type: "taken" }
   /** Stop accepting, let exchanges end, exit 0 when the last one has or the timeout (ms) is over. */
   | { readonly type: "drain"; readonly timeout: number };
 
@@ -46,6 +49,8 @@ export type FromWorker =
   | { readonly type: "outlier"; readonly outlier: OutlierReport }
   /** It has turned an upstream's circuit, for all workers. */
   | { readonly type: "circuit"; readonly change: BreakerChange }
+  /** Exchanges to be kept; the next ones wait until these are taken. */
+  | { readonly type: "exchanges"; readonly batch: Batch }
   /** The challenges of that sequence number are shown. */
   | { readonly type: "shown"; readonly generation: number }
   | { readonly type: "ready"; readonly generation: number }

@@ -8,7 +8,13 @@ import { colour, colours } from "../theme.ts";
 import type { ChartKind } from "./series.ts";
 
 const HEIGHT = 132;
-const HOUR = 3600;
+/** The hour, in s; of an instance that is younger, all of it. */
+const LONGEST = 3600;
+const SHORTEST = 300;
+/** Between marks of what is not had in parts. */
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000];
+/** Marks of a compressed axis. */
+const POWERS = [0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
 
 interface ChartProps {
   readonly kind: ChartKind;
@@ -95,17 +101,23 @@ function optionsOf(kind: ChartKind, group: string, width: number, setAt: (index:
   return {
     width,
     height: HEIGHT,
+    padding: [8, 6, 0, 0],
     pxAlign: true,
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, sync: { key: group, setSeries: false }, points: { size: 6 } },
     scales: {
-      // The hour, however little of it is known yet.
-      x: { time: true, range: (_, min, max) => (max === null ? [Date.now() / 1000 - HOUR, Date.now() / 1000] : [Math.min(min, max - HOUR), max]) },
+      x: {
+        time: true,
+        range: ({ data: [times] }) => {
+          const end = times.at(-1) ?? Date.now() / 1000;
+          return [Math.max(end - LONGEST, Math.min(times[0] ?? end, end - SHORTEST)), end];
+        },
+      },
       y: { ...(kind.compressed ? { distr: 4 as const, asinh: 1 } : {}), range: (_, __, max) => [0, Math.max(1, (max ?? 0) * 1.08)] },
     },
     axes: [
       { ...axis, space: 70, size: 24, values: (_, ticks) => ticks.map((tick) => clock(tick * 1000).slice(0, 5)) },
-      { ...axis, size: 52, space: 28, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : kind.format(tick))) },
+      { ...axis, size: 52, space: 28, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : kind.format(tick))), ...(kind.compressed ? { splits: (_, __, ___, max) => POWERS.filter((power) => power <= max), filter: (_, splits) => splits } : {}), ...(kind.whole ? { incrs: WHOLE } : {}) },
     ],
     series: [{}, ...kind.series.map(({ label, colour: name, dash }) => ({ label, stroke: colour(name), width: 1.5, dash: [...dash], points: { show: false }, spanGaps: false }))],
     hooks: { setCursor: [({ cursor: { idx } }) => setAt(idx ?? undefined)] },

@@ -17,16 +17,19 @@ export interface ChartKind {
   readonly format: (value: number | null) => string;
   /** So that a few errors are seen beside many good replies: linear up to one, logarithmic beyond. */
   readonly compressed: boolean;
+  /** Of things that are not had in parts. */
+  readonly whole: boolean;
 }
 
 const perSecond = (value: number | null): string => rate(value ?? 0);
 
 export const CHARTS: readonly ChartKind[] = [
-  { title: "Requests per second", format: perSecond, compressed: false, series: [{ label: "all", colour: "chart-1", dash: [], of: ({ rate }) => rate }] },
+  { title: "Requests per second", format: perSecond, compressed: false, whole: false, series: [{ label: "all", colour: "chart-1", dash: [], of: ({ rate }) => rate }] },
   {
     title: "Codes per second",
     format: perSecond,
     compressed: true,
+    whole: false,
     series: [
       { label: "2xx", colour: "ok", dash: [], of: ({ rate_by_class: by }) => by["2xx"] ?? 0 },
       { label: "3xx", colour: "chart-1", dash: [8, 3], of: ({ rate_by_class: by }) => by["3xx"] ?? 0 },
@@ -39,10 +42,11 @@ export const CHARTS: readonly ChartKind[] = [
     title: "Latency",
     format: milliseconds,
     compressed: false,
+    whole: false,
     series: [
       { label: "p50", colour: "chart-1", dash: [], of: ({ p50_ms }) => p50_ms },
       { label: "p99", colour: "chart-2", dash: [5, 2], of: ({ p99_ms }) => p99_ms },
     ],
   },
-  { title: "Open requests", format: (value) => count(value ?? 0), compressed: false, series: [{ label: "open", colour: "chart-1", dash: [], of: ({ open }) => open }] },
+  { title: "Open requests", format: (value) => count(value ?? 0), compressed: false, whole: true, series: [{ label: "open", colour: "chart-1", dash: [], of: ({ open }) => open }] },
 ];

@@ -1,94 +1,61 @@
 /** Which configuration runs, what was rejected, what the file would change; certificates and workers. */
-import { count, milliseconds, moment } from "../../view/format.ts";
-import type { Overview } from "../../view/shapes.ts";
-import { Badge, Mark } from "../parts/mark.tsx";
+import { moment } from "../../view/format.ts";
+import type { ConfigView, Overview } from "../../view/shapes.ts";
+import { Certificates } from "../parts/certificates.tsx";
+import { ConfigCandidate } from "../parts/config-candidate.tsx";
+import { ConfigErrors } from "../parts/config-errors.tsx";
+import { ConfigFile } from "../parts/config-file.tsx";
+import { Failure } from "../parts/failure.tsx";
+import { Badge } from "../parts/mark.tsx";
+import { Workers } from "../parts/workers.tsx";
+import { useFetched } from "../use-fetched.ts";
 
-export function ConfigPage({ overview }: { readonly overview: Overview }) {
-  const { instance, listeners } = overview;
-  const { applied, rejected } = instance.config;
-  const certificates = listeners.flatMap(({ name, certificates: all }) => all.map((certificate) => ({ listener: name, ...certificate })));
+const REFRESH = 3_000;
+
+export function ConfigPage({ overview: { instance, listeners } }: { readonly overview: Overview }) {
+  const { data, error, again } = useFetched<ConfigView>("/v1/config", REFRESH);
+  const differs = data?.file?.changed === true;
+  const [level, word] = instance.config.rejected !== null ? (["bad", "last one rejected"] as const) : differs ? (["warn", "file differs"] as const) : (["ok", "applied"] as const);
   return (
     <>
       <h1>
-        Configuration <Badge level={rejected === null ? "ok" : "bad"} word={rejected === null ? "applied" : "last one rejected"} />
+        Configuration <Badge level={level} word={word} />
       </h1>
-      <dl class="facts">
-        <dt>Runs</dt>
-        <dd>
-          generation {applied.generation}, since {moment(applied.at)}
-        </dd>
-        {rejected !== null && (
-          <>
-            <dt>Rejected</dt>
-            <dd class="level-bad">
-              {moment(rejected.at)}: nothing of it is in force
-              <ul class="errors">
-                {rejected.errors.map((error) => (
-                  <li key={error}>
-                    <pre>{error}</pre>
-                  </li>
-                ))}
-              </ul>
+      <Failure error={error} />
+      {data !== undefined && (
+        <>
+          <dl class="facts">
+            <dt>Runs</dt>
+            <dd>
+              generation {data.generation}; applied {moment(data.applied.at)} by {data.applied.by}
+              {data.applied.summary !== "" && <span class="soft"> ({data.applied.summary})</span>}
+              {data.source === "api" && <b class="level-warn"> It came over the API and is in no file: the next reload ends it.</b>}
             </dd>
-          </>
-        )}
-        <dt>Version</dt>
-        <dd>
-          {instance.version}, process {instance.pid}, since {moment(instance.started_at)}
-        </dd>
-      </dl>
-      <h2>Workers</h2>
-      <table class="numbers narrow">
-        <thead>
-          <tr>
-            <th scope="col">Slot</th>
-            <th scope="col">Process</th>
-            <th scope="col">Clients</th>
-            <th scope="col">Late</th>
-          </tr>
-        </thead>
-        <tbody>
-          {instance.workers.map(({ pid, slot, clients, lag_ms }) => (
-            <tr key={pid}>
-              <th scope="row">{slot}</th>
-              <td>{pid}</td>
-              <td>{count(clients)}</td>
-              <td>{milliseconds(lag_ms)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      <h2>Certificates</h2>
-      {certificates.length === 0 && <p class="nothing">No listener has one.</p>}
-      {certificates.length > 0 && (
-        <div class="scroll" tabIndex={0} role="region" aria-label="Certificates as a table">
-          <table class="numbers">
-            <thead>
-              <tr>
-                <th scope="col" class="text">
-                  Listener
-                </th>
-                <th scope="col" class="text">
-                  Names
-                </th>
-                <th scope="col">Until</th>
-                <th scope="col">Days left</th>
-              </tr>
-            </thead>
-            <tbody>
-              {certificates.map(({ listener, names, not_after, days_left: days }) => (
-                <tr key={`${listener} ${names.join()}`}>
-                  <th scope="row">{listener}</th>
-                  <td class="text">{names.join(", ")}</td>
-                  <td>{moment(not_after)}</td>
-                  <td class={days <= 14 ? "level-bad" : ""}>
-                    {days <= 14 && <Mark level={days <= 3 ? "bad" : "warn"} />} {days < 0 ? "expired" : days}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+            {data.rejected !== null && (
+              <>
+                <dt>Rejected</dt>
+                <dd>
+                  <b class="level-bad">{moment(data.rejected.at)}</b> by {data.rejected.by}: nothing of it is in force.
+                  <ConfigErrors errors={data.rejected.errors} />
+                </dd>
+              </>
+            )}
+            <dt>Version</dt>
+            <dd>
+              {instance.version}, process {instance.pid}, since {moment(instance.started_at)}
+            </dd>
+          </dl>
+          {data.file !== null && <ConfigFile file={data.file} applied={again} />}
+        </>
+      )}
+      <ConfigCandidate />
+      <Workers workers={instance.workers} />
+      <Certificates listeners={listeners} />
+      {data !== undefined && (
+        <details>
+          <summary>What runs, with overrides and defaults</summary>
+          <pre tabIndex={0}>{JSON.stringify(data.config, null, 2)}</pre>
+        </details>
       )}
     </>
   );

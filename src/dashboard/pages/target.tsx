@@ -41,8 +41,8 @@ export function TargetPage({ overview, upstream: name, address }: TargetPageProp
         <Figure name="Connections" value={count(target.open_connections)} />
         <Figure name="Share of traffic" value={percent(partOf(upstream, target))} />
       </dl>
+      <Events upstream={name} target={address} limit={100} first={8} />
       <Charts upstream={name} target={address} />
-      <Events upstream={name} target={address} limit={100} />
       <p>
         <a href={hrefOf({ page: "exchanges", filter: { upstream: name, target: address } })}>Exchanges of this target</a>
       </p>

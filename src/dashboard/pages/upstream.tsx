@@ -1,7 +1,7 @@
 /** One upstream: how it does, its targets as a table, its last hour. */
 import { useState } from "preact/hooks";
 import { count, milliseconds, percent, rate, span } from "../../view/format.ts";
-import { byLevel, errorLevel, errorShare, targetHealth, upstreamHealth } from "../../view/health.ts";
+import { byLevel, errorLevel, errorShare, inRotation, targetHealth, upstreamHealth } from "../../view/health.ts";
 import type { Overview, TargetView, UpstreamView } from "../../view/shapes.ts";
 import { Charts } from "../charts/charts.tsx";
 import { Events } from "../parts/events.tsx";
@@ -52,8 +52,8 @@ export function UpstreamPage({ overview, name }: { readonly overview: Overview; 
       </dl>
       <Targets upstream={upstream} />
       <PolicyForm upstream={upstream} />
+      <Events upstream={name} limit={100} first={8} />
       <Charts upstream={name} />
-      <Events upstream={name} limit={30} />
       <p>
         <a href={hrefOf({ page: "exchanges", filter: { upstream: name } })}>Exchanges of this upstream</a>
       </p>
@@ -73,7 +73,7 @@ function Targets({ upstream }: { readonly upstream: UpstreamView }) {
     <section aria-label="Targets">
       <div class="heading">
         <h2>
-          Targets <span class="number">{upstream.healthy_count} of {upstream.target_count} up</span>
+          Targets <span class="number">{inRotation(upstream)} of {upstream.target_count} up</span>
         </h2>
         {upstream.target_count > 10 && <input type="search" aria-label="Show only targets with this in their address or state" placeholder="Address or state" value={filter} onInput={(event) => setFilter(event.currentTarget.value)} />}
       </div>

@@ -1,6 +1,7 @@
 /** Drain, maintenance, ready, weight: what takes traffic away is asked about first. */
 import { useState } from "preact/hooks";
 import { plural, rate } from "../../view/format.ts";
+import { inRotation, stateLevel } from "../../view/health.ts";
 import type { TargetView, UpstreamView } from "../../view/shapes.ts";
 import { call, targetPath } from "../api.ts";
 import { Dialog } from "./dialog.tsx";
@@ -8,7 +9,8 @@ import { Failure } from "./failure.tsx";
 
 interface Action {
   readonly name: string;
-  /** What follows, when it is asked about. */
+  /** How it is asked about, and what follows; absent: it is done at once. */
+  readonly title?: string;
   readonly says?: string;
   readonly path: string;
   readonly json: unknown;
@@ -46,7 +48,7 @@ export function TargetActions({ upstream, target }: TargetActionsProps) {
     event.preventDefault();
     const wanted = Number(weight);
     const less = wanted < target.weight;
-    start({ name: `Weight ${weight}`, path, json: { weight: wanted }, ...(less ? { says: `Its weight goes from ${target.weight} to ${weight}: it gets less of the traffic${wanted === 0 ? ", none at all" : ""}.` } : {}) });
+    start({ name: `Weight ${weight}`, path, json: { weight: wanted }, ...(less ? { title: `Weight ${weight} for`, says: `Its weight goes from ${target.weight} to ${weight}: it gets less of the traffic${wanted === 0 ? ", none at all" : ""}.` } : {}) });
   };
   return (
     <section class="actions" aria-label="What can be done with it">
@@ -54,10 +56,10 @@ export function TargetActions({ upstream, target }: TargetActionsProps) {
         <button type="button" disabled={!draining && !maintained} onClick={() => start({ name: "Ready", path: `${path}/state`, json: { state: "ready" } })}>
           Ready
         </button>
-        <button type="button" disabled={draining} onClick={() => start({ name: "Drain", path: `${path}/state`, json: { state: "drain" }, says: "It gets no new requests; those that are open may end." })}>
+        <button type="button" disabled={draining} onClick={() => start({ name: "Drain", title: "Drain", path: `${path}/state`, json: { state: "drain" }, says: "It gets no new requests; those that are open may end." })}>
           Drain
         </button>
-        <button type="button" disabled={maintained} onClick={() => start({ name: "Maintenance", path: `${path}/state`, json: { state: "maint" }, says: "It gets no new requests, and those that are open are cut off." })}>
+        <button type="button" disabled={maintained} onClick={() => start({ name: "Maintenance", title: "Maintenance for", path: `${path}/state`, json: { state: "maint" }, says: "It gets no new requests, and those that are open are cut off." })}>
           Maintenance
         </button>
         <form class="inline" onSubmit={submitWeight}>
@@ -73,7 +75,7 @@ export function TargetActions({ upstream, target }: TargetActionsProps) {
       </div>
       <Failure error={error} />
       {asked !== undefined && (
-        <Dialog title={`${asked.name}: ${address}?`} onClose={() => setAsked(undefined)}>
+        <Dialog title={`${asked.title} ${address}?`} onClose={() => setAsked(undefined)}>
           <p>{asked.says}</p>
           <p>
             It serves {rate(target.rate)} requests/s now, {plural(target.open_requests, "is open", "are open")}.
@@ -93,8 +95,9 @@ export function TargetActions({ upstream, target }: TargetActionsProps) {
   );
 }
 
-function Remaining({ upstream: { name, healthy_count: healthy }, target }: TargetActionsProps) {
-  const others = healthy - (target.state === "up" ? 1 : 0);
+function Remaining({ upstream, target }: TargetActionsProps) {
+  const { name } = upstream;
+  const others = inRotation(upstream) - (stateLevel(target.state) === "ok" ? 1 : 0);
   if (others === 0) return <p class="level-bad">No other target of {name} is in rotation: its clients would be refused.</p>;
   return (
     <p>

@@ -1,7 +1,7 @@
 /** Where the picture's parts stand: four columns of nodes and the lines between them. Knows nothing of the browser. */
 import { plural } from "../../view/format.ts";
-import { byLevel, type Health, type Level, routeHealth, targetHealth, upstreamHealth, worse } from "../../view/health.ts";
-import type { Overview, Rates, TargetView, UpstreamView } from "../../view/shapes.ts";
+import { byLevel, type Health, inRotation, type Level, routeHealth, targetHealth, upstreamHealth, worse } from "../../view/health.ts";
+import type { Overview, Rates, RouteView, TargetView, UpstreamView } from "../../view/shapes.ts";
 import type { Route } from "../route.ts";
 
 export interface PictureNode {
@@ -16,6 +16,8 @@ export interface PictureNode {
   /** Stands for others that are not drawn. */
   readonly more: boolean;
   readonly tall: boolean;
+  /** Begins a group of this name, where groups are not seen by where they stand. */
+  readonly group: string | undefined;
   readonly y: number;
 }
 
@@ -80,18 +82,18 @@ export function pictureOf(overview: Overview, { query, unfolded }: PictureOption
   const each = Math.max(LEAST_TARGETS, Math.floor(MOST_TARGETS / Math.max(1, shownUpstreams.length)));
 
   const upstreamDrafts = shownUpstreams.map((upstream): Draft => {
-    const { name, target_count: all, healthy_count: healthy } = upstream;
-    return { id: `upstream:${name}`, title: name, note: `${healthy} of ${all} up`, health: upstreamHealth(upstream), rates: upstream, link: { page: "upstream", upstream: name }, more: false, tall: true, to: [] };
+    const { name, target_count: all } = upstream;
+    return { id: `upstream:${name}`, title: name, note: `${inRotation(upstream)} of ${all} up`, health: upstreamHealth(upstream), rates: upstream, link: { page: "upstream", upstream: name }, more: false, tall: true, group: undefined, to: [] };
   });
   const routeDrafts: Draft[] = routes
     .filter(({ upstream }) => names.has(upstream))
-    .map((route) => ({ id: `route:${route.label}`, title: route.label, note: "", health: routeHealth(route), rates: route, link: { page: "upstream", upstream: route.upstream }, more: false, tall: true, to: [`upstream:${route.upstream}`] }));
+    .map((route) => ({ id: `route:${route.label}`, ...routeTitle(route), health: routeHealth(route), rates: route, link: { page: "upstream", upstream: route.upstream }, more: false, tall: true, group: undefined, to: [`upstream:${route.upstream}`] }));
   // What matches no route goes past the routes: a node of its own, one for each upstream.
   const passing = [...new Set(directs.map(({ upstream }) => upstream))].filter((name) => names.has(name));
-  const routed = new Set(routes.flatMap(({ listeners: on }) => (on.length === 0 ? listeners.map(({ name }) => name) : on)));
+  const routed = new Set(routes.flatMap(({ listeners: on }) => (on.length === 0 ? listeners.filter(({ protocol }) => protocol === "http").map(({ name }) => name) : on)));
   for (const upstream of passing) {
     const rest = directs.some((direct) => direct.upstream === upstream && routed.has(direct.listener));
-    routeDrafts.push({ id: `direct:${upstream}`, title: rest ? "everything else" : "everything", note: `to ${upstream}`, health: { level: "ok", word: "" }, rates: undefined, link: { page: "upstream", upstream }, more: false, tall: false, to: [`upstream:${upstream}`] });
+    routeDrafts.push({ id: `direct:${upstream}`, title: rest ? "everything else" : "everything", note: `to ${upstream}`, health: { level: "ok", word: "" }, rates: undefined, link: { page: "upstream", upstream }, more: false, tall: false, group: undefined, to: [`upstream:${upstream}`] });
   }
   const drawnRoutes = new Set(routeDrafts.map(({ id }) => id));
   const listenerDrafts = listeners.flatMap((listener): Draft[] => {
@@ -100,7 +102,7 @@ export function pictureOf(overview: Overview, { query, unfolded }: PictureOption
       ...(listener.upstream === null ? [] : [`direct:${listener.upstream}`]),
     ].filter((id) => drawnRoutes.has(id));
     if (words !== "" && to.length === 0) return [];
-    return [{ id: `listener:${listener.name}`, title: listener.name, note: `${listener.address} ${listener.tls ? `${listener.protocol}, tls` : listener.protocol}`, health: routeHealth(listener), rates: listener, link: undefined, more: false, tall: true, to }];
+    return [{ id: `listener:${listener.name}`, title: listener.name, note: `${listener.address} ${listener.tls ? `${listener.protocol}, tls` : listener.protocol}`, health: routeHealth(listener), rates: listener, link: undefined, more: false, tall: true, group: undefined, to }];
   });
 
   // The targets stand first; each of the others stands beside the middle of what it leads to.
@@ -118,7 +120,7 @@ export function pictureOf(overview: Overview, { query, unfolded }: PictureOption
     const middle = y + height / 2;
     for (const [index, row] of rows.entries()) {
       const top = middle - inner / 2 + index * (LOW + LOW_GAP);
-      targetNodes.push({ ...row, y: top });
+      targetNodes.push({ ...row, group: index === 0 ? upstream!.name : undefined, y: top });
       edges.push({ id: `${draft.id}>${row.id}`, column: 2, from: middle, to: top + LOW / 2, level: row.health.level, rate: row.rates?.rate ?? 0 });
     }
     upstreamNodes.push({ ...draft, y: middle - TALL / 2 });
@@ -137,6 +139,13 @@ export function pictureOf(overview: Overview, { query, unfolded }: PictureOption
   return { columns, edges, height, empty: columns.every(({ nodes }) => nodes.length === 0) };
 }
 
+/** What tells routes apart first; the rest is beside it. */
+function routeTitle({ hosts, path_prefix: path, methods, headers }: RouteView): { readonly title: string; readonly note: string } {
+  const [host = "*", ...others] = hosts;
+  const notes = [methods.join(", "), others.length === 0 ? "" : `and ${others.join(", ")}`, headers.length === 0 ? "" : `with ${headers.map(({ name }) => name).join(", ")}`];
+  return { title: `${host}${path ?? ""}`, note: notes.filter((note) => note !== "").join("; ") };
+}
+
 function heightOf({ tall }: { readonly tall: boolean }): number {
   return tall ? TALL : LOW;
 }
@@ -146,7 +155,7 @@ function rowsOf(upstream: UpstreamView, targets: readonly TargetView[], all: num
   const rows = targets
     .map((target): Omit<PictureNode, "y"> => {
       const health = targetHealth(target);
-      return { id: `target:${upstream.name}:${target.address}`, title: target.address, note: health.level === "ok" && target.share < 1 ? `${Math.round(target.share * 100)} % of its weight` : "", health, rates: target, link: { page: "target", upstream: upstream.name, target: target.address }, more: false, tall: false };
+      return { id: `target:${upstream.name}:${target.address}`, title: target.address, note: health.level === "ok" && target.share < 1 ? `${Math.round(target.share * 100)} % of its weight` : "", health, rates: target, link: { page: "target", upstream: upstream.name, target: target.address }, more: false, tall: false, group: undefined };
     })
     // Calm ones stay where the file has them: a row that jumps each second cannot be read.
     .toSorted((one, other) => (targets.length > most ? byLevel(one.health.level, other.health.level) : 0));
@@ -166,6 +175,7 @@ function rowsOf(upstream: UpstreamView, targets: readonly TargetView[], all: num
       link: { page: "upstream", upstream: upstream.name },
       more: true,
       tall: false,
+      group: undefined,
     },
   ];
 }
@@ -176,7 +186,7 @@ function fold(drafts: readonly Draft[], name: string, unfolded: ReadonlySet<stri
   const kept = new Set(drafts.toSorted((one, other) => byLevel(one.health.level, other.health.level) || (other.rates?.rate ?? 0) - (one.rates?.rate ?? 0)).slice(0, MOST_NODES));
   const rest = drafts.filter((draft) => !kept.has(draft));
   const level = rest.reduce<Level>((sum, { health }) => worse(sum, health.level), "ok");
-  return [...drafts.filter((draft) => kept.has(draft)), { id: `more:${name}`, title: `and ${rest.length} more ${name}`, note: "", health: { level, word: "" }, rates: undefined, link: undefined, more: true, tall: false, to: [] }];
+  return [...drafts.filter((draft) => kept.has(draft)), { id: `more:${name}`, title: `and ${rest.length} more ${name}`, note: "", health: { level, word: "" }, rates: undefined, link: undefined, more: true, tall: false, group: undefined, to: [] }];
 }
 
 /** Beside what they lead to, in that order, none over another. */

@@ -23,7 +23,11 @@ export function PictureView({ overview, query }: { readonly overview: Overview; 
         <>
           <section class={`column column-${index}`} key={column.name} aria-label={column.name}>
             <h3>
-              {column.name} <span class="number">{column.count}</span>
+              <span>
+                {column.name} <span class="number">{column.count}</span>
+              </span>
+              <span class="rate">per s</span>
+              <span class="p99">p99</span>
             </h3>
             <ul>
               {column.nodes.map((node) => (
@@ -49,8 +53,14 @@ export function firstFound(overview: Overview, query: string): string | undefine
 }
 
 function Node({ node, unfold }: { readonly node: PictureNode; readonly unfold: (name: string) => void }) {
-  const { title, note, health, rates, link, tall, more, y } = node;
-  const errors = rates === undefined || errorRate(rates) < 0.05 ? undefined : `${percent(errorShare(rates))} errors`;
+  const { title, note, health, rates, link, tall, more, group, y } = node;
+  const errors =
+    rates === undefined || errorRate(rates) < 0.05 ? undefined : (
+      <>
+        {percent(errorShare(rates))}
+        <span class="errors-word"> errors</span>
+      </>
+    );
   const showWord = health.level !== "ok" && health.word !== "errors";
   const content = (
     <>
@@ -88,6 +98,7 @@ function Node({ node, unfold }: { readonly node: PictureNode; readonly unfold: (
   const kind = `node ${tall ? "tall" : "low"} at-${health.level}${more ? " more" : ""}`;
   return (
     <li style={{ "--y": `${y}px` }}>
+      {group !== undefined && <span class="group">{group}</span>}
       {more && link === undefined ? (
         <button type="button" class={kind} onClick={() => unfold(node.id.slice("more:".length))}>
           {content}
