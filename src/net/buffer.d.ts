@@ -4,8 +4,6 @@ declare global {
     latin1Slice(start?: number, end?: number): string;
     /** Bytes written. */
     latin1Write(text: string, offset: number, length?: number): number;
-    /** The same in UTF-8. */
-    utf8Write(text: string, offset: number, length?: number): number;
   }
 }
 export {};

@@ -2,6 +2,7 @@
 import type { AccessLogConfig } from "../config/snapshot.ts";
 import type { AccessFormat, LineMaker } from "./access/format.ts";
 import { compileFormat, FORMATS, headersOf } from "./access/format.ts";
+import { Line, LONGEST_LINE } from "./access/line.ts";
 import type { Account, Witness } from "./account.ts";
 import type { Cause } from "./cause.ts";
 import { LineFile } from "./line-file.ts";
@@ -28,7 +29,8 @@ export class AccessLog implements Witness {
   private readonly config: AccessLogConfig;
   private readonly options: AccessLogOptions;
   private readonly file: LineFile;
-  private readonly line: LineMaker;
+  private readonly make: LineMaker;
+  private readonly line = new Line();
   private silent: ReadonlySet<string>;
   private nextFlush = 0;
   private nextWarning = 0;
@@ -45,7 +47,7 @@ export class AccessLog implements Witness {
     this.silent = silent;
     this.options = options;
     this.headers = [...new Set([...before, ...headersOf(format)])];
-    this.line = compileFormat(format, this.headers);
+    this.make = compileFormat(format, this.headers);
     this.file = new LineFile(config.path, config.buffer);
   }
 
@@ -65,14 +67,15 @@ export class AccessLog implements Witness {
 
   tell(account: Account): void {
     if (this.silent.has(account.listener)) return;
-    const { file } = this;
-    let line = this.line(account);
+    const { file, line } = this;
+    const longest = Math.min(LONGEST_LINE, file.longest);
+    this.make(account, line);
     for (const length of CUTS) {
-      if (line.length <= file.longest) break;
-      line = this.line(shortened(account, length));
+      if (line.length <= longest) break;
+      this.make(shortened(account, length), line);
     }
-    // Lines are ASCII.
-    file.write(line, line.length);
+    if (line.length <= LONGEST_LINE) file.write(line.bytes, line.length);
+    else file.lost++;
   }
 
   /** @param now coarse clock ms */

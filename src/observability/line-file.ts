@@ -56,16 +56,17 @@ export class LineFile {
     return this.kind === "file" || this.kind === "socket" ? this.buffer.length : Math.min(PIPE_WHOLE, this.buffer.length);
   }
 
-  /** @param bytes of the line in UTF-8, its newline too */
-  write(line: string, bytes: number): void {
-    if (bytes > this.buffer.length - this.held) {
+  /** A line is the first `length` bytes of `line`, its newline too. */
+  write(line: Buffer, length: number): void {
+    if (length > this.buffer.length - this.held) {
       if (!this.stuck) this.flush();
-      if (bytes > this.buffer.length - this.held) {
+      if (length > this.buffer.length - this.held) {
         this.lost++;
         return;
       }
     }
-    this.held += this.buffer.utf8Write(line, this.held);
+    line.copy(this.buffer, this.held, 0, length);
+    this.held += length;
   }
 
   /** Write what is held; what is not taken is held still. @returns nothing is */

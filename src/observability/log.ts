@@ -98,7 +98,8 @@ export class ServiceLog implements Logs {
 
   /** A full pipe, a full disk or a closed terminal never stops a balancer: what there is no room for is lost. */
   private write(line: string): void {
-    this.file.write(line, Buffer.byteLength(line));
+    const bytes = Buffer.from(line);
+    this.file.write(bytes, bytes.length);
     if (this.file.flush()) return;
     this.retry ??= setInterval(() => {
       if (!this.file.flush()) return;

@@ -1,7 +1,8 @@
 /** A format of the access log: what is wrong with it, which headers it needs, and the function that makes lines of accounts. */
 import type { Account } from "../account.ts";
-import { escapeJson, escapeText } from "./escape.ts";
-import { isoTime, thousandths } from "./numbers.ts";
+import { escapeText } from "./escape.ts";
+import type { Line } from "./line.ts";
+import { thousandths, writeIsoTime } from "./numbers.ts";
 import { headerOf, JSON_FIELDS, type Variable, VARIABLES, variableProblem } from "./variables.ts";
 
 export type AccessFormat =
@@ -18,8 +19,8 @@ export const FORMATS: Readonly<Record<string, AccessFormat>> = {
   combined: { kind: "template", template: `${COMMON} "$http_referer" "$http_user_agent"` },
 };
 
-/** One line, with its newline: ASCII only. */
-export type LineMaker = (account: Account) => string;
+/** Writes one line, with its newline: ASCII only. */
+export type LineMaker = (account: Account, line: Line) => void;
 
 interface Piece {
   /** Stands before the variable. */
@@ -85,67 +86,101 @@ function variableOf(name: string, headers: readonly string[]): Variable {
 
 /** @param headers the order in which accounts have their fields; all of `headersOf` are among them */
 export function compileFormat(format: AccessFormat, headers: readonly string[]): LineMaker {
-  if (format.kind === "text") return textLine;
+  if (format.kind === "text") return writeText;
+  const code = new Code();
   if (format.kind === "json") {
-    const steps = format.fields.map((name, index) => jsonStep(name, variableOf(name, headers), index === 0));
-    return generate(steps, "{", "}\n");
+    for (const [index, name] of format.fields.entries()) code.field(name, variableOf(name, headers), index === 0);
+    code.word("}\n");
+    const fields = code.maker();
+    return (account, line) => {
+      fields(account, line);
+      line.bytes[0] = BRACE;
+    };
   }
   const { pieces, rest } = parse(format.template);
-  const steps = pieces.map(({ literal, name }): Step => {
-    const { kind, of } = variableOf(name, headers);
-    const or = kind === "text" ? (account: Account): string => escapeText(of(account)) || "-" : (account: Account): string => of(account) || "-";
-    return { literal, of: or };
-  });
-  return generate(steps, "", `${rest}\n`);
+  for (const { literal, name } of pieces) code.variable(literal, variableOf(name, headers));
+  code.word(`${rest}\n`);
+  return code.maker();
 }
 
-interface Step {
-  readonly literal: string;
-  readonly of: (account: Account) => string;
-}
-
-/** The first field has a value always, so that a comma may stand before each of the others. */
-function jsonStep(name: string, { kind, of }: Variable, first: boolean): Step {
-  const begin = `${first ? "" : ","}${JSON.stringify(name)}:`;
-  if (ALWAYS.has(name)) {
-    if (kind === "number") return { literal: begin, of };
-    return { literal: begin, of: kind === "word" ? (account) => `"${of(account)}"` : (account) => `"${escapeJson(of(account))}"` };
-  }
-  return {
-    literal: "",
-    of: (account) => {
-      const value = of(account);
-      if (value === "" && !first) return "";
-      if (value === "") return `${begin}null`;
-      return kind === "number" ? begin + value : `${begin}"${kind === "text" ? escapeJson(value) : value}"`;
-    },
-  };
-}
-
-/** JSON has these in each line, however short. */
-const ALWAYS = new Set(["level", "msg", "time", "client", "method", "host", "path", "protocol", "status", "listener", "upstream", "target", "attempts", "milliseconds", "queued", "connect", "first_byte", "bytes_in", "bytes_out", "cause"]);
+const BRACE = 0x7b;
 
 /**
- * One expression over all steps: half the time of a loop over them, which makes a text for each
- * (npm run bench:log). The literals are the configuration's, as JSON strings; nothing of a client is in the code.
+ * The body of a function over all variables of a format. A loop over them would call each by way of the same few places, which no compiler can see
+ * through: that takes half as long again (npm run bench:log). Literals are in it as JSON strings; nothing that a client says is.
  */
-function generate(steps: readonly Step[], begin: string, end: string): LineMaker {
-  const names = steps.map((_, index) => `f${index}`);
-  const body = [JSON.stringify(begin), ...steps.flatMap(({ literal }, index) => [...(literal === "" ? [] : [JSON.stringify(literal)]), `f${index}(a)`]), JSON.stringify(end)].join(" + ");
-  const make = new Function(...names, `return (a) => ${body};`) as (...of: Step["of"][]) => LineMaker;
-  return make(...steps.map(({ of }) => of));
+class Code {
+  private body = "";
+  private readonly of: unknown[] = [];
+
+  word(literal: string): void {
+    if (literal !== "") this.body += `line.word(${JSON.stringify(literal)});\n`;
+  }
+
+  /** @returns an expression for its value */
+  private valueOf({ of }: Variable): string {
+    return `f${this.of.push(of) - 1}(account`;
+  }
+
+  variable(literal: string, variable: Variable): void {
+    const value = this.valueOf(variable);
+    this.word(literal);
+    switch (variable.kind) {
+      case "time":
+        this.body += `${value}, line);\n`;
+        break;
+      case "thousandths":
+        this.body += `line.thousandths(${value}));\n`;
+        break;
+      case "integer":
+        this.body += `number = ${value}); if (number === undefined) line.word("-"); else line.integer(number);\n`;
+        break;
+      default:
+        this.body += `text = ${value}); if (text === "") line.word("-"); else line.${variable.kind}(text);\n`;
+    }
+  }
+
+  /** The comma of the first one becomes the brace, so it is always there. */
+  field(name: string, variable: Variable, first: boolean): void {
+    const value = this.valueOf(variable);
+    const otherwise = first ? ` else line.word(${JSON.stringify(`,${JSON.stringify(name)}:null`)});` : "";
+    const begin = (quote: string): string => `line.word(${JSON.stringify(`,${JSON.stringify(name)}:${quote}`)});`;
+    switch (variable.kind) {
+      case "time":
+        this.body += `${begin('"')} ${value}, line); line.byte(34);\n`;
+        break;
+      case "thousandths":
+        this.body += `${begin("")} line.thousandths(${value}));\n`;
+        break;
+      case "integer":
+        this.body += `number = ${value}); if (number !== undefined) { ${begin("")} line.integer(number); }${otherwise}\n`;
+        break;
+      default:
+        this.body += `text = ${value}); if (text !== "") { ${begin('"')} line.${variable.kind === "text" ? "json" : "word"}(text); line.byte(34); }${otherwise}\n`;
+    }
+  }
+
+  maker(): LineMaker {
+    const make = new Function(...this.of.map((_, index) => `f${index}`), `return (account, line) => { let text, number;\nline.length = 0;\n${this.body}}`) as (...of: unknown[]) => LineMaker;
+    return make(...this.of);
+  }
 }
 
 /** For people's eyes. */
-function textLine(account: Account): string {
-  const { client, host, path, status, upstream, target, attempts, milliseconds, queued, cause, datagrams, bytesIn, bytesOut, grpcStatus } = account;
-  let line = `${isoTime(account.at + milliseconds).slice(11, 23)} ACCESS ${client} ${plain(VARIABLES["method"]!.of(account))} ${plain(host)}${plain(path)} ${status} ${thousandths(milliseconds * 1000)}ms -> ${target === "" ? "-" : plain(target)} upstream=${upstream === "" ? "-" : upstream}`;
-  if (grpcStatus !== undefined) line += ` grpc=${grpcStatus}`;
-  if (attempts > 1) line += ` attempts=${attempts}`;
-  if (queued > 0) line += ` queued=${thousandths(queued * 1000)}ms`;
-  if (datagrams !== undefined) line += ` in=${datagrams.in}/${bytesIn}B out=${datagrams.out}/${bytesOut}B`;
-  if (cause !== "done") line += ` cause=${cause}`;
-  return `${line}\n`;
+function writeText(account: Account, line: Line): void {
+  const { client, method, protocol, host, path, status, upstream, target, attempts, milliseconds, queued, cause, datagrams, bytesIn, bytesOut, grpcStatus } = account;
+  line.length = 0;
+  writeIsoTime(account.at + milliseconds, line);
+  // The time of day of it.
+  line.bytes.copyWithin(0, 11, 23);
+  line.length = 12;
+  line.word(` ACCESS ${plain(client)} ${plain(method) || protocol.toUpperCase()} ${plain(host)}${plain(path)} ${status} ${thousandths(milliseconds * 1000)}ms -> ${plain(target) || "-"} upstream=${upstream || "-"}`);
+  if (grpcStatus !== undefined) line.word(` grpc=${grpcStatus}`);
+  if (attempts > 1) line.word(` attempts=${attempts}`);
+  if (queued > 0) line.word(` queued=${thousandths(queued * 1000)}ms`);
+  if (datagrams !== undefined) line.word(` in=${datagrams.in}/${bytesIn}B out=${datagrams.out}/${bytesOut}B`);
+  if (cause !== "done") line.word(` cause=${cause}`);
+  line.word("\n");
 }
 
 /** Without spaces too. */

@@ -1,14 +1,12 @@
-/** Times as texts, without a Date or a division of fractions for each line. */
+/** Times as texts, without a Date for each line. */
+import type { Line } from "./line.ts";
 
-/** ".000" to ".999". */
-const THOUSANDTHS = Array.from({ length: 1000 }, (_, n) => `.${String(n).padStart(3, "0")}`);
+const Z = 0x5a;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/** A thousandth of what `count` counts, with three decimals. @param count zero or more */
+/** A thousandth of `count`, with three decimals, where a text is needed. @param count zero or more */
 export function thousandths(count: number): string {
-  const all = Math.round(count);
-  const whole = Math.floor(all / 1000);
-  return whole + THOUSANDTHS[all - whole * 1000]!;
+  return (Math.round(count) / 1000).toFixed(3);
 }
 
 /** Remembers what it made of the second before: lines come in the order of their times, more or less. */
@@ -24,7 +22,7 @@ function bySecond(make: (second: number) => string): (second: number) => string 
   };
 }
 
-const utc = bySecond((second) => new Date(second * 1000).toISOString().slice(0, 19));
+const utc = bySecond((second) => new Date(second * 1000).toISOString().slice(0, 20));
 const local = bySecond((second) => {
   const { day, month, year, clock, zone } = localParts(second);
   return `${day}/${MONTHS[month - 1]!}/${year}:${clock} ${zone.replace(":", "")}`;
@@ -46,9 +44,11 @@ function localParts(second: number): { readonly day: string; readonly month: num
 }
 
 /** `2026-07-01T12:00:01.123Z`. @param at wall-clock ms since 1970 */
-export function isoTime(at: number): string {
+export function writeIsoTime(at: number, line: Line): void {
   const second = Math.floor(at / 1000);
-  return `${utc(second)}${THOUSANDTHS[Math.floor(at - second * 1000)]!}Z`;
+  line.word(utc(second));
+  line.threeDigits(Math.floor(at - second * 1000));
+  line.byte(Z);
 }
 
 /** `01/Jul/2026:14:00:01 +0200`, as the Common Log Format has it. */

@@ -3,22 +3,27 @@
  * what they mean there.
  */
 import type { Account, Attempt } from "../account.ts";
-import { isoTime, localIsoTime, localTime, thousandths } from "./numbers.ts";
+import type { Line } from "./line.ts";
+import { localIsoTime, localTime, thousandths, writeIsoTime } from "./numbers.ts";
 
-/**
- * text: to be escaped; word: cannot hold what would have to be; number: a JSON number as text.
- * An empty one is "-" in a format string and absent in JSON.
- */
-export interface Variable {
-  readonly kind: "text" | "word" | "number";
-  readonly of: (account: Account) => string;
-  /** For the documentation. */
-  readonly about: string;
-}
+/** What it tells, and how that is written. An empty one is "-" in a format string and left out in JSON; a number is one there too. */
+export type Variable = { readonly about: string } & (
+  /** To be escaped. */
+  | { readonly kind: "text"; readonly of: (account: Account) => string }
+  /** Cannot hold what would have to be. */
+  | { readonly kind: "word"; readonly of: (account: Account) => string }
+  /** Undefined: it is empty. */
+  | { readonly kind: "integer"; readonly of: (account: Account) => number | undefined }
+  /** A thousandth of it is told. */
+  | { readonly kind: "thousandths"; readonly of: (account: Account) => number }
+  | { readonly kind: "time"; readonly of: (account: Account, line: Line) => void }
+);
 
 const text = (about: string, of: (account: Account) => string): Variable => ({ kind: "text", of, about });
 const word = (about: string, of: (account: Account) => string): Variable => ({ kind: "word", of, about });
-const number = (about: string, of: (account: Account) => string): Variable => ({ kind: "number", of, about });
+const integer = (about: string, of: (account: Account) => number | undefined): Variable => ({ kind: "integer", of, about });
+const milliseconds = (about: string, of: (account: Account) => number): Variable => ({ kind: "thousandths", of: (account) => of(account) * 1000, about });
+const seconds = (about: string, of: (account: Account) => number): Variable => ({ kind: "thousandths", of, about });
 
 /** A line is of the time when its exchange ended. */
 function endOf({ at, milliseconds }: Account): number {
@@ -47,15 +52,14 @@ function eachTry(tries: readonly Attempt[], of: (attempt: Attempt) => string): s
 }
 
 const orNone = (milliseconds: number): string => (milliseconds > 0 ? thousandths(milliseconds) : "-");
-const count = (value: number | undefined): string => (value === undefined ? "" : String(value));
 
 export const VARIABLES: Readonly<Record<string, Variable>> = {
   level: word('"info": for whoever reads this and the service log from one stream', () => "info"),
   msg: word('"access"', () => "access"),
-  time: word("when the exchange ended, in UTC: 2026-07-01T12:00:01.123Z", (a) => isoTime(endOf(a))),
+  time: { kind: "time", about: "when the exchange ended, in UTC: 2026-07-01T12:00:01.123Z", of: (a, line) => writeIsoTime(endOf(a), line) },
   time_local: word("the same in the local zone, as Common has it: 01/Jul/2026:14:00:01 +0200", (a) => localTime(endOf(a))),
   time_iso8601: word("the same as 2026-07-01T14:00:01+02:00", (a) => localIsoTime(endOf(a))),
-  msec: number("the same in seconds since 1970: 1782907201.123", (a) => thousandths(endOf(a))),
+  msec: seconds("the same in seconds since 1970: 1782907201.123", (a) => endOf(a)),
   client: text("the client's address and port", (a) => a.client),
   remote_addr: text("the client's address", (a) => addressOf(a.client)),
   remote_port: word("its port", (a) => a.client.slice(a.client.lastIndexOf(":") + 1)),
@@ -70,26 +74,26 @@ export const VARIABLES: Readonly<Record<string, Variable>> = {
   args: text("the query", (a) => a.path.slice(queryAt(a.path) + 1)),
   protocol: word("HTTP/1.0, HTTP/1.1, HTTP/2.0, tcp or udp", (a) => a.protocol),
   server_protocol: word("the same", (a) => a.protocol),
-  status: number("what the client got; 0: nothing, or there are no statuses", (a) => String(a.status)),
-  grpc_status: number("of a gRPC call: its status", (a) => count(a.grpcStatus)),
+  status: integer("what the client got; 0: nothing, or there are no statuses", (a) => a.status),
+  grpc_status: integer("of a gRPC call: its status", (a) => a.grpcStatus),
   listener: word("the listener's name", (a) => a.listener),
   route: text("the route, by its name, or what it matches", (a) => a.route),
   upstream: word("the upstream's name", (a) => a.upstream),
   target: text("the target that answered, or was tried last", (a) => a.target),
-  attempts: number("how often a target was asked", (a) => String(a.attempts)),
-  milliseconds: number("from the head of the request to the last byte of the reply", (a) => thousandths(a.milliseconds * 1000)),
-  request_time: number("the same in seconds", (a) => thousandths(a.milliseconds)),
-  queued: number("of them, waiting for a place at a target", (a) => thousandths(a.queued * 1000)),
-  connect: number("of them, being connected in the last attempt; 0: the connection was there", (a) => thousandths(a.connect * 1000)),
-  first_byte: number("from the begin to the first byte of the reply, in ms; 0: none came", (a) => thousandths(a.firstByte * 1000)),
-  bytes_in: number("bytes of the request's body; tcp, udp: all from the client", (a) => String(a.bytesIn)),
-  bytes_out: number("bytes of the reply's body; tcp, udp: all to the client", (a) => String(a.bytesOut)),
-  body_bytes_sent: number("the same", (a) => String(a.bytesOut)),
+  attempts: integer("how often a target was asked", (a) => a.attempts),
+  milliseconds: milliseconds("from the head of the request to the last byte of the reply", (a) => a.milliseconds),
+  request_time: seconds("the same in seconds", (a) => a.milliseconds),
+  queued: milliseconds("of them, waiting for a place at a target", (a) => a.queued),
+  connect: milliseconds("of them, being connected in the last attempt; 0: the connection was there", (a) => a.connect),
+  first_byte: milliseconds("from the begin to the first byte of the reply, in ms; 0: none came", (a) => a.firstByte),
+  bytes_in: integer("bytes of the request's body; tcp, udp: all from the client", (a) => a.bytesIn),
+  bytes_out: integer("bytes of the reply's body; tcp, udp: all to the client", (a) => a.bytesOut),
+  body_bytes_sent: integer("the same", (a) => a.bytesOut),
   cause: word("why it ended: done, or what went wrong", (a) => a.cause),
   detail: text("in words, what the cause does not say", (a) => a.detail),
   request_id: text("the X-Request-ID that targets see, where [forwarding] request_id is on", (a) => a.requestId),
-  datagrams_in: number("udp: datagrams from the client", (a) => count(a.datagrams?.in)),
-  datagrams_out: number("udp: datagrams to it", (a) => count(a.datagrams?.out)),
+  datagrams_in: integer("udp: datagrams from the client", (a) => a.datagrams?.in),
+  datagrams_out: integer("udp: datagrams to it", (a) => a.datagrams?.out),
   upstream_addr: text("all targets that were tried, as nginx lists them", (a) => eachTry(a.tries, ({ target }) => target)),
   upstream_status: word("their statuses", (a) => eachTry(a.tries, ({ status }) => (status === 0 ? "-" : String(status)))),
   upstream_connect_time: word("seconds to connect to each", (a) => eachTry(a.tries, ({ connect }) => thousandths(connect))),
