@@ -102,7 +102,8 @@ async function traffic(): Promise<void> {
       await Bun.sleep(500);
       const before = cpuMicroseconds(worker);
       const { requests, errors } = await load(what, http, Number(options.seconds), directory);
-      if (errors > 0) throw new Error(`${errors} requests failed`);
+      // A machine that others use too lets some of wrk's time out.
+      if (errors > requests / 100) throw new Error(`${errors} of ${requests} requests failed`);
       costs[mode].push((cpuMicroseconds(worker) - before) / requests);
       // The same pages again: what a file that grows for ever costs is the machine's.
       if (mode !== "none") {

@@ -1,8 +1,8 @@
 /** The logs of this instance: how much they tell, and into which files, here and in the workers. */
 import type { Snapshot } from "../config/snapshot.ts";
 import type { ServiceLog } from "../observability/log.ts";
+import { LogRotation } from "../observability/log-rotation.ts";
 import { LogLevelControl } from "./log-levels.ts";
-import { LogRotation } from "./log-rotation.ts";
 import type { Workers } from "./workers.ts";
 
 export class Logging {

@@ -1,10 +1,13 @@
 /** Lines of the access log: whatever a client says, one exchange is one line, and whoever reads it gets every byte back. */
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
 import { type AccessFormat, compileFormat, FORMATS, headersOf, templateProblem } from "../../src/observability/access/format.ts";
 import { Line } from "../../src/observability/access/line.ts";
 import { JSON_FIELDS, VARIABLES } from "../../src/observability/access/variables.ts";
 import type { Account } from "../../src/observability/account.ts";
+import { LOG_MODULES } from "../../src/observability/log.ts";
 
 const ACCOUNT: Account = {
   protocol: "HTTP/1.1",
@@ -186,4 +189,10 @@ test("the text form for people stays one line without forged fields", () => {
     }),
   );
   expect(line({ kind: "text" }, { attempts: 2, queued: 1.5, cause: "target-reset", grpcStatus: 14 })).toBe("12:00:01.135 ACCESS 192.0.2.1:4711 GET example.org/v1/x?a=b 200 12.346ms -> 127.0.0.1:9001 upstream=main grpc=14 attempts=2 queued=1.500ms cause=target-reset\n");
+});
+
+test("docs/logs.md tells of every variable and module, in the words of the code", () => {
+  const text = readFileSync(join(import.meta.dir, "../../docs/logs.md"), "utf8");
+  const rows = [...Object.entries(VARIABLES).map(([name, { about }]) => `| \`$${name}\` | ${about} |`), ...Object.entries(LOG_MODULES).map(([name, about]) => `| \`${name}\` | ${about} |`)];
+  expect(rows.filter((row) => !text.includes(`${row}\n`))).toEqual([]);
 });

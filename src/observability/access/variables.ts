@@ -91,7 +91,7 @@ export const VARIABLES: Readonly<Record<string, Variable>> = {
   body_bytes_sent: integer("the same", (a) => a.bytesOut),
   cause: word("why it ended: done, or what went wrong", (a) => a.cause),
   detail: text("in words, what the cause does not say", (a) => a.detail),
-  request_id: text("the X-Request-ID that targets see, where [forwarding] request_id is on", (a) => a.requestId),
+  request_id: text("X-Request-ID: ours, else the client's", (a) => a.requestId),
   datagrams_in: integer("udp: datagrams from the client", (a) => a.datagrams?.in),
   datagrams_out: integer("udp: datagrams to it", (a) => a.datagrams?.out),
   upstream_addr: text("all targets that were tried, as nginx lists them", (a) => eachTry(a.tries, ({ target }) => target)),

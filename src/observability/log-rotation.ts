@@ -1,7 +1,7 @@
 /** Renames the access log's file when it has grown, so that workers begin another one: path.1 is the newest of those before. */
 import { renameSync, rmSync, statSync } from "node:fs";
 import type { AccessLogConfig } from "../config/snapshot.ts";
-import type { Log } from "../observability/log.ts";
+import type { Log } from "./log.ts";
 
 /** Between two looks at its size, in ms. */
 const LOOK_EVERY = 500;
