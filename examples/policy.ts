@@ -9,11 +9,10 @@ import type { RoutingPolicy, RoutingRequest, RoutingTarget } from "fairlead";
 
 const policy: RoutingPolicy = {
   pick(request: RoutingRequest, targets: readonly RoutingTarget[]): RoutingTarget | undefined {
-    const client = request.header("x-session") ?? request.clientAddress;
     let best: RoutingTarget | undefined;
     let highest = -1;
     for (const target of targets) {
-      const drawn = hash(`${client}\n${target.name}`);
+      const drawn = draw(request, target);
       if (drawn > highest) {
         highest = drawn;
         best = target;
@@ -21,7 +20,21 @@ const policy: RoutingPolicy = {
     }
     return best;
   },
+  // For `fairlead explain`: the same without a pick, so that people see why.
+  explain(request, targets) {
+    const scores = targets.map((target) => ({ target, score: draw(request, target), note: "its number for this client" }));
+    const order = scores.toSorted((a, b) => b.score - a.score).map(({ target }) => target);
+    return { pick: order[0], order, scores, note: `the highest number drawn for client ${clientOf(request)}` };
+  },
 };
+
+function clientOf(request: RoutingRequest): string {
+  return request.header("x-session") ?? request.clientAddress;
+}
+
+function draw(request: RoutingRequest, target: RoutingTarget): number {
+  return hash(`${clientOf(request)}\n${target.name}`);
+}
 
 export default policy;
 

@@ -17,6 +17,7 @@ const RANKS: readonly (readonly string[])[] = [
   ["worker"],
   ["admin"],
   ["supervised"],
+  ["metrics"],
   ["health", "discovery", "acme", "sampling"],
   ["config"],
   ["http", "tcp", "udp"],

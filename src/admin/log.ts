@@ -32,7 +32,7 @@ const levels = z.object({ level, modules });
 
 const answer = z.object({
   level: level.describe("The least that is logged, …"),
-  modules: z.record(z.enum(Object.keys(LOG_MODULES) as [LogModule]), level).describe("… by each module."),
+  modules: z.object(Object.fromEntries(Object.keys(LOG_MODULES).map((module) => [module, level]))).describe("… by each module."),
   file: levels.describe("What the configuration says."),
   override: z.object({ level: level.optional(), modules: modules.optional(), until: z.iso.datetime().nullable().describe("null: the next reload ends it"), by: z.string() }).nullable().describe("What was said at run time."),
   lost_lines: z.int().describe("Lines of the access log that nobody took, since the start."),

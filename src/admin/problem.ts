@@ -11,6 +11,7 @@ const KINDS = {
   404: ["not-found", "There is no such thing"],
   405: ["method-not-allowed", "That cannot be done with it"],
   409: ["conflict", "That does not go with what there is"],
+  412: ["precondition-failed", "Somebody else was faster"],
   413: ["too-large", "The body is too large"],
   415: ["unsupported-media-type", "The body is of a kind that is not read here"],
   422: ["invalid", "What was sent is not valid"],

@@ -5,16 +5,19 @@ import { closest, distance } from "fastest-levenshtein";
 import packageJson from "../../package.json";
 import { DISTRIBUTIONS } from "../simulate/chance.ts";
 import { SCENARIOS } from "../simulate/scenarios.ts";
+import { withAdminOptions } from "./admin-client.ts";
 import { check } from "./check.ts";
+import type { ExplainOptions } from "./explain.ts";
 import { run, runFlags, type RunOptions, USAGE_ERROR } from "./run.ts";
 import type { SimulateOptions } from "./simulate.ts";
 
-const COMMANDS = ["run", "check", "demo", "help"];
+const COMMANDS = ["run", "check", "explain", "demo", "help"];
 const EXAMPLES = `
 Examples:
   fairlead --listen :8080 --target 127.0.0.1:9001 --target 127.0.0.1:9002
   fairlead run --config fairlead.toml --watch
   fairlead check fairlead.toml
+  fairlead explain GET https://api.example.com/v1/x -H 'Cookie: a=b'
   fairlead demo
   fairlead                     the same as "fairlead run" where there is a fairlead.toml
 
@@ -25,6 +28,12 @@ Signals:
   SIGUSR2          upgrade the binary in place: a new process takes the sockets over, this one ends
 
 Exit codes: 0 after a stop, 1 when it cannot start (the reason is on standard error), 2 for a command line that is not understood.`;
+
+const EXPLAIN_EXAMPLES = `
+Examples:
+  fairlead explain https://api.example.com/v1/x
+  fairlead explain POST https://api.example.com/v1/x -H 'Cookie: a=b' --client 203.0.113.9
+  fairlead explain tcp://127.0.0.1:5432 --admin unix:/run/fairlead/admin.sock --json`;
 
 function collect(value: string, all: readonly string[] = []): string[] {
   return [...all, value];
@@ -93,6 +102,21 @@ export function program(): Command {
     .description("check a configuration and say everything that is wrong with it")
     .argument("[file]", "the configuration", "fairlead.toml")
     .action(check);
+  withAdminOptions(root.command("explain"))
+    .description("say which way a request would go in the running instance, and why; nothing is sent")
+    .argument("<request...>", "URL, or method and URL")
+    .option("-H, --header <field>", "a header, as 'Name: value'; may be repeated", collect)
+    .option("--client <address>", "whose request it is, as 203.0.113.9 (default 127.0.0.1)")
+    .option("--client-subject <subject>", "of the client's certificate")
+    .option("--listener <name>", "who hears it (default: whoever is at the URL's port)")
+    .option("--ask-policy", "call the pick of a policy that has no explain, though it may count that as a turn")
+    .option("--json", "all of it, as JSON")
+    .addHelpText("after", EXPLAIN_EXAMPLES)
+    .action(async (words: readonly string[], options: ExplainOptions) => {
+      if (words.length > 2) root.error("error: explain takes a method and a URL", { exitCode: USAGE_ERROR });
+      const { explainCommand } = await import("./explain.ts");
+      await explainCommand(words, options);
+    });
   root
     .command("simulate")
     .description("balancing policies beside each other in a scenario, in virtual time")

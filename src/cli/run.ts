@@ -1,6 +1,6 @@
 /** `fairlead run` and `fairlead --listen … --target …`: start a supervisor and do what signals say until it ends. */
 import { resolve } from "node:path";
-import { formatDiagnostics, loadConfig, snapshotFromFlags, type Flags, type Loaded } from "../config/load.ts";
+import { formatDiagnostics, loadConfig, loadConfigText, snapshotFromFlags, type Flags, type Loaded } from "../config/load.ts";
 import { type LogFormat, type LogLevel, ServiceLog } from "../observability/log.ts";
 import { ConfigError, StartError } from "../supervisor/errors.ts";
 import { policyPaths } from "../supervisor/policy-check.ts";
@@ -31,7 +31,7 @@ const INSTANCE_VARIABLE = "FAIRLEAD_INSTANCE";
 export async function run(options: RunOptions & { readonly config: string }): Promise<void> {
   const { config } = options;
   // Links are not followed: where a deployment makes them lead to its next version, it is the same instance still.
-  await supervise(options, { load: (how) => loadConfig(config, how), identity: resolve(config) }, START_FAILED, options.watch === true ? config : undefined);
+  await supervise(options, { load: (how, text) => (text === undefined ? loadConfig(config, how) : loadConfigText(text, config, how)), file: config, identity: resolve(config) }, START_FAILED, options.watch === true ? config : undefined);
 }
 
 export async function runFlags(options: RunOptions & Flags): Promise<void> {
@@ -43,20 +43,24 @@ export async function runFlags(options: RunOptions & Flags): Promise<void> {
 }
 
 /** @param badConfig the exit code when what `source` loads is wrong */
-async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "load" | "identity">, badConfig: number, watched: string | undefined): Promise<void> {
+async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "load" | "file" | "identity">, badConfig: number, watched: string | undefined): Promise<void> {
   const unsupported = platformProblem(process.platform, process.arch);
   if (unsupported !== undefined) fail(unsupported);
   const { logFormat, logLevel, pidFile, runtimeDir } = options;
   const logs = new ServiceLog(logFormat);
   logs.set({ level: logLevel ?? "info", modules: {} });
   let supervisor: Supervisor | undefined;
-  const watch = watched === undefined ? undefined : new FileWatch(() => void supervisor?.reload());
-  const load: SupervisorOptions["load"] = (how) => {
+  const watch = watched === undefined ? undefined : new FileWatch(() => void supervisor?.reload("file"));
+  const load: SupervisorOptions["load"] = (how, text) => {
     // Watched before it is read: no change falls in between.
     watch?.also([watched!]);
-    const loaded = source.load(how);
-    if (loaded.ok) watch?.files([watched!, ...policyPaths(loaded.snapshot)]);
+    const loaded = source.load(how, text);
+    if (loaded.ok) watch?.also(policyPaths(loaded.snapshot));
     return atLevel(loaded, logLevel);
+  };
+  const applied: SupervisorOptions["applied"] = (snapshot, persisted) => {
+    if (persisted) watch?.seen(watched!);
+    watch?.files([watched!, ...policyPaths(snapshot)]);
   };
   // Signals that come while it starts count too.
   let early = 0;
@@ -73,13 +77,13 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
     if (now - interrupted > SAME_KEY) stop();
     interrupted = now;
   });
-  process.on("SIGHUP", () => void supervisor?.reload());
+  process.on("SIGHUP", () => void supervisor?.reload("signal"));
   process.on("SIGUSR1", () => supervisor?.reopenLogs());
   process.on("SIGUSR2", () => void supervisor?.upgrade());
   process.on("SIGQUIT", () => void supervisor?.succeeded());
   try {
     const serving = pidFile === undefined ? undefined : () => writePidFile(pidFile);
-    supervisor = await Supervisor.start({ ...source, load, self: selfCommand(), args: process.argv.slice(2), logs, logFormat, runtimeDirectory: runtimeDir, stopped: unwanted.signal, ...(serving === undefined ? {} : { serving }) });
+    supervisor = await Supervisor.start({ ...source, load, applied, self: selfCommand(), args: process.argv.slice(2), logs, logFormat, runtimeDirectory: runtimeDir, stopped: unwanted.signal, ...(serving === undefined ? {} : { serving }) });
   } catch (error) {
     if (error instanceof ConfigError) {
       process.stderr.write(formatDiagnostics(error.diagnostics, { color: process.stderr.isTTY === true && process.env["NO_COLOR"] === undefined }));

@@ -1,4 +1,5 @@
 /** Who may use the admin address: `[admin]` and its tokens. */
+import { resolve } from "node:path";
 import ipaddr from "ipaddr.js";
 import type { Problem } from "./compile.ts";
 import type { SecretFiles } from "./secret-files.ts";
@@ -8,8 +9,8 @@ import type { AdminConfig, AdminToken } from "./snapshot.ts";
 /** By what the token is called that `[admin]` itself has, which may do everything. */
 const UNNAMED = "token";
 
-/** @param secrets reads the files of tokens */
-export function adminOf({ admin }: RawConfig, secrets: SecretFiles, problems: Problem[]): AdminConfig | undefined {
+/** @param secrets reads the files of tokens @param directory relative paths start here */
+export function adminOf({ admin }: RawConfig, secrets: SecretFiles, directory: string, problems: Problem[]): AdminConfig | undefined {
   if (admin === undefined) return undefined;
   const named = (admin.tokens ?? []).map((token, index) => tokenOf(token, index, secrets, problems));
   const tokens = [...(admin.token === undefined ? [] : [{ name: UNNAMED, token: admin.token, access: "configure" } as const]), ...named];
@@ -20,7 +21,7 @@ export function adminOf({ admin }: RawConfig, secrets: SecretFiles, problems: Pr
     else if (token !== "" && before.some((other) => other.token === token)) problems.push({ path: at, about: "key", message: `token "${name}" is the same as another one`, hint: "make one for each who is to be told apart" });
   }
   if (tokens.length === 0) checkAddress(admin.address, problems);
-  return { address: admin.address, tokens };
+  return { address: admin.address, tokens, ...(admin.state_file === undefined ? {} : { stateFile: resolve(directory, admin.state_file) }) };
 }
 
 type RawToken = NonNullable<NonNullable<RawConfig["admin"]>["tokens"]>[number];

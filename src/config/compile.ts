@@ -9,6 +9,8 @@ import type { Path } from "./positions.ts";
 import { acmeOf, checkAcme } from "./acme.ts";
 import { checkLogs, logsOf } from "./logs.ts";
 import { adminOf, mayBeSteered } from "./admin.ts";
+import { type Overrides, overridden } from "./overrides.ts";
+import { checkTracing, tracingOf } from "./tracing.ts";
 import { checkRoutes, isRouteFor, listenerName, routesOf } from "./routes.ts";
 import { DEFAULTS, type RawConfig, type RawListener, type RawUpstream } from "./schema.ts";
 import { MAX_LISTENERS } from "../scoreboard/words.ts";
@@ -40,6 +42,8 @@ export interface CompileOptions extends TlsSources {
   readonly secret?: () => string;
   /** Targets beyond the file's, by upstream: what registered itself or was started. */
   readonly joined?: ReadonlyMap<string, readonly JoinedTarget[]>;
+  /** What was said of upstreams and their targets since the file was read; laid over those that joined, too. */
+  readonly overrides?: Overrides;
 }
 
 /** A target that is not in the file. */
@@ -49,7 +53,10 @@ export interface JoinedTarget {
   readonly zone?: string;
 }
 
-export type Compiled = { readonly ok: true; readonly snapshot: Snapshot; readonly plan: SlotPlan } | { readonly ok: false; readonly problems: readonly Problem[] };
+/** Addresses of the targets that the file names, by upstream. */
+export type ListedTargets = ReadonlyMap<string, ReadonlySet<string>>;
+
+export type Compiled = { readonly ok: true; readonly snapshot: Snapshot; readonly plan: SlotPlan; readonly listed: ListedTargets } | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** `did you mean "x"?` when something known is near. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
@@ -76,8 +83,9 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   const problems: Problem[] = [];
   const long = expandShortForm(raw, problems);
   const listeners = long.listeners ?? [];
-  const upstreams = (long.upstreams ?? []).map((upstream) => withJoined(upstream, options.joined?.get(upstream.name) ?? []));
-  const admin = adminOf(raw, options.secrets, problems);
+  const upstreams = (long.upstreams ?? []).map((upstream) => overridden(withJoined(upstream, options.joined?.get(upstream.name) ?? []), options.overrides?.get(upstream.name)));
+  const admin = adminOf(raw, options.secrets, options.directory, problems);
+  checkTracing(raw.tracing, problems);
   checkLogs(raw, options.directory, nearest, problems);
   checkListeners(listeners, long, problems);
   checkUdp(listeners, upstreams, problems);
@@ -86,6 +94,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   checkReferences(long, problems);
   checkAcme(listeners, long.routes ?? [], options.directory, problems);
   checkRoutes(long.routes ?? [], listeners, suggestion, problems);
+  checkOverrides(long.upstreams ?? [], options, problems);
   const policies = upstreams.map((upstream, index) => policyOf(upstream, ["upstreams", index], options, problems));
   for (const [index, upstream] of upstreams.entries()) {
     checkTargets(upstream, index, problems);
@@ -113,6 +122,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     drainTimeout: raw.drain_timeout ?? 30_000,
     maxClients: raw.max_clients ?? 50_000,
     ...(admin === undefined ? {} : { admin }),
+    ...(raw.tracing === undefined ? {} : { tracing: tracingOf(raw.tracing) }),
     ...exchangesOf(raw),
     ...logsOf(raw, options.directory),
     metrics: { buckets: raw.metrics?.buckets ?? DEFAULTS.metrics.buckets, perTargetLimit: raw.metrics?.per_target_limit ?? DEFAULTS.metrics.per_target_limit },
@@ -120,7 +130,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     routes: routes.map((route) => ({ ...route, slot: plan.route(routeLabel(route)) })),
     upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, tls: tlsOfUpstreams[index], plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
   };
-  return { ok: true, snapshot, plan };
+  return { ok: true, snapshot, plan, listed: new Map((long.upstreams ?? []).map(({ name, targets = [] }) => [name, new Set(targets.map(({ address }) => address))])) };
 }
 
 /** Nobody could look at them without an admin address. */
@@ -221,6 +231,16 @@ function withJoined(upstream: RawUpstream, joined: readonly JoinedTarget[]): Raw
   const own = upstream.targets ?? [];
   const known = new Set(own.map(({ address }) => address));
   return { ...upstream, targets: [...own, ...joined.filter(({ address }) => !known.has(address))] };
+}
+
+/** A policy file that the configuration does not name would be code of anybody who may steer. */
+function checkOverrides(upstreams: readonly RawUpstream[], { overrides, policies = [] }: CompileOptions, problems: Problem[]): void {
+  const known = [...POLICY_NAMES, ...policies, ...upstreams.flatMap(({ policy }) => policy ?? [])];
+  for (const [index, { name }] of upstreams.entries()) {
+    const policy = overrides?.get(name)?.policy?.policy;
+    if (policy === undefined || known.includes(policy)) continue;
+    problems.push({ path: ["upstreams", index, "policy"], about: "value", message: `there is no policy "${policy}" here`, hint: nearest(policy, known) ?? `known: ${known.join(", ")}; a file of your own must be named by the configuration` });
+  }
 }
 
 function checkTargets(upstream: RawUpstream, index: number, problems: Problem[]): void {

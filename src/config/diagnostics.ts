@@ -20,10 +20,16 @@ export interface Diagnostic {
   readonly quoted: string | undefined;
 }
 
+/** What is wrong, and what would be right. */
+export function diagnosticReason({ message, hint }: Pick<Diagnostic, "message" | "hint">): string {
+  return hint === undefined ? message : `${message} (${hint})`;
+}
+
 /** One line, for logs and the API: `fairlead.toml:3:1: unknown key "polcy" (did you mean "policy"?)`. */
-export function diagnosticLine({ file, place, message, hint }: Diagnostic): string {
+export function diagnosticLine(diagnostic: Diagnostic): string {
+  const { file, place } = diagnostic;
   const at = place === undefined ? file : `${file}:${place.line}:${place.column}`;
-  return `${at}: ${message}${hint === undefined ? "" : ` (${hint})`}`;
+  return `${at}: ${diagnosticReason(diagnostic)}`;
 }
 
 /** All of them, each with its line quoted and the offending part underlined. */

@@ -3,11 +3,12 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { TomlError, parse } from "smol-toml";
 import type { z } from "zod";
-import { compile, nearest, type JoinedTarget, type Problem } from "./compile.ts";
+import { compile, nearest, type JoinedTarget, type ListedTargets, type Problem } from "./compile.ts";
 import { PemFiles } from "./certificates.ts";
 import { makeSelfSigned, type SelfSigned } from "./self-signed.ts";
 import type { Diagnostic, Place } from "./diagnostics.ts";
 import { Positions } from "./positions.ts";
+import type { Overrides } from "./overrides.ts";
 import { configSchema, knownKeys } from "./schema.ts";
 import { SecretFiles } from "./secret-files.ts";
 import type { SlotAllocator } from "./slots.ts";
@@ -16,7 +17,7 @@ import type { Snapshot } from "./snapshot.ts";
 import { expiryWarnings, hiddenWarnings } from "./tls.ts";
 
 export { type JoinedTarget, nearest as nearestName } from "./compile.ts";
-export { diagnosticLine, formatDiagnostics, type Diagnostic } from "./diagnostics.ts";
+export { diagnosticLine, diagnosticReason, formatDiagnostics, type Diagnostic } from "./diagnostics.ts";
 export { SlotAllocator } from "./slots.ts";
 
 export interface LoadOptions {
@@ -31,6 +32,8 @@ export interface LoadOptions {
   readonly selfSigned?: (names: readonly string[]) => SelfSigned;
   /** Targets beyond the file's, by upstream. */
   readonly joined?: ReadonlyMap<string, readonly JoinedTarget[]>;
+  /** What was said of upstreams and targets since the file was read. */
+  readonly overrides?: Overrides;
   /** For `again`: read the files of certificates anew; where one is wrong now, what was read before stays. */
   readonly renewCertificates?: boolean;
 }
@@ -50,6 +53,11 @@ export type Loaded =
       readonly certificateFiles: readonly string[];
       /** What is wrong with those of them that were read anew, and stay as they were read before. */
       readonly unrenewed: readonly string[];
+      /** As it was written; undefined: it was no text. */
+      readonly text: string | undefined;
+      /** The same as a value. */
+      readonly value: unknown;
+      readonly listed: ListedTargets;
       /** The same configuration once more, as it was read then, with other targets that joined. */
       readonly again: (options: LoadOptions) => Loaded;
     }
@@ -120,7 +128,7 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
     if (!compiled.ok) return { ok: false, diagnostics: locate(compiled.problems, text, file) };
     compiled.plan.commit();
     files = used;
-    const { snapshot, plan } = compiled;
+    const { snapshot, plan, listed } = compiled;
     return {
       ok: true,
       snapshot,
@@ -131,6 +139,9 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
       warnings: [...warningsOf(snapshot), ...hiddenWarnings(snapshot), ...expiryWarnings(snapshot, now)],
       certificateFiles: files.paths,
       unrenewed: files.kept.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`)),
+      text,
+      value,
+      listed,
       again: build,
     };
   };
@@ -189,17 +200,24 @@ function locate(problems: readonly Problem[], text: string | undefined, file: st
   const located = problems.map(({ path, about, message, hint }): Diagnostic => {
     const place: Place | undefined = about === "key" ? positions?.key(path) : positions?.value(path);
     const where = positions === undefined && path.length > 0 ? `${path.map(String).join(".")}: ` : "";
-    return { file, place, message: where + message, hint, quoted: place === undefined ? undefined : quotable(lines[place.line - 1]) };
+    const line = place === undefined ? undefined : lines[place.line - 1];
+    const secret = isSecret(path) || (path[0] === "tracing" && line?.includes("headers") === true);
+    return { file, place, message: where + message, hint, quoted: secret ? undefined : quotable(line) };
   });
   return located.sort((a, b) => (a.place?.line ?? 0) - (b.place?.line ?? 0) || (a.place?.column ?? 0) - (b.place?.column ?? 0));
 }
 
 /** Keys whose values are for nobody's eyes, a log's neither. */
-const SECRETS = ["token", "secret", "eab_hmac_key"];
+const SECRETS = ["token", "secret", "eab_hmac_key", "authorization", "api-key", "x-api-key"];
+
+/** So are the headers that spans are sent with, all of them. */
+function isSecret(path: Problem["path"]): boolean {
+  return SECRETS.includes(String(path.at(-1))) || (path[0] === "tracing" && path[1] === "headers");
+}
 
 /** The line, unless it tells a secret. */
 function quotable(line: string | undefined): string | undefined {
-  return line !== undefined && SECRETS.some((key) => new RegExp(`\\b${key}["']?\\s*=`).test(line)) ? undefined : line;
+  return line !== undefined && SECRETS.some((key) => new RegExp(`\\b${key}["']?\\s*=`, "i").test(line)) ? undefined : line;
 }
 
 /** zod's issues in our words. */
@@ -216,7 +234,7 @@ function problemsOf(issue: z.core.$ZodIssue, root: unknown): Problem[] {
     case "invalid_type": {
       const found = valueAt(root, path);
       if (found === undefined) return [{ path: path.slice(0, -1), about: "key", message: `${path.length > 1 ? tableName(path.slice(0, -1)) : "the config"} needs "${last}"`, hint: `add ${last} = …` }];
-      return [{ path, about: "value", message: `"${last}" must be ${typeName(issue.expected)}${SECRETS.includes(last) ? "" : `, not ${describe(found)}`}` }];
+      return [{ path, about: "value", message: `"${last}" must be ${typeName(issue.expected)}${isSecret(path) ? "" : `, not ${describe(found)}`}` }];
     }
     case "invalid_value": {
       const choices = issue.values.map((value) => JSON.stringify(value));

@@ -51,7 +51,7 @@ const someSize = z.union([parsed((text) => parseSize(text) || undefined, 'a size
 const percent = z.union([parsed(parsePercent, 'a percentage, as "50%" or "off"', String.raw`^(off|\d+(\.\d+)?\s?%?)$`), z.number().min(0).max(100)]);
 const ADDRESSES = 'an address, as "0.0.0.0:8080", ":8080", "[::]:8080" or "unix:/run/x.sock"';
 const listenAddress = parsed((text) => parseAddress(text, true), ADDRESSES);
-const targetAddress = z.string().refine((text) => parseAddress(text, false) !== undefined && !text.startsWith(":"), {
+export const targetAddress = z.string().refine((text) => parseAddress(text, false) !== undefined && !text.startsWith(":"), {
   error: (issue) => `"${String(issue.input)}" is not an address, as "127.0.0.1:9001", "host:80", "[::1]:9001" or "unix:/run/x.sock"`,
 });
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, { error: "a name has letters, digits, dots, dashes and underscores, and starts with a letter or digit" });
@@ -255,6 +255,9 @@ const target = z.strictObject({
   drain: key(z.boolean(), "No new requests; sticky clients may finish.", false),
 });
 
+/** What may be said of a target beside its address. */
+export const targetKeys = target.omit({ address: true });
+
 const sticky = z.strictObject({
   cookie: key(z.string().regex(token, { error: "a cookie's name is a token: no spaces, no separators" }), "The cookie's name.", "fairlead"),
   path: key(path, "Its Path.", "/"),
@@ -394,6 +397,9 @@ const accessLog = z.strictObject({
   keep: key(whole(1, 1000), "Renamed files that are kept: path.1 is the newest.", 5),
 });
 
+/** How an upstream chooses: what is said of that is said all at once. */
+export const policyKeys = upstream.pick({ policy: true, policy_timeout: true, hash_key: true, hash_method: true, bounded_load: true });
+
 const bound = parsed((text) => parseExactDuration(text) || undefined, 'a duration above zero, as "500us", "2.5ms" or "1s"', String.raw`^(\d+(\.\d+)?(us|ms|s|m|h))+$`);
 
 const metrics = z.strictObject({
@@ -422,6 +428,24 @@ const shortTarget = z.strictObject({
   health_check_endpoint: key(path, "Asked every 5 s; a 2xx or 3xx passes. Absent: a connect is enough."),
 });
 
+function isEndpoint(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "" && url.search === "" && url.hash === "";
+}
+
+const tracing = z.strictObject({
+  endpoint: key(z.string().refine(isEndpoint, { error: "an endpoint is an http:// or https:// URL, without name and password: those go into headers" }), "Where spans are sent by OTLP/HTTP: of the collector, without /v1/traces.", "http://127.0.0.1:4318"),
+  headers: key(z.record(headerName, fieldValue), "Sent with them, as a token of the collector's."),
+  service_name: key(z.string().min(1), "How this balancer is called in traces.", "fairlead"),
+  sample: key(z.number().min(0).max(1), "Share of the traces that begin here which are recorded.", 1),
+  parent: key(z.enum(["ignore", "trust"]), "A client's traceparent: ignore begins a trace of our own; trust goes on with the client's, and records what it records.", "ignore"),
+  query: key(z.enum(["keep", "drop"]), "What follows the ? of paths: it may hold secrets.", "drop"),
+  timeout: key(duration, "For sending a batch of spans, with all tries; then they are lost.", "10s"),
+  interval: key(duration, "The longest that a span waits for others to be sent with.", "5s"),
+  batch: key(whole(1, 10_000), "The most spans in one request.", 512),
+  queue: key(whole(1, 1_000_000), "The most spans that wait in each worker; more are lost.", 4096),
+});
+
 export const configSchema = z
   .strictObject({
     workers: key(z.union([z.literal("auto"), whole(1, 256)]), "Data-plane processes; auto: one a core.", "auto"),
@@ -435,9 +459,11 @@ export const configSchema = z
         address: listenAddress.meta({ description: "Where the admin API listens; without a token a loopback address or a unix socket." }),
         token: key(adminToken, "May do everything. Whoever asks for more than /health and /ready shows it, or one of tokens, as Authorization: Bearer; without any the address is a loopback one, and configurations and heartbeats are not taken."),
         tokens: key(z.array(namedToken), "Further tokens, each of which may do so much."),
+        state_file: key(file, "Where what the API was told of targets and upstreams is kept over a stop, relative to this file; absent: nowhere."),
       }),
       "The admin API; absent: off.",
     ),
+    tracing: key(tracing, "Requests are traced (OpenTelemetry, W3C Trace Context); absent: they are not, and what clients say of traces goes on as it came."),
     metrics: key(metrics, "What is measured, and how finely."),
     exchanges: key(
       z.strictObject({
@@ -467,6 +493,11 @@ export type RawListener = z.output<typeof listener>;
 export type RawAccessLog = z.output<typeof accessLog>;
 export type RawUpstream = z.output<typeof upstream>;
 
+/** What an absent key stands for, as people write it; undefined: nothing, or what cannot be said in a word. */
+export function defaultOf(type: z.core.$ZodType): unknown {
+  return written.get(type);
+}
+
 /** The published JSON Schema, for editors. */
 export function jsonSchema(): object {
   const override = ({ zodSchema, jsonSchema: json }: { zodSchema: z.core.$ZodType; jsonSchema: { default?: unknown } }): void => {
@@ -492,7 +523,7 @@ export function knownKeys(at: readonly PropertyKey[]): readonly string[] {
 }
 
 /** Of a table that may also be one word, the table. */
-function unwrapped(type: z.core.$ZodType): z.core.$ZodType {
+export function unwrapped(type: z.core.$ZodType): z.core.$ZodType {
   if (type instanceof z.ZodOptional) return unwrapped(type.unwrap());
   if (type instanceof z.ZodUnion) return type.options.map(unwrapped).find((option) => option instanceof z.ZodObject) ?? type;
   return type;

@@ -34,6 +34,8 @@ export interface Snapshot {
   readonly log: LogConfig;
   /** Absent: there is none. */
   readonly accessLog?: AccessLogConfig;
+  /** Absent: nothing is traced. */
+  readonly tracing?: TracingConfig;
   readonly metrics: MetricsConfig;
   /** Absent: none are kept. */
   readonly exchanges?: ExchangesConfig;
@@ -43,10 +45,34 @@ export interface Snapshot {
   readonly upstreams: readonly UpstreamConfig[];
 }
 
+export interface TracingConfig {
+  /** Where spans are sent (OTLP/HTTP), with its path. */
+  readonly endpoint: string;
+  /** Sent with them: secrets. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly serviceName: string;
+  /** Share of the traces that begin here which are recorded, from 0 to 1. */
+  readonly sample: number;
+  /** Is a client's traceparent believed? */
+  readonly parent: "trust" | "ignore";
+  /** What follows the ? of paths. */
+  readonly query: "keep" | "drop";
+  /** For sending a batch, with all tries. */
+  readonly timeout: Milliseconds;
+  /** The longest that a span waits for others. */
+  readonly interval: Milliseconds;
+  /** Spans in one request. */
+  readonly batch: number;
+  /** Spans that wait in each worker; more are lost. */
+  readonly queue: number;
+}
+
 export interface AdminConfig {
   readonly address: Address;
   /** Of which whoever asks must show one (`Authorization: Bearer …`); empty: the address is a loopback one or a unix socket. */
   readonly tokens: readonly AdminToken[];
+  /** Absolute path of where what people said survives a stop. */
+  readonly stateFile?: string;
 }
 
 export interface AdminToken {

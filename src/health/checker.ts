@@ -10,7 +10,7 @@ import type { TlsClient } from "../net/tls.ts";
 import type { EventKind } from "../observability/event-kind.ts";
 import type { Log } from "../observability/log.ts";
 import { type Chronicle, NO_CHRONICLE } from "../observability/timeline.ts";
-import { Flag, type Scoreboard } from "../scoreboard/scoreboard.ts";
+import { CHECK_TIMES, type Column, Flag, type Scoreboard, TOTAL_CHECKS_FAILED, TOTAL_CHECKS_PASSED } from "../scoreboard/scoreboard.ts";
 import { UpstreamSecurity } from "../upstream/tls.ts";
 import type { AgentOrders, CheckContext, PreparedCheck, Verdict } from "./check.ts";
 import { HangingConnects } from "./hanging.ts";
@@ -99,7 +99,7 @@ export class HealthChecker {
     const fresh: Watch[] = [];
     const replaced: Watch[] = [];
     for (const upstream of snapshot.upstreams) {
-      const group = new Group(upstream, this.groups.get(upstream.name), this.network);
+      const group = new Group(upstream, this.groups.get(upstream.name), this.network, this.scoreboard);
       groups.set(upstream.name, group);
       for (const target of upstream.targets) {
         const known = before.get(target.slot);
@@ -209,6 +209,9 @@ export class HealthChecker {
       watch.cancel = undefined;
       watch.running = false;
       const took = this.network.clock.precise() - started;
+      const { counters } = watch.group;
+      counters.add(verdict.ok ? TOTAL_CHECKS_PASSED : TOTAL_CHECKS_FAILED);
+      counters.observe(CHECK_TIMES, this.scoreboard.bounds.bucketOf(took), took);
       this.settle(watch, verdict, took);
       const { interval } = watch.group.config!;
       const delay = watch.spread ? nextDelay(interval, this.network.random()) : secondDelay(interval, this.network.random());
@@ -297,10 +300,12 @@ class Group {
   readonly security: UpstreamSecurity | undefined;
   /** Says that a check is our own connection; undefined: targets expect nothing of the kind, another port neither. */
   readonly preface: Buffer | undefined;
+  readonly counters: Column;
   total = 0;
   up = 0;
 
-  constructor(upstream: UpstreamConfig, before: Group | undefined, network: Network) {
+  constructor(upstream: UpstreamConfig, before: Group | undefined, network: Network, board: Scoreboard) {
+    this.counters = board.supervisorColumn(upstream.slot);
     const { tls, healthCheck, proxyProtocol } = upstream;
     this.name = upstream.name;
     this.config = healthCheck;

@@ -9,8 +9,8 @@ import type { OutlierConfig, Snapshot, UpstreamConfig } from "../config/snapshot
 import type { Clock } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
 import { type Chronicle, NO_CHRONICLE } from "../observability/timeline.ts";
-import { Flag, type Scoreboard, TOTAL_5XX, TOTAL_FAILURES, TOTAL_REQUESTS } from "../scoreboard/scoreboard.ts";
-import type { Detector, OutlierReport } from "../upstream/outliers.ts";
+import { EJECTIONS, Flag, type Scoreboard, TOTAL_5XX, TOTAL_FAILURES, TOTAL_REQUESTS } from "../scoreboard/scoreboard.ts";
+import { type Detector, DETECTORS, type OutlierReport } from "../upstream/outliers.ts";
 import { formatDuration } from "./check.ts";
 import type { Rotation } from "./rotation.ts";
 
@@ -153,7 +153,7 @@ export class Ejection {
 
   /** @param reason in words */
   private eject(group: Group, slot: number, name: string, detector: Detector, reason: string): void {
-    const { rotation, clock, log, chronicle = NO_CHRONICLE } = this.options;
+    const { scoreboard, rotation, clock, log, chronicle = NO_CHRONICLE } = this.options;
     const { targets, outliers, name: upstream } = group.upstream!;
     const record = group.recordOf(slot);
     if (record.until !== undefined || !rotation.isIn(slot)) return;
@@ -167,6 +167,7 @@ export class Ejection {
       if (chronicle.latest(upstream, name)?.kind !== "ejection-spared") chronicle.record({ kind: "ejection-spared", upstream, target: name, summary: `Fails by ${reason}, and is kept: ${why}`, by: BY });
       return;
     }
+    scoreboard.supervisorColumn(group.upstream!.slot).add(EJECTIONS + DETECTORS.indexOf(detector));
     record.times++;
     record.detector = detector;
     const time = Math.min(outliers.maxEjection, outliers.baseEjection * record.times);

@@ -145,14 +145,6 @@ export class Rotation {
     for (const flag of flags) this.withdraw(member, flag, reason, mode === (flag === Flag.DRAINING ? "drain" : "maint"), by);
   }
 
-  /** Targets that are withdrawn for this reason. */
-  withdrawnBy(reason: string): { readonly upstream: string; readonly target: string; readonly state: "drain" | "maint" }[] {
-    return [...this.members.values()].flatMap(({ upstream, target, drainReasons, maintenanceReasons }) => {
-      const state = maintenanceReasons.has(reason) ? "maint" : drainReasons.has(reason) ? "drain" : undefined;
-      return state === undefined ? [] : [{ upstream: upstream.name, target: target.name, state }];
-    });
-  }
-
   /** Percent of the configured weight, as an agent says. */
   setAgentWeight(slot: number, percent: number): void {
     const member = this.members.get(slot);
@@ -369,7 +361,8 @@ class Member {
   }
 }
 
-function wordsOf(flags: number): string {
+/** A state for people. @param flags of the scoreboard */
+export function wordsOf(flags: number): string {
   const words: string[] = [];
   if ((flags & Flag.DOWN) !== 0) words.push("down");
   if ((flags & Flag.EJECTED) !== 0) words.push("ejected");

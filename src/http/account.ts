@@ -1,5 +1,5 @@
 /** Makes the account of an exchange that has ended, out of the numbers and references that it kept. */
-import { type Account, type Attempt, candidateNames } from "../observability/account.ts";
+import { type Account, type Attempt, candidateNames, type Trace } from "../observability/account.ts";
 import { type Cause, CAUSES } from "../observability/cause.ts";
 import type { Match } from "../routing/router.ts";
 import type { Target } from "../upstream/target.ts";
@@ -39,6 +39,8 @@ export interface Kept {
   readonly grpcStatus: number;
   readonly detail: string;
   readonly bytesOut: number;
+  readonly trace: Trace | undefined;
+  readonly span: string;
 }
 
 /** @param at when it began, in wall-clock ms @param milliseconds that it took */
@@ -69,6 +71,7 @@ export function accountOf(kept: Kept, client: Downstream, cause: Cause, status: 
     tries: triesOf(kept, cause, milliseconds),
     candidates: candidateNames(candidates),
     candidateCount: candidates.length,
+    ...(kept.trace === undefined ? {} : { trace: kept.trace }),
   };
 }
 
@@ -80,10 +83,10 @@ function callStatus({ grpcStatus, hasReply }: Kept, cause: Cause, status: number
 
 /** With the last one, which ended with the exchange. */
 function triesOf(kept: Kept, cause: Cause, milliseconds: number): readonly Attempt[] {
-  const { tries = [], attempting, lastTarget, startedAt, attemptAt, answeredAt, connect, hasReply, status, detail, isHedge } = kept;
+  const { tries = [], attempting, lastTarget, startedAt, attemptAt, answeredAt, connect, hasReply, status, detail, isHedge, span } = kept;
   if (!attempting || lastTarget === undefined) return tries;
   const at = attemptAt - startedAt;
-  const last = { target: lastTarget.name, at, connect, firstByte: answeredAt === 0 ? 0 : answeredAt - attemptAt, milliseconds: milliseconds - at, status: hasReply ? status : 0, cause, detail, hedge: isHedge };
+  const last = { target: lastTarget.name, at, connect, firstByte: answeredAt === 0 ? 0 : answeredAt - attemptAt, milliseconds: milliseconds - at, status: hasReply ? status : 0, cause, detail, hedge: isHedge, ...(span === "" ? {} : { span }) };
   // A hedge that lost began after the one that won.
   return [...tries, last].toSorted((a, b) => a.at - b.at);
 }

@@ -2,7 +2,7 @@
  * One request and its reply: picks a target, attaches a connection, waits or tries again where that is right, and ends in
  * exactly one place with one cause. It knows no wire format: the codecs on both sides do.
  */
-import type { Account, Attempt } from "../observability/account.ts";
+import type { Account, Attempt, Trace } from "../observability/account.ts";
 import { CAUSES, type Cause } from "../observability/cause.ts";
 import type { Ended } from "../observability/witnesses.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
@@ -59,6 +59,9 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
   queued = 0;
   detail = "";
   bytesOut = 0;
+  trace: Trace | undefined = undefined;
+  /** Of the attempt of the moment; "": its target was told of none. */
+  span = "";
   private readonly client: Downstream;
   private readonly services: Services;
   /** The connection that has the request's head. */
@@ -113,6 +116,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
     this.queued = 0;
     this.detail = "";
     this.bytesOut = 0;
+    this.trace = undefined;
     this.probe = false;
     this.picking = false;
     this.requestId = undefined;
@@ -176,6 +180,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
     this.attempts++;
     this.attempting = true;
     this.isHedge = false;
+    this.span = "";
     this.connect = 0;
     this.answeredAt = 0;
     this.attemptAt = this.attempts === 1 && this.queued === 0 ? this.startedAt : this.services.network.clock.precise();
@@ -249,6 +254,20 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
     this.sentTo = connection;
     if (!connection.reused) this.connect = this.services.network.clock.precise() - this.attemptAt;
     this.client.sendRequest(connection);
+  }
+
+  get isTraced(): boolean {
+    return this.trace?.sampled === true;
+  }
+
+  /** What a target is told that its spans are children of. @param stream the way to it */
+  spanOf(stream: UpstreamStream): string {
+    const { trace, hedge } = this;
+    if (trace?.sampled !== true) return trace?.span ?? "";
+    const span = this.services.tracing?.newSpan() ?? trace.span;
+    if (stream === this.connection) this.span = span;
+    else if (hedge !== undefined) hedge.span = span;
+    return span;
   }
 
   requestWritable(): void {
@@ -485,6 +504,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
   /** Go on with the second attempt as if it were the first. */
   private adopt(hedge: Hedge): void {
     const { target, stream, startedAt, connect } = hedge.handOver();
+    this.span = hedge.span;
     this.hedge = undefined;
     this.attempts++;
     this.target = target;
@@ -568,6 +588,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
       cause,
       detail,
       hedge: this.isHedge,
+      ...(this.span === "" ? {} : { span: this.span }),
     });
   }
 

@@ -32,6 +32,8 @@ export const Name = {
   WWW_AUTHENTICATE: 24,
   X_REQUEST_TIMEOUT: 25,
   GRPC_TIMEOUT: 26,
+  TRACEPARENT: 27,
+  TRACESTATE: 28,
 } as const;
 
 const KNOWN: readonly (readonly [string, number])[] = [
@@ -61,6 +63,8 @@ const KNOWN: readonly (readonly [string, number])[] = [
   ["www-authenticate", Name.WWW_AUTHENTICATE],
   ["x-request-timeout", Name.X_REQUEST_TIMEOUT],
   ["grpc-timeout", Name.GRPC_TIMEOUT],
+  ["traceparent", Name.TRACEPARENT],
+  ["tracestate", Name.TRACESTATE],
 ];
 
 interface KnownName {

@@ -17,6 +17,8 @@ export interface FieldSink {
   text(lines: string): void;
   /** A field of our own whose value is bytes that came. @param name with its ": " */
   value(name: string, buffer: Buffer, start: number, end: number): void;
+  /** A field of our own whose value will not come again. @param name with its ": " */
+  once(name: string, value: string): void;
 }
 
 const DASH = 0x2d;
@@ -80,6 +82,10 @@ export interface RequestForward {
   readonly upgrade: boolean;
   /** Made by us, or undefined to leave X-Request-ID as it came. */
   readonly requestId: string | undefined;
+  /** Our traceparent in place of the client's; undefined: what the client says of traces goes on as it came. */
+  readonly traceparent: string | undefined;
+  /** The trace begins here: the client's tracestate is of another one. */
+  readonly dropTracestate: boolean;
   readonly dropUnderscores: boolean;
   /** Our line of Via for a request that came as this one did. */
   readonly via: string;
@@ -105,6 +111,8 @@ export function writeRequestFields(sink: FieldSink, head: RequestHead, forward: 
     if (config.forwarded) drop |= 1 << Name.FORWARDED;
   }
   if (forward.requestId !== undefined) drop |= 1 << Name.X_REQUEST_ID;
+  if (forward.traceparent !== undefined) drop |= 1 << Name.TRACEPARENT;
+  if (forward.dropTracestate) drop |= 1 << Name.TRACESTATE;
   if (head.has(Name.MAX_FORWARDS) && head.methodIs("OPTIONS")) drop |= 1 << Name.MAX_FORWARDS;
   if (!head.lengthIsPlain) drop |= 1 << Name.CONTENT_LENGTH;
   copyFields(sink, head, drop, forward.dropUnderscores, forward.own?.name);
@@ -117,7 +125,8 @@ export function writeRequestFields(sink: FieldSink, head: RequestHead, forward: 
     const node = by.address.includes(":") ? `"[${by.address}]"` : by.address;
     sink.text(`Forwarded: ${before}for=${node};proto=${by.proto}${head.hostEnd > head.hostStart ? `;host="${head.host}"` : ""}\r\n`);
   }
-  if (forward.requestId !== undefined) sink.text(`X-Request-ID: ${forward.requestId}\r\n`);
+  if (forward.requestId !== undefined) sink.once("X-Request-ID: ", forward.requestId);
+  if (forward.traceparent !== undefined) sink.once("traceparent: ", forward.traceparent);
   if (config.via) sink.text(forward.via);
   if (forward.own !== undefined && forward.own.line !== "") sink.text(forward.own.line);
 }

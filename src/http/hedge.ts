@@ -38,6 +38,8 @@ export interface Hedged {
 export class Hedge implements StreamOwner {
   readonly upstream: Upstream;
   startedAt = 0;
+  /** As `Exchange.span`. */
+  span = "";
   /** How long it was being connected, in ms. */
   private connect = 0;
   private readonly exchange: Hedged;
@@ -171,7 +173,7 @@ export class Hedge implements StreamOwner {
 
   private tell(target: Target, cause: Cause, detail: string, status: number): Attempt {
     const milliseconds = this.services.network.clock.precise() - this.startedAt;
-    const attempt = { target: target.name, at: this.startedAt - this.exchange.startedAt, connect: this.connect, firstByte: status > 0 ? milliseconds : 0, milliseconds, status, cause, detail, hedge: true };
+    const attempt = { target: target.name, at: this.startedAt - this.exchange.startedAt, connect: this.connect, firstByte: status > 0 ? milliseconds : 0, milliseconds, status, cause, detail, hedge: true, ...(this.span === "" ? {} : { span: this.span }) };
     this.exchange.hedgeEnded(attempt);
     return attempt;
   }

@@ -12,7 +12,10 @@ import type { RequestHead } from "./h1/request-head.ts";
 import type { RequestView } from "./request-view.ts";
 import { OwnConnections } from "./own-connections.ts";
 import type { Services } from "./services.ts";
-import type { UpstreamStream } from "./sides.ts";
+import { traceparentOf } from "./tracing.ts";
+
+/** What is sent on of an exchange, and whose child the target's spans are. */
+type Forwardable<Way> = Pick<Exchange, "upstream" | "asksUpgrade" | "requestId" | "trace"> & { spanOf(stream: Way): string };
 
 export class Reception {
   readonly listener: Listener;
@@ -31,9 +34,14 @@ export class Reception {
     this.subject = subjectField(listener.config.tls?.clientSubjectHeader, arrival?.tls?.clientSubject ?? "");
   }
 
+  /** How long a request may take, in ms; 0: no limit. */
+  wholeOf(head: RequestHead): number {
+    return least(this.listener.config.timeouts.request, deadlineOf(head));
+  }
+
   /** When a request that begins now must be over, in clock ms; 0: no limit. */
   endOf(head: RequestHead): number {
-    const whole = least(this.listener.config.timeouts.request, deadlineOf(head));
+    const whole = this.wholeOf(head);
     return whole > 0 ? this.services.network.clock.now + whole : 0;
   }
 
@@ -49,21 +57,28 @@ export class Reception {
 
   /** Send it where its route says. */
   dispatch(exchange: Exchange, head: RequestHead, view: RequestView): void {
+    exchange.trace = this.services.tracing?.begin(head, this.arrival?.tls === undefined ? "http" : "https");
     const match = this.listener.router.route(view);
     if (match === undefined) {
       exchange.fail("no-route", "");
       return;
     }
     const { upstream } = match;
-    const { requestId } = this.listener.config.forwarding;
-    if (requestId !== "off" && (requestId === "always" || !head.has(Name.X_REQUEST_ID) || !this.forwardedBy(view).trusted)) exchange.requestId = this.makeRequestId();
+    if (this.makesId(head, view)) exchange.requestId = this.makeRequestId();
     view.keySource = upstream.config.hash.key;
     exchange.dispatch(match, upstream.config.policy.kind === "builtin" ? view : view.copy());
   }
 
+  /** The request gets an ID of our making. */
+  makesId(head: RequestHead, view: RequestView): boolean {
+    const { requestId } = this.listener.config.forwarding;
+    return requestId !== "off" && (requestId === "always" || !head.has(Name.X_REQUEST_ID) || !this.forwardedBy(view).trusted);
+  }
+
   /** What goes on with the request to this stream's target. @param via our line of Via */
-  forward(exchange: Exchange, view: RequestView, stream: UpstreamStream, via: string): RequestForward {
+  forward<Way extends { readonly target: { readonly name: string } }>(exchange: Forwardable<Way>, view: RequestView, stream: Way, via: string): RequestForward {
     const { config } = this.listener;
+    const { trace } = exchange;
     return {
       config: config.forwarding,
       upstream: exchange.upstream!.config,
@@ -72,6 +87,8 @@ export class Reception {
       targetName: stream.target.name,
       upgrade: exchange.asksUpgrade,
       requestId: exchange.requestId,
+      traceparent: trace === undefined ? undefined : traceparentOf(trace, exchange.spanOf(stream)),
+      dropTracestate: trace?.parent === "",
       dropUnderscores: config.underscoreNames !== "allow",
       via,
       own: this.subject,

@@ -3,7 +3,7 @@ import type { RetryConfig, UpstreamConfig } from "../config/snapshot.ts";
 import type { Cause } from "../observability/cause.ts";
 
 /** Connects that fail cost nothing to repeat elsewhere; this bounds how many for one request. */
-const MAX_CONNECT_ATTEMPTS = 8;
+export const MAX_CONNECT_ATTEMPTS = 8;
 
 /** A target that refused has done no work, so going elsewhere is no further load: neither pause nor budget. */
 export type RetryHow = "no" | "at once" | "within budget";

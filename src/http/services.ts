@@ -15,6 +15,7 @@ import type { LineSink } from "./h1/writer.ts";
 import type { RequestHead } from "./h1/request-head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
 import type { UpstreamStream } from "./sides.ts";
+import type { Tracing } from "./tracing.ts";
 
 export interface Services {
   readonly network: Network;
@@ -33,6 +34,8 @@ export interface Services {
   readonly tlsLog: LimitedLog;
   /** Undefined: nobody wants to know of exchanges. */
   witnesses: Witnesses | undefined;
+  /** Undefined: what clients say of traces goes on as it came. */
+  tracing: Tracing | undefined;
   /** Fields of each request whose values its account has; in lower case. */
   accountFields: readonly string[];
   /** Gathers what HTTP/2 connections write. */

@@ -1,10 +1,13 @@
 /** Fairlead as a library: the same data plane and health checks in one process, without a supervisor. */
+import { withHealth } from "../admin/explain.ts";
+import { type Explained, type RequestToExplain, requestToExplain } from "../admin/explained.ts";
 import { diagnosticLine, loadConfig, loadConfigText, loadConfigValue, SlotAllocator, type Loaded, type LoadOptions } from "../config/load.ts";
 import { randomBytes } from "node:crypto";
 import { formatAddress } from "../config/values.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { TargetStatus } from "../health/checker.ts";
 import { HealthMonitor } from "../health/monitor.ts";
+import { Metrics } from "../metrics/metrics.ts";
 import { bunNetwork } from "../net/bun.ts";
 import { openFilesLimit } from "../net/open-files.ts";
 import type { NetListener } from "../net/network.ts";
@@ -13,6 +16,7 @@ import type { Account, Witness } from "../observability/account.ts";
 import { type EventQuery, Timeline, type TimelineEvent } from "../observability/timeline.ts";
 import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
 import { MAX_LISTENERS, MAX_ROUTES, Scoreboard } from "../scoreboard/scoreboard.ts";
+import packageJson from "../../package.json";
 import { DataPlane } from "../worker/data-plane.ts";
 
 export interface LoadBalancerOptions {
@@ -85,6 +89,7 @@ export class LoadBalancer {
   private readonly board = Scoreboard.local({ ...SLOTS, workers: 1 });
   private plane: DataPlane | undefined = undefined;
   private monitor: HealthMonitor | undefined = undefined;
+  private metered: Metrics | undefined = undefined;
   private snapshot: Snapshot | undefined = undefined;
   private readonly listeners = new Map<string, NetListener>();
 
@@ -120,6 +125,20 @@ export class LoadBalancer {
     this.snapshot = snapshot;
     monitor.apply(snapshot);
     this.monitor = monitor;
+    const startedAt = network.clock.wall();
+    const config = { applied: { generation: snapshot.generation, at: new Date(startedAt).toISOString() }, rejected: null };
+    this.metered = new Metrics({
+      version: packageJson.version,
+      startedAt,
+      clock: network.clock,
+      scoreboard: this.board,
+      snapshot: () => snapshot,
+      health: monitor,
+      workers: () => [{ pid: process.pid, slot: 0 }],
+      processes: () => [{ name: "library", pid: process.pid }],
+      restarts: () => 0,
+      config: () => config,
+    });
     return this;
   }
 
@@ -165,9 +184,29 @@ export class LoadBalancer {
     return `${protocol === "http" && tls !== undefined ? "https" : protocol}://${host.includes(":") ? `[${host}]` : host}:${port}`;
   }
 
+  /** All that is counted, as Prometheus reads it (text format 0.0.4). */
+  async metrics(): Promise<string> {
+    if (this.metered === undefined) throw new Error("this load balancer does not run");
+    return (await this.metered.text()).text;
+  }
+
   /** What the health checks know of each target. */
   get health(): readonly TargetStatus[] {
     return this.monitor?.checker.status() ?? [];
+  }
+
+  /**
+   * Which way a request would go, and why; nothing is sent, and no turn is taken. The answer is that of `POST /v1/explain`.
+   * @throws Error that says what is wrong with the request, or that this load balancer does not run
+   */
+  async explain(request: RequestToExplain): Promise<Explained> {
+    const { plane, monitor } = this;
+    if (plane === undefined || monitor === undefined) throw new Error("this load balancer does not run");
+    const checked = requestToExplain.safeParse(request);
+    if (!checked.success) throw new TypeError(checked.error.issues.map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`)).join("; "));
+    const { checker, rotation, ejection } = monitor;
+    const told = await plane.explain(checked.data);
+    return withHealth(told, { targets: checker.status().map((target) => ({ ...target, ...rotation.status(target.slot) })), ejections: ejection.status() });
   }
 
   /** What has happened to targets in the last day, newest first; at most `limit` events (default 1,000). */

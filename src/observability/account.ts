@@ -23,6 +23,25 @@ export interface Attempt {
   readonly detail: string;
   /** It was sent beside another one that took long. */
   readonly hedge: boolean;
+  /** Its span, as its target was told; absent: it is not recorded, or no request was sent. */
+  readonly span?: string;
+}
+
+/** Where an exchange stands in a trace (W3C Trace Context). Ids are lower-case hexadecimal digits, 32 of the trace, 16 of a span. */
+export interface Trace {
+  readonly id: string;
+  /** The client's span; "": the trace begins here. */
+  readonly parent: string;
+  /** The client's tracestate; "": there is none, or the trace begins here. */
+  readonly state: string;
+  /** The exchange's own span. */
+  readonly span: string;
+  /** It is recorded. */
+  readonly sampled: boolean;
+  /** As the client asked. */
+  readonly scheme: "http" | "https";
+  /** User-Agent of a request that is recorded. */
+  readonly userAgent: string;
 }
 
 /** Targets that an account names as candidates. */
@@ -71,14 +90,16 @@ export interface Account {
   /** Names of the targets that were usable when the first was picked, at most 32 of them; and how many there were. */
   readonly candidates: readonly string[];
   readonly candidateCount: number;
+  /** Absent: tracing is off, or its client's trace is not recorded. */
+  readonly trace?: Trace;
   /** udp: how many datagrams came from the client and went to it. */
   readonly datagrams?: { readonly in: number; readonly out: number };
 }
 
 /** Wants to know of exchanges. Asked with each, so that an account is made for those only that somebody wants. */
 export interface Witness {
-  /** @param milliseconds that it took */
-  wants(cause: Cause, status: number, attempts: number, milliseconds: number): boolean;
+  /** @param milliseconds that it took @param traced its trace is recorded */
+  wants(cause: Cause, status: number, attempts: number, milliseconds: number, traced: boolean): boolean;
   tell(account: Account): void;
 }
 

@@ -23,6 +23,7 @@ export const LOG_MODULES = {
   acme: "certificates that are ordered",
   admin: "the admin address",
   supervised: "back ends that Fairlead starts",
+  tracing: "spans that cannot be exported",
   access_log: "the access log: lines that are lost",
 } as const;
 export type LogModule = keyof typeof LOG_MODULES;

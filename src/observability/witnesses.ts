@@ -4,6 +4,8 @@ import type { Cause } from "./cause.ts";
 
 /** An exchange that has ended, and can tell of itself. */
 export interface Ended {
+  /** Its trace is recorded. */
+  readonly isTraced: boolean;
   /** @param milliseconds that it took */
   account(cause: Cause, status: number, milliseconds: number): Account;
 }
@@ -23,9 +25,10 @@ export class Witnesses {
 
   /** @param milliseconds that it took */
   ended(exchange: Ended, cause: Cause, status: number, attempts: number, milliseconds: number): void {
+    const { isTraced } = exchange;
     let account: Account | undefined;
     for (const witness of this.list) {
-      if (!witness.wants(cause, status, attempts, milliseconds)) continue;
+      if (!witness.wants(cause, status, attempts, milliseconds, isTraced)) continue;
       account ??= exchange.account(cause, status, milliseconds);
       witness.tell(account);
     }

@@ -1,6 +1,7 @@
 /** `first`: the first target in file order that has room (`max_requests`), so that one is filled before the next; HAProxy's `first`. */
 import { type BalancedTarget, type Balancer, type BalancerContext, none } from "./balanced.ts";
-import type { RoutingRequest } from "./policy.ts";
+import type { Explanation, RoutingRequest } from "./policy.ts";
+import { orderOf, twinOf } from "./twin.ts";
 
 /** Targets that are looked at in one go, without branches in between. */
 const BLOCK = 8;
@@ -30,6 +31,12 @@ export class FirstPolicy implements Balancer {
     const from = this.last < MANY || this.picks++ % FULL_SCAN_EVERY === 0 ? 0 : this.last;
     this.last = this.firstWithRoom(from);
     return targets[this.last];
+  }
+
+  explain<Target extends BalancedTarget>(request: RoutingRequest, targets: readonly Target[], tried: readonly Target[] = none()): Explanation<Target> {
+    const order = orderOf<Target>(twinOf(this), request, targets, tried);
+    const scores = targets.map((target) => ({ target, score: target.openRequests, note: `${target.openRequests} open${target.limit === 0 ? ", no limit" : ` of ${target.limit}`}` }));
+    return { pick: order[0], order, scores, note: "the first target in file order that has room" };
   }
 
   private remember(targets: readonly BalancedTarget[]): void {

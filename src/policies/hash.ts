@@ -11,8 +11,21 @@ import { type Accepts, type ConsistentTable, hashText, mix } from "./consistent/
 import { KetamaTable } from "./consistent/ketama.ts";
 import { MaglevTable } from "./consistent/maglev.ts";
 import { RendezvousTable } from "./consistent/rendezvous.ts";
-import type { RoutingRequest } from "./policy.ts";
+import type { Explanation, RoutingRequest } from "./policy.ts";
 import { RoundRobinPolicy } from "./round-robin.ts";
+import { orderOf, twinOf } from "./twin.ts";
+
+/** Why a key does not go to a target, or 0: it does. */
+const Refusal = { NONE: 0, NOT_USABLE: 1, FULL: 2, TRIED: 3, STARTING: 4, BOUND: 5 } as const;
+type RefusalKind = (typeof Refusal)[keyof typeof Refusal];
+const IN_WORDS: Readonly<Record<RefusalKind, string>> = {
+  [Refusal.NONE]: "takes it",
+  [Refusal.NOT_USABLE]: "not usable: passed over",
+  [Refusal.FULL]: "full: passed over",
+  [Refusal.TRIED]: "tried already: passed over",
+  [Refusal.STARTING]: "gets only a share of its keys now, and not this one: passed over",
+  [Refusal.BOUND]: "at its bound (bounded_load): passed over",
+};
 
 const TABLES: Readonly<Record<HashConfig["method"], new (targets: readonly BalancedTarget[]) => ConsistentTable>> = {
   ketama: KetamaTable,
@@ -70,11 +83,53 @@ export class HashPolicy implements Balancer, Accepts {
   }
 
   accepts(index: number, key: number): boolean {
+    return this.refusal(index, key) === Refusal.NONE;
+  }
+
+  private refusal(index: number, key: number): RefusalKind {
     const target = this.all[index]!;
-    if (!target.isUsable || target.isFull) return false;
-    if (this.tried.length > 0 && this.tried.includes(target)) return false;
+    if (!target.isUsable) return Refusal.NOT_USABLE;
+    if (target.isFull) return Refusal.FULL;
+    if (this.tried.length > 0 && this.tried.includes(target)) return Refusal.TRIED;
     // A target that starts slowly gets a part of its keys, and always the same ones.
-    if (target.share < 1000 && mix(key ^ Math.imul(target.slot + 1, 0x9e_37_79_b9)) % 1000 >= target.share) return false;
-    return this.bound === 0 || target.openRequests < Math.ceil(this.bound * target.weight);
+    if (target.share < 1000 && mix(key ^ Math.imul(target.slot + 1, 0x9e_37_79_b9)) % 1000 >= target.share) return Refusal.STARTING;
+    return this.bound === 0 || target.openRequests < Math.ceil(this.bound * target.weight) ? Refusal.NONE : Refusal.BOUND;
+  }
+
+  explain<Target extends BalancedTarget>(request: RoutingRequest, targets: readonly Target[], tried: readonly Target[] = none()): Explanation<Target> {
+    const { key } = request;
+    if (key === undefined) {
+      const turns = this.keyless.explain(request, targets, tried);
+      return { ...turns, note: `the request has no key to hash, so round robin decides: ${turns.note}` };
+    }
+    const twin = twinOf(this, { keyless: twinOf(this.keyless) });
+    return twin.explained(request, key, targets, tried);
+  }
+
+  /** Of a twin: it is changed by it. */
+  private explained<Target extends BalancedTarget>(request: RoutingRequest, key: string, targets: readonly Target[], tried: readonly Target[]): Explanation<Target> {
+    const order = orderOf<Target>(this, request, targets, tried);
+    const hash = hashText(key);
+    this.tried = tried;
+    this.begin(targets);
+    const { table, all, bound } = this;
+    const asked = new Map<number, RefusalKind>();
+    // Nobody is good enough: so all of them are asked, each when its turn comes.
+    table!.find(hash, {
+      accepts: (index, attempt) => {
+        const refusal = this.refusal(index, attempt);
+        if (!asked.has(index) || refusal === Refusal.NONE) asked.set(index, refusal);
+        return false;
+      },
+    });
+    const preference = [...asked.keys()];
+    const scores = preference.map((index, at) => {
+      const target = all[index] as Target;
+      const limit = bound === 0 ? "" : `, ${target.openRequests} open of ${Math.ceil(bound * target.weight)} that bounded_load allows`;
+      return { target, score: at + 1, note: `choice ${at + 1} of this key: ${IN_WORDS[asked.get(index)!]}${limit}` };
+    });
+    const [first] = order;
+    const found = first !== undefined && preference.some((index) => all[index] === first && asked.get(index) === Refusal.NONE);
+    return { pick: first, order, scores, note: `"${key}" hashes to ${hash}, ${table!.place(hash)} (${this.context.hash.method})${found || first === undefined ? "" : "; nobody in the table takes it, so it goes to whoever is left"}` };
   }
 }

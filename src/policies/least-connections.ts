@@ -6,7 +6,8 @@
  * Of very many targets, one that has no more than the least had a few picks ago will do.
  */
 import { type BalancedTarget, type Balancer, type BalancerContext, none } from "./balanced.ts";
-import type { RoutingRequest } from "./policy.ts";
+import type { Explanation, RoutingRequest } from "./policy.ts";
+import { orderOf, twinOf } from "./twin.ts";
 
 /** Targets whose least is found in one go, without branches in between. */
 const BLOCK = 8;
@@ -31,7 +32,7 @@ interface Run {
 
 export class LeastConnectionsPolicy implements Balancer {
   readonly skipsTried = true;
-  private readonly context: Pick<BalancerContext, "open" | "cursor">;
+  private readonly context: Pick<BalancerContext, "open" | "cursor" | "peek">;
   private targets: readonly BalancedTarget[] = none();
   private runs: readonly Run[] = [];
   private second = 0;
@@ -43,7 +44,7 @@ export class LeastConnectionsPolicy implements Balancer {
   private leastOfAll = 0;
   private picks = 0;
 
-  constructor(context: Pick<BalancerContext, "open" | "cursor">) {
+  constructor(context: Pick<BalancerContext, "open" | "cursor" | "peek">) {
     this.context = context;
   }
 
@@ -61,6 +62,16 @@ export class LeastConnectionsPolicy implements Balancer {
     } else this.scanMany(turn % length, length);
     // Below zero: so many requests are open that whole numbers do not hold their cost.
     return this.least < 0 ? leastUntried(targets, none(), turn % length) : targets[this.best];
+  }
+
+  explain<Target extends BalancedTarget>(request: RoutingRequest, targets: readonly Target[], tried: readonly Target[] = none()): Explanation<Target> {
+    const { open, peek } = this.context;
+    const order = orderOf<Target>(twinOf(this, { context: { open, cursor: peek } }), request, targets, tried);
+    const scores = targets.map((target) => ({ target, score: target.openRequests / target.weight, note: `${target.openRequests} open ÷ weight ${target.weight}` }));
+    const least = scores.reduce((a, { score, target }) => (tried.includes(target) ? a : Math.min(a, score)), Infinity);
+    const ties = scores.filter(({ score, target }) => score === least && !tried.includes(target)).length;
+    const among = targets.length < MANY ? "the fewest open requests for its weight" : "of very many targets, one with as few open requests for its weight as the least had a few picks ago";
+    return { pick: order[0], order, scores, note: ties > 1 ? `${among}; ${ties} have equally few and take turns` : among };
   }
 
   /** Of very many: the first from `start` on and round that has no more than the least had a few picks ago. */

@@ -6,7 +6,8 @@
  */
 import { type AliasTable, aliasTable } from "./alias.ts";
 import { firstUntried, none } from "./balanced.ts";
-import type { RoutingTarget } from "./policy.ts";
+import { betterChances, chanceExplanation, drawn } from "./chances.ts";
+import type { Explanation, RoutingTarget } from "./policy.ts";
 
 export class Pairs {
   private readonly random: () => number;
@@ -28,6 +29,12 @@ export class Pairs {
     if (tried.length > 0) return this.untried(targets, tried, one, other, cost);
     const [a, b] = [targets[one]!, targets[other]!];
     return a === b || cost(a) <= cost(b) ? a : b;
+  }
+
+  /** @param cost asked once for each target, for it may change while we look @param words of a target's cost @param what of the policy */
+  explain<Target extends RoutingTarget>(targets: readonly Target[], tried: readonly Target[], cost: (target: Target) => number, words: (target: Target) => string, what: string): Explanation<Target> {
+    const scores = targets.map(cost);
+    return chanceExplanation(targets, tried, { chances: betterChances(drawn(targets, true), targets, tried, scores), scores, notes: targets.map(words) }, what);
   }
 
   private draw(): number {

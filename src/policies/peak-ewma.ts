@@ -7,7 +7,7 @@
  */
 import { none } from "./balanced.ts";
 import { Pairs } from "./pairs.ts";
-import type { PolicyContext, RoutingPolicy, RoutingRequest, RoutingTarget } from "./policy.ts";
+import type { Explanation, PolicyContext, RoutingPolicy, RoutingRequest, RoutingTarget } from "./policy.ts";
 
 /** What a request to a target of unknown latency is taken to cost while its first answer is awaited, in ms. */
 const UNKNOWN = 1_000;
@@ -23,6 +23,15 @@ export class PeakEwmaPolicy implements RoutingPolicy {
   pick<Target extends RoutingTarget>(_request: RoutingRequest, targets: readonly Target[], tried: readonly Target[] = none()): Target | undefined {
     return this.pairs.better(targets, tried, cost);
   }
+
+  explain<Target extends RoutingTarget>(_request: RoutingRequest, targets: readonly Target[], tried: readonly Target[] = none()): Explanation<Target> {
+    return this.pairs.explain(targets, tried, cost, costInWords, "of two targets at random, the one that will answer sooner");
+  }
+}
+
+function costInWords({ latency, openRequests: open, weight }: RoutingTarget): string {
+  if (latency > 0) return `${latency.toFixed(1)} ms × (${open} open + 1) ÷ weight ${weight}`;
+  return open === 0 ? "nobody knows its latency: it gets a request to show it" : `latency not known, taken for ${UNKNOWN} ms × (${open} open + 1) ÷ weight ${weight}`;
 }
 
 function cost(target: RoutingTarget): number {

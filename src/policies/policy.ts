@@ -43,6 +43,29 @@ export interface RoutingOutcome {
   readonly status: number;
 }
 
+/** What a policy says of one target when it is asked why. */
+export interface Score<Target extends RoutingTarget = RoutingTarget> {
+  readonly target: Target;
+  /** What the policy compares, in its own measure; the note says which. Absent: it compares nothing. */
+  readonly score?: number;
+  /** That it is picked, from 0 to 1, where chance decides. */
+  readonly probability?: number;
+  readonly note: string;
+}
+
+/** What a policy would do, and why. */
+export interface Explanation<Target extends RoutingTarget = RoutingTarget> {
+  /** What `pick` would return now; undefined: none of them, or chance decides. */
+  readonly pick?: Target | undefined;
+  /** In which order they would be tried, if each one failed, as far as that is known; the first is `pick`. */
+  readonly order?: readonly Target[];
+  /** Whom the next requests would get if nothing changed, this one first. */
+  readonly next?: readonly Target[];
+  readonly scores?: readonly Score<Target>[];
+  /** A sentence for people. */
+  readonly note: string;
+}
+
 /**
  * Picks one target for each request.
  *
@@ -56,6 +79,11 @@ export interface RoutingPolicy<Target extends RoutingTarget = RoutingTarget> {
   /** `targets` is always the whole array, also when some were tried: `pick` leaves those out itself, and its tables stay good. */
   readonly skipsTried?: boolean;
   pick(request: RoutingRequest, targets: readonly Target[], tried?: readonly Target[]): Target | undefined | Promise<Target | undefined>;
+  /**
+   * Says what `pick` would do with the same arguments, and changes nothing: no later pick may depend on it. For `fairlead explain`, which asks no policy
+   * without this, because its `pick` may count turns.
+   */
+  explain?(request: RoutingRequest, targets: readonly Target[], tried?: readonly Target[]): Explanation<Target>;
   /** Hears how the exchange ended, once for each pick that was used. */
   ended?(target: Target, outcome: RoutingOutcome): void;
 }
@@ -64,6 +92,8 @@ export interface RoutingPolicy<Target extends RoutingTarget = RoutingTarget> {
 export interface PolicyContext {
   /** The upstream's shared counter: each call gives the next number over all workers, from 0, wrapping at 2^32. */
   cursor(): number;
+  /** What `cursor` would give, without taking it: for `explain`. */
+  peek(): number;
   /** Uniform in [0, 1). */
   random(): number;
 }

@@ -17,6 +17,21 @@ export function smoothOrder(weights: readonly number[]): Uint32Array | undefined
   return orderOf(fitted(weights.map((weight) => Math.max(1, Math.round(weight * PRECISION)))));
 }
 
+/**
+ * What each target has gained and not paid yet before that step: the one that has most is picked in it.
+ * @param order as smoothOrder made it @param length number of targets
+ */
+export function creditsAt(order: Uint32Array | undefined, length: number, step: number): number[] {
+  if (order === undefined) return Array.from({ length }, (_, index) => step + 1 - (index < step ? length : 0));
+  const weights = new Float64Array(length);
+  const paid = new Float64Array(length);
+  for (const [at, index] of order.entries()) {
+    weights[index]!++;
+    if (at < step) paid[index]! += order.length;
+  }
+  return Array.from(weights, (weight, index) => weight * (step + 1) - paid[index]!);
+}
+
 /** Whole numbers without a common factor, coarse enough for the budget. */
 function fitted(weights: readonly number[]): number[] {
   let whole = withoutFactor(weights);

@@ -1,7 +1,8 @@
 /** `weighted-random`: every usable target as likely as its weight says. */
 import { type AliasTable, aliasTable } from "./alias.ts";
 import { firstUntried, none } from "./balanced.ts";
-import type { PolicyContext, RoutingPolicy, RoutingRequest, RoutingTarget } from "./policy.ts";
+import { chanceExplanation, drawn, untriedChances } from "./chances.ts";
+import type { Explanation, PolicyContext, RoutingPolicy, RoutingRequest, RoutingTarget } from "./policy.ts";
 
 export class WeightedRandomPolicy implements RoutingPolicy {
   readonly skipsTried = true;
@@ -21,5 +22,9 @@ export class WeightedRandomPolicy implements RoutingPolicy {
     const random = this.random();
     const at = this.table === undefined ? Math.floor(random * targets.length) : this.table.at(random);
     return tried.length === 0 ? targets[at] : firstUntried(targets, tried, at);
+  }
+
+  explain<Target extends RoutingTarget>(_request: RoutingRequest, targets: readonly Target[], tried: readonly Target[] = none()): Explanation<Target> {
+    return chanceExplanation(targets, tried, { chances: untriedChances(drawn(targets, true), targets, tried), notes: targets.map(({ weight }) => `weight ${weight}`) }, "at random, as likely as the weight says");
   }
 }

@@ -4,7 +4,7 @@ import type { OpenFiles } from "../net/open-files.ts";
 import { trustedMatcher } from "../net/trusted.ts";
 import { CAUSE_NUMBERS, type Cause } from "../observability/cause.ts";
 import { hashText, mix } from "../policies/consistent/consistent.ts";
-import { CAUSES_OF_END, type Class, classOf, CLIENTS, type Column, ENDED, type Scoreboard, TOTAL_CLIENTS } from "../scoreboard/scoreboard.ts";
+import { CAUSES_OF_END, type Class, classOf, CLIENTS, type Column, ENDED, type Scoreboard } from "../scoreboard/scoreboard.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { clientKey } from "./key.ts";
 import type { Match, Router } from "./router.ts";
@@ -67,7 +67,6 @@ export class Listener {
     this.clients.add(client);
     board.addClient(slot, 1);
     this.counters.hold(CLIENTS, 1);
-    this.counters.add(TOTAL_CLIENTS);
     if (board.clientsOf(index) > maxClients || board.clients > this.maxClients) return "too-many-connections";
     if (this.openFiles.isExhausted) return "overloaded";
     if (maxClientsPerIp === 0 || client.clientAddress === "") return undefined;
@@ -75,6 +74,16 @@ export class Listener {
     board.addAddress(slot, hash, 1);
     this.byAddress.set(client, hash);
     return board.connectionsOfAddress(hash) <= maxClientsPerIp ? undefined : "too-many-connections-of-client";
+  }
+
+  /** What `add` would say to one more client of that address, without counting it. */
+  refusalFor(clientAddress: string): Cause | undefined {
+    const { board, index } = this;
+    const { maxClients, maxClientsPerIp } = this.config;
+    if (board.clientsOf(index) >= maxClients || board.clients >= this.maxClients) return "too-many-connections";
+    if (this.openFiles.isExhausted) return "overloaded";
+    if (maxClientsPerIp === 0 || clientAddress === "") return undefined;
+    return board.connectionsOfAddress(this.hashOf(clientAddress)) < maxClientsPerIp ? undefined : "too-many-connections-of-client";
   }
 
   remove(client: Client): void {

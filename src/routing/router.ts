@@ -22,12 +22,31 @@ interface Compiled<Upstream> extends Match<Upstream> {
   readonly prefix: string | undefined;
 }
 
+/** What a route asks for and the request does not have. */
+export interface Mismatch {
+  readonly condition: "host" | "path" | "method" | "header";
+  /** A header's name; "" for others. */
+  readonly name: string;
+  readonly wanted: string;
+  /** Undefined: it is not there. */
+  readonly seen: string | undefined;
+}
+
+/** How a request went past a route, or was taken by it. */
+export interface RouteExplanation {
+  readonly route: RouteConfig;
+  readonly label: string;
+  /** The first condition that does not hold; undefined: all of them do. */
+  readonly failed: Mismatch | undefined;
+}
+
 export class Router<Upstream> {
   private readonly fallback: Match<Upstream> | undefined;
   /** Routes by exact host, by suffix of a wildcard (".example.org"), and for every host; each in file order. */
   private readonly exact = new Map<string, Compiled<Upstream>[]>();
   private readonly suffix = new Map<string, Compiled<Upstream>[]>();
   private readonly any: Compiled<Upstream>[] = [];
+  private readonly all: Compiled<Upstream>[] = [];
   private readonly empty: boolean;
 
   /**
@@ -40,6 +59,7 @@ export class Router<Upstream> {
     for (const [order, config] of routes.entries()) {
       const prefix = config.pathPrefix === undefined ? undefined : config.pathPrefix.replace(/\/+$/, "");
       const route = { route: config, label: routeLabel(config), order, prefix, upstream: find(config.upstream), counters: countersOf?.(config) };
+      this.all.push(route);
       if (config.hosts.length === 0) this.any.push(route);
       for (const host of config.hosts) {
         if (host === "*") this.any.push(route);
@@ -61,6 +81,21 @@ export class Router<Upstream> {
     }
     return best ?? this.fallback;
   }
+
+  /** What `route` looks at, in file order: the routes that do not match, and why, up to the one that does. */
+  explain(request: RoutingRequest): RouteExplanation[] {
+    const host = hostOnly(request.host);
+    const path = normalizePath(request.path);
+    const forHost = new Set([...this.any, ...(this.exact.get(host) ?? [])]);
+    for (let dot = host.indexOf("."); dot >= 0; dot = host.indexOf(".", dot + 1)) for (const route of this.suffix.get(host.slice(dot)) ?? []) forHost.add(route);
+    const told: RouteExplanation[] = [];
+    for (const route of this.all) {
+      const failed: Mismatch | undefined = forHost.has(route) ? mismatch(route, request, path, failing(route, request, path)) : { condition: "host", name: "", wanted: route.route.hosts.join(", "), seen: host === "" ? undefined : host };
+      told.push({ route: route.route, label: route.label, failed });
+      if (failed === undefined) break;
+    }
+    return told;
+  }
 }
 
 /** Hosts and methods that a label names; the others are counted. */
@@ -81,6 +116,12 @@ function few(words: readonly string[]): string {
   return words.length <= NAMED ? words.join(",") : `${words.slice(0, NAMED).join(",")},+${words.length - NAMED}`;
 }
 
+/** `Compiled` conditions by number: the first that fails, in this order; a header is its index from here on. */
+const HOLDS = -1;
+const PATH = 0;
+const METHOD = 1;
+const HEADERS = 2;
+
 function append<Upstream>(map: Map<string, Compiled<Upstream>[]>, key: string, route: Compiled<Upstream>): void {
   const list = map.get(key);
   if (list === undefined) map.set(key, [route]);
@@ -92,20 +133,31 @@ function firstMatch<Upstream>(routes: readonly Compiled<Upstream>[] | undefined,
   if (routes === undefined) return best;
   for (const route of routes) {
     if (best !== undefined && route.order >= best.order) return best;
-    if (matches(route, request, path)) return route;
+    if (failing(route, request, path) === HOLDS) return route;
   }
   return best;
 }
 
-function matches({ prefix, route: config }: Compiled<unknown>, request: RoutingRequest, path: string): boolean {
+/** The first condition of a route for this host that fails. */
+function failing({ prefix, route: config }: Compiled<unknown>, request: RoutingRequest, path: string): number {
   // Whole segments: /v1 matches /v1 and /v1/x, not /v10.
-  if (prefix !== undefined && !(path.startsWith(prefix) && (path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f))) return false;
-  if (config.methods.length > 0 && !config.methods.includes(request.method)) return false;
-  for (const { name, value } of config.headers) {
+  if (prefix !== undefined && !(path.startsWith(prefix) && (path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f))) return PATH;
+  if (config.methods.length > 0 && !config.methods.includes(request.method)) return METHOD;
+  for (let i = 0; i < config.headers.length; i++) {
+    const { name, value } = config.headers[i]!;
     const found = request.header(name);
-    if (found === undefined || (value !== undefined && found !== value)) return false;
+    if (found === undefined || (value !== undefined && found !== value)) return HEADERS + i;
   }
-  return true;
+  return HOLDS;
+}
+
+/** In words, for `fairlead explain`. */
+function mismatch({ route: config }: Compiled<unknown>, request: RoutingRequest, path: string, failed: number): Mismatch | undefined {
+  if (failed === HOLDS) return undefined;
+  if (failed === PATH) return { condition: "path", name: "", wanted: `${config.pathPrefix!}, or below it`, seen: path };
+  if (failed === METHOD) return { condition: "method", name: "", wanted: config.methods.join(", "), seen: request.method };
+  const { name, value } = config.headers[failed - HEADERS]!;
+  return { condition: "header", name, wanted: value ?? "any value", seen: request.header(name) };
 }
 
 /** Lower case, without port and without the final dot of a fully qualified name; IPv6 addresses in their one short form (RFC 5952). */

@@ -89,7 +89,13 @@ export const QUEUE_TIMES = 192;
 export const CONNECT_TIMES = 224;
 /** From the begin of an attempt to the first byte of its reply. */
 export const FIRST_BYTE_TIMES = 256;
-export const UPSTREAM_CELLS = 288;
+/** Health checks; written by the supervisor, like what follows. */
+export const CHECK_TIMES = 288;
+export const TOTAL_CHECKS_PASSED = 61;
+export const TOTAL_CHECKS_FAILED = 62;
+/** A cell for each detector. */
+export const EJECTIONS = 320;
+export const UPSTREAM_CELLS = 328;
 
 export const ROUTE_CELLS = 48;
 /** Total of a worker: lines of the access log that nobody took. */

@@ -9,7 +9,7 @@
  * The file begins with what is common; then comes a part for each worker slot, with its columns of all rows.
  */
 import { closeSync, ftruncateSync, openSync, statSync, unlinkSync } from "node:fs";
-import { CLIENTS, Column, CONNECT_TIMES, DURATIONS, FIRST_BYTE_TIMES, GAUGES, HISTOGRAM_CELLS, HISTOGRAM_SUM, LISTENER_CELLS, OPEN_CONNECTIONS, OPEN_REQUESTS, OPEN_RETRIES, QUEUE_TIMES, ROUTE_CELLS, TARGET_CELLS, TargetColumn, TOTAL_LOST_LINES, UPSTREAM_CELLS, WORKER_CELLS } from "./columns.ts";
+import { CHECK_TIMES, CLIENTS, Column, CONNECT_TIMES, DURATIONS, FIRST_BYTE_TIMES, GAUGES, HISTOGRAM_CELLS, HISTOGRAM_SUM, LISTENER_CELLS, OPEN_CONNECTIONS, OPEN_REQUESTS, OPEN_RETRIES, QUEUE_TIMES, ROUTE_CELLS, TARGET_CELLS, TargetColumn, TOTAL_LOST_LINES, UPSTREAM_CELLS, WORKER_CELLS } from "./columns.ts";
 import { Bounds, BOUNDS_CELLS, type Histogram } from "./histogram.ts";
 import { type Part, Parts } from "./part.ts";
 import { Table } from "./table.ts";
@@ -17,6 +17,7 @@ import { ADDRESS_WORDS, firstPlace, Flag, MAX_LISTENERS, MAX_ROUTES, RETRIES_HEL
 
 export * from "./columns.ts";
 export { type Bounds, type Histogram, quantile } from "./histogram.ts";
+export type { Table } from "./table.ts";
 export * from "./words.ts";
 
 const MAGIC = 0x46_4c_42_33; // "FLB3"
@@ -65,7 +66,7 @@ class CommonLayout {
   readonly address: number;
 
   constructor({ workers, targets, upstreams }: ScoreboardSize) {
-    this.used = this.area(workers);
+    this.used = this.area(workers + 1);
     this.upstream = this.area(upstreams * UPSTREAM_WORDS);
     this.worker = this.area(workers * WORKER_WORDS);
     this.flags = this.area(targets);
@@ -96,7 +97,8 @@ function partBytes({ targets, upstreams }: ScoreboardSize): number {
 }
 
 function bytesFor(size: ScoreboardSize): number {
-  return new CommonLayout(size).bytes + size.workers * partBytes(size);
+  // The supervisor has one too.
+  return new CommonLayout(size).bytes + (size.workers + 1) * partBytes(size);
 }
 
 function wordsOf(bytes: Uint8Array): Int32Array {
@@ -133,7 +135,7 @@ export class Scoreboard {
       const own = wordsOf(path === undefined ? new Uint8Array(length) : Bun.mmap(path, { shared: true, offset: layout.bytes + worker * length, size: length }));
       return { words: own, cells: new Float64Array(own.buffer, own.byteOffset, own.length >> 1) };
     };
-    this.parts = new Parts(size.workers, map, (worker) => words[layout.used + worker] !== 0, () => words[H_USED]!);
+    this.parts = new Parts(size.workers + 1, map, (worker) => words[layout.used + worker] !== 0, () => words[H_USED]!);
     let cell = 0;
     const table = (rows: number, cells: number): Table => {
       const begin = cell;
@@ -262,6 +264,11 @@ export class Scoreboard {
   /** Next number of an upstream's cursor, over all workers; wraps at 2^32. Each tier has its own. */
   nextCursor(upstream: number, tier = 0): number {
     return Atomics.add(this.words, this.upstreamWordAt(upstream, tier), 1) >>> 0;
+  }
+
+  /** The number that `nextCursor` gives next. */
+  peekCursor(upstream: number, tier = 0): number {
+    return this.words[this.upstreamWordAt(upstream, tier)]! >>> 0;
   }
 
   /** Where a target's open requests over all workers stand. */
@@ -414,7 +421,7 @@ export class Scoreboard {
     this.bounds.set(bounds);
     if (list.length === 0) return;
     for (const [table, rows] of [[this.workerRow, WORKER_ROWS], [this.listeners, used.listeners], [this.routes, used.routes], [this.upstreams, used.upstreams], [this.targets, used.targets]] as const) table.clearHistogram(DURATIONS, rows);
-    for (const first of [QUEUE_TIMES, CONNECT_TIMES, FIRST_BYTE_TIMES]) this.upstreams.clearHistogram(first, used.upstreams);
+    for (const first of [QUEUE_TIMES, CONNECT_TIMES, FIRST_BYTE_TIMES, CHECK_TIMES]) this.upstreams.clearHistogram(first, used.upstreams);
   }
 
   /** A worker's own part, which it writes from now on. */
@@ -433,12 +440,17 @@ export class Scoreboard {
     return new TargetColumn(this.partOf(worker), this.targets.at(target), this.words, this.layout.open + target, this.layout.connections + target, upstream);
   }
 
-  /** What one worker writes about one upstream, … */
+  /** What one worker writes about one upstream. */
   upstreamColumn(worker: number, upstream: number): Column {
     return new Column(this.partOf(worker), this.upstreams.at(upstream));
   }
 
-  /** … one listener, … */
+  /** What the supervisor writes about one upstream: checks and ejections. */
+  supervisorColumn(upstream: number): Column {
+    return this.upstreamColumn(this.size.workers, upstream);
+  }
+
+  /** What one worker writes about one listener, … */
   listenerColumn(worker: number, listener: number): Column {
     return new Column(this.partOf(worker), this.listeners.at(listener));
   }

@@ -4,19 +4,25 @@ import { dashboardEndpoints } from "../admin/dashboard.ts";
 import { Details } from "../admin/details.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
 import { logEndpoints } from "../admin/log.ts";
+import { type Configurable, configEndpoints } from "../admin/config.ts";
 import { eventEndpoints, eventTold } from "../admin/events.ts";
+import { explainEndpoints } from "../admin/explain.ts";
 import { exchangeEndpoints } from "../admin/exchanges.ts";
 import { heartbeatEndpoints } from "../admin/heartbeats.ts";
 import { openApiEndpoint } from "../admin/openapi.ts";
 import { type ConfigState, overviewEndpoints } from "../admin/overview.ts";
+import { metricsEndpoints } from "../admin/metrics.ts";
 import { Picture } from "../admin/picture.ts";
+import { Problem } from "../admin/problem.ts";
 import { resourceEndpoints } from "../admin/resources.ts";
 import { AdminServer } from "../admin/server.ts";
 import { streamEndpoints, Streams } from "../admin/stream.ts";
 import { type InstanceStatus, statusEndpoints } from "../admin/status.ts";
+import type { Steering } from "../admin/steering.ts";
 import { targetEndpoints } from "../admin/targets.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
+import { Metrics } from "../metrics/metrics.ts";
 import type { Clock } from "../net/network.ts";
 import type { ExchangeRing } from "../observability/exchange-ring.ts";
 import type { Log } from "../observability/log.ts";
@@ -26,6 +32,7 @@ import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import packageJson from "../../package.json";
 import type { LogLevelControl } from "./log-levels.ts";
 import type { Membership } from "./membership.ts";
+import { Unanswered } from "./questions.ts";
 import type { ListeningSockets } from "./sockets.ts";
 import type { Workers } from "./workers.ts";
 
@@ -44,23 +51,15 @@ export interface AdminParts {
   readonly workers: Workers;
   readonly sockets: ListeningSockets;
   readonly config: () => ConfigState;
+  readonly configuration: Configurable;
+  readonly overrides: Steering;
   readonly levels: LogLevelControl;
 }
 
-export function createAdmin({ log, snapshot, status, health, membership, timeline, exchanges, scoreboard, clock, workers, sockets, config, levels }: AdminParts): AdminServer {
+export function createAdmin({ log, snapshot, status, health, membership, timeline, exchanges, scoreboard, clock, workers, sockets, config, configuration, overrides, levels }: AdminParts): AdminServer {
   const sampler = new Sampler({ scoreboard, clock, snapshot });
-  const picture = new Picture({
-    version: packageJson.version,
-    startedAt: clock.wall(),
-    snapshot,
-    scoreboard,
-    health,
-    sampler,
-    clock,
-    workers: () => workers.serving,
-    boundTo: (listener) => sockets.all.find(({ name }) => name === listener)?.address,
-    config,
-  });
+  const what = { version: packageJson.version, startedAt: clock.wall(), snapshot, scoreboard, clock, workers: () => workers.serving, config };
+  const picture = new Picture({ ...what, health, sampler, boundTo: (listener) => sockets.all.find(({ name }) => name === listener)?.address });
   const details = new Details({ picture, snapshot, scoreboard, health, clock, supervised: () => membership.supervised.status() });
   const streams = new Streams({
     overview: () => picture.overview(),
@@ -73,12 +72,15 @@ export function createAdmin({ log, snapshot, status, health, membership, timelin
     ...statusEndpoints(status, () => ({ draining: scoreboard.draining, generation: snapshot().generation, serving: workers.serving.length, wanted: snapshot().workers })),
     ...overviewEndpoints(picture),
     ...streamEndpoints(streams),
+    ...explainEndpoints((request) => told(workers.ask("explain", request)), status),
     ...resourceEndpoints(details),
     ...heartbeatEndpoints(membership.heartbeats),
     ...logEndpoints(levels, () => scoreboard.lostLines),
     ...eventEndpoints(timeline),
+    ...metricsEndpoints(new Metrics({ ...what, health, restarts: () => workers.restarts, processes: () => [{ name: "supervisor", pid: process.pid }, ...workers.serving.map(({ pid, slot }) => ({ name: `worker-${slot}`, pid }))] })),
     ...exchangeEndpoints(exchanges),
-    ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, changed: () => membership.moved() })),
+    ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, steering: overrides })),
+    ...configEndpoints(() => configuration),
     openApiEndpoint(() => endpoints),
   ];
   const api = new Api(endpoints, () => snapshot().admin, log);
@@ -86,4 +88,13 @@ export function createAdmin({ log, snapshot, status, health, membership, timelin
     if (isOpen) sampler.start();
     else sampler.stop();
   });
+}
+
+/** What a worker answers. @throws Problem 503 when none does */
+async function told<Answer>(asked: Promise<{ readonly answer: Answer }>): Promise<Answer> {
+  try {
+    return (await asked).answer;
+  } catch (error) {
+    throw error instanceof Unanswered ? new Problem(503, error.message) : error;
+  }
 }

@@ -50,12 +50,20 @@ export function tellApplied(chronicle: Chronicle, before: Snapshot, after: Snaps
   const targets = upstreams.reduce((sum, upstream) => sum + upstream.targets.length, 0);
   const summary = `Configuration ${generation} applied: ${counted(listeners.length, "listener")}, ${counted(upstreams.length, "upstream")}, ${counted(targets, "target")}${told.length === 0 ? "" : ` (${told.join(", ")})`}`;
   const cause = chronicle.record({ kind: "config-applied", summary, by });
-  tell(chronicle, difference, by, cause);
+  tell(chronicle, difference, () => ({ cause, by }));
 }
 
-/** Targets have joined or left by themselves, or by somebody who said so: what was told of each last says why. */
+/** Targets have joined or left by themselves: what was told of each last says why. */
 export function tellMoved(chronicle: Chronicle, before: Snapshot, after: Snapshot): void {
-  tell(chronicle, between(before, after), undefined, 0);
+  tell(chronicle, between(before, after), (upstream, target) => {
+    const last = chronicle.latest(upstream, target);
+    return { cause: last?.id ?? 0, by: last?.by ?? "" };
+  });
+}
+
+/** People have added, removed or weighed targets. @param by who did, and 0 or the event that says so */
+export function tellSteered(chronicle: Chronicle, before: Snapshot, after: Snapshot, by: (upstream: string, target: string) => Because): void {
+  tell(chronicle, between(before, after), by);
 }
 
 /** A configuration was not taken. */
@@ -64,13 +72,13 @@ export function tellRejected(chronicle: Chronicle, { generation }: Snapshot, err
   chronicle.record({ kind: "config-rejected", summary: `Configuration rejected, ${generation} serves on: ${errors[0] ?? "no reason is known"}${more}`, by });
 }
 
-function tell(chronicle: Chronicle, { joined, left, weighed }: Difference, occasion: string | undefined, event: number): void {
-  const why = ({ upstream, target }: Place): { readonly cause: number; readonly by: string } => {
-    if (occasion !== undefined) return { cause: event, by: occasion };
-    const last = chronicle.latest(upstream, target.name);
-    return { cause: last?.id ?? 0, by: last?.by ?? "" };
-  };
-  const record = (kind: "joined" | "left" | "weight", place: Place, summary: string): void => void chronicle.record({ kind, upstream: place.upstream, target: place.target.name, summary, ...why(place) });
+interface Because {
+  readonly cause: number;
+  readonly by: string;
+}
+
+function tell(chronicle: Chronicle, { joined, left, weighed }: Difference, why: (upstream: string, target: string) => Because): void {
+  const record = (kind: "joined" | "left" | "weight", place: Place, summary: string): void => void chronicle.record({ kind, upstream: place.upstream, target: place.target.name, summary, ...why(place.upstream, place.target.name) });
   for (const place of left) record("left", place, "Left the configuration");
   for (const place of joined) record("joined", place, `Joined with weight ${place.target.weight}`);
   for (const place of weighed) record("weight", place, `Weight ${place.target.weight}, before ${place.before}`);

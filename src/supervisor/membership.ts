@@ -1,16 +1,14 @@
 /**
- * What no configuration says: the targets that joined (they registered by a heartbeat, or we started them), and what was said of targets
- * (heartbeats, and what people did), with which the supervisor after us goes on.
+ * Targets that no configuration names: those that joined by a heartbeat, and those that we started. Heartbeats are kept, for the supervisor after us.
  *
  * Asks those who know, and tells when there are others; whoever owns the configuration adds them.
  */
-import { ADMIN, withdraw } from "../admin/targets.ts";
 import type { JoinedTarget } from "../config/load.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { Heartbeats } from "../health/heartbeats.ts";
 import type { Logs } from "../observability/log.ts";
 import { Supervised, type SupervisedOptions } from "../supervised/supervised.ts";
-import type { RuntimeDirectory, Said } from "./runtime-directory.ts";
+import type { RuntimeDirectory } from "./runtime-directory.ts";
 
 /** Targets that join or leave within this time are one change, in ms. */
 const PAUSE = 20;
@@ -23,7 +21,7 @@ export type JoinedTargets = ReadonlyMap<string, readonly JoinedTarget[]>;
 export interface MembershipOptions extends Omit<SupervisedOptions, "log"> {
   readonly logs: Logs;
   readonly directory: RuntimeDirectory;
-  /** Targets have joined or left, or something was said of one. */
+  /** Targets have joined or left, or what they say of themselves has changed. */
   readonly changed: () => void;
 }
 
@@ -63,7 +61,7 @@ export class Membership {
     this.heartbeats.stop();
   }
 
-  /** Some target has joined or left, or something was said of one. */
+  /** Some target has joined or left, or says something else of itself. */
   moved(pause = PAUSE): void {
     if (!this.isOpen) return;
     this.timer ??= setTimeout(() => {
@@ -98,14 +96,13 @@ export class Membership {
     this.moved(PAUSE_AFTER_FAILURE);
   }
 
-  /** Keep what was said, for a takeover. */
+  /** Keep the heartbeats, for a takeover. */
   save(): void {
-    const { rotation, directory, logs } = this.options;
-    const said: Said = { beats: this.heartbeats.save(), states: rotation.withdrawnBy(ADMIN) };
-    const before = directory.readSaid();
-    if (said.beats.length + said.states.length + before.beats.length + before.states.length === 0) return;
+    const { directory, logs } = this.options;
+    const beats = this.heartbeats.save();
+    if (beats.length + directory.readBeats().length === 0) return;
     try {
-      directory.writeSaid(said);
+      directory.writeBeats(beats);
     } catch (error) {
       logs.of("supervisor").error({ reason: (error as Error).message }, "State for a takeover cannot be written");
     }
@@ -113,16 +110,7 @@ export class Membership {
 
   /** Go on with the heartbeats that were heard before us. Before the first snapshot is applied. */
   restoreBeats(): void {
-    this.heartbeats.restore(this.options.directory.readSaid().beats);
-  }
-
-  /** Go on with what people said before us. @param snapshot with those that joined */
-  restoreStates({ upstreams }: Snapshot): void {
-    const { rotation, directory, chronicle } = this.options;
-    for (const { upstream, target, state } of directory.readSaid().states) {
-      const slot = upstreams.find(({ name }) => name === upstream)?.targets.find(({ name }) => name === target)?.slot;
-      if (slot !== undefined) withdraw(rotation, slot, state, chronicle.latest(upstream, target, "drain", "maintenance")?.by);
-    }
+    this.heartbeats.restore(this.options.directory.readBeats());
   }
 }
 

@@ -66,7 +66,7 @@ export async function runPolicyCheck(files: string): Promise<never> {
       current = path;
       say({ loading: path });
       const make = await loadPolicyModule(path, version);
-      make({ cursor: () => 0, random: () => 0 });
+      make({ peek: () => 0, cursor: () => 0, random: () => 0 });
     }
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);

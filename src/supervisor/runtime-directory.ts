@@ -9,6 +9,7 @@ import type { Address, Snapshot } from "../config/snapshot.ts";
 import type { SavedBeat } from "../health/heartbeats.ts";
 import { tryLock } from "../net/file-lock.ts";
 import { StartError } from "./errors.ts";
+import type { Kept } from "./said.ts";
 
 export interface InstanceState {
   readonly supervisor: number;
@@ -19,10 +20,12 @@ export interface InstanceState {
   readonly sockets: readonly { readonly name: string; readonly key: string; readonly address: Address; readonly activated?: boolean; readonly seat?: number }[];
 }
 
-/** What is in no configuration: heartbeats, and targets that a person has taken out. */
-export interface Said {
-  readonly beats: readonly SavedBeat[];
-  readonly states: readonly { readonly upstream: string; readonly target: string; readonly state: "drain" | "maint" }[];
+/** A configuration that came by the API and is in no file. */
+export interface KeptConfig {
+  readonly text: string;
+  /** ISO 8601. */
+  readonly at: string;
+  readonly by: string;
 }
 
 /** Rows of the scoreboard by upstream and target. */
@@ -36,7 +39,7 @@ const EVENTS = "events.jsonl";
 /** Longest path that a unix socket may have on every system. */
 const MAX_SOCKET_PATH = 103;
 /** Everything that this file ever makes in the directory; nothing else is ever taken away. */
-const OURS = /^((state|slots|said|events)\.jsonl?(\.\d+)?|\d+-\d+\.sock|\d+\.handover)$/;
+const OURS = /^((state|slots|beats|overrides|config|events)\.jsonl?(\.\d+)?|\d+-\d+\.sock|\d+\.handover)$/;
 
 export class RuntimeDirectory {
   readonly path: string;
@@ -50,7 +53,7 @@ export class RuntimeDirectory {
    * @throws StartError when a living supervisor has the directory, or it cannot be ours
    */
   constructor(identity: string, path: string | undefined, handed: number | undefined) {
-    this.path = path ?? join(parentDirectory(), Bun.hash(identity).toString(36));
+    this.path = pathOf(identity, path);
     this.parent = path === undefined ? parentDirectory() : undefined;
     if (Buffer.byteLength(this.controlSocket(999)) > MAX_SOCKET_PATH) throw new StartError(`the path of the runtime directory ${this.path} is too long for sockets in it; choose another one with --runtime-dir`);
     this.held = handed ?? this.acquire();
@@ -106,13 +109,35 @@ export class RuntimeDirectory {
     this.writeJson("slots.json", slots);
   }
 
-  /** What targets and people have said. */
-  readSaid(): Said {
-    return (this.readJson("said.json") as Said | undefined) ?? { beats: [], states: [] };
+  /** Heartbeats that were heard. */
+  readBeats(): readonly SavedBeat[] {
+    return (this.readJson("beats.json") as readonly SavedBeat[] | undefined) ?? [];
   }
 
-  writeSaid(said: Said): void {
-    this.writeJson("said.json", said);
+  writeBeats(beats: readonly SavedBeat[]): void {
+    this.writeJson("beats.json", beats);
+  }
+
+  /** What people said of upstreams and targets; undefined: nothing. */
+  readOverrides(): unknown {
+    return this.readJson("overrides.json");
+  }
+
+  writeOverrides(kept: Kept): void {
+    this.writeJson("overrides.json", kept);
+  }
+
+  /** @param config undefined: it is in the file */
+  writeConfig(config: KeptConfig | undefined): void {
+    this.writeJson("config.json", config ?? null);
+  }
+
+  /** The configuration that an instance runs which is in no file; it need not be ours. Undefined: none does. */
+  static configOf(identity: string, path: string | undefined): KeptConfig | undefined {
+    const directory = pathOf(identity, path);
+    const state = readJson(directory, "state.json") as InstanceState | undefined;
+    if (state?.workers.some(({ pid }) => isAlive(pid)) !== true) return undefined;
+    return (readJson(directory, "config.json") as KeptConfig | null | undefined) ?? undefined;
   }
 
   /** Lines of the timeline; "": there are none. */
@@ -131,19 +156,11 @@ export class RuntimeDirectory {
   }
 
   private readJson(name: string): unknown {
-    try {
-      return JSON.parse(this.readText(name) ?? "");
-    } catch {
-      return undefined;
-    }
+    return readJson(this.path, name);
   }
 
   private readText(name: string): string | undefined {
-    try {
-      return readFileSync(join(this.path, name), "utf8");
-    } catch {
-      return undefined;
-    }
+    return readText(this.path, name);
   }
 
   private writeJson(name: string, value: unknown): void {
@@ -171,6 +188,26 @@ export class RuntimeDirectory {
       // Somebody else's files are in it, or it is gone: neither keeps us from ending.
     }
   }
+}
+
+function readJson(directory: string, name: string): unknown {
+  try {
+    return JSON.parse(readText(directory, name) ?? "");
+  } catch {
+    return undefined;
+  }
+}
+
+function readText(directory: string, name: string): string | undefined {
+  try {
+    return readFileSync(join(directory, name), "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+function pathOf(identity: string, path: string | undefined): string {
+  return path ?? join(parentDirectory(), Bun.hash(identity).toString(36));
 }
 
 function parentDirectory(): string {

@@ -2,13 +2,12 @@
  * The supervisor: owns configuration, listening sockets, scoreboard, health checks and workers. It touches no traffic.
  * What happens when: start, reload, a worker's death, upgrade, stop; each is one method here.
  */
-import { Acme, makePlaceholders } from "../acme/acme.ts";
+import { Acme } from "../acme/acme.ts";
 import { certificatesOf } from "../admin/certificates.ts";
 import type { ConfigState } from "../admin/overview.ts";
 import { AdminError, type AdminServer } from "../admin/server.ts";
-import type { InstanceStatus, ReloadResult } from "../admin/status.ts";
+import type { InstanceStatus } from "../admin/status.ts";
 import { trafficOf } from "../admin/traffic.ts";
-import { diagnosticLine, type Loaded, type LoadOptions } from "../config/load.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
 import { formatDuration } from "../health/check.ts";
@@ -22,28 +21,27 @@ import type { Supervised } from "../supervised/supervised.ts";
 import { createAdmin } from "./admin.ts";
 import { CAPACITY, createBoard } from "./board.ts";
 import { takeActivated } from "./activation.ts";
+import { begin, type Beginning, beginWithFile } from "./beginning.ts";
 import { CertificateWatch } from "./certificate-watch.ts";
-import { ConfigError, StartError } from "./errors.ts";
+import { type Applicable, checkStateFile, Configuration, type ConfigSource } from "./configuration.ts";
+import { StartError } from "./errors.ts";
 import { adoptHealth, handDown, inherit, type Inheritance } from "./inheritance.ts";
-import { tellApplied, tellMoved, tellRejected, tellRenewed, tellStarted, tellUnrenewed, tellUpgradeFailed } from "./instance-events.ts";
+import { tellStarted, tellUpgradeFailed } from "./instance-events.ts";
 import { checkOpenFiles } from "./limits.ts";
 import { Logging } from "./logging.ts";
-import { machineSecret } from "./machine-secret.ts";
-import { type JoinedTargets, Membership } from "./membership.ts";
+import { Membership } from "./membership.ts";
 import { Notifier } from "./notify.ts";
+import { Overrides } from "./overrides.ts";
 import { PendingSlots } from "./pending-slots.ts";
 import { policyProblem } from "./policy-check.ts";
 import { type InstanceState, type RuntimeDirectory } from "./runtime-directory.ts";
-import { keptSelfSigned } from "./self-signed-file.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Successor } from "./successor.ts";
 import { TimelineJournal } from "./timeline-journal.ts";
 import { Turns } from "./turns.ts";
 import { canApplyInPlace, Workers } from "./workers.ts";
 
-export interface SupervisorOptions {
-  /** Reads the configuration anew each time it is called. */
-  readonly load: (options: LoadOptions) => Loaded;
+export interface SupervisorOptions extends ConfigSource {
   /** What makes two starts the same instance. */
   readonly identity: string;
   /** Command that starts Fairlead itself, without arguments. */
@@ -60,8 +58,6 @@ export interface SupervisorOptions {
   /** Called when the workers serve, before others are told to go. */
   readonly serving?: () => void;
 }
-
-type Applicable = Loaded & { readonly ok: true };
 
 /** How long back ends that we start ourselves are waited for before clients are let in, in ms. */
 const FIRST_SERVING = 10_000;
@@ -88,17 +84,15 @@ export class Supervisor {
   private readonly acme: Acme;
   private readonly admin: AdminServer;
   private readonly certificates: CertificateWatch;
-  private loaded: Applicable;
+  private readonly overrides: Overrides;
+  private readonly configuration: Configuration;
   /** Reloads, upgrades and stops happen one after another. */
   private readonly turns = new Turns();
-  /** A reload that has not begun yet. */
-  private nextReload: Promise<boolean> | undefined = undefined;
   private stopping = false;
   /** Workers of a supervisor before us that have not been told to go yet. */
   private orphans: InstanceState["workers"] = [];
   /** The process that an upgrade has started. */
   private successor: Successor | undefined = undefined;
-  private lastReload: ReloadResult | undefined = undefined;
   /** When the configuration was applied, ISO 8601. */
   private appliedAt = new Date().toISOString();
   private end: () => void = () => {};
@@ -108,12 +102,10 @@ export class Supervisor {
     const activated = takeActivated(process.env);
     const notifier = new Notifier(process.env);
     const slots = new PendingSlots(CAPACITY);
-    const how: LoadOptions = { slots, generation: 1, secret: machineSecret, selfSigned: keptSelfSigned };
-    const read = options.load(how);
-    if (!read.ok) throw new ConfigError(read.diagnostics);
-    const loaded = await withPlaceholders(read, how);
     const { logs } = options;
     const log = logs.of("supervisor");
+    let beginning = await begin(options, slots, log, options.identity, options.runtimeDirectory);
+    const { loaded } = beginning;
     logs.set(loaded.snapshot.log);
     logs.moveTo(loaded.snapshot.log.path);
     for (const warning of loaded.warnings) logs.of("config").warn(warning);
@@ -121,14 +113,18 @@ export class Supervisor {
     if (warning !== undefined) log.warn(warning);
     const problem = await policyProblem(options.self, loaded.snapshot);
     if (problem !== undefined) throw new StartError(problem);
+    checkStateFile(loaded.snapshot);
     const inheritance = await inherit(options.identity, options.runtimeDirectory, log);
     const { directory } = inheritance;
+    // Nobody serves what was brought by the API any more.
+    if (beginning.kept !== undefined && inheritance.sockets.size === 0) beginning = await beginWithFile(options, slots);
+    const { snapshot } = beginning.loaded;
     const sockets = new ListeningSockets(inheritance.sockets, activated);
-    const prepared = await sockets.prepare(loaded.snapshot);
+    const prepared = await sockets.prepare(snapshot);
     prepared.commit();
-    for (const socket of sockets.unused(loaded.snapshot.listeners)) log.warn({ socket }, "Systemd passed a socket that is no listener's: who connects there is served by nobody");
+    for (const socket of sockets.unused(snapshot.listeners)) log.warn({ socket }, "Systemd passed a socket that is no listener's: who connects there is served by nobody");
     slots.take();
-    const supervisor = new Supervisor(options, loaded, slots, directory, sockets, notifier);
+    const supervisor = new Supervisor(options, beginning, slots, directory, sockets, notifier);
     try {
       await supervisor.serve(inheritance);
     } catch (error) {
@@ -140,18 +136,17 @@ export class Supervisor {
     supervisor.orphans = [];
     supervisor.writeState();
     supervisor.journal.open();
-    supervisor.certificates.follow(supervisor.loaded);
+    supervisor.certificates.follow(supervisor.configuration.loaded);
     supervisor.acme.apply(supervisor.snapshot, false);
     supervisor.membership.open();
     return supervisor;
   }
 
-  private constructor(options: SupervisorOptions, loaded: Applicable, slots: PendingSlots, directory: RuntimeDirectory, sockets: ListeningSockets, notifier: Notifier) {
+  private constructor(options: SupervisorOptions, { loaded, kept }: Beginning, slots: PendingSlots, directory: RuntimeDirectory, sockets: ListeningSockets, notifier: Notifier) {
     const { logs, self, logFormat } = options;
     const { snapshot } = loaded;
     this.options = options;
     this.log = logs.of("supervisor");
-    this.loaded = loaded;
     this.slots = slots;
     this.directory = directory;
     this.sockets = sockets;
@@ -166,23 +161,68 @@ export class Supervisor {
     this.exchanges = new ExchangeRing(network.clock.wall());
     this.health = new HealthMonitor({ network, scoreboard: this.board, log: logs.of("health"), chronicle });
     const { rotation, ejection } = this.health;
-    this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, logs, chronicle, changed: () => void this.turns.take(() => this.rejoin()) });
+    this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, logs, chronicle, changed: () => void this.turns.take(() => this.configuration.rejoin()) });
     this.supervised = this.membership.supervised;
     this.workers = new Workers({ self, logFormat, log: logs.of("workers"), levels: () => this.logging.levels.levels, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), keep: (batch) => this.exchanges.add(batch), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
     this.logging = new Logging(logs, this.workers);
     this.logging.follow(snapshot);
-    this.certificates = new CertificateWatch(logs.of("tls"), () => void this.turns.take(() => this.renewCertificates()));
+    this.certificates = new CertificateWatch(logs.of("tls"), () => void this.turns.take(() => this.configuration.renewCertificates()));
     this.acme = new Acme({ clock: network.clock, random: () => network.random(), log: logs.of("acme"), chronicle, show: (challenges) => this.workers.show(challenges) });
-    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, exchanges: this.exchanges, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState });
+    this.overrides = new Overrides({
+      rotation,
+      board: this.board,
+      clock: network.clock,
+      log: logs.of("admin"),
+      loaded: () => this.configuration.loaded,
+      take: (work) => this.turns.take(work),
+      compile: (laid) => this.configuration.compile(laid),
+      adopt: (again) => this.adopt(again),
+      keep: (all) => directory.writeOverrides(all),
+      closed: () => this.closed,
+      chronicle,
+    });
+    this.configuration = new Configuration(
+      {
+        source: options,
+        first: loaded,
+        kept,
+        slots,
+        turns: this.turns,
+        log: logs.of("config"),
+        board: this.board,
+        membership: this.membership,
+        workers: () => this.workers.pids,
+        closed: () => this.closed,
+        adopt: (other) => this.adopt(other),
+        logged: (now) => this.logging.follow(now),
+        applied: (now) => {
+          this.supervised.apply(now, true);
+          this.acme.apply(now, true);
+        },
+        isInPlace: (candidate) => this.isInPlace(candidate),
+        policyProblem: (candidate) => policyProblem(self, candidate, this.snapshot),
+        announce: (what) => notifier[what](),
+        keep: (config) => directory.writeConfig(config),
+        chronicle,
+      },
+      this.overrides,
+    );
+    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, exchanges: this.exchanges, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState, configuration: this.configuration, overrides: this.overrides });
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 
   private get snapshot(): Snapshot {
-    return this.loaded.snapshot;
+    return this.configuration.snapshot;
+  }
+
+  /** Why nobody can change anything now; undefined: they can. */
+  private get closed(): string | undefined {
+    if (this.stopping) return "this instance is stopping";
+    return this.successor === undefined ? undefined : "this instance is being upgraded: the new one takes changes when it serves";
   }
 
   private get configState(): ConfigState {
-    const { lastReload } = this;
+    const { lastReload } = this.configuration;
     return { applied: { generation: this.snapshot.generation, at: this.appliedAt }, rejected: lastReload === undefined || lastReload.applied ? null : { at: lastReload.at, errors: [...lastReload.errors] } };
   }
 
@@ -199,7 +239,7 @@ export class Supervisor {
       traffic: this.snapshot.upstreams.map(({ name, slot, targets }) => trafficOf(this.board, name, slot, targets)),
       certificates: certificatesOf(this.snapshot, Date.now()),
       acme: this.acme.status(),
-      lastReload: this.lastReload,
+      lastReload: this.configuration.lastReload,
     };
   }
 
@@ -209,9 +249,10 @@ export class Supervisor {
     if (heir) this.membership.restoreBeats();
     // Who was down is down still, until checks say otherwise.
     adoptHealth(this.board, this.snapshot, health);
+    this.overrides.restore(heir ? this.directory.readOverrides() : undefined, this.snapshot.admin?.stateFile);
+    if (this.configuration.withSaid() !== undefined) this.slots.take();
     this.watch(this.snapshot);
     this.join();
-    if (heir) this.membership.restoreStates(this.snapshot);
     this.supervised.apply(this.snapshot);
     const stopped = this.options.stopped ?? new AbortController().signal;
     if (!(await this.supervised.firstServing(FIRST_SERVING, stopped)) && !stopped.aborted) this.log.error("Not every upstream with supervised back ends has one that serves yet; clients are let in all the same");
@@ -245,9 +286,11 @@ export class Supervisor {
     this.exchanges.apply(snapshot.exchanges?.keep ?? 0, snapshot.exchanges?.memory ?? 0);
     this.health.apply(snapshot);
     this.membership.apply(snapshot);
+    this.overrides.follow(snapshot);
   }
 
   private unwatch(): void {
+    this.overrides.stop();
     this.membership.close();
     this.health.stop();
     this.certificates.stop();
@@ -285,61 +328,15 @@ export class Supervisor {
     }
   }
 
-  /** Read the configuration again and run it; a bad one changes nothing. True: it is applied. */
-  reload(): Promise<boolean> {
-    // One that waits its turn will read what there is by then: a second one would read the same.
-    this.nextReload ??= this.turns.take(async () => {
-      this.nextReload = undefined;
-      if (this.stopping) return false;
-      this.notifier.reloading();
-      const errors = await this.reloadNow();
-      if (errors.length > 0) tellRejected(this.timeline, this.snapshot, errors, "config");
-      this.notifier.ready();
-      this.lastReload = { applied: errors.length === 0, at: new Date().toISOString(), errors };
-      return errors.length === 0;
-    });
-    return this.nextReload;
-  }
-
-  /** What every configuration of ours is made with. */
-  private how(joined: JoinedTargets): LoadOptions {
-    return { slots: this.slots, generation: this.snapshot.generation + 1, secret: machineSecret, selfSigned: keptSelfSigned, joined };
-  }
-
-  /** @returns why it was rejected; nothing: it is applied */
-  private async reloadNow(): Promise<readonly string[]> {
-    const began = performance.now();
-    const before = this.snapshot;
-    const joined = this.membership.joined();
-    const how = this.how(joined);
-    const read = this.options.load(how);
-    if (!read.ok) {
-      for (const diagnostic of read.diagnostics) this.options.logs.of("config").error({ ...diagnostic.place }, diagnosticLine(diagnostic));
-      this.log.error({ errors: read.diagnostics.length, generation: this.snapshot.generation }, "Reload rejected; nothing has changed");
-      return read.diagnostics.map(diagnosticLine);
-    }
-    for (const warning of read.warnings) this.options.logs.of("config").warn(warning);
-    const { snapshot } = read;
-    const reason = await withPlaceholders(read, how).then(
-      (loaded) => this.adopt(loaded),
-      (error: Error) => error.message,
-    );
-    if (reason !== undefined) {
-      this.log.error({ generation: this.snapshot.generation, reason }, "Reload rejected; nothing has changed");
-      return [reason];
-    }
-    this.membership.hasApplied(joined);
-    this.logging.follow(snapshot);
-    tellApplied(this.timeline, before, this.snapshot, "config");
-    this.log.info({ generation: snapshot.generation, milliseconds: Math.round(performance.now() - began), workers: this.workers.pids }, "Reload applied");
-    this.supervised.apply(snapshot, true);
-    this.acme.apply(snapshot, true);
-    return [];
+  /** Read the configuration again and run it; a bad one changes nothing. @param by who wants it, for the log */
+  async reload(by: string): Promise<void> {
+    // Who signals one that stops expects no answer.
+    if (this.closed === undefined) await this.configuration.reloadFile(by).catch((error: Error) => this.log.error({ reason: error.message }, "Reload failed"));
   }
 
   /** Run it from now on. @returns why that is not possible; undefined: it is run */
   private async adopt(loaded: Applicable): Promise<string | undefined> {
-    const before = this.loaded;
+    const before = this.configuration.loaded;
     for (const slot of loaded.freshSlots) this.board.clearTarget(slot);
     for (const slot of loaded.freshUpstreams) this.board.clearUpstream(slot);
     for (const slot of loaded.freshListeners) this.board.listeners.clear(slot, "totals");
@@ -358,69 +355,25 @@ export class Supervisor {
     return undefined;
   }
 
-  /** The files of certificates have changed: workers get what is in them now, and their connections go on. */
-  private async renewCertificates(): Promise<void> {
-    if (this.stopping) return;
-    const joined = this.membership.joined();
-    const loaded = this.loaded.again({ ...this.how(joined), renewCertificates: true });
-    const reasons = loaded.ok ? loaded.unrenewed : loaded.diagnostics.map(diagnosticLine);
-    for (const reason of reasons) this.log.error({ reason }, "A certificate cannot be renewed; the one before serves on");
-    tellUnrenewed(this.timeline, reasons);
-    if (!loaded.ok || sameCertificates(loaded.snapshot, this.snapshot)) return;
-    const reason = await this.adopt(loaded);
-    if (reason !== undefined) {
-      this.log.error({ reason }, "Certificates cannot be renewed; those before serve on");
-      return;
-    }
-    this.membership.hasApplied(joined);
-    for (const warning of loaded.warnings) this.log.warn(warning);
-    const certificates = certificatesOf(this.snapshot, Date.now());
-    tellRenewed(this.timeline, certificates);
-    this.log.info({ generation: this.snapshot.generation, certificates }, "Certificates renewed");
-  }
-
-  /** Targets have joined or left, or something was said of one. */
-  private async rejoin(): Promise<void> {
-    if (this.stopping) return;
-    this.membership.save();
-    const before = this.snapshot;
-    const loaded = this.withJoined();
-    if (loaded === undefined) return;
-    const reason = await this.adopt(loaded);
-    if (reason === undefined) {
-      tellMoved(this.timeline, before, this.snapshot);
-      this.log.debug({ generation: this.snapshot.generation }, "Targets have joined or left");
-      return;
-    }
-    this.log.error({ reason }, "Targets that joined or left cannot be applied; trying again");
-    this.membership.hasFailed();
-  }
-
-  /** The same before workers run. */
+  /** Targets have joined before workers run. */
   private join(): void {
-    const loaded = this.withJoined();
+    const loaded = this.configuration.withJoined();
     if (loaded === undefined) return;
     this.slots.take();
-    this.loaded = loaded;
+    this.configuration.loaded = loaded;
     this.watch(loaded.snapshot);
   }
 
-  /** The configuration with those that have joined by now; undefined: it would be the same, or cannot be. */
-  private withJoined(): Applicable | undefined {
-    const joined = this.membership.toApply();
-    if (joined === undefined) return undefined;
-    const loaded = this.loaded.again(this.how(joined));
-    if (loaded.ok) return loaded;
-    this.log.error({ reason: loaded.diagnostics.map(diagnosticLine).join("; ") }, "Targets that joined cannot be applied");
-    return undefined;
+  /** Workers go on as they are. */
+  private isInPlace(snapshot: Snapshot): boolean {
+    return !this.sockets.differs(snapshot) && canApplyInPlace(snapshot, this.snapshot);
   }
 
   /** All workers run `snapshot`, or all run `before`. */
   private async switchTo(loaded: Applicable, previous: Applicable): Promise<void> {
     const { snapshot } = loaded;
     const before = previous.snapshot;
-    const inPlace = !this.sockets.differs(snapshot) && canApplyInPlace(snapshot, before);
-    const prepared = inPlace ? undefined : await this.sockets.prepare(snapshot);
+    const prepared = this.isInPlace(snapshot) ? undefined : await this.sockets.prepare(snapshot);
     try {
       // The same address may still be another's, whom we wait for.
       if (JSON.stringify(snapshot.admin?.address) !== JSON.stringify(before.admin?.address)) await this.openAdmin(snapshot);
@@ -428,14 +381,14 @@ export class Supervisor {
       prepared?.abandon();
       throw error;
     }
-    this.loaded = loaded;
+    this.configuration.loaded = loaded;
     this.watch(snapshot);
     try {
       if (prepared === undefined) await this.workers.apply(snapshot, before);
       else await this.workers.roll(snapshot, prepared.sockets, () => prepared.commit());
     } catch (error) {
       prepared?.abandon();
-      this.loaded = previous;
+      this.configuration.loaded = previous;
       this.watch(before);
       this.admin.openWhenFree(before.admin?.address);
       throw error;
@@ -522,21 +475,4 @@ export class Supervisor {
     this.log.info({ pid: process.pid }, "Stopped");
     this.end();
   }
-}
-
-/** With something to show on every listener that gets its certificate by itself. @throws StartError when that cannot be kept */
-async function withPlaceholders(loaded: Applicable, how: LoadOptions): Promise<Applicable> {
-  try {
-    if (!(await makePlaceholders(loaded.snapshot, Date.now()))) return loaded;
-  } catch (error) {
-    throw new StartError((error as Error).message);
-  }
-  const again = loaded.again({ ...how, renewCertificates: true });
-  if (!again.ok) throw new ConfigError(again.diagnostics);
-  return again;
-}
-
-function sameCertificates(a: Snapshot, b: Snapshot): boolean {
-  const shown = ({ listeners, upstreams }: Snapshot): string => JSON.stringify([listeners.map(({ tls }) => tls ?? null), upstreams.map(({ tls }) => tls ?? null)]);
-  return shown(a) === shown(b);
 }

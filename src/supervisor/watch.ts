@@ -39,6 +39,12 @@ export class FileWatch {
     this.files([...this.stamps.keys(), ...paths]);
   }
 
+  /** What this file looks like now is known. */
+  seen(path: string): void {
+    const file = resolve(path);
+    if (this.stamps.has(file)) this.stamps.set(file, stampOf(file));
+  }
+
   private watch(directory: string): void {
     try {
       const watcher = watch(directory, () => this.soon());

@@ -5,7 +5,8 @@ import type { LogLevels } from "../observability/log.ts";
 import type { Batch } from "../observability/exchange-witness.ts";
 import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
-import type { EncodedSnapshot, FromWorker, ToWorker } from "../worker/messages.ts";
+import type { EncodedSnapshot, FromWorker, QuestionKind, Questions as Kinds, ToWorker } from "../worker/messages.ts";
+import { Questions } from "./questions.ts";
 import type { ListeningSocket } from "./sockets.ts";
 
 /** How long a worker may take to say that it is ready, or has applied a snapshot, in ms. */
@@ -78,6 +79,7 @@ export class WorkerProcess {
   hung = 0;
   private readonly child: Bun.Subprocess<"ignore", "inherit", "inherit">;
   private readonly waiting = new Set<Waiting>();
+  private readonly questions = new Questions((sequence, question) => this.send({ type: "ask", sequence, question }));
   private late: Timer | undefined = undefined;
 
   constructor(start: WorkerStart) {
@@ -94,6 +96,8 @@ export class WorkerProcess {
       ipc: (message: FromWorker) => {
         if (message.type === "outlier") start.report(message.outlier);
         else if (message.type === "circuit") start.turned(message.change);
+        else if (message.type === "answer") this.questions.answered(message.generation, message.answer);
+        else if (message.type === "unanswered") this.questions.unanswered(message.generation, message.reason);
         else if (message.type === "exchanges") {
           start.keep(message.batch);
           this.send({ type: "taken" });
@@ -106,6 +110,7 @@ export class WorkerProcess {
     void this.ended.then((how) => {
       clearTimeout(this.late);
       for (const { settle } of this.waiting) settle(new WorkerEnded(`worker ended (${how})`));
+      this.questions.end(`worker ended (${how})`);
     });
     this.ready = this.answer("ready", snapshot.generation).then(() => void (this.up = true));
     this.send({ type: "start", generation: snapshot.generation, snapshot: encode(snapshot), descriptors: Object.fromEntries(served), inherited: start.sockets.length, scoreboard: start.scoreboard, slot, controlSocket, alone: start.alone, levels: start.levels });
@@ -119,7 +124,7 @@ export class WorkerProcess {
     }
   }
 
-  private hear(message: Exclude<FromWorker, { type: "outlier" | "circuit" | "exchanges" }>): void {
+  private hear(message: Exclude<FromWorker, { type: "outlier" | "circuit" | "exchanges" | "answer" | "unanswered" }>): void {
     for (const { type, generation, settle } of this.waiting) {
       // Challenges are numbered on their own, and nobody refuses them.
       if (generation !== message.generation || (message.type === "failed" ? type === "shown" : message.type !== type)) continue;
@@ -171,6 +176,11 @@ export class WorkerProcess {
   /** The files of the logs have other names now. */
   reopenLogs(): void {
     this.send({ type: "reopen" });
+  }
+
+  /** What does it say to that, as things are with it now? @throws Unanswered */
+  ask<Kind extends QuestionKind>(kind: Kind, question: Kinds[Kind]["question"]): Promise<Kinds[Kind]["answer"]> {
+    return this.questions.ask(kind, question);
   }
 
   /** Nobody else reads the udp sockets of its seat any more: it does from now on. */

@@ -11,6 +11,8 @@ import { CRASH_WINDOW, CrashLoop } from "./crash-loop.ts";
 import { StartError } from "./errors.ts";
 import type { RuntimeDirectory } from "./runtime-directory.ts";
 import type { ListeningSocket, ListeningSockets } from "./sockets.ts";
+import type { QuestionKind, Questions } from "../worker/messages.ts";
+import { Unanswered } from "./questions.ts";
 import { WorkerEnded, WorkerProcess } from "./worker-process.ts";
 
 /** Between two looks at the workers' heartbeats, in ms. */
@@ -51,6 +53,8 @@ export class Workers {
   private readonly crashes = new CrashLoop();
   private readonly watchdog: Timer;
   private stopping = false;
+  /** Workers that died, and were replaced or will be. */
+  restarts = 0;
   /** Nobody from before us reads udp sockets any more. */
   private receiving = false;
 
@@ -75,6 +79,13 @@ export class Workers {
 
   get pids(): number[] {
     return this.staying.map(({ pid }) => pid);
+  }
+
+  /** Ask one of them: what is shared by all is the same to each. @throws Unanswered */
+  async ask<Kind extends QuestionKind>(kind: Kind, question: Questions[Kind]["question"]): Promise<{ readonly worker: WorkerProcess; readonly answer: Questions[Kind]["answer"] }> {
+    const worker = this.staying.find(({ up }) => up);
+    if (worker === undefined) throw new Unanswered("no worker serves at the moment");
+    return { worker, answer: await worker.ask(kind, question) };
   }
 
   /** @throws StartError when one does not come up */
@@ -137,6 +148,7 @@ export class Workers {
     changed();
     // Of one that never came up, whoever waits for it hears.
     if (this.stopping || worker.leaving || !worker.up) return;
+    this.restarts++;
     log.error({ worker: worker.pid, how }, "Worker died; replacing it");
     const hung = worker.hung === 0 ? {} : { cause: worker.hung };
     this.replaceSoon(chronicle.record({ kind: "worker-died", summary: `Worker ${worker.pid} died (${how})`, by: `worker:${worker.pid}`, ...hung }));

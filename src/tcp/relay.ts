@@ -33,7 +33,7 @@ export interface TcpServices {
 
 const UNAVAILABLE = Buffer.from("HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 19\r\nConnection: close\r\n\r\nService Unavailable");
 /** Failed connects for one client. */
-const MAX_CONNECT_ATTEMPTS = 8;
+export const MAX_CONNECT_ATTEMPTS = 8;
 const NOBODY: readonly Target[] = [];
 const NO_TRIES: readonly Attempt[] = [];
 /** How long a client that was told 503 may go on sending. */
@@ -323,6 +323,10 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
     const milliseconds = network.clock.precise() - this.startedAt;
     this.listener.ended(cause, CAUSES[cause].side === "none" ? CLASS_DONE : CLASS_FAILED, milliseconds, this.upstream, this.match);
     witnesses?.ended(this, cause, 0, this.attempts, milliseconds);
+  }
+
+  get isTraced(): boolean {
+    return false;
   }
 
   account(cause: Cause, status: number, milliseconds: number): Account {

@@ -14,7 +14,7 @@ import type { RoutingRequest } from "../policies/policy.ts";
 import { clientKey } from "../routing/key.ts";
 import type { Client } from "../routing/listener.ts";
 import type { Match } from "../routing/router.ts";
-import { CLASS_DONE, CLASS_FAILED, TOTAL_CONNECTS, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
+import { CLASS_DONE, CLASS_FAILED, TOTAL_CLIENTS, TOTAL_CONNECTS, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
 import type { Pooled, Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { UdpRelay } from "./relay.ts";
@@ -91,6 +91,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
 
   /** False: there are too many clients, and this is none. */
   admit(): boolean {
+    this.relay.listener.counters.add(TOTAL_CLIENTS);
     const refused = this.relay.listener.add(this);
     if (refused === undefined) return true;
     this.end(refused);
@@ -364,6 +365,10 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
     const milliseconds = Math.max(0, this.lastAt - this.startedAt);
     listener.ended(cause, CAUSES[cause].side === "none" ? CLASS_DONE : CLASS_FAILED, milliseconds, this.upstream, this.match);
     witnesses?.ended(this, cause, 0, this.attempts, milliseconds);
+  }
+
+  get isTraced(): boolean {
+    return false;
   }
 
   account(cause: Cause, status: number, milliseconds: number): Account {

@@ -49,13 +49,30 @@ export class CircuitBreaker {
     const { words } = this;
     const state = words[this.at(BREAKER_STATE)]!;
     if (state === BreakerState.CLOSED) return "yes";
-    const age = this.age(BREAKER_SINCE);
+    const due = this.isDue(state);
     if (state === BreakerState.OPEN) {
-      if (age < this.config.openFor || !this.turn(BreakerState.OPEN, BreakerState.HALF_OPEN)) return "no";
-    } else if (age > this.config.openFor * LOST_PROBES) this.turn(BreakerState.HALF_OPEN, BreakerState.HALF_OPEN);
+      if (!due || !this.turn(BreakerState.OPEN, BreakerState.HALF_OPEN)) return "no";
+    } else if (due) this.turn(BreakerState.HALF_OPEN, BreakerState.HALF_OPEN);
     if (Atomics.sub(words, this.at(BREAKER_PROBES), 1) > 0) return "probe";
     Atomics.add(words, this.at(BREAKER_PROBES), 1);
     return "no";
+  }
+
+  /** It is time for new probes. */
+  private isDue(state: number): boolean {
+    const age = this.age(BREAKER_SINCE);
+    return state === BreakerState.OPEN ? age >= this.config.openFor : age > this.config.openFor * LOST_PROBES;
+  }
+
+  /** What `admits` would say; takes no place, and changes nothing. */
+  get wouldAdmit(): Admission {
+    const state = this.words[this.at(BREAKER_STATE)]!;
+    if (state === BreakerState.CLOSED) return "yes";
+    return this.isDue(state) || (state === BreakerState.HALF_OPEN && this.words[this.at(BREAKER_PROBES)]! > 0) ? "probe" : "no";
+  }
+
+  get state(): (typeof BREAKER_STATES)[number] {
+    return BREAKER_STATES[this.words[this.at(BREAKER_STATE)] as 0 | 1 | 2];
   }
 
   /** How long a client that is turned away should wait, in ms. */

@@ -9,7 +9,9 @@ import type { OutlierConfig } from "../config/snapshot.ts";
 import type { RoutingOutcome } from "../policies/policy.ts";
 import { CONSECUTIVE_5XX, CONSECUTIVE_GATEWAY, CONSECUTIVE_LOCAL, type Scoreboard } from "../scoreboard/scoreboard.ts";
 
-export type Detector = "consecutive-5xx" | "consecutive-gateway" | "consecutive-local" | "success-rate";
+/** In the order in which ejections are counted. */
+export const DETECTORS = ["consecutive-5xx", "consecutive-gateway", "consecutive-local", "success-rate"] as const;
+export type Detector = (typeof DETECTORS)[number];
 
 /** A target has failed too often in a row. */
 export interface OutlierReport {

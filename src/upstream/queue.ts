@@ -53,12 +53,17 @@ export class Queue {
 
   /** Somebody waits, in whichever worker: who comes now comes after them. */
   get isWaitedIn(): boolean {
-    return this.board.upstreams.held(this.upstream, QUEUED) > 0;
+    return this.length > 0;
+  }
+
+  /** Over all workers. */
+  get length(): number {
+    return this.board.upstreams.held(this.upstream, QUEUED);
   }
 
   /** False: the queue is full. */
   enter(waiter: Waiter): boolean {
-    if (this.board.upstreams.held(this.upstream, QUEUED) >= this.config.size) {
+    if (this.length >= this.config.size) {
       this.column.add(TOTAL_QUEUE_FULL);
       return false;
     }

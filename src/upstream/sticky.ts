@@ -10,6 +10,17 @@ import type { RoutingRequest } from "../policies/policy.ts";
 import { cookieOf } from "./cookie.ts";
 import type { Target } from "./target.ts";
 
+export interface StickyExplanation {
+  readonly cookie: string;
+  /** Its value; undefined: there is none. */
+  readonly seen: string | undefined;
+  /** Whose it is. */
+  readonly target: Target | undefined;
+  /** The client goes there again. */
+  readonly used: boolean;
+  readonly note: string;
+}
+
 export class Sticky {
   private readonly config: StickyConfig;
   private readonly targets = new Map<string, Target>();
@@ -29,9 +40,29 @@ export class Sticky {
     const token = this.tokenOf(request);
     if (token === undefined) return undefined;
     const target = this.targets.get(token);
-    if (target === undefined || target.isFull) return undefined;
-    if (target.isUsable) return target;
-    return this.config.whileDraining === "stay" && target.isDraining && target.isHealthy ? target : undefined;
+    return target !== undefined && this.mayGoTo(target) ? target : undefined;
+  }
+
+  private mayGoTo(target: Target): boolean {
+    if (target.isFull) return false;
+    return target.isUsable || (this.config.whileDraining === "stay" && target.isDraining && target.isHealthy);
+  }
+
+  /** What `target` makes of the request's cookie. */
+  explain(request: RoutingRequest): StickyExplanation {
+    const { cookie } = this.config;
+    const seen = this.tokenOf(request);
+    const target = seen === undefined ? undefined : this.targets.get(seen);
+    const used = target !== undefined && this.mayGoTo(target);
+    const note =
+      seen === undefined
+        ? "the request has no such cookie"
+        : target === undefined
+          ? "the cookie is of no target that is here now, or not of our making"
+          : used
+            ? `the client was there before${target.isUsable ? "" : " and may stay while it drains"}`
+            : `the client was there before, but it ${target.isFull ? "is full" : "takes nobody now"}`;
+    return { cookie, seen, target, used, note };
   }
 
   /** The field line for the reply; undefined: the client has the right cookie already. */

@@ -7,6 +7,7 @@ import type { BalancerContext } from "../policies/balanced.ts";
 import type { RoutingOutcome, RoutingPolicy, RoutingRequest } from "../policies/policy.ts";
 import { CAUSES_OF_ATTEMPTS, CLASS_DONE, CLASS_FAILED, classOf, type Column, FIRST_BYTE_TIMES, OPEN_EXCHANGES, OPEN_RETRIES, RETRIES_HELD, type Scoreboard, TOTAL_BREAKER_REFUSED, TOTAL_BUDGET_REFUSED, TOTAL_CALLED_OFF } from "../scoreboard/scoreboard.ts";
 import { type Admission, type BreakerChange, CircuitBreaker } from "./circuit-breaker.ts";
+import { explainPick, type PickExplanation } from "./explain.ts";
 import { GuardedPolicy } from "./guarded-policy.ts";
 import { type LatencyClock, observe } from "./latency.ts";
 import { Outliers, type OutlierReport } from "./outliers.ts";
@@ -14,6 +15,7 @@ import { RecentQuantile } from "./quantile.ts";
 import { Queue } from "./queue.ts";
 import { Sticky } from "./sticky.ts";
 import type { Target } from "./target.ts";
+import { avoided, pickUntried, type Tier } from "./tier.ts";
 import { tierShares } from "./tiers.ts";
 
 /** Makes the policy of one tier. */
@@ -32,17 +34,6 @@ export interface UpstreamHost {
   report(outlier: OutlierReport): void;
   /** This worker was the one to turn a circuit. */
   turned?(change: BreakerChange): void;
-}
-
-/** Targets of one priority and zone preference. */
-interface Tier {
-  readonly all: readonly Target[];
-  readonly policy: RoutingPolicy<Target>;
-  /** The same array until some target's state changes. */
-  usable: readonly Target[];
-  load: number;
-  /** Targets of the upstream that are not among the usable ones of this tier. */
-  others: readonly Target[];
 }
 
 const NONE: readonly Target[] = [];
@@ -125,7 +116,7 @@ export class Upstream {
       const made = policyOf(tier, context) as RoutingPolicy<Target> & { prepare?(all: readonly Target[]): void };
       made.prepare?.(all);
       const policy = policyConfig.kind === "module" ? new GuardedPolicy(made, policyConfig, this.name, context, this.host) : made;
-      return { all, policy, usable: NONE, load: 0, others: NONE };
+      return { all, policy, usable: NONE, load: 0, panic: false, others: NONE };
     });
   }
 
@@ -173,6 +164,7 @@ export class Upstream {
       const { load, panic } = shares[index]!;
       tier.usable = panic ? wanted[index]! : healthy[index]!;
       tier.load = load;
+      tier.panic = panic;
       for (const target of tier.usable) target.isUsable = true;
     }
     for (const [index, tier] of this.tiers.entries()) tier.others = tier.usable.length === this.targets.length ? NONE : this.targets.filter((target) => target.tier !== index || !target.isUsable);
@@ -202,13 +194,34 @@ export class Upstream {
     // Whoever failed elsewhere may go to a backup that is not needed otherwise.
     const order = first === undefined ? [] : [first, ...this.tiers.filter((tier) => tier !== first && (tier.load > 0 || tried.length > 0))];
     for (const tier of order) {
-      const avoid = this.isLimited ? [...tried, ...tier.usable.filter((target) => target.isFull && !tried.includes(target))] : tried;
-      const left = avoid.length === 0 ? tier.usable.length : tier.usable.filter((target) => !avoid.includes(target)).length;
-      if (left === 0) continue;
+      const avoid = avoided(tier, tried, this.isLimited);
+      if (avoid === undefined) continue;
       const picked = pickUntried(tier.policy, request, tier.usable, avoid);
       if (picked !== undefined) return picked;
     }
     return undefined;
+  }
+
+  /** What `pick` would do, and why; changes nothing. @param ask policies that cannot explain themselves are asked for a pick, which may count as a turn */
+  explain(request: RoutingRequest, ask: boolean): Promise<PickExplanation> {
+    this.refresh();
+    const { tiers, only, isLimited, sticky } = this;
+    return explainPick({ tiers, only, isLimited, sticky }, request, ask);
+  }
+
+  /** Places of the retry budget: held by all workers together, and how many there are now. */
+  get retryBudget(): { readonly held: number; readonly allowed: number } {
+    return { held: this.host.board.words[this.retriesAt]!, allowed: this.retriesAllowed };
+  }
+
+  private get retriesAllowed(): number {
+    const { budget, budgetMin } = this.config.retry;
+    return Math.max(budgetMin, Math.floor((budget / 100) * this.openExchanges));
+  }
+
+  /** Over all workers. */
+  get openExchanges(): number {
+    return this.host.board.upstreams.held(this.config.slot, OPEN_EXCHANGES);
   }
 
   private drawTier(): Tier | undefined {
@@ -256,8 +269,7 @@ export class Upstream {
   /** Take one of the budget's places for a retry or a hedge; give it back with `retryEnds`. */
   retryBegins(): boolean {
     const { board } = this.host;
-    const { budget, budgetMin } = this.config.retry;
-    const allowed = Math.max(budgetMin, Math.floor((budget / 100) * board.upstreams.held(this.config.slot, OPEN_EXCHANGES)));
+    const allowed = this.retriesAllowed;
     // Taken first, and counted then: exact, however many workers ask at a time.
     if (Atomics.add(board.words, this.retriesAt, 1) >= allowed) {
       Atomics.sub(board.words, this.retriesAt, 1);
@@ -344,11 +356,7 @@ export class Upstream {
   }
 }
 
-function pickUntried(policy: RoutingPolicy<Target>, request: RoutingRequest, usable: readonly Target[], tried: readonly Target[]): Target | undefined | Promise<Target | undefined> {
-  return policy.pick(request, policy.skipsTried === true || tried.length === 0 ? usable : usable.filter((target) => !tried.includes(target)), tried);
-}
-
 /** Of its own, for a policy may serve on under later configurations: nothing that it holds may lead to the upstream of an earlier one. */
 function contextOf({ board, random }: UpstreamHost, slot: number, tier: number, hash: UpstreamConfig["hash"], line: { readonly now: Upstream }): BalancerContext {
-  return { cursor: () => board.nextCursor(slot, tier), random, open: board, openTotal: () => line.now.openOf(tier), hash };
+  return { cursor: () => board.nextCursor(slot, tier), peek: () => board.peekCursor(slot, tier), random, open: board, openTotal: () => line.now.openOf(tier), hash };
 }

@@ -4,13 +4,14 @@
  */
 import { challengeServer } from "../accept/acme-challenge.ts";
 import type { Arrival } from "../accept/arrival.ts";
+import type { Explained, RequestToExplain } from "../admin/explained.ts";
 import { HelloStage } from "../accept/hello-stage.ts";
 import { ProxyStage } from "../accept/proxy-stage.ts";
 import type { NextOwner } from "../accept/stage.ts";
 import { TlsHandshake } from "../accept/tls-handshake.ts";
 import { TlsTermination } from "../accept/tls-termination.ts";
 import type { Challenges } from "../acme/challenges.ts";
-import type { ListenerConfig, Snapshot, UpstreamConfig } from "../config/snapshot.ts";
+import type { ListenerConfig, Snapshot, TracingConfig, UpstreamConfig } from "../config/snapshot.ts";
 import { RequestHead } from "../http/h1/request-head.ts";
 import { ReplyHead } from "../http/h1/reply-head.ts";
 import { ClientConnection } from "../http/h1/client-connection.ts";
@@ -22,6 +23,7 @@ import { ClientSession } from "../http/h2/client-session.ts";
 import { UpstreamSession } from "../http/h2/upstream-session.ts";
 import type { Services } from "../http/services.ts";
 import type { UpstreamStream } from "../http/sides.ts";
+import { Tracing } from "../http/tracing.ts";
 import { Cork } from "../net/cork.ts";
 import { OpenFiles } from "../net/open-files.ts";
 import { NOBODY } from "../net/leaving.ts";
@@ -34,6 +36,7 @@ import type { Witness } from "../observability/account.ts";
 import { type Batch, ExchangeWitness } from "../observability/exchange-witness.ts";
 import { LimitedLog } from "../observability/limited-log.ts";
 import type { Log, LogModule, Logs } from "../observability/log.ts";
+import { TraceExport } from "../observability/tracing/export.ts";
 import { Witnesses } from "../observability/witnesses.ts";
 import { loadPolicyModule } from "../policies/module.ts";
 import type { BalancerFactory } from "../policies/balanced.ts";
@@ -41,7 +44,7 @@ import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
 import { builtinPolicy } from "../policies/registry.ts";
 import { Listener } from "../routing/listener.ts";
 import { Router } from "../routing/router.ts";
-import { type Scoreboard, TOTAL_LOST_LINES } from "../scoreboard/scoreboard.ts";
+import { type Scoreboard, TOTAL_CLIENTS, TOTAL_LOST_LINES } from "../scoreboard/scoreboard.ts";
 import { TcpClient } from "../tcp/relay.ts";
 import { UdpRelay } from "../udp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
@@ -50,6 +53,7 @@ import type { OutlierReport } from "../upstream/outliers.ts";
 import { Target } from "../upstream/target.ts";
 import { UpstreamSecurity } from "../upstream/tls.ts";
 import { Upstream, type UpstreamHost } from "../upstream/upstream.ts";
+import { explain } from "./explain/explain.ts";
 import { LoopLag } from "./lag.ts";
 
 export interface DataPlaneOptions {
@@ -91,6 +95,7 @@ export class DataPlane {
   private readonly host: UpstreamHost;
   private readonly openFiles: OpenFiles;
   private accessLog: AccessLog | undefined = undefined;
+  private traceExport: TraceExport | undefined = undefined;
   private exchanges: ExchangeWitness | undefined = undefined;
   /** Which shortages are told of. */
   private saysShortage = false;
@@ -134,6 +139,7 @@ export class DataPlane {
       tlsLog: limited("tls"),
       witnesses: undefined,
       accountFields: [],
+      tracing: undefined,
       requestHead: new RequestHead(MAX_FIELDS),
       replyHead: new ReplyHead(MAX_FIELDS),
       toldHead: new RequestHead(MAX_FIELDS),
@@ -218,10 +224,11 @@ export class DataPlane {
   async apply(snapshot: Snapshot): Promise<void> {
     const factories = new Map<UpstreamConfig, AnyPolicyFactory>();
     for (const upstream of snapshot.upstreams) factories.set(upstream, await this.policyFactory(upstream));
+    await this.applyTracing(snapshot.tracing, this.snapshot?.tracing);
     this.snapshot = snapshot;
     this.applyAccessLog(snapshot);
     this.exchanges = this.exchangeWitness(snapshot);
-    this.services.witnesses = Witnesses.of([this.accessLog, this.exchanges, ...(this.options.witnesses ?? [])]);
+    this.services.witnesses = Witnesses.of([this.accessLog, this.exchanges, this.traceExport, ...(this.options.witnesses ?? [])]);
     this.buildUpstreams(snapshot, factories);
     for (const config of snapshot.listeners) {
       const router = this.router(config);
@@ -255,6 +262,16 @@ export class DataPlane {
   /** What is gathered goes out now: this process is about to end. */
   flushLogs(): void {
     this.accessLog?.flush();
+  }
+
+  private async applyTracing(config: TracingConfig | undefined, before: TracingConfig | undefined): Promise<void> {
+    if (JSON.stringify(config) === JSON.stringify(before)) return;
+    const { network } = this.services;
+    const random = (): number => network.random();
+    const exporting = config === undefined ? undefined : await TraceExport.start(config, this.options.logs.of("tracing"), random);
+    void this.traceExport?.stop();
+    this.traceExport = exporting;
+    this.services.tracing = config === undefined ? undefined : new Tracing(config, random);
   }
 
   private exchangeWitness({ exchanges: rules }: Snapshot): ExchangeWitness | undefined {
@@ -373,6 +390,7 @@ export class DataPlane {
       return { ...NOBODY, onOpen: (socket) => services.network.secure(socket, this.terminations.get(listenerName)!, owner) };
     };
     const accept = (): SocketOwner => {
+      listener.counters.add(TOTAL_CLIENTS);
       if (!services.short && openFiles.isShort(this.openClients)) this.pauseAccepting();
       const { tls, proxyProtocol } = listener.config;
       if (proxyProtocol !== undefined) return new ProxyStage(listener, services, tls === undefined ? clientFor : secured, tls !== undefined);
@@ -391,6 +409,17 @@ export class DataPlane {
     if (protocol === "tcp") return relay(arrival);
     if (protocol === "tls-passthrough") return new HelloStage(listener, services, relay, arrival);
     return arrival?.tls?.alpn === "h2" ? new ClientSession(listener, services, arrival) : new ClientConnection(listener, services, arrival);
+  }
+
+  /** Which way a request would go, and why; nothing is sent, and nothing is changed. @throws Unexplainable */
+  explain(request: RequestToExplain): Promise<Explained> {
+    const listeners = [...this.listeners].map(([name, listener]) => ({ listener, port: this.portOf(name, listener.config) }));
+    return explain(request, { generation: this.snapshot!.generation, services: this.services, listeners });
+  }
+
+  /** 0: none, or it is not known. */
+  private portOf(name: string, { address }: ListenerConfig): number {
+    return address.kind === "tcp" && address.port > 0 ? address.port : (this.sockets.get(name)?.port ?? 0);
   }
 
   /** Open client connections. */
@@ -413,6 +442,7 @@ export class DataPlane {
       };
     });
     this.stop();
+    await this.traceExport?.stop();
   }
 
   /** Cut everything now. */

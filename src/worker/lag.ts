@@ -1,8 +1,7 @@
 /** How late the event loop is: what a tick that should have come after so long came later. */
+import { TICK } from "../net/timers.ts";
 import { type Column, DURATIONS, type Scoreboard, WORKER_LAG } from "../scoreboard/scoreboard.ts";
 
-/** Between two ticks of the clock, in ms. */
-const TICK = 20;
 /** The longest lag is that of one such window and the one before, in ms. */
 const WINDOW = 5_000;
 

@@ -8,10 +8,18 @@ import { libc } from "../net/libc.ts";
 import { openFilesLimit } from "../net/open-files.ts";
 import { type LogFormat, ServiceLog } from "../observability/log.ts";
 import { Scoreboard, WORKER_HEARTBEAT, WORKER_PID } from "../scoreboard/scoreboard.ts";
+import type { NotExplained } from "../admin/explained.ts";
 import { answerControl } from "./control.ts";
 import { DataPlane } from "./data-plane.ts";
+import { Unexplainable } from "./explain/request.ts";
 import { LimitedErrors } from "./limited-errors.ts";
-import type { FromWorker, ToWorker } from "./messages.ts";
+import type { FromWorker, Question, QuestionKind, Questions, ToWorker } from "./messages.ts";
+
+/** What is wrong with the request is an answer too. */
+function problemOf(error: unknown): NotExplained {
+  if (error instanceof Unexplainable) return { problem: error.message };
+  throw error;
+}
 
 /** A SIGTERM from a person, when no supervisor is left to say how long. */
 const ORPHAN_DRAIN = 30_000;
@@ -89,6 +97,18 @@ export function runWorker(logFormat: LogFormat): void {
     datagrams = [];
   };
 
+  const answer = async (sequence: number, { kind, question }: Question): Promise<void> => {
+    try {
+      if (plane === undefined) throw new Error("this worker has not started yet");
+      const answers: { readonly [Kind in QuestionKind]: (question: Questions[Kind]["question"]) => Promise<Questions[Kind]["answer"]> | Questions[Kind]["answer"] } = {
+        explain: (request) => plane!.explain(request).catch(problemOf),
+      };
+      say({ type: "answer", generation: sequence, answer: await answers[kind](question) });
+    } catch (error) {
+      say({ type: "unanswered", generation: sequence, reason: error instanceof Error ? error.message : String(error) });
+    }
+  };
+
   const hear = async (message: ToWorker & { type: "start" | "apply" | "receive" }): Promise<void> => {
     if (message.type === "receive") {
       receive();
@@ -109,6 +129,7 @@ export function runWorker(logFormat: LogFormat): void {
 
   process.on("message", (message: ToWorker) => {
     if (message.type === "drain") void leave(message.timeout);
+    else if (message.type === "ask") void answer(message.sequence, message.question);
     else if (message.type === "taken") plane?.exchangesTaken();
     else if (message.type === "levels") logs.set(message.levels);
     else if (message.type === "reopen") {

@@ -2,6 +2,7 @@
 
 import type { Challenges } from "../acme/challenges.ts";
 import type { LogLevels } from "../observability/log.ts";
+import type { Explained, NotExplained, RequestToExplain } from "../admin/explained.ts";
 import type { Batch } from "../observability/exchange-witness.ts";
 import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
@@ -38,10 +39,21 @@ export type ToWorker =
   | { readonly type: "apply"; readonly generation: number; readonly snapshot: EncodedSnapshot }
   /** Show these to whoever validates, and no others. `sequence` counts up by one each time. */
   | { readonly type: "challenges"; readonly sequence: number; readonly challenges: Challenges }
+  /** Answer this, with what is here now. `sequence` counts up by one each time. */
+  | { readonly type: "ask"; readonly sequence: number; readonly question: Question }
   /** It has the last exchanges: there may be more. */
   | { readonly type: "taken" }
   /** Stop accepting, let exchanges end, exit 0 when the last one has or the timeout (ms) is over. */
   | { readonly type: "drain"; readonly timeout: number };
+
+/** What a worker can be asked beyond its orders: by what each question is called. */
+export interface Questions {
+  /** Which way would this request go? */
+  readonly explain: { readonly question: RequestToExplain; readonly answer: Explained | NotExplained };
+}
+
+export type QuestionKind = keyof Questions;
+export type Question = { readonly [Kind in QuestionKind]: { readonly kind: Kind; readonly question: Questions[Kind]["question"] } }[QuestionKind];
 
 /** Answers say which generation they are for. */
 export type FromWorker =
@@ -53,6 +65,9 @@ export type FromWorker =
   | { readonly type: "exchanges"; readonly batch: Batch }
   /** The challenges of that sequence number are shown. */
   | { readonly type: "shown"; readonly generation: number }
+  /** What was asked under that sequence number: its answer, or why there is none. */
+  | { readonly type: "answer"; readonly generation: number; readonly answer: unknown }
+  | { readonly type: "unanswered"; readonly generation: number; readonly reason: string }
   | { readonly type: "ready"; readonly generation: number }
   | { readonly type: "applied"; readonly generation: number }
   | { readonly type: "failed"; readonly generation: number; readonly reason: string };

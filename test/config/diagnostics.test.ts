@@ -41,6 +41,9 @@ describe("one error, its place and its cure", () => {
     ['address = ":8080"', 'address = ":8080"\nproxy_protocol = { from = [] }', "f.toml:3:27: from needs at least one address or CIDR block"],
     ['address = ":8080"', 'address = ":8080"\nproxy_protocol = {}', 'f.toml:3:1: [listeners.proxy_protocol] needs "from" (add from = …)'],
     ['address = ":8080"', 'address = ":8080"\nprotocol = "tls-passthrough"\ntcp_unavailable = "http-503"', 'f.toml:4:19: a client that speaks TLS cannot read an HTTP answer (set "close", or leave it out)'],
+    ["[[upstreams]]", '[tracing]\nbatch = 100\nqueue = 50\n[[upstreams]]', 'f.toml:5:9: a batch of 100 spans does not fit into a queue of 50 (make queue larger, or batch smaller)'],
+    ["[[upstreams]]", '[tracing]\nendpoint = "http://a:b@c"\n[[upstreams]]', "f.toml:5:12: an endpoint is an http:// or https:// URL, without name and password: those go into headers"],
+    ["[[upstreams]]", '[tracing]\nendpoint = "grpc://c:4317"\n[[upstreams]]', "f.toml:5:12: an endpoint is an http:// or https:// URL, without name and password: those go into headers"],
     ["[[upstreams]]", '[[routes]]\nname = "a"\nupstream = "api"\n[[routes]]\nname = "a"\nupstream = "api"\n[[upstreams]]', 'f.toml:8:8: there is already a route "a" (each route has a name of its own)'],
     ["[[upstreams]]", '[[routes]]\nlisteners = ["wbe", "listener-1"]\nupstream = "api"\n[[upstreams]]', 'f.toml:5:14: there is no listener "wbe" (known: listener-1)'],
     ["[[upstreams]]", '[[listeners]]\nname = "sql"\naddress = ":5432"\nprotocol = "tcp"\nupstream = "api"\n[[routes]]\nlisteners = ["sql"]\nupstream = "api"\n[[upstreams]]', 'f.toml:10:14: listener "sql" is tcp: it knows no hosts, and all of it goes to its upstream (leave it out, or make the listener protocol = "http" or "tls-passthrough")'],
@@ -103,6 +106,20 @@ test("a person sees the line, the part underlined, and the cure", () => {
 
 1 error
 `);
+});
+
+test("headers for a collector are secrets, wherever the error is", () => {
+  for (const table of [
+    '[tracing]\nheaders = { "a b" = "hush-hush" }',
+    "[tracing.headers]\nx-team = 4711",
+    '[tracing.headers]\n"x-team" = ["hush-hush"]',
+    'tracing = { sample = 7, headers = { x-team = "hush-hush" } }',
+    '[tracing.headers]\nAuthorization = "hush-hush',
+  ]) {
+    const text = formatDiagnostics(diagnose(broken("[[listeners]]", `${table}\n[[listeners]]`)), { color: false });
+    expect(text).toContain("error:");
+    expect(text).not.toMatch(/hush|4711/);
+  }
 });
 
 test("whatever is in the file, the answer is diagnostics, never an exception", () => {

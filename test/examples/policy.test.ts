@@ -15,7 +15,7 @@ function request(clientAddress: string, session?: string): RoutingRequest {
 
 async function load(): Promise<(request: RoutingRequest, among?: readonly RoutingTarget[]) => string> {
   const make = await loadPolicyModule(FILE, "1");
-  const policy: RoutingPolicy = make({ cursor: () => 0, random: () => 0.5 });
+  const policy: RoutingPolicy = make({ cursor: () => 0, peek: () => 0, random: () => 0.5 });
   return (asked, among = targets) => ((policy.pick(asked, among) as RoutingTarget | undefined) ?? target("none")).name;
 }
 
@@ -46,6 +46,17 @@ describe("examples/policy.ts", () => {
       const asked = request(`10.1.${i >> 8}.${i & 255}`);
       const before = pick(asked);
       if (before !== targets[2]!.name) expect(pick(asked, left)).toBe(before);
+    }
+  });
+
+  test("says what it picks, and whom it would pick then", async () => {
+    const make = await loadPolicyModule(FILE, "1");
+    const policy: RoutingPolicy = make({ cursor: () => 0, peek: () => 0, random: () => 0.5 });
+    for (let i = 0; i < 50; i++) {
+      const asked = request(`10.2.0.${i}`);
+      const { pick, order } = policy.explain!(asked, targets);
+      expect(pick).toBe(policy.pick(asked, targets) as RoutingTarget);
+      expect(order![1]).toBe(policy.pick(asked, targets.filter((one) => one !== pick)) as RoutingTarget);
     }
   });
 });

@@ -357,6 +357,6 @@ describe("witnesses", () => {
     await (await client(front)).ask(get("/"));
     const account = await recorders[0]!.next();
     expect(recorders[1]!.accounts[0]).toBe(account);
-    expect(asked).toEqual([["done", 200, 1, account.milliseconds]]);
+    expect(asked).toEqual([["done", 200, 1, account.milliseconds, false]]);
   });
 });

@@ -4,6 +4,7 @@ import type { RouteConfig } from "../../src/config/snapshot.ts";
 import type { RoutingRequest } from "../../src/policies/policy.ts";
 import { normalizePath } from "../../src/routing/path.ts";
 import { routeLabel, Router } from "../../src/routing/router.ts";
+import { Dice } from "../support/random.ts";
 
 function request(host: string, path: string, method = "GET", headers: Record<string, string> = {}): RoutingRequest {
   return { protocol: "http", clientAddress: "127.0.0.1", clientPort: 1, method, host, path, key: undefined, header: (name) => headers[name.toLowerCase()] };
@@ -90,4 +91,56 @@ describe("path normalisation", () => {
     ["/", "/"],
   ] as const)
     test(`${path} is ${normal}`, () => expect(normalizePath(path)).toBe(normal));
+});
+
+describe("the account of a router", () => {
+  test("names the first condition of each route that fails, with what was wanted and seen, up to the one that matches", () => {
+    const routes = router(
+      { hosts: ["api.example.org", "*.example.net"], upstream: "host" },
+      { pathPrefix: "/v1/", upstream: "path" },
+      { methods: ["POST", "PUT"], upstream: "method" },
+      { headers: [{ name: "X-A" }, { name: "X-B", value: "yes" }], upstream: "header" },
+      { headers: [{ name: "X-C" }], upstream: "missing" },
+      { hosts: ["*.Example.com".toLowerCase()], pathPrefix: "/v2", upstream: "here" },
+      { upstream: "never" },
+    );
+    const told = routes.explain(request("www.EXAMPLE.com:8080", "/v2/../v2/x", "GET", { "x-a": "1", "x-b": "no" }));
+    expect(told.map(({ route, failed }) => [route.upstream, failed])).toEqual([
+      ["host", { condition: "host", name: "", wanted: "api.example.org, *.example.net", seen: "www.example.com" }],
+      ["path", { condition: "path", name: "", wanted: "/v1/, or below it", seen: "/v2/x" }],
+      ["method", { condition: "method", name: "", wanted: "POST, PUT", seen: "GET" }],
+      ["header", { condition: "header", name: "X-B", wanted: "yes", seen: "no" }],
+      ["missing", { condition: "header", name: "X-C", wanted: "any value", seen: undefined }],
+      ["here", undefined],
+    ]);
+    expect(router({ hosts: ["a"], upstream: "x" }).explain(request("", "/"))[0]!.failed!.seen).toBeUndefined();
+  });
+
+  test("matches what is routed", () => {
+    const dice = new Dice(11);
+    const hosts = ["a.org", "b.org", "*.a.org", "*.b.a.org", "*"];
+    const asked = ["a.org", "x.a.org", "y.b.a.org", "b.org", "c.org", ""];
+    const paths = ["/", "/v1", "/v1/x", "/v2", "/v10"];
+    let matched = 0;
+    for (let round = 0; round < 300; round++) {
+      const routes = router(
+        ...Array.from({ length: dice.below(6) }, (_, index) => ({
+          name: `route-${index}`,
+          hosts: Array.from({ length: dice.below(3) }, () => dice.one(hosts)),
+          ...(dice.chance(0.6) ? { pathPrefix: dice.one(paths) } : {}),
+          ...(dice.chance(0.3) ? { methods: [dice.one(["GET", "POST"])] } : {}),
+          ...(dice.chance(0.3) ? { headers: [dice.chance(0.5) ? { name: "x" } : { name: "x", value: "1" }] } : {}),
+          upstream: "some",
+        })),
+      );
+      for (let i = 0; i < 20; i++) {
+        const one = request(dice.one(asked), dice.one(paths), dice.one(["GET", "POST"]), dice.chance(0.5) ? { x: dice.one(["1", "2"]) } : {});
+        const match = routes.route(one);
+        const last = routes.explain(one).at(-1);
+        expect(last?.failed === undefined ? (last?.label ?? "") : "").toBe(match!.label);
+        if (match!.label !== "") matched++;
+      }
+    }
+    expect(matched).toBeGreaterThan(1000);
+  });
 });

@@ -62,7 +62,7 @@ describe("built-in policies", () => {
 
   test("round robin is even where the cursor wraps", () => {
     let cursor = 2 ** 32 - 2;
-    const policy = new RoundRobinPolicy({ cursor: () => cursor++ >>> 0 });
+    const policy = new RoundRobinPolicy({ cursor: () => cursor++ >>> 0, peek: () => cursor >>> 0 });
     const targets = arrange(policy).targets;
     for (let i = 0; i < 4; i++) expect(policy.pick(request, targets)).toBeDefined();
   });

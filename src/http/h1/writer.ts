@@ -30,6 +30,10 @@ export class LineSink implements FieldSink {
     output.copy(buffer, start, end);
     output.copy(CRLF, 0, 2);
   }
+
+  once(name: string, value: string): void {
+    this.output.text(`${name}${value}\r\n`);
+  }
 }
 
 export function writeRequestHead(sink: LineSink, head: RequestHead, forward: RequestForward): void {

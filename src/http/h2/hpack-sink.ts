@@ -11,7 +11,7 @@ interface Line {
 /** Lines of our own repeat: with each request of a client, with each reply of a listener. */
 const split = new Map<string, readonly Line[]>();
 const MOST_REMEMBERED = 1_000;
-/** A line that names a request or a time is not worth remembering. */
+/** A line that names a time is not worth remembering. */
 const LONGEST_REMEMBERED = 256;
 
 function linesOf(text: string): readonly Line[] {
@@ -61,5 +61,9 @@ export class HpackSink implements FieldSink {
 
   value(name: string, buffer: Buffer, start: number, end: number): void {
     this.encoder.value(nameOf(name), buffer, start, end);
+  }
+
+  once(name: string, value: string): void {
+    this.encoder.text(nameOf(name), value);
   }
 }

@@ -112,7 +112,7 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
     }
     session.begin(this);
     // The host may stand in three fields of ours.
-    const size = head.end - head.start + head.hostEnd - head.hostStart + forward.lines.length + (forward.own?.line.length ?? 0);
+    const size = head.end - head.start + head.hostEnd - head.hostStart + forward.lines.length + (forward.traceparent?.length ?? 0) + (forward.own?.line.length ?? 0);
     session.writeHead(this, size, head.count, framing === Framing.NONE && !forward.upgrade, (sink) => {
       const { encoder } = sink;
       if (!forward.upgrade) encoder.value(":method", head.buffer, head.start, head.methodEnd);

@@ -7,6 +7,8 @@ import type { BalancedTarget } from "../balanced.ts";
 export interface ConsistentTable {
   /** Index of the first target of this key that `accepts`; -1: none of those that were asked. */
   find(key: number, accepts: Accepts): number;
+  /** Where the key is in the table, for people. */
+  place(key: number): string;
 }
 
 export interface Accepts {

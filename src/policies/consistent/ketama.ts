@@ -45,12 +45,24 @@ export class KetamaTable implements ConsistentTable {
     this.begins = beginsOf(this.points, bits);
   }
 
-  find(key: number, accepts: Accepts): number {
-    const { points, owners } = this;
-    const { length } = points;
-    if (length === 0) return -1;
+  place(key: number): string {
+    const { length } = this.points;
+    return length === 0 ? "a ring without points" : `before point ${(this.next(key) % length) + 1} of ${length} on the ring`;
+  }
+
+  /** Index of the key's point; past the last one: it is the first. */
+  private next(key: number): number {
+    const { points } = this;
     let at = this.begins[key >>> this.shift]!;
-    while (at < length && points[at]! < key) at++;
+    while (at < points.length && points[at]! < key) at++;
+    return at;
+  }
+
+  find(key: number, accepts: Accepts): number {
+    const { owners } = this;
+    const { length } = owners;
+    if (length === 0) return -1;
+    let at = this.next(key);
     let last = -1;
     for (let step = Math.min(length, MAX_STEPS); step > 0; step--, at++) {
       if (at >= length) at = 0;

@@ -50,6 +50,10 @@ export class MaglevTable implements ConsistentTable {
     return place;
   }
 
+  place(key: number): string {
+    return `entry ${key % SIZE} of ${SIZE}`;
+  }
+
   find(key: number, accepts: Accepts): number {
     if (this.isEmpty) return -1;
     for (let attempt = 0; attempt < MAX_STEPS; attempt++) {

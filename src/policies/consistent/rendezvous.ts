@@ -30,6 +30,10 @@ export class RendezvousTable implements ConsistentTable {
     this.winners = this.members.length <= FEW ? undefined : new Uint16Array(1 << GROUP_BITS);
   }
 
+  place(key: number): string {
+    return `group ${key >>> (32 - GROUP_BITS)} of ${1 << GROUP_BITS}`;
+  }
+
   find(key: number, accepts: Accepts): number {
     if (this.members.length === 0) return -1;
     for (let attempt = 0; attempt < MAX_STEPS; attempt++) {
