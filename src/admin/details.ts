@@ -118,7 +118,7 @@ export class Details implements ResourceSource {
         heartbeat: detail?.capacity ?? null,
         slow_start_until: optionalTime(detail?.warmAt),
       },
-      withdrawn: (detail?.withdrawn ?? []).map((reason) => ({ ...reason })),
+      withdrawn: (detail?.withdrawn ?? []).map(({ since, ...withdrawn }) => ({ ...withdrawn, since: iso(since) })),
       cut_at: optionalTime(detail?.cutAt),
       health: this.health(config, told),
       max_connections: config.maxConnections || null,

@@ -27,8 +27,8 @@ export const eventSchema = z
 
 export type EventTold = z.output<typeof eventSchema>;
 
-export function eventTold({ at, cause, ...event }: TimelineEvent): EventTold {
-  return { ...event, at: new Date(at).toISOString(), cause: cause === 0 ? null : cause };
+export function eventTold({ id, at, upstream, target, kind, summary, cause, by }: TimelineEvent): EventTold {
+  return { id, at: new Date(at).toISOString(), upstream, target, kind, summary, cause: cause === 0 ? null : cause, by };
 }
 
 /** A list of one key, as `?kind=down,up`. */

@@ -6,7 +6,7 @@ const time = z.iso.datetime().describe("ISO 8601");
 const perSecond = z.number().min(0);
 const milliseconds = z.number().min(0);
 const count = z.int().min(0);
-export const rateByClass = z.object({ "1xx": perSecond, "2xx": perSecond, "3xx": perSecond, "4xx": perSecond, "5xx": perSecond, failed: perSecond }).meta({ id: "RateByClass", description: "By the status' class; failed: without an answer of the target" });
+export const rateByClass = z.object({ "1xx": perSecond, "2xx": perSecond, "3xx": perSecond, "4xx": perSecond, "5xx": perSecond, failed: perSecond, done: perSecond }).meta({ id: "RateByClass", description: "By the status' class; failed: without one; done: as they should, where there are no statuses (tcp, udp)" });
 
 /** What every part tells of its traffic. */
 export const ratesShape = {
@@ -16,7 +16,7 @@ export const ratesShape = {
   p99_ms: milliseconds.nullable(),
 };
 
-export const worker = z.object({ pid: z.int(), slot: count, clients: count, lag_ms: milliseconds.nullable().describe("How late its event loop is; null: not known") }).meta({ id: "Worker" });
+export const worker = z.object({ pid: z.int(), slot: count, clients: count, lag_ms: milliseconds.describe("The longest that its event loop was late in the last ten seconds or so") }).meta({ id: "Worker" });
 export const configState = z.object({
   applied: z.object({ generation: count, at: time }),
   rejected: z.object({ at: time, errors: z.array(z.string()) }).nullable().describe("The last that was brought, if it was rejected"),

@@ -3,10 +3,10 @@ import type { ListenAddress, ListenerConfig, RouteConfig, Snapshot, TargetConfig
 import { formatAddress } from "../config/values.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
 import type { Clock } from "../net/network.ts";
-import type { History } from "../sampling/history.ts";
-import type { Rates } from "../sampling/rates.ts";
+import { routeLabel } from "../routing/router.ts";
+import type { History, PointRates } from "../sampling/history.ts";
 import type { Sampler } from "../sampling/sampler.ts";
-import { BREAKER_STATE, OPEN_EXCHANGES, OPEN_RETRIES, QUEUED, type Scoreboard, UNHEALTHY, WORKER_CLIENTS } from "../scoreboard/scoreboard.ts";
+import { BREAKER_STATE, CLASSES, OPEN_EXCHANGES, OPEN_RETRIES, QUEUED, type Scoreboard, UNHEALTHY, WORKER_CLIENTS, WORKER_LAG } from "../scoreboard/scoreboard.ts";
 import { BREAKER_STATES } from "../upstream/circuit-breaker.ts";
 import { decayed, LatencyClock } from "../upstream/latency.ts";
 import { certificatesOf } from "./certificates.ts";
@@ -55,14 +55,15 @@ export class Picture implements OverviewSource {
   /** The instance as a whole. */
   brief(): Pick<Overview, "instance" | "totals"> {
     const { snapshot, scoreboard, sampler } = this.sources;
+    const rates = sampler.instance;
     return {
       instance: this.instance(),
       totals: {
-        ...told(sampler.instance),
+        ...told(rates),
         open_requests: snapshot().upstreams.reduce((sum, { slot }) => sum + Math.max(0, scoreboard.upstreams.held(slot, OPEN_EXCHANGES)), 0),
         open_clients: Math.max(0, scoreboard.clients),
-        bytes_in_rate: 0,
-        bytes_out_rate: 0,
+        bytes_in_rate: rounded(rates.bytesReceived),
+        bytes_out_rate: rounded(rates.bytesSent),
       },
     };
   }
@@ -75,14 +76,14 @@ export class Picture implements OverviewSource {
       pid: process.pid,
       started_at: iso(startedAt),
       state: scoreboard.draining ? "draining" : "ok",
-      workers: workers().map(({ pid, slot }) => ({ pid, slot, clients: Math.max(0, scoreboard.workerWord(slot, WORKER_CLIENTS)), lag_ms: null })),
+      workers: workers().map(({ pid, slot }) => ({ pid, slot, clients: Math.max(0, scoreboard.workerWord(slot, WORKER_CLIENTS)), lag_ms: scoreboard.workerWord(slot, WORKER_LAG) / 1000 })),
       config: config(),
       panicking: health.rotation.panicking,
     };
   }
 
   listener({ name, slot, address, protocol, tls, upstream }: ListenerConfig): OverviewListener {
-    const { scoreboard, boundTo, snapshot } = this.sources;
+    const { scoreboard, sampler, boundTo, snapshot } = this.sources;
     const now = this.sources.clock.wall();
     return {
       name,
@@ -91,21 +92,22 @@ export class Picture implements OverviewSource {
       tls: tls !== undefined,
       upstream: upstream ?? null,
       clients: Math.max(0, scoreboard.clientsOf(slot)),
-      ...told(undefined),
+      ...told(sampler.listener(slot)),
       certificates: certificatesOf(snapshot(), now).filter(({ listener }) => listener === name).map(({ names, notAfter, daysLeft }) => ({ names: [...names], not_after: notAfter, days_left: daysLeft })),
     };
   }
 
-  route({ listeners, hosts, pathPrefix, methods, headers, upstream }: RouteConfig): OverviewRoute {
+  route(route: RouteConfig): OverviewRoute {
+    const { slot, listeners, hosts, pathPrefix, methods, headers, upstream } = route;
     return {
-      label: [methods.join(","), (hosts.join(",") || "*") + (pathPrefix ?? "")].filter((part) => part !== "").join(" "),
+      label: routeLabel(route),
       listeners: [...listeners],
       hosts: [...hosts],
       path_prefix: pathPrefix ?? null,
       methods: [...methods],
       headers: headers.map(({ name, value }) => ({ name, value: value ?? null })),
       upstream,
-      ...told(undefined),
+      ...told(this.sources.sampler.route(slot)),
     };
   }
 
@@ -117,7 +119,7 @@ export class Picture implements OverviewSource {
   upstreamOnly(config: UpstreamConfig): Omit<OverviewUpstream, "targets"> {
     const { scoreboard, health, sampler } = this.sources;
     const { name, slot, policy, protocol, circuitBreaker, targets } = config;
-    const rates = sampler.upstream(name);
+    const rates = sampler.upstream(slot);
     const of = (word: number): number => Math.max(0, scoreboard.upstreams.held(slot, word));
     return {
       name,
@@ -170,7 +172,7 @@ export class Picture implements OverviewSource {
   history(upstream: string | undefined, target: string | undefined): HistoryAnswer {
     const { sampler, snapshot } = this.sources;
     if (upstream === undefined) return historyOf(sampler.instanceHistory);
-    if (target === undefined) return historyOf(sampler.upstreamHistory(upstreamOf(snapshot(), upstream).name));
+    if (target === undefined) return historyOf(sampler.upstreamHistory(upstreamOf(snapshot(), upstream).slot));
     return historyOf(sampler.targetHistory(targetOf(snapshot(), upstream, target).slot));
   }
 }
@@ -179,13 +181,10 @@ function historyOf({ interval, points }: History): HistoryAnswer {
   return { interval_ms: interval, points: points.map(({ at, rates, open }) => ({ at: iso(at), ...told(rates), open })) };
 }
 
-const NOTHING: Rates = { total: 0, classes: [0, 0, 0, 0, 0, 0, 0], retries: 0, p50: undefined, p99: undefined };
-
-function told({ total, classes, p50, p99 }: Omit<Rates, "retries"> = NOTHING): { rate: number; rate_by_class: RateByClass; p50_ms: number | null; p99_ms: number | null } {
-  const [informational, success, redirection, clientError, serverError, failed] = classes.map(rounded) as [number, number, number, number, number, number, number];
+function told({ total, classes, p50, p99 }: PointRates): { rate: number; rate_by_class: RateByClass; p50_ms: number | null; p99_ms: number | null } {
   return {
     rate: rounded(total),
-    rate_by_class: { "1xx": informational, "2xx": success, "3xx": redirection, "4xx": clientError, "5xx": serverError, failed },
+    rate_by_class: Object.fromEntries(CLASSES.map((name, index) => [name, rounded(classes[index]!)])) as RateByClass,
     p50_ms: p50 === undefined ? null : rounded(p50),
     p99_ms: p99 === undefined ? null : rounded(p99),
   };

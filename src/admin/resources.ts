@@ -62,7 +62,9 @@ export const targetDetail = target.extend({
     heartbeat: z.number().nullable().describe("The weight that its heartbeat brings"),
     slow_start_until: time.nullable(),
   }),
-  withdrawn: z.array(z.object({ by: z.string().describe("admin, config, agent or heartbeat"), state: z.enum(["drain", "maint"]) })).describe("Who has taken it out; empty: nobody"),
+  withdrawn: z
+    .array(z.object({ reason: z.string().describe("admin, config, agent, heartbeat or supervised"), state: z.enum(["drain", "maint"]), by: z.string().describe("Who said so, as api:NAME of a token"), since: time }))
+    .describe("Why it is taken out; empty: it is not"),
   cut_at: time.nullable().describe("When what is open to it will be closed"),
   health: z.object({
     kind: z.string().describe("none: it is always up"),

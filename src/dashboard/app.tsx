@@ -40,14 +40,15 @@ export function App() {
   const search = useRef<HTMLInputElement>(null);
   const main = useRef<HTMLElement>(null);
   const turnTheme = (): void => themeStore.set(THEMES[(THEMES.indexOf(themeStore.get()) + 1) % THEMES.length]!);
-  const focusSearch = (): void => {
-    if (place.get().page !== "overview") go({ page: "overview" });
-    search.current?.focus();
-  };
-  useKeys({ focusSearch, help: () => setHelp(true), turnTheme });
+  useKeys({ focusSearch: () => search.current?.focus(), help: () => setHelp(true), turnTheme });
   useTitle(overview, route);
   useFocusOnMove(route, main.current);
 
+  // What is found is shown in the picture.
+  const find = (text: string): void => {
+    setQuery(text);
+    if (place.get().page !== "overview") go({ page: "overview" });
+  };
   const searchKey = (event: KeyboardEvent): void => {
     if (event.key === "Escape") {
       setQuery("");
@@ -75,7 +76,7 @@ export function App() {
             ))}
           </nav>
           <div class="tools">
-            <input ref={search} type="search" aria-label="Search targets, upstreams, routes, listeners" placeholder="Search  /" value={query} onInput={(event) => setQuery(event.currentTarget.value)} onFocus={() => place.get().page !== "overview" && go({ page: "overview" })} onKeyDown={searchKey} spellcheck={false} />
+            <input ref={search} type="search" aria-label="Search targets, upstreams, routes, listeners" placeholder="Search  /" value={query} onInput={(event) => find(event.currentTarget.value)} onKeyDown={searchKey} spellcheck={false} />
             <button type="button" onClick={turnTheme} title="Light, dark, or as the system has it (t)">
               Theme: {theme}
             </button>

@@ -7,7 +7,6 @@ import { proxyHeader } from "../accept/proxy-header-writer.ts";
 import type { HealthCheckConfig, Snapshot, TargetConfig, UpstreamConfig } from "../config/snapshot.ts";
 import type { Network } from "../net/network.ts";
 import type { TlsClient } from "../net/tls.ts";
-import type { EventKind } from "../observability/event-kind.ts";
 import type { Log } from "../observability/log.ts";
 import { type Chronicle, NO_CHRONICLE } from "../observability/timeline.ts";
 import { CHECK_TIMES, type Column, Flag, type Scoreboard, TOTAL_CHECKS_FAILED, TOTAL_CHECKS_PASSED } from "../scoreboard/scoreboard.ts";
@@ -253,9 +252,11 @@ export class HealthChecker {
     const [row, needed] = ok ? [health.successes, rise] : [health.failures, fall];
     const count = !against ? "" : before.decided ? ` (${row} of ${needed})` : " (the first one decides)";
     const kind = ok ? "check-passed" : "check-failed";
-    const latest = (...kinds: EventKind[]): number => this.chronicle.latest(group.name, target.name, ...kinds)?.id ?? 0;
-    const cause = against && row > 1 ? latest(kind) : ok ? latest("down", "check-failed") : latest("check-passed");
-    this.chronicle.record({ kind, upstream: group.name, target: target.name, summary: `Check ${ok ? "passed" : "failed"}${count}: ${reason}`, by: "check", cause: ok || row > 1 || !against ? cause : 0 });
+    // The one before it in the row; else what it breaks, or is to end.
+    const begins = !against ? (ok ? "check-failed" : "check-passed") : ok ? "down" : undefined;
+    const follows = row > 1 ? kind : begins;
+    const cause = follows === undefined ? 0 : (this.chronicle.latest(group.name, target.name, follows)?.id ?? 0);
+    this.chronicle.record({ kind, upstream: group.name, target: target.name, summary: `Check ${ok ? "passed" : "failed"}${count}: ${reason}`, by: "check", cause });
   }
 
   private setUp(slot: number, up: boolean, because: Because): void {

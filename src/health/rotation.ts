@@ -45,6 +45,17 @@ export interface RotationStatus {
   readonly share: number;
 }
 
+/** That a target is not wanted, for one reason of several that there may be. */
+export interface Withdrawn {
+  /** "admin", "config", "agent", "heartbeat", "supervised". */
+  readonly reason: string;
+  readonly state: "drain" | "maint";
+  /** Who said so, where that is not the reason, as "api:NAME". */
+  readonly by: string;
+  /** Wall-clock ms since 1970. */
+  readonly since: number;
+}
+
 /** Why a target gets the part of its weight that it gets, and who has taken it out. */
 export interface RotationDetail {
   /** Percent of the configured weight that its agent wants. */
@@ -53,7 +64,7 @@ export interface RotationDetail {
   readonly capacity: number | undefined;
   /** When its slow start will be over, in wall-clock ms since 1970. */
   readonly warmAt: number | undefined;
-  readonly withdrawn: readonly { readonly by: string; readonly state: "drain" | "maint" }[];
+  readonly withdrawn: readonly Withdrawn[];
   /** When what is open to it will be closed, in wall-clock ms since 1970; undefined: it is not withdrawn, or that is over. */
   readonly cutAt: number | undefined;
 }
@@ -185,7 +196,7 @@ export class Rotation {
       agentPercent,
       capacity,
       warmAt: warmSince === undefined ? undefined : this.clock.wall() + Math.max(0, warmSince + upstream.slowStart - this.clock.precise()),
-      withdrawn: [...[...maintenanceReasons].map((by) => ({ by, state: "maint" as const })), ...[...drainReasons].map((by) => ({ by, state: "drain" as const }))],
+      withdrawn: [...[...maintenanceReasons].map(([reason, said]) => ({ reason, state: "maint" as const, ...said })), ...[...drainReasons].map(([reason, said]) => ({ reason, state: "drain" as const, ...said }))],
       cutAt,
     };
   }
@@ -203,7 +214,7 @@ export class Rotation {
   private withdraw(member: Member, flag: Withdrawal, reason: string, on: boolean, by = reason): void {
     const reasons = flag === Flag.DRAINING ? member.drainReasons : member.maintenanceReasons;
     if (reasons.has(reason) === on) return;
-    if (on) reasons.add(reason);
+    if (on) reasons.set(reason, { by, since: this.clock.wall() });
     else reasons.delete(reason);
     const { upstream, target } = member;
     const before = member.flags;
@@ -234,7 +245,7 @@ export class Rotation {
     }
     // It goes from one to the other.
     if (drainReasons.has(reason) || maintenanceReasons.has(reason)) return 0;
-    const others = [...new Set([...drainReasons, ...maintenanceReasons])];
+    const others = [...new Set([...drainReasons.keys(), ...maintenanceReasons.keys()])];
     const summary = others.length === 0 ? `Ready by ${by}` : `No longer taken out by ${by}, but by ${others.join(", ")} still`;
     return this.tell(member, "ready", summary, by, this.chronicle.latest(upstream.name, target.name, "drain", "maintenance")?.id);
   }
@@ -339,6 +350,12 @@ type Withdrawal = typeof Flag.DRAINING | typeof Flag.MAINTENANCE;
 
 const UNEXPLAINED: Because = { why: "", by: "" };
 
+/** Who wants something so, and since when, in wall-clock ms since 1970. */
+interface Said {
+  readonly by: string;
+  readonly since: number;
+}
+
 /** What is known of one target. */
 class Member {
   upstream!: UpstreamConfig;
@@ -346,8 +363,9 @@ class Member {
   flags: number;
   /** When they became what they are, in wall-clock ms since 1970. */
   since: number;
-  readonly drainReasons = new Set<string>();
-  readonly maintenanceReasons = new Set<string>();
+  /** By what they are for: "admin", "config", … */
+  readonly drainReasons = new Map<string, Said>();
+  readonly maintenanceReasons = new Map<string, Said>();
   agentPercent = 100;
   capacity: number | undefined = undefined;
   /** When its slow start began, in clock ms; undefined: it has its whole weight. */

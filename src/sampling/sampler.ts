@@ -4,12 +4,14 @@
  *
  * What nobody uses costs nothing: a target without traffic is one sum a second, and no memory. It rests while there is no admin address.
  */
-import type { Snapshot, TargetConfig, UpstreamConfig } from "../config/snapshot.ts";
+import type { Snapshot } from "../config/snapshot.ts";
 import type { Clock } from "../net/network.ts";
-import { OPEN_EXCHANGES, type Scoreboard, TOTAL_REQUESTS } from "../scoreboard/scoreboard.ts";
-import { COUNTS, type Counts, readTarget } from "./counts.ts";
+import { routeLabel } from "../routing/router.ts";
+import { OPEN_EXCHANGES, OTHER_ROUTES, type Scoreboard } from "../scoreboard/scoreboard.ts";
+import { COUNTS } from "./counts.ts";
 import { type History, Series, STEP, Steps } from "./history.ts";
 import { type Rates, ratesOf } from "./rates.ts";
+import { RowTrack, TargetTrack, Track } from "./track.ts";
 import { KEPT, Window } from "./window.ts";
 
 /** Between two samples, in ms. */
@@ -17,7 +19,7 @@ const INTERVAL = 1_000;
 /** Rates and percentiles are of so many of the last samples. */
 const RATE_SAMPLES = 5;
 const PERCENTILE_SAMPLES = 10;
-/** Upstreams, and targets, whose history is kept: 13 MB each when all of it is there. */
+/** Upstreams, and targets, whose history is kept: 15 MB each when all of it is there. */
 export const MAX_SERIES = 512;
 /** Between two looks at which windows have nothing in them, in samples. */
 const REST_EVERY = 30;
@@ -33,21 +35,21 @@ export class Sampler {
   private readonly options: SamplerOptions;
   private snapshot: Snapshot | undefined = undefined;
   /** By row of the scoreboard. */
-  private targets = new Map<number, TargetTrack>();
-  private upstreams = new Map<string, UpstreamTrack>();
+  private listeners: ReadonlyMap<number, RowTrack> = new Map();
+  private routes: ReadonlyMap<number, RowTrack> = new Map();
+  private upstreams: ReadonlyMap<number, RowTrack> = new Map();
+  private targets: ReadonlyMap<number, TargetTrack> = new Map();
   private readonly all = new Track();
   /** Those that have a series. */
   private keptTargets = new Set<TargetTrack>();
-  private keptUpstreams = new Set<UpstreamTrack>();
+  private keptUpstreams = new Set<RowTrack>();
   /** Number of the newest sample; a window's first one is never of a number below 0. */
   private sample = KEPT;
   /** When the last samples were taken, in clock ms. */
   private readonly times: number[] = [];
   private readonly steps = new Steps();
-  private readonly listeners = new Set<() => void>();
+  private readonly subscribers = new Set<() => void>();
   private cancel: (() => void) | undefined = undefined;
-  private readonly delta: Counts = new Uint32Array(COUNTS);
-  private readonly now: Counts = new Uint32Array(COUNTS);
 
   constructor(options: SamplerOptions) {
     this.options = options;
@@ -57,7 +59,7 @@ export class Sampler {
   start(): void {
     if (this.cancel !== undefined) return;
     this.follow();
-    for (const target of this.targets.values()) this.count(target);
+    for (const tracks of this.tables) for (const track of tracks.values()) track.counted();
     this.times.length = 0;
     this.sample += KEPT;
     this.times.push(this.options.clock.precise());
@@ -77,8 +79,8 @@ export class Sampler {
 
   /** Hear of each sample. @returns its end */
   subscribe(sampled: () => void): () => void {
-    this.listeners.add(sampled);
-    return () => this.listeners.delete(sampled);
+    this.subscribers.add(sampled);
+    return () => this.subscribers.delete(sampled);
   }
 
   /** Take a sample. */
@@ -87,34 +89,28 @@ export class Sampler {
     this.sample++;
     this.times.push(this.options.clock.precise());
     if (this.times.length > KEPT + 1) this.times.shift();
-    for (const upstream of this.upstreams.values()) for (const target of upstream.targets) if (this.count(target)) this.addTo(target, upstream);
+    this.count();
     if (this.sample % STEP === 0) this.step();
-    if (this.sample % REST_EVERY === 0) for (const track of [this.all, ...this.upstreams.values(), ...this.targets.values()]) track.window.rest(this.sample);
-    for (const sampled of this.listeners) sampled();
+    if (this.sample % REST_EVERY === 0) for (const tracks of [[this.all], ...this.tables.map((table) => table.values())]) for (const track of tracks) track.window.rest(this.sample);
+    for (const sampled of this.subscribers) sampled();
   }
 
-  /** Has it counted something? Then that is in `delta`. */
-  private count(target: TargetTrack): boolean {
-    const { scoreboard } = this.options;
-    const { now, delta } = this;
-    if (!target.mayHaveCounted(scoreboard)) return false;
-    readTarget(scoreboard, target.slot, now);
-    const last = (target.last ??= new Uint32Array(COUNTS));
-    let counted = false;
-    for (let word = 0; word < COUNTS; word++) {
-      // What is read of totals wraps; a histogram that began anew with other bounds looks like a large one.
-      const more = (now[word]! - last[word]!) | 0;
-      delta[word] = Math.max(0, more);
-      counted ||= more > 0;
-      last[word] = now[word]!;
-    }
-    return counted;
+  private get tables(): readonly ReadonlyMap<number, RowTrack>[] {
+    return [this.listeners, this.routes, this.upstreams, this.targets];
   }
 
-  private addTo(target: TargetTrack, upstream: UpstreamTrack): void {
-    for (const { window } of [target, upstream, this.all]) window.add(this.sample, this.delta);
-    this.keep(upstream, this.keptUpstreams);
-    this.keep(target, this.keptTargets);
+  private count(): void {
+    const counted = (track: RowTrack, ...further: readonly Track[]): boolean => {
+      const counts = track.counted();
+      if (counts === undefined) return false;
+      for (const { window } of [track, ...further]) window.add(this.sample, counts);
+      return true;
+    };
+    // What clients see is what the instance does.
+    for (const listener of this.listeners.values()) counted(listener, this.all);
+    for (const route of this.routes.values()) counted(route);
+    for (const upstream of this.upstreams.values()) if (counted(upstream)) this.keep(upstream, this.keptUpstreams);
+    for (const target of this.targets.values()) if (counted(target)) this.keep(target, this.keptTargets);
   }
 
   /** Its history begins with the next step, if there is room for one more. */
@@ -130,11 +126,11 @@ export class Sampler {
     this.all.series ??= new Series(steps.number);
     let open = 0;
     for (const upstream of this.upstreams.values()) {
-      const ofUpstream = options.scoreboard.upstreams.held(upstream.slot, OPEN_EXCHANGES);
+      const ofUpstream = options.scoreboard.upstreams.held(upstream.row, OPEN_EXCHANGES);
       open += ofUpstream;
       if (upstream.series !== undefined) this.point(upstream, ofUpstream);
     }
-    for (const target of this.keptTargets) this.point(target, options.scoreboard.openRequests(target.slot));
+    for (const target of this.keptTargets) this.point(target, options.scoreboard.openRequests(target.row));
     this.point(this.all, open);
   }
 
@@ -153,17 +149,31 @@ export class Sampler {
 
   /** Of the last seconds: of the whole instance, … */
   get instance(): Rates {
-    return this.ratesIn(this.all.window, RATE_SAMPLES, PERCENTILE_SAMPLES);
+    return this.lately(this.all);
+  }
+
+  /** … of a listener, … */
+  listener(slot: number): Rates {
+    return this.lately(this.listeners.get(slot));
+  }
+
+  /** … of a route (those without a row of their own together), … */
+  route(slot: number): Rates {
+    return this.lately(this.routes.get(slot));
   }
 
   /** … of an upstream, … */
-  upstream(name: string): Rates {
-    return this.ratesIn(this.upstreams.get(name)?.window ?? EMPTY, RATE_SAMPLES, PERCENTILE_SAMPLES);
+  upstream(slot: number): Rates {
+    return this.lately(this.upstreams.get(slot));
   }
 
   /** … of a target. */
   target(slot: number): Rates {
-    return this.ratesIn(this.targets.get(slot)?.window ?? EMPTY, RATE_SAMPLES, PERCENTILE_SAMPLES);
+    return this.lately(this.targets.get(slot));
+  }
+
+  private lately(track: Track | undefined): Rates {
+    return this.ratesIn(track?.window ?? EMPTY, RATE_SAMPLES, PERCENTILE_SAMPLES);
   }
 
   /** Exchanges of a target that ended in the same time. */
@@ -175,8 +185,8 @@ export class Sampler {
     return this.historyOf(this.all);
   }
 
-  upstreamHistory(name: string): History {
-    return this.historyOf(this.upstreams.get(name));
+  upstreamHistory(slot: number): History {
+    return this.historyOf(this.upstreams.get(slot));
   }
 
   /** Where there is no room for one more, it takes the place of the one that was asked for the longest ago, and begins now. */
@@ -202,20 +212,12 @@ export class Sampler {
     const snapshot = this.options.snapshot();
     if (snapshot === this.snapshot) return;
     this.snapshot = snapshot;
-    const { targets, upstreams } = this;
-    this.targets = new Map();
-    this.upstreams = new Map();
-    for (const config of snapshot.upstreams) {
-      const upstream = upstreams.get(config.name) ?? new UpstreamTrack();
-      this.upstreams.set(config.name, upstream);
-      upstream.slot = config.slot;
-      upstream.targets = config.targets.map((target) => {
-        const known = targets.get(target.slot);
-        const track = known?.isOf(config, target) === true ? known : new TargetTrack(config, target, this.options.scoreboard);
-        this.targets.set(target.slot, track);
-        return track;
-      });
-    }
+    const { scoreboard } = this.options;
+    this.listeners = followed(this.listeners, snapshot.listeners, ({ name }) => name, (slot, name) => new RowTrack(scoreboard.listeners, slot, name));
+    this.routes = followed(this.routes, snapshot.routes, (route) => (route.slot === OTHER_ROUTES ? "" : routeLabel(route)), (slot, name) => new RowTrack(scoreboard.routes, slot, name));
+    this.upstreams = followed(this.upstreams, snapshot.upstreams, ({ name }) => name, (slot, name) => new RowTrack(scoreboard.upstreams, slot, name));
+    const targets = snapshot.upstreams.flatMap(({ name: upstream, targets: all }) => all.map(({ slot, name }) => ({ slot, name: `${upstream} ${name}` })));
+    this.targets = followed(this.targets, targets, ({ name }) => name, (slot, name) => new TargetTrack(scoreboard, slot, name));
     this.keptUpstreams = new Set([...this.upstreams.values()].filter(({ series }) => series !== undefined));
     this.keptTargets = new Set([...this.targets.values()].filter(({ series }) => series !== undefined));
   }
@@ -223,47 +225,13 @@ export class Sampler {
 
 const EMPTY = new Window();
 
-class Track {
-  readonly window = new Window();
-  series: Series | undefined = undefined;
-}
-
-class UpstreamTrack extends Track {
-  slot = 0;
-  targets: readonly TargetTrack[] = [];
-}
-
-class TargetTrack extends Track {
-  readonly slot: number;
-  private readonly upstream: string;
-  private readonly name: string;
-  /** As last read; undefined: nothing had been counted. */
-  last: Counts | undefined = undefined;
-  /** The sample at which its history was last asked for. */
-  asked = 0;
-  private begun = 0;
-  private wasOpen = true;
-
-  constructor(upstream: UpstreamConfig, target: TargetConfig, board: Scoreboard) {
-    super();
-    this.slot = target.slot;
-    this.upstream = upstream.name;
-    this.name = target.name;
-    // What was counted before is nobody's rate.
-    if (board.targets.sum(this.slot, TOTAL_REQUESTS) > 0) readTarget(board, this.slot, (this.last = new Uint32Array(COUNTS)));
-  }
-
-  isOf(upstream: UpstreamConfig, target: TargetConfig): boolean {
-    return this.upstream === upstream.name && this.name === target.name;
-  }
-
-  /** Without a request that began or was open, nothing has been counted. */
-  mayHaveCounted(board: Scoreboard): boolean {
-    const begun = board.targets.sum(this.slot, TOTAL_REQUESTS);
-    const isOpen = board.openRequests(this.slot) > 0;
-    const may = begun !== this.begun || isOpen || this.wasOpen;
-    this.begun = begun;
-    this.wasOpen = isOpen;
-    return may;
-  }
+/** Whose row is whose it was goes on. */
+function followed<Config extends { readonly slot: number }, Kind extends RowTrack>(before: ReadonlyMap<number, Kind>, configs: readonly Config[], nameOf: (config: Config) => string, begin: (slot: number, name: string) => Kind): Map<number, Kind> {
+  return new Map(
+    configs.map((config) => {
+      const name = nameOf(config);
+      const known = before.get(config.slot);
+      return [config.slot, known?.name === name ? known : begin(config.slot, name)];
+    }),
+  );
 }

@@ -7,13 +7,13 @@ export const KEPT = 10;
 
 export class Window {
   /** A row a sample; undefined: nothing was counted lately. */
-  private rows: Uint32Array | undefined = undefined;
+  private rows: Float32Array | undefined = undefined;
   /** The newest sample that has a row; older ones without one counted nothing. */
   private newest = Number.NEGATIVE_INFINITY;
 
   /** Something was counted in this sample. */
   add(sample: number, counts: Counts): void {
-    const rows = (this.rows ??= new Uint32Array(KEPT * COUNTS));
+    const rows = (this.rows ??= new Float32Array(KEPT * COUNTS));
     for (let missed = Math.max(this.newest + 1, sample - KEPT + 1); missed <= sample; missed++) rows.fill(0, rowOf(missed), rowOf(missed) + COUNTS);
     this.newest = sample;
     const at = rowOf(sample);

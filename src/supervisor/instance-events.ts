@@ -1,13 +1,30 @@
 /** What happens to the instance as a whole, in the words of the timeline. */
 import type { CertificateStatus } from "../admin/certificates.ts";
 import type { Snapshot, TargetConfig } from "../config/snapshot.ts";
-import type { Chronicle } from "../observability/timeline.ts";
+import type { EventKind } from "../observability/event-kind.ts";
+import type { Chronicle, Timeline } from "../observability/timeline.ts";
 
 /** @param how this supervisor came to serve */
 export function tellStarted(chronicle: Chronicle, { generation, listeners, upstreams }: Snapshot, workers: number, how: "started" | "taken-over" | "upgraded"): void {
   const words = { "started": "Started", "taken-over": "Took over from a supervisor that died", "upgraded": "Took over from the binary before" }[how];
   const cause = how === "upgraded" ? (chronicle.latest("", "", "upgrade")?.id ?? 0) : 0;
   chronicle.record({ kind: how, summary: `${words}: ${counted(listeners.length, "listener")}, ${counted(upstreams.length, "upstream")}, ${counted(workers, "worker")}, configuration ${generation}`, by: "supervisor", cause });
+}
+
+/** What begins with these, and ends with the supervisor that knew of it. */
+const ENDINGS: Readonly<Partial<Record<EventKind, EventKind>>> = { "ejected": "ejection-over", "panic": "panic-over", "circuit-open": "circuit-closed", "circuit-half-open": "circuit-closed" };
+
+/** After a restore, and before anything is found out anew: what the supervisor before us did not see the end of. */
+export function tellForgotten(timeline: Timeline): void {
+  const kinds = [...new Set(Object.entries(ENDINGS).flat())] as EventKind[];
+  const seen = new Set<string>();
+  for (const { id, upstream, target, kind } of timeline.query({ kinds, limit: Number.POSITIVE_INFINITY })) {
+    const ending = ENDINGS[kind];
+    const key = `${upstream} ${target} ${ending ?? kind}`;
+    if (seen.has(key)) continue;
+    seen.add(key);
+    if (ending !== undefined) timeline.record({ kind: ending, upstream, target, summary: "Over: the supervisor that knew of it has ended, and this one begins anew", by: "supervisor", cause: id });
+  }
 }
 
 export function tellUpgradeFailed(chronicle: Chronicle, why: string): void {

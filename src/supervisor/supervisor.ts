@@ -26,7 +26,7 @@ import { CertificateWatch } from "./certificate-watch.ts";
 import { type Applicable, checkStateFile, Configuration, type ConfigSource } from "./configuration.ts";
 import { StartError } from "./errors.ts";
 import { adoptHealth, handDown, inherit, type Inheritance } from "./inheritance.ts";
-import { tellStarted, tellUpgradeFailed } from "./instance-events.ts";
+import { tellForgotten, tellStarted, tellUpgradeFailed } from "./instance-events.ts";
 import { checkOpenFiles } from "./limits.ts";
 import { Logging } from "./logging.ts";
 import { Membership } from "./membership.ts";
@@ -158,6 +158,7 @@ export class Supervisor {
     const chronicle = new Timeline(() => network.clock.wall());
     this.timeline = chronicle;
     this.journal = new TimelineJournal(chronicle, directory, network.clock, logs.of("supervisor"));
+    tellForgotten(chronicle);
     this.exchanges = new ExchangeRing(network.clock.wall());
     this.health = new HealthMonitor({ network, scoreboard: this.board, log: logs.of("health"), chronicle });
     const { rotation, ejection } = this.health;

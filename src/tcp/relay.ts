@@ -3,7 +3,6 @@
  * It knows connections and nothing of what is said on them.
  */
 import type { Arrival } from "../accept/arrival.ts";
-import { proxyHeader } from "../accept/proxy-header-writer.ts";
 import { Connection } from "../net/connection.ts";
 import { formatEndpoint, plainAddress } from "../net/endpoint.ts";
 import type { NetSocket, Network } from "../net/network.ts";
@@ -18,10 +17,10 @@ import { clientKey } from "../routing/key.ts";
 import type { Client, Listener } from "../routing/listener.ts";
 import type { Match } from "../routing/router.ts";
 import { CLASS_DONE, CLASS_FAILED, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
-import { Connecting, type Opener } from "../upstream/connecting.ts";
 import type { Waiter } from "../upstream/queue.ts";
-import type { Pooled, Target } from "../upstream/target.ts";
+import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { TcpTarget } from "./target.ts";
 
 /** What tcp connections of one worker share. */
 export interface TcpServices {
@@ -376,102 +375,5 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
 
   drain(): void {
     // Bytes may be under way at any moment: the drain timeout ends what is left.
-  }
-}
-
-/** The target's side of the pair. */
-class TcpTarget extends Connection implements Pooled, Opener {
-  readonly target: Target;
-  private readonly upstream: Upstream;
-  private readonly client: TcpClient;
-  private readonly services: TcpServices;
-  private readonly failed: (cause: Cause, detail: string) => void;
-  private readonly connecting: Connecting;
-  private gone = false;
-  ready = false;
-  /** This side has sent its last byte. */
-  ended = false;
-
-  constructor(target: Target, upstream: Upstream, client: TcpClient, services: TcpServices, failed: (cause: Cause, detail: string) => void) {
-    super(services.wheel, target.counters);
-    this.target = target;
-    this.upstream = upstream;
-    this.client = client;
-    this.services = services;
-    this.failed = failed;
-    this.connecting = new Connecting(target, services.network, services.wheel, this);
-  }
-
-  connect(): void {
-    const { proxyProtocol, timeouts } = this.upstream.config;
-    this.target.opens(this);
-    this.connecting.start(timeouts.connect, this.target.tlsWithin, proxyProtocol === undefined ? undefined : proxyHeader(proxyProtocol, this.client.origin));
-  }
-
-  /** @param failed the target could not be reached, or broke off */
-  private leave(failed: boolean): boolean {
-    if (this.gone) return false;
-    this.gone = true;
-    this.wheel.remove(this);
-    this.target.closes(this);
-    const elapsed = this.services.network.clock.precise() - this.connecting.startedAt;
-    if (this.ready) {
-      // What was to be learnt of it was learnt when it stood.
-      this.upstream.release(this.target);
-      this.upstream.tell(this.target, { failed: false, milliseconds: elapsed, status: 0 });
-    } else if (failed) this.upstream.leave(this.target, { failed, milliseconds: elapsed, status: 0 }, elapsed, this.client.takeProbe());
-    else this.upstream.leaveEarly(this.target, elapsed);
-    return true;
-  }
-
-  protected opened(): void {
-    this.ready = true;
-    const { milliseconds } = this.connecting;
-    this.upstream.learn(this.target, { failed: false, milliseconds, status: 0 }, milliseconds, this.client.takeProbe());
-    this.client.joined(milliseconds);
-  }
-
-  connectFailed(cause: Cause, detail: string): void {
-    // A shortage of ours says nothing about the target.
-    if (this.leave(cause !== "overloaded")) this.failed(cause, detail);
-  }
-
-  onDeadline(): void {
-    // It has none: its client's counts.
-  }
-
-  onData(chunk: Buffer): void {
-    this.meter!.received(chunk.length);
-    // Counted first: what has gone on is no more.
-    this.client.relayed(chunk.length);
-    relayData(this, this.client, chunk);
-  }
-
-  onEnd(): void {
-    this.ended = true;
-    relayEnd(this.client, this.client.ended, this);
-  }
-
-  protected writable(): void {
-    this.client.resume();
-  }
-
-  override abort(): void {
-    this.leave(false);
-    this.connecting.giveUp();
-    super.abort();
-  }
-
-  /** It is never idle: there is nothing to retire. */
-  retire(): void {
-    this.abort();
-  }
-
-  cut(): void {
-    this.client.cut();
-  }
-
-  protected closed(error: Error | undefined): void {
-    if (this.leave(false)) this.client.targetClosed(error);
   }
 }

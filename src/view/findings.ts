@@ -1,6 +1,6 @@
 /** What is wrong now, in sentences, worst first: the first thing that whoever looks wants to see. */
 import { clock, count, percent, plural } from "./format.ts";
-import { byLevel, certificateLevel, errorLevel, errorShare, inRotation, type Level, stateLevel } from "./health.ts";
+import { byLevel, certificateLevel, errorLevel, errorShare, inRotation, type Level, outCount, stateLevel } from "./health.ts";
 import type { Overview, TargetView, UpstreamView } from "./shapes.ts";
 
 export interface Finding {
@@ -48,9 +48,10 @@ function ofUpstream(upstream: UpstreamView): Finding[] {
   const { name, target_count: all, breaker, panic, queued, targets } = upstream;
   const found: Finding[] = [];
   const subject = `Upstream ${name}`;
+  const outs = outCount(upstream);
   const out = targets.filter(({ state }) => stateLevel(state) === "bad");
-  if (all > 0 && inRotation(upstream) === 0 && !panic) found.push({ level: "bad", subject, text: `has no target in rotation${out.length === 0 ? "" : `: ${named(out)}`}`, upstream: name });
-  else if (out.length > 0) found.push({ level: panic || out.length * 2 >= all ? "bad" : "warn", subject, text: `${count(out.length)} of ${plural(all, "target")} out: ${named(out)}`, upstream: name, ...(out.length === 1 ? { target: out[0]!.address } : {}) });
+  if (all > 0 && inRotation(upstream) === 0 && !panic) found.push({ level: "bad", subject, text: `has no target in rotation${out.length === 0 ? "" : `: ${named(out, outs)}`}`, upstream: name });
+  else if (outs > 0) found.push({ level: panic || outs * 2 >= all ? "bad" : "warn", subject, text: `${count(outs)} of ${plural(all, "target")} out: ${named(out, outs)}`, upstream: name, ...(out.length === 1 ? { target: out[0]!.address } : {}) });
   if (panic) found.push({ level: "bad", subject, text: "too few targets are healthy, so all are used", upstream: name });
   if (breaker !== null && breaker !== "closed") found.push({ level: breaker === "open" ? "bad" : "warn", subject, text: `its circuit breaker is ${breaker}`, upstream: name });
   const errors = errorLevel(upstream);
@@ -61,12 +62,12 @@ function ofUpstream(upstream: UpstreamView): Finding[] {
   }
   if (queued > 0) found.push({ level: "warn", subject, text: `${plural(queued, "request")} wait for a place`, upstream: name });
   const away = targets.filter(({ state }) => stateLevel(state) === "off");
-  if (away.length > 0) found.push({ level: "off", subject, text: `${plural(away.length, "target")} taken out on purpose: ${named(away)}`, upstream: name, ...(away.length === 1 ? { target: away[0]!.address } : {}) });
+  if (away.length > 0) found.push({ level: "off", subject, text: `${plural(away.length, "target")} taken out on purpose: ${named(away, away.length)}`, upstream: name, ...(away.length === 1 ? { target: away[0]!.address } : {}) });
   return found;
 }
 
 /** With the reason, where there is room for one. */
-function named(targets: readonly TargetView[]): string {
+function named(targets: readonly TargetView[], all: number): string {
   const names = targets.slice(0, NAMED).map(({ address, state, check }) => `${address} ${state.replaceAll("+", ", ")}${targets.length === 1 && check !== null && !check.ok ? ` (${check.reason})` : ""}`);
-  return `${names.join(", ")}${targets.length > NAMED ? ` and ${targets.length - NAMED} more` : ""}`;
+  return `${names.join(", ")}${all > names.length ? ` and ${count(all - names.length)} more` : ""}`;
 }

@@ -46,14 +46,21 @@ export function errorLevel(rates: Rates): Level {
 
 /** A target's state alone, whatever it answers. */
 export function stateLevel(state: string): Level {
-  const words = state.split("+");
-  if (words.includes("draining") || words.includes("maintenance")) return "off";
-  return words.every((word) => word === "up") ? "ok" : "bad";
+  return isWithdrawn(state) ? "off" : state === "up" ? "ok" : "bad";
 }
 
-/** How many of its targets take requests. Those that do not are the first that an overview has. */
-export function inRotation({ target_count: all, targets }: UpstreamView): number {
-  return all - targets.filter(({ state }) => stateLevel(state) !== "ok").length;
+function isWithdrawn(state: string): boolean {
+  return state.includes("draining") || state.includes("maintenance");
+}
+
+/** How many of its targets take requests. What is withdrawn stands first in an overview that has not all of them. */
+export function inRotation({ healthy_count: healthy, targets }: UpstreamView): number {
+  return Math.max(0, healthy - targets.filter(({ state }) => state.split("+").every((word) => isWithdrawn(word))).length);
+}
+
+/** How many are out that nobody took out. */
+export function outCount({ target_count: all, healthy_count: healthy, targets }: UpstreamView): number {
+  return Math.max(0, all - healthy - targets.filter(({ state }) => isWithdrawn(state) && !state.split("+").every((word) => isWithdrawn(word))).length);
 }
 
 export function targetHealth(target: TargetView): Health {
@@ -70,7 +77,7 @@ export function upstreamHealth(upstream: UpstreamView): Health {
   if (panic) return { level: "bad", word: "panic" };
   const errors = errorLevel(upstream);
   if (errors === "bad") return { level: "bad", word: "errors" };
-  if (upstream.targets.some(({ state }) => stateLevel(state) === "bad")) return { level: "warn", word: "degraded" };
+  if (outCount(upstream) > 0) return { level: "warn", word: "degraded" };
   return errors === "ok" ? { level: "ok", word: "ok" } : { level: errors, word: "errors" };
 }
 

@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { createServer, type Server } from "node:http";
 import { createServer as createTcpServer, type AddressInfo } from "node:net";
-import { LoadBalancer, RoundRobinPolicy, type RoutingPolicy } from "fairlead";
+import { type Account, LoadBalancer, RoundRobinPolicy, type RoutingPolicy } from "fairlead";
 
 const open: { close(): unknown }[] = [];
 afterEach(async () => {
@@ -48,6 +48,23 @@ describe("LoadBalancer", () => {
     expect(balancer.uri).toMatch(/^https:\/\/127\.0\.0\.1:\d+$/);
     const reply = await fetch(balancer.uri, { method: "POST", body: "x".repeat(300_000), tls: { rejectUnauthorized: false } });
     expect([reply.headers.get("x-name"), (await reply.text()).length]).toEqual(["a", 300_000]);
+  });
+
+  test("tells of each exchange and of what happens to its targets, and survives whom it tells", async () => {
+    const [well, ill] = [await backend("a"), await backend("b", 500)];
+    const accounts: Account[] = [];
+    const onExchange = (account: Account): void => {
+      accounts.push(account);
+      throw new Error("whatever");
+    };
+    const config = `[[listeners]]\naddress = "127.0.0.1:0"\nupstream = "u"\n[[upstreams]]\nname = "u"\n[upstreams.outlier_detection]\nconsecutive_5xx = 3\n[[upstreams.targets]]\naddress = "${well}"\n[[upstreams.targets]]\naddress = "${ill}"\n`;
+    const balancer = await start({ config, onExchange });
+    const seen = await names(`${balancer.uri}/x?y=1`, 8);
+    expect(seen.slice(0, 6)).toEqual(["a", "b", "a", "b", "a", "b"]);
+    expect(accounts.length).toBeGreaterThanOrEqual(7);
+    expect(accounts[1]).toMatchObject({ upstream: "u", target: ill, path: "/x?y=1", status: 500, cause: "done", attempts: 1, candidates: [well, ill] });
+    expect(balancer.events({ target: ill })).toMatchObject([{ kind: "ejected", upstream: "u", by: "outlier-detection" }]);
+    expect(balancer.events({ kinds: ["down"] })).toEqual([]);
   });
 
   test("takes a policy of one's own, by object or by factory", async () => {

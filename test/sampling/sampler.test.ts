@@ -4,7 +4,7 @@ import { loadConfigText, SlotAllocator } from "../../src/config/load.ts";
 import type { Snapshot } from "../../src/config/snapshot.ts";
 import type { Clock } from "../../src/net/network.ts";
 import { MAX_SERIES, Sampler } from "../../src/sampling/sampler.ts";
-import { CLASS_FAILED, type Class, Scoreboard, TOTAL_FAILURES } from "../../src/scoreboard/scoreboard.ts";
+import { CLASS_FAILED, type Class, ENDED, Scoreboard, TOTAL_RETRIES } from "../../src/scoreboard/scoreboard.ts";
 
 const SIZE = { targets: 1_200, upstreams: 600 };
 const CLASS_2XX: Class = 1;
@@ -36,7 +36,7 @@ class Sampled {
   /** @param upstreams how many targets each has */
   configure(upstreams: Readonly<Record<string, number>>): void {
     const text = Object.entries(upstreams).map(([name, count]) => `[[upstreams]]\nname = "${name}"\n${Array.from({ length: count }, (_, index) => `[[upstreams.targets]]\naddress = "127.0.0.1:${1000 + index}"`).join("\n")}`);
-    const loaded = loadConfigText(`[[listeners]]\naddress = "127.0.0.1:0"\nupstream = "${Object.keys(upstreams)[0]}"\n${text.join("\n")}\n`, "test", { slots: this.slots, generation: 1 });
+    const loaded = loadConfigText(`[[listeners]]\naddress = "127.0.0.1:0"\nupstream = "${Object.keys(upstreams)[0]}"\n[[routes]]\nhosts = ["r.test"]\nupstream = "${Object.keys(upstreams)[0]}"\n${text.join("\n")}\n`, "test", { slots: this.slots, generation: 1 });
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.diagnostics));
     this.snapshot = loaded.snapshot;
   }
@@ -47,10 +47,13 @@ class Sampled {
 
   /** So many exchanges of a target end. */
   exchanges(count: number, { milliseconds = 3, worker = 0, slot = this.slot(), failed = false } = {}): void {
-    const column = this.board.column(worker, slot);
+    const { board, snapshot } = this;
+    const upstream = board.upstreamColumn(worker, snapshot.upstreams.find(({ targets }) => targets.some((target) => target.slot === slot))!.slot);
+    const column = board.column(worker, slot, upstream);
+    const rows = [column, upstream, board.listenerColumn(worker, snapshot.listeners[0]!.slot), board.routeColumn(worker, snapshot.routes[0]!.slot)];
     for (let each = 0; each < count; each++) {
       column.requestBegins();
-      column.ended(failed ? CLASS_FAILED : CLASS_2XX, this.board.bounds.bucketOf(milliseconds), milliseconds);
+      for (const row of rows) row.ended(failed ? CLASS_FAILED : CLASS_2XX, board.bounds.bucketOf(milliseconds), milliseconds);
       column.requestEnds();
     }
   }
@@ -78,7 +81,8 @@ test("a rate is of the last 5 s, over all workers, and a percentile of the last 
   });
   expect(sampler.target(sampled.slot())).toMatchObject({ total: 35, classes: [0, 30, 0, 0, 0, 5, 0] });
   expect(sampler.target(sampled.slot(0, 1)).total).toBe(1);
-  expect(sampler.upstream("main").total).toBe(36);
+  const { upstreams, listeners, routes } = sampled.snapshot;
+  expect([sampler.upstream(upstreams[0]!.slot).total, sampler.listener(listeners[0]!.slot).total, sampler.route(routes[0]!.slot).total]).toEqual([36, 36, 36]);
   expect(sampler.instance.total).toBe(36);
   expect(sampler.instance.p50).toBeCloseTo(2.5, 0);
   expect(sampler.instance.p99).toBeGreaterThan(64);
@@ -101,18 +105,37 @@ test("what was counted before it looked, or while it rested, is no rate", () => 
   expect(sampler.instance.total).toBe(3);
 });
 
-test("what is read of totals may wrap", () => {
+test("what was taken back, and histograms that begin anew, are no rates", () => {
   const sampled = new Sampled({ main: 1 });
-  const column = sampled.board.column(0, sampled.slot());
-  for (let each = 0; each < 3; each++) column.add(TOTAL_FAILURES, 0x7f_ff_ff_ff);
-  column.requestBegins();
+  const { sampler, board, snapshot } = sampled;
+  sampled.seconds(1, () => sampled.exchanges(10));
+  board.column(0, sampled.slot()).add(ENDED + CLASS_2XX, -10);
+  sampled.seconds(1, () => sampled.exchanges(4));
+  sampled.seconds(4);
+  expect(sampler.target(sampled.slot()).total).toBe(0);
+  board.setBounds([1, 100], { ...SIZE, listeners: 1, routes: 1 });
+  sampled.seconds(10);
+  sampled.seconds(1, () => sampled.exchanges(5, { milliseconds: 50 }));
+  expect(sampler.upstream(snapshot.upstreams[0]!.slot)).toMatchObject({ total: 1, p50: 50.5 });
+});
+
+test("bytes and retries have rates too, and a row that is given away takes none along", () => {
+  const sampled = new Sampled({ main: 1, other: 1 });
+  const { board, snapshot } = sampled;
+  const slot = sampled.slot();
+  const upstream = board.upstreamColumn(0, snapshot.upstreams[0]!.slot);
+  const column = board.column(0, slot, upstream);
+  sampled.seconds(5, () => {
+    sampled.exchanges(2);
+    column.add(TOTAL_RETRIES);
+    column.received(1_000);
+    board.listenerColumn(0, snapshot.listeners[0]!.slot).sent(9_000);
+  });
+  expect(sampled.sampler.upstream(snapshot.upstreams[0]!.slot)).toMatchObject({ retries: 1, bytesReceived: 1_000 });
+  expect(sampled.sampler.instance).toMatchObject({ total: 2, bytesSent: 9_000 });
+  sampled.snapshot = { ...snapshot, upstreams: snapshot.upstreams.map((group, index) => (index === 1 ? group : { ...group, targets: [{ ...group.targets[0]!, name: "127.0.0.1:2" }] })) };
   sampled.seconds(1);
-  sampled.seconds(6);
-  column.add(TOTAL_FAILURES, 0x7f_ff_ff_ff);
-  sampled.seconds(6);
-  sampled.exchanges(5, { failed: true });
-  sampled.seconds(1);
-  expect(sampled.sampler.instance.classes[5]).toBe(1);
+  expect(sampled.sampler.target(slot)).toMatchObject({ total: 0, p50: undefined });
 });
 
 describe("history", () => {
@@ -120,13 +143,14 @@ describe("history", () => {
     const sampled = new Sampled({ main: 1, gone: 1 });
     const { sampler } = sampled;
     sampled.seconds(10, () => sampled.exchanges(4));
+    const gone = sampled.snapshot.upstreams[1]!.slot;
     sampled.configure({ main: 2 });
     sampled.seconds(10, () => sampled.exchanges(8));
-    const { interval, points } = sampler.upstreamHistory("main");
+    const { interval, points } = sampler.upstreamHistory(sampled.snapshot.upstreams[0]!.slot);
     expect(interval).toBe(5_000);
     expect(points.map(({ rates }) => rates.total)).toEqual([4, 4, 8, 8]);
     expect(points.map(({ at }) => at % 100_000)).toEqual([0, 1, 2, 3].map((step) => points[0]!.at % 100_000 + step * 5_000));
-    expect(sampler.upstreamHistory("gone").points).toEqual([]);
+    expect(sampler.upstreamHistory(gone).points).toEqual([]);
     sampled.seconds(2 * 3_600);
     expect(sampler.instanceHistory.points.length).toBe(720);
     const last = sampler.instanceHistory.points;

@@ -18,7 +18,7 @@ export interface MetricFamily {
 
 const NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*/;
 const LABEL = /^[a-zA-Z_][a-zA-Z0-9_]*/;
-const TYPES = ["counter", "gauge", "histogram", "summary", "untyped"];
+const TYPES = new Set(["counter", "gauge", "histogram", "summary", "untyped"]);
 const PARTS = { histogram: ["_bucket", "_sum", "_count"], summary: ["", "_sum", "_count"] } as const;
 
 /** By name. @throws Error that names the line */
@@ -39,7 +39,7 @@ export function parsePrometheus(text: string): Map<string, MetricFamily> {
         if (/\\(?![\\n])/.test(rest)) throw wrong("a backslash that escapes nothing");
         help = [name, rest];
       } else {
-        if (!TYPES.includes(rest)) throw wrong("no such type");
+        if (!TYPES.has(rest)) throw wrong("no such type");
         if (help?.[0] !== name) throw wrong("no HELP before it");
         families.set(name, (current = { name, help: help[1], type: rest, series: [] }));
       }

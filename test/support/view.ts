@@ -2,7 +2,7 @@
 import type { Overview, Rates, RouteView, TargetView, UpstreamView } from "../../src/view/shapes.ts";
 
 export function rates(rate = 0, failures: { readonly "5xx"?: number; readonly failed?: number } = {}): Rates {
-  return { rate, rate_by_class: { "1xx": 0, "2xx": rate, "3xx": 0, "4xx": 0, "5xx": 0, failed: 0, ...failures }, p50_ms: null, p99_ms: null };
+  return { rate, rate_by_class: { "1xx": 0, "2xx": rate, "3xx": 0, "4xx": 0, "5xx": 0, failed: 0, done: 0, ...failures }, p50_ms: null, p99_ms: null };
 }
 
 export function targetView(address: string, more: Partial<TargetView> = {}): TargetView {
@@ -10,7 +10,7 @@ export function targetView(address: string, more: Partial<TargetView> = {}): Tar
 }
 
 export function upstreamView(name: string, targets: readonly TargetView[], more: Partial<UpstreamView> = {}): UpstreamView {
-  return { name, policy: "p2c", protocol: "h1", open_requests: 0, queued: 0, retries_open: 0, retry_rate: 0, breaker: null, panic: false, ...rates(), target_count: targets.length, healthy_count: targets.filter(({ state }) => state === "up").length, targets: [...targets], ...more };
+  return { name, policy: "p2c", protocol: "h1", open_requests: 0, queued: 0, retries_open: 0, retry_rate: 0, breaker: null, panic: false, ...rates(), target_count: targets.length, healthy_count: targets.filter(({ state }) => !/down|ejected|silent/.test(state)).length, targets: [...targets], ...more };
 }
 
 export function routeView(label: string, upstream: string, more: Partial<RouteView> = {}): RouteView {

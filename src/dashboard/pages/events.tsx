@@ -5,7 +5,7 @@ export function EventsPage() {
   return (
     <>
       <h1>Events</h1>
-      <Events limit={500} first={500} />
+      <Events limit={500} first={100} />
     </>
   );
 }

@@ -1,7 +1,7 @@
 /** One exchange's decision record: who could have had it, who got it, what came of each try, and when. */
 import { bytes, milliseconds, moment, plural } from "../../view/format.ts";
 import type { ExchangeView, TryView } from "../../view/shapes.ts";
-import { exchangeLevel } from "../parts/exchange-level.ts";
+import { exchangeLevel, exchangeWord } from "../parts/exchange-level.ts";
 import { Failure } from "../parts/failure.tsx";
 import { Badge, Mark } from "../parts/mark.tsx";
 import { hrefOf } from "../route.ts";
@@ -15,7 +15,7 @@ export function ExchangePage({ id }: { readonly id: string }) {
         <a href={hrefOf({ page: "exchanges", filter: {} })}>Exchanges</a>
       </nav>
       <h1>
-        {data === undefined ? `Exchange ${id}` : <span class="address">{data.method === "" ? data.protocol : `${data.method} ${data.path}`}</span>} {data !== undefined && <Badge level={exchangeLevel(data)} word={data.cause} />}
+        {data === undefined ? `Exchange ${id}` : <span class="address">{data.method === "" ? data.protocol : `${data.method} ${data.path}`}</span>} {data !== undefined && <Badge level={exchangeLevel(data)} word={exchangeWord(data)} />}
       </h1>
       <Failure error={error} />
       {data !== undefined && <Record exchange={data} />}
@@ -29,6 +29,7 @@ function Record({ exchange }: { readonly exchange: ExchangeView }) {
     ["When", moment(exchange.at)],
     ["Client got", `${exchange.status === 0 ? "no status" : exchange.status} after ${milliseconds(exchange.duration_ms)}`],
     ["Why", exchange.detail === "" ? exchange.cause : `${exchange.cause}: ${exchange.detail}`],
+    ["Kept for", exchange.why.join(", ")],
     ["Host", exchange.host],
     ["Client", exchange.client],
     ["Protocol", exchange.protocol],
@@ -56,7 +57,7 @@ function Record({ exchange }: { readonly exchange: ExchangeView }) {
       <ol class="tries">
         {tries.map((one, index) => (
           <li key={`${index}`}>
-            <Mark level={one.cause === "done" ? "ok" : "bad"} /> <a href={hrefOf({ page: "target", upstream, target: one.target })}>{one.target}</a>
+            <Mark level={one.cause === "done" && one.status < 500 ? "ok" : "bad"} /> <a href={hrefOf({ page: "target", upstream, target: one.target })}>{one.target}</a>
             {one.hedge && <span class="note"> hedge</span>}: {one.cause}
             {one.detail !== "" && ` (${one.detail})`}
             {one.status !== 0 && `, status ${one.status}`}

@@ -4,7 +4,7 @@ import { clock, milliseconds } from "../../view/format.ts";
 import type { ExchangeView, Overview } from "../../view/shapes.ts";
 import { Failure } from "../parts/failure.tsx";
 import { Mark } from "../parts/mark.tsx";
-import { exchangeLevel } from "../parts/exchange-level.ts";
+import { exchangeLevel, exchangeWord } from "../parts/exchange-level.ts";
 import { go } from "../place.ts";
 import { hrefOf } from "../route.ts";
 import { useFetched } from "../use-fetched.ts";
@@ -69,8 +69,24 @@ export function ExchangesPage({ overview, filter }: ExchangesPageProps) {
       </form>
       <Failure error={error} />
       {data !== undefined && exchanges.length === 0 && <p class="nothing">None is like that.</p>}
+      {exchanges.length > 0 && <Causes exchanges={exchanges} filter={filter} />}
       {exchanges.length > 0 && <List exchanges={exchanges} />}
     </>
+  );
+}
+
+/** How often each cause, most often first: each leads to those alone. */
+function Causes({ exchanges, filter }: { readonly exchanges: readonly ExchangeView[]; readonly filter: Readonly<Record<string, string>> }) {
+  const groups = Object.entries(Object.groupBy(exchanges, ({ cause }) => cause)).toSorted(([, one], [, other]) => other!.length - one!.length);
+  if (groups.length < 2) return null;
+  return (
+    <ul class="causes" aria-label="Causes">
+      {groups.map(([cause, all]) => (
+        <li key={cause}>
+          <a href={hrefOf({ page: "exchanges", filter: { ...filter, cause } })}>{cause}</a> <span class="soft">{all!.length}</span>
+        </li>
+      ))}
+    </ul>
   );
 }
 
@@ -107,7 +123,7 @@ function List({ exchanges }: { readonly exchanges: readonly ExchangeView[] }) {
                 </th>
                 <td>{exchange.status === 0 ? "–" : exchange.status}</td>
                 <td class="text nowrap">
-                  <Mark level={level} /> {exchange.cause}
+                  <Mark level={level} /> {exchangeWord(exchange)}
                 </td>
                 <td class="text path">
                   {exchange.method === "" ? exchange.protocol : `${exchange.method} ${exchange.host}${exchange.path}`}

@@ -104,8 +104,11 @@ function State({ target }: { readonly target: TargetView }) {
       )}
       {latency_ms !== null && (
         <>
-          <dt>Latency as the policy sees it</dt>
-          <dd>{milliseconds(latency_ms)}</dd>
+          <dt>Latency to policies</dt>
+          <dd>
+            {milliseconds(latency_ms)}
+            <span class="soft"> that peak-ewma reckons with; a failure raises it</span>
+          </dd>
         </>
       )}
     </dl>

@@ -1,6 +1,6 @@
 /** What has happened, newest first, each with what it follows from. */
 import { useEffect, useState } from "preact/hooks";
-import { moment } from "../../view/format.ts";
+import { clock, moment } from "../../view/format.ts";
 import type { Level } from "../../view/health.ts";
 import type { EventView } from "../../view/shapes.ts";
 import { lastEvent } from "../live.ts";
@@ -39,10 +39,11 @@ export function Events({ upstream, target, limit, first }: EventsProps) {
   const [all, setAll] = useState(false);
   const events = data?.events ?? [];
   const shown = all ? events : events.slice(0, first);
+  const today = new Date().toDateString();
   const byId = new Map(events.map((event) => [event.id, event]));
   return (
     <section class="events" aria-label="Timeline">
-      <h2>Timeline</h2>
+      {upstream !== undefined && <h2>Timeline</h2>}
       <Failure error={error} />
       {data !== undefined && events.length === 0 && <p class="nothing">Nothing has happened in the last day.</p>}
       <ol>
@@ -51,13 +52,17 @@ export function Events({ upstream, target, limit, first }: EventsProps) {
           const cause = event.cause === null ? undefined : byId.get(event.cause);
           return (
             <li key={event.id} class={`event at-${level}`}>
-              <time dateTime={event.at}>{moment(event.at)}</time>
+              <time dateTime={event.at}>{new Date(event.at).toDateString() === today ? clock(event.at) : moment(event.at)}</time>
               <Mark level={level} />
               <span class="kind">{event.kind}</span>
               <span class="what">
                 {target === undefined && event.upstream !== "" && <Place event={event} within={upstream} />}
                 {event.summary}
-                {cause !== undefined && <span class="soft"> – follows from {cause.kind}: {cause.summary}</span>}
+                {cause !== undefined && (
+                  <span class="by" title={cause.summary}>
+                    after {cause.kind} of {clock(cause.at)}
+                  </span>
+                )}
                 {event.by !== "" && <span class="by">by {event.by}</span>}
               </span>
             </li>

@@ -7,3 +7,8 @@ export function exchangeLevel({ cause, status, attempts }: Pick<ExchangeView, "c
   if (cause !== "done" && cause !== "local") return "bad";
   return status >= 500 ? "bad" : attempts > 1 ? "warn" : "ok";
 }
+
+/** Its cause; of one that is whole, but not good, its status. */
+export function exchangeWord({ cause, status }: Pick<ExchangeView, "cause" | "status">): string {
+  return cause === "done" && status >= 500 ? `status ${status}` : cause;
+}

@@ -127,8 +127,9 @@ export function pictureOf(overview: Overview, { query, unfolded }: PictureOption
     at.set(draft.id, middle);
     y += height + GROUP_GAP;
   }
-  const middleNodes = place(fold(routeDrafts, "routes", unfolded), at, edges, 1);
-  const firstNodes = place(fold(listenerDrafts, "listeners", unfolded), at, edges, 0);
+  const dead = new Set(upstreamDrafts.filter(({ health }) => health.level === "bad").map(({ id }) => id));
+  const middleNodes = place(fold(routeDrafts, "routes", unfolded), at, edges, 1, dead);
+  const firstNodes = place(fold(listenerDrafts, "listeners", unfolded), at, edges, 0, dead);
   const columns = [
     { name: "Listeners", count: listeners.length, nodes: firstNodes },
     { name: "Routes", count: routes.length, nodes: middleNodes },
@@ -163,7 +164,8 @@ function rowsOf(upstream: UpstreamView, targets: readonly TargetView[], all: num
   const shown = rows.slice(0, Math.min(most, rows.length));
   const rest = rows.slice(shown.length);
   const level = rest.reduce<Level>((sum, { health }) => worse(sum, health.level), "ok");
-  const trouble = rest.filter(({ health }) => health.level !== "ok").length;
+  // Of those that are not told either, how many are not up is known all the same.
+  const trouble = targets.length < upstream.target_count && all === upstream.target_count ? all - inRotation(upstream) - shown.filter(({ health }) => health.level !== "ok").length : rest.filter(({ health }) => health.level !== "ok").length;
   return [
     ...shown,
     {
@@ -189,8 +191,8 @@ function fold(drafts: readonly Draft[], name: string, unfolded: ReadonlySet<stri
   return [...drafts.filter((draft) => kept.has(draft)), { id: `more:${name}`, title: `and ${rest.length} more ${name}`, note: "", health: { level, word: "" }, rates: undefined, link: undefined, more: true, tall: false, group: undefined, to: [] }];
 }
 
-/** Beside what they lead to, in that order, none over another. */
-function place(drafts: readonly Draft[], at: Map<string, number>, edges: PictureEdge[], column: number): PictureNode[] {
+/** Beside what they lead to, in that order, none over another. @param dead what it is no use to lead to */
+function place(drafts: readonly Draft[], at: Map<string, number>, edges: PictureEdge[], column: number, dead: ReadonlySet<string>): PictureNode[] {
   const wish = (draft: Draft): number => {
     const ends = draft.to.flatMap((id) => at.get(id) ?? []);
     return ends.length === 0 ? Number.POSITIVE_INFINITY : ends.reduce((sum, end) => sum + end, 0) / ends.length;
@@ -213,7 +215,7 @@ function place(drafts: readonly Draft[], at: Map<string, number>, edges: Picture
       at.set(draft.id, centre);
       for (const id of to) {
         const end = at.get(id);
-        if (end !== undefined) edges.push({ id: `${draft.id}>${id}`, column, from: centre, to: end, level: node.health.level, rate: node.rates?.rate ?? 0 });
+        if (end !== undefined) edges.push({ id: `${draft.id}>${id}`, column, from: centre, to: end, level: dead.has(id) ? "bad" : node.health.level, rate: node.rates?.rate ?? 0 });
       }
       y += heightOf(draft) + GAP;
     }

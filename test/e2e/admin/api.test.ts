@@ -1,5 +1,7 @@
 /** The admin API as a whole, on a running instance: what it says of itself, what it answers, whom it refuses and how. */
 import { beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { faultsOf, mismatch, type OpenApi } from "../../support/openapi.ts";
 import { freePort } from "../../support/ports.ts";
 import type { RawBackend } from "../../support/raw-backend.ts";
@@ -62,6 +64,13 @@ function filled(path: string): string {
 
 describe("what it says of itself", () => {
   test("follows the rules of OpenAPI 3.1", () => expect(faultsOf(document)).toEqual([]));
+
+  test("is what docs/admin.md has, with the access that is needed", () => {
+    const rows = readFileSync(join(import.meta.dir, "../../../docs/admin.md"), "utf8").matchAll(/^\| `([A-Z]+) (\/\S*)` \|.*\| (\w+) \|$/gm);
+    const documented = new Set([...rows].map(([, method, path, access]) => `${method} ${path} ${access}`));
+    const described = Object.entries(document.paths).flatMap(([path, item]) => Object.entries(item).map(([method, { security }]) => `${method.toUpperCase()} ${path} ${security[0]?.["token"]?.[0] ?? "open"}`));
+    expect(described.filter((one) => !documented.has(one))).toEqual([]);
+  });
 
   test("has every path that is answered, and says what is needed for it", async () => {
     expect(Object.keys(document.paths)).toContain("/v1/openapi.json");
@@ -205,8 +214,8 @@ test("each thing tells all that is known of it", async () => {
     share: 3,
     weights: { configured: 1, effective: 3, heartbeat: 3 },
     withdrawn: [
-      { by: "admin", state: "maint" },
-      { by: "heartbeat", state: "drain" },
+      { reason: "admin", state: "maint", by: "api:token" },
+      { reason: "heartbeat", state: "drain", by: "heartbeat" },
     ],
     cut_at: expect.stringMatching(/^\d{4}-/),
   });

@@ -30,12 +30,17 @@ test("tells the whole instance, once, each second, and over time", async () => {
     ["other", "round-robin", null, 1, 1],
   ]);
   for (let i = 0; i < 10; i++) await fetch(url);
+  await fetch(`${url}/v1/x`, { headers: { Host: "api.test" } });
   const after = await until("the ejection and the rates", async () => {
     const found = await now();
     return found.upstreams[0]!.targets[1]!.ejected !== null && found.totals.rate > 0 ? found : undefined;
   });
   expect(after.totals.rate_by_class["5xx"]).toBeGreaterThan(0);
   expect(after.totals.p50_ms).toBeGreaterThan(0);
+  expect(after.totals.bytes_out_rate).toBeGreaterThan(0);
+  expect(after.listeners[0]!.rate).toBe(after.totals.rate);
+  expect(after.routes[0]!.rate).toBeGreaterThan(0);
+  expect(after.upstreams[1]!.rate).toBe(after.routes[0]!.rate);
   const [main] = after.upstreams;
   expect(main).toMatchObject({ healthy_count: 1 });
   expect(main!.targets).toMatchObject([{ address: good.address, state: "up", weight: 1, share: 1 }, { address: bad.address, state: "ejected", ejected: { detector: "consecutive-gateway", times: 1 } }]);

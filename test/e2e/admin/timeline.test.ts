@@ -27,7 +27,7 @@ const well: Script = async (request, connection) => {
 };
 
 function config(weight = 1): string {
-  const upstream = { retries: 0, panic_threshold: "60%", drain_timeout: "100ms", circuit_breaker: { failure_rate: "50%", min_requests: 8, window: "10s", open_for: "200ms", probes: 1 }, health_check: { path: "/healthz", interval: "100ms", timeout: "1s", rise: 2, fall: 3 }, outlier_detection: { consecutive_5xx: 5, consecutive_gateway: 0, consecutive_local: 0, success_rate_factor: 0, base_ejection: "200ms", max_ejected: "100%" } };
+  const upstream = { retries: 0, panic_threshold: "60%", drain_timeout: "100ms", circuit_breaker: { failure_rate: "50%", min_requests: 8, window: "10s", open_for: "200ms", probes: 1 }, health_check: { path: "/healthz", interval: "100ms", timeout: "1s", rise: 2, fall: 3 }, outlier_detection: { consecutive_5xx: 5, consecutive_gateway: 0, consecutive_local: 0, success_rate_factor: 0, base_ejection: "200ms", interval: "60s", max_ejected: "100%" } };
   const text = configText(front?.port ?? 0, { targets: backends, top: { workers: 2, admin: { address: `127.0.0.1:${admin}`, token: TOKEN } }, upstream });
   return text.replace(`address = "${backends[1]!.address}"`, `address = "${backends[1]!.address}"\nweight = ${weight}`);
 }
@@ -260,8 +260,20 @@ describe("the timeline goes on", () => {
   });
 
   test("after the death of the supervisor", async () => {
-    const before = await events("limit=1000");
     const supervisor = front.fairlead.log.findLast(({ msg }) => msg === "Fairlead is ready")!["pid"] as number;
+    // One that is out when it dies.
+    const outSince = await newest();
+    writeFileSync(configFile(), config(3).replace('base_ejection = "200ms"', 'base_ejection = "30s"'));
+    process.kill(supervisor, "SIGHUP");
+    await chain("config-applied", undefined, outSince);
+    await call(`/v1/upstreams/main/targets/${backends[1]!.address}/state`, { method: "PUT", body: '{"state":"ready"}' });
+    answers.request = 500;
+    await until("an ejection", async () => {
+      await ask(2);
+      return (await events(`kind=ejected&after=${outSince}`)).length > 0;
+    });
+    answers.request = 200;
+    const before = await events("limit=1000");
     const file = join(directory, "run", "events.jsonl");
     await until("all of it on disk", () => readFileSync(file, "utf8").includes(`[${before[0]!.id},`));
     expect(statSync(file).mode & 0o777).toBe(0o600);
@@ -275,5 +287,7 @@ describe("the timeline goes on", () => {
     expect(takenOver!.id).toBeGreaterThan(before[0]!.id);
     const after = await events("limit=1000");
     for (const event of before) expect(after).toContainEqual(event);
+    const over = await chain("ejection-over", backends[0]!.address, outSince);
+    expect(kinds(over)).toEqual(["ejection-over", "ejected"]);
   });
 });

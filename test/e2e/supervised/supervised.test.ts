@@ -1,6 +1,7 @@
 /** Back ends that Fairlead starts itself: real programs under Node, killed in every way there is. */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import type { EventTold } from "../../../src/admin/events.ts";
 import { Fairlead, processesBelow } from "../../support/fairlead.ts";
 import { Load } from "../../support/load.ts";
 import { freePort } from "../../support/ports.ts";
@@ -72,8 +73,9 @@ describe("supervised back ends", () => {
     for (const instance of all) expect(instance.port).toBeWithin(port, port + 50);
   });
 
-  test("that end are started again", async () => {
-    const front = await supervised({ instances: 2, backoff: "10ms" });
+  test("that end are started again, and the timeline says so", async () => {
+    const admin = `127.0.0.1:${await freePort()}`;
+    const front = await supervised({ instances: 2, backoff: "10ms" }, {}, { admin: { address: admin } });
     const [first, second] = await instances(front, 2);
     process.kill(first!.pid, "SIGKILL");
     const line = await front.fairlead.line("it ended", ({ msg }) => msg === "Back end ended; it is started again");
@@ -83,6 +85,14 @@ describe("supervised back ends", () => {
       return all.some(({ pid }) => pid === first!.pid) ? undefined : all;
     });
     expect(now.map(({ pid }) => pid)).toContain(second!.pid);
+    const { events } = (await (await fetch(`http://${admin}/v1/events?limit=1000`)).json()) as { readonly events: EventTold[] };
+    const ended = events.find(({ kind }) => kind === "instance-ended")!;
+    expect(ended).toMatchObject({ upstream: "main", target: `127.0.0.1:${first!.port}`, summary: "Back end ended (SIGKILL): it is started again in 10 ms", by: "supervised" });
+    const replacing = now.find(({ pid }) => pid !== second!.pid)!;
+    const chain = events.filter(({ target }) => target === `127.0.0.1:${replacing.port}`).map(({ kind }) => kind);
+    expect(chain.slice(0, 3)).toEqual(["joined", "instance-serving", "instance-started"]);
+    const joined = events.find(({ kind, target }) => kind === "joined" && target === `127.0.0.1:${replacing.port}`)!;
+    expect([joined.by, events.find(({ id }) => id === joined.cause)!.kind]).toEqual(["supervised", "instance-serving"]);
   });
 
   test("that keep ending are left alone after max_restarts; clients are told 503", async () => {
