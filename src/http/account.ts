@@ -5,6 +5,7 @@ import type { Match } from "../routing/router.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { grpcStatusFor } from "./grpc.ts";
+import type { RequestDescription } from "./request-view.ts";
 import type { Downstream } from "./sides.ts";
 
 /** What an exchange keeps to tell of itself. Times in exact clock ms, 0 where it did not come to that. */
@@ -14,6 +15,8 @@ export interface Kept {
   /** Made by us. */
   readonly requestId: string | undefined;
   readonly fields: readonly string[];
+  /** Undefined: the request has yet to be asked. */
+  readonly described: RequestDescription | undefined;
   readonly startedAt: number;
   /** In ms. */
   readonly queued: number;
@@ -46,9 +49,12 @@ export interface Kept {
 /** @param at when it began, in wall-clock ms @param milliseconds that it took */
 export function accountOf(kept: Kept, client: Downstream, cause: Cause, status: number, at: number, milliseconds: number): Account {
   const { startedAt, queued, connect, answeredAt, candidates, match, upstream, lastTarget, fields, detail, attempts, bytesOut } = kept;
-  const described = client.describe();
+  const described = kept.described ?? client.describe();
   return {
-    ...described,
+    client: described.client,
+    method: described.method,
+    host: described.host,
+    path: described.path,
     protocol: client.protocol,
     at,
     listener: client.listener.config.name,
@@ -71,7 +77,7 @@ export function accountOf(kept: Kept, client: Downstream, cause: Cause, status: 
     tries: triesOf(kept, cause, milliseconds),
     candidates: candidateNames(candidates),
     candidateCount: candidates.length,
-    ...(kept.trace === undefined ? {} : { trace: kept.trace }),
+    trace: kept.trace,
   };
 }
 
@@ -81,12 +87,15 @@ function callStatus({ grpcStatus, hasReply }: Kept, cause: Cause, status: number
   return hasReply || CAUSES[cause].side === "client" ? undefined : grpcStatusFor(cause, status);
 }
 
+const NO_TRIES: readonly Attempt[] = [];
+
 /** With the last one, which ended with the exchange. */
 function triesOf(kept: Kept, cause: Cause, milliseconds: number): readonly Attempt[] {
-  const { tries = [], attempting, lastTarget, startedAt, attemptAt, answeredAt, connect, hasReply, status, detail, isHedge, span } = kept;
-  if (!attempting || lastTarget === undefined) return tries;
+  const { tries, attempting, lastTarget, startedAt, attemptAt, answeredAt, connect, hasReply, status, detail, isHedge, span } = kept;
+  if (!attempting || lastTarget === undefined) return tries ?? NO_TRIES;
   const at = attemptAt - startedAt;
-  const last = { target: lastTarget.name, at, connect, firstByte: answeredAt === 0 ? 0 : answeredAt - attemptAt, milliseconds: milliseconds - at, status: hasReply ? status : 0, cause, detail, hedge: isHedge, ...(span === "" ? {} : { span }) };
+  const last = { target: lastTarget.name, at, connect, firstByte: answeredAt === 0 ? 0 : answeredAt - attemptAt, milliseconds: milliseconds - at, status: hasReply ? status : 0, cause, detail, hedge: isHedge, span: span === "" ? undefined : span };
+  if (tries === undefined) return [last];
   // A hedge that lost began after the one that won.
   return [...tries, last].toSorted((a, b) => a.at - b.at);
 }

@@ -19,6 +19,8 @@ import { backoff, mayRetry, mayRetryCall, mayRetryStatus } from "./retry.ts";
 import type { Services } from "./services.ts";
 import type { Downstream, StreamOwner, UpstreamStream } from "./sides.ts";
 import type { FramingKind, Head } from "./h1/head.ts";
+import type { RequestHead } from "./h1/request-head.ts";
+import type { RequestDescription } from "./request-view.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
 
 const NONE: Target[] = [];
@@ -47,6 +49,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
   // Kept for its account: see account.ts.
   match: Match<Upstream> | undefined = undefined;
   fields = NO_FIELDS;
+  described: RequestDescription | undefined = undefined;
   candidates: readonly Target[] = NONE;
   tries: Attempt[] | undefined = undefined;
   lastTarget: Target | undefined = undefined;
@@ -108,6 +111,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
     this.replyDone = false;
     this.match = undefined;
     this.fields = NO_FIELDS;
+    this.described = undefined;
     this.candidates = NONE;
     this.tries = undefined;
     this.attempting = false;
@@ -568,6 +572,11 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
     this.lastTarget = undefined;
   }
 
+  /** Its account will tell of its request: now the head is at hand. */
+  describe(head: RequestHead): void {
+    this.described = this.client.describe(head);
+  }
+
   account(cause: Cause, status: number, milliseconds: number): Account {
     return accountOf(this, this.client, cause, status, this.services.network.clock.wall() - milliseconds, milliseconds);
   }
@@ -619,7 +628,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
   }
 
   private log(level: "debug" | "info" | "warn", cause: Cause, detail: string, target: Target | undefined, message: string): void {
-    const described = this.client.describe();
+    const described = this.described ?? this.client.describe();
     this.services.log.write(
       level,
       {

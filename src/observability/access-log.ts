@@ -58,6 +58,10 @@ export class AccessLog implements Witness {
     return true;
   }
 
+  get wantsMost(): boolean {
+    return this.config.sample > 0.5;
+  }
+
   wants(cause: Cause, status: number): boolean {
     const { sample, sampleErrors } = this.config;
     if (sample >= 1) return true;
