@@ -19,10 +19,13 @@ export class AdminRefused extends Error {
   readonly code = "FAIRLEAD_ADMIN_REFUSED";
   /** Of the problem document; undefined: there was no answer. */
   readonly status: number | undefined;
+  /** What is wrong, one by one, where the problem document says it so. */
+  readonly errors: readonly object[];
 
-  constructor(message: string, status?: number) {
+  constructor(message: string, status?: number, errors: readonly object[] = []) {
     super(message);
     this.status = status;
+    this.errors = errors;
   }
 }
 
@@ -94,7 +97,10 @@ export class AdminClient {
       if (init.signal?.aborted === true) throw error;
       throw new AdminRefused(this.unreachable(error as NodeJS.ErrnoException));
     }
-    if (!response.ok) throw new AdminRefused(await this.refusal(response), response.status);
+    if (!response.ok) {
+      const text = await response.text();
+      throw new AdminRefused(this.refusal(response.status, text), response.status, errorsOf(text));
+    }
     return response;
   }
 
@@ -105,11 +111,10 @@ export class AdminClient {
     return `${this.name} cannot be asked: ${message}`;
   }
 
-  private async refusal(response: Response): Promise<string> {
-    const text = await response.text();
+  private refusal(status: number, text: string): string {
     const detail = detailOf(text);
-    if (response.status === 401) return `${this.name} wants a token: ${this.token === undefined ? "give it with --token or FAIRLEAD_TOKEN" : "the one that was shown is not it"}`;
-    if (detail === undefined) return `${this.name} answers ${response.status}, and no Fairlead: is it the admin address?`;
+    if (status === 401) return `${this.name} wants a token: ${this.token === undefined ? "give it with --token or FAIRLEAD_TOKEN" : "the one that was shown is not it"}`;
+    if (detail === undefined) return `${this.name} answers ${status}, and no Fairlead: is it the admin address?`;
     return detail;
   }
 }
@@ -122,6 +127,15 @@ function detailOf(text: string): string | undefined {
     return typeof problem.title === "string" ? problem.title : undefined;
   } catch {
     return undefined;
+  }
+}
+
+function errorsOf(text: string): object[] {
+  try {
+    const { errors } = JSON.parse(text) as { readonly errors?: unknown };
+    return Array.isArray(errors) ? errors.filter((error): error is object => typeof error === "object" && error !== null) : [];
+  } catch {
+    return [];
   }
 }
 

@@ -2,7 +2,7 @@
 import type { Backend } from "./backends.ts";
 
 /** Where the explanations begin. */
-const COLUMN = 40;
+const COLUMN = 50;
 
 export interface GuideOptions {
   readonly port: number;
