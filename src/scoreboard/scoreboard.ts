@@ -13,7 +13,7 @@ import { CHECK_TIMES, CLIENTS, Column, CONNECT_TIMES, DURATIONS, FIRST_BYTE_TIME
 import { Bounds, BOUNDS_CELLS, type Histogram } from "./histogram.ts";
 import { type Part, Parts } from "./part.ts";
 import { Table } from "./table.ts";
-import { ADDRESS_WORDS, firstPlace, Flag, MAX_LISTENERS, MAX_ROUTES, RETRIES_HELD, secondPlace, STAT_LATENCY, STAT_STAMP, STAT_WORDS, UPSTREAM_EPOCH, UPSTREAM_WORDS, WORKER_CLIENTS, WORKER_WORDS } from "./words.ts";
+import { ADDRESS_WORDS, firstPlace, Flag, LISTENER_ROWS, MAX_ROUTES, RETRIES_HELD, secondPlace, STAT_LATENCY, STAT_STAMP, STAT_WORDS, UPSTREAM_EPOCH, UPSTREAM_WORDS, WORKER_CLIENTS, WORKER_WORDS } from "./words.ts";
 
 export * from "./columns.ts";
 export { type Bounds, type Histogram, quantile } from "./histogram.ts";
@@ -92,7 +92,7 @@ class CommonLayout {
 const WORKER_ROWS = 1;
 
 function partBytes({ targets, upstreams }: ScoreboardSize): number {
-  const cells = WORKER_ROWS * WORKER_CELLS + MAX_LISTENERS * LISTENER_CELLS + MAX_ROUTES * ROUTE_CELLS + upstreams * UPSTREAM_CELLS + targets * TARGET_CELLS;
+  const cells = WORKER_ROWS * WORKER_CELLS + LISTENER_ROWS * LISTENER_CELLS + MAX_ROUTES * ROUTE_CELLS + upstreams * UPSTREAM_CELLS + targets * TARGET_CELLS;
   return Math.ceil((cells * 8) / PAGE_BYTES) * PAGE_BYTES;
 }
 
@@ -143,7 +143,7 @@ export class Scoreboard {
       return new Table(this.parts, begin, rows, cells);
     };
     this.workerRow = table(WORKER_ROWS, WORKER_CELLS);
-    this.listeners = table(MAX_LISTENERS, LISTENER_CELLS);
+    this.listeners = table(LISTENER_ROWS, LISTENER_CELLS);
     this.routes = table(MAX_ROUTES, ROUTE_CELLS);
     this.upstreams = table(size.upstreams, UPSTREAM_CELLS);
     this.targets = table(size.targets, TARGET_CELLS);
@@ -361,7 +361,7 @@ export class Scoreboard {
    * Take back what a dead worker held: its open connections and requests; totals stay. Supervisor only.
    * @param used absent: all
    */
-  reclaim(worker: number, used: UsedRows = { ...this.size, listeners: MAX_LISTENERS, routes: MAX_ROUTES }): void {
+  reclaim(worker: number, used: UsedRows = { ...this.size, listeners: LISTENER_ROWS, routes: MAX_ROUTES }): void {
     const { words } = this.parts.of(worker);
     for (let word = 0; word < WORKER_WORDS; word++) this.setWorkerWord(worker, word, 0);
     this.words.fill(0, this.layout.address + worker * ADDRESS_WORDS, this.layout.address + (worker + 1) * ADDRESS_WORDS);
