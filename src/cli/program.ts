@@ -8,16 +8,18 @@ import { SCENARIOS } from "../simulate/scenarios.ts";
 import { withAdminOptions } from "./admin-client.ts";
 import { check } from "./check.ts";
 import type { ExplainOptions } from "./explain.ts";
+import { addOperatorCommands } from "./operate.ts";
 import { run, runFlags, type RunOptions, USAGE_ERROR } from "./run.ts";
 import type { SimulateOptions } from "./simulate.ts";
 
-const COMMANDS = ["run", "check", "explain", "demo", "help"];
 const EXAMPLES = `
 Examples:
   fairlead --listen :8080 --target 127.0.0.1:9001 --target 127.0.0.1:9002
   fairlead run --config fairlead.toml --watch
   fairlead check fairlead.toml
   fairlead explain GET https://api.example.com/v1/x -H 'Cookie: a=b'
+  fairlead top
+  fairlead drain 10.0.0.7:8080
   fairlead demo
   fairlead                     the same as "fairlead run" where there is a fairlead.toml
 
@@ -27,7 +29,7 @@ Signals:
   SIGUSR1          open the files of the logs anew, as after a rotation
   SIGUSR2          upgrade the binary in place: a new process takes the sockets over, this one ends
 
-Exit codes: 0 after a stop, 1 when it cannot start (the reason is on standard error), 2 for a command line that is not understood.`;
+Exit codes: 0 when it is done, 1 when it cannot be (the reason is on standard error), 2 for a command line that is not understood.`;
 
 const EXPLAIN_EXAMPLES = `
 Examples:
@@ -63,7 +65,7 @@ interface DefaultOptions extends RunOptions {
 }
 
 function unknownCommand(root: Command, command: string): never {
-  const near = closest(command, COMMANDS);
+  const near = closest(command, [...root.commands.map((known) => known.name()), "help"]);
   root.error(`error: unknown command '${command}'${distance(command, near) <= 2 ? `\n(Did you mean ${near}?)` : ""}`, { exitCode: USAGE_ERROR });
 }
 
@@ -147,6 +149,7 @@ export function program(): Command {
       const { demo } = await import("./demo.ts");
       process.exit(await demo(options));
     });
+  addOperatorCommands(root);
   // After the commands, which would inherit it: what stands where a command should is an unknown one, and not one argument too many.
   return root.allowExcessArguments().action((options: DefaultOptions) => runDefault(root, options));
 }

@@ -94,8 +94,8 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   checkReferences(long, problems);
   checkAcme(listeners, long.routes ?? [], options.directory, problems);
   checkRoutes(long.routes ?? [], listeners, suggestion, problems);
-  checkOverrides(long.upstreams ?? [], options, problems);
-  const policies = upstreams.map((upstream, index) => policyOf(upstream, ["upstreams", index], options, problems));
+  const strange = strangePolicies(long.upstreams ?? [], options, problems);
+  const policies = upstreams.map((upstream, index) => (strange.has(upstream.name) ? ROUND_ROBIN : policyOf(upstream, ["upstreams", index], options, problems)));
   for (const [index, upstream] of upstreams.entries()) {
     checkTargets(upstream, index, problems);
     checkUpstream(upstream, index, raw, problems);
@@ -233,14 +233,16 @@ function withJoined(upstream: RawUpstream, joined: readonly JoinedTarget[]): Raw
   return { ...upstream, targets: [...own, ...joined.filter(({ address }) => !known.has(address))] };
 }
 
-/** A policy file that the configuration does not name would be code of anybody who may steer. */
-function checkOverrides(upstreams: readonly RawUpstream[], { overrides, policies = [] }: CompileOptions, problems: Problem[]): void {
-  const known = [...POLICY_NAMES, ...policies, ...upstreams.flatMap(({ policy }) => policy ?? [])];
-  for (const [index, { name }] of upstreams.entries()) {
-    const policy = overrides?.get(name)?.policy?.policy;
-    if (policy === undefined || known.includes(policy)) continue;
-    problems.push({ path: ["upstreams", index, "policy"], about: "value", message: `there is no policy "${policy}" here`, hint: nearest(policy, known) ?? `known: ${known.join(", ")}; a file of your own must be named by the configuration` });
-  }
+/** Upstreams whose policy somebody who steers has named, as a file that the configuration does not name: that would be code of anybody's. */
+function strangePolicies(upstreams: readonly RawUpstream[], { overrides }: CompileOptions, problems: Problem[]): ReadonlySet<string> {
+  const known = new Set(upstreams.map(({ policy }) => policy));
+  const strange = upstreams.map(({ name }, index) => ({ name, index, policy: overrides?.get(name)?.policy?.policy ?? "" })).filter(({ policy }) => isPolicyFile(policy) && !known.has(policy));
+  for (const { index, policy } of strange) problems.push({ path: ["upstreams", index, "policy"], about: "value", message: `policy file "${policy}" is not named by the configuration`, hint: `built-in ones: ${POLICY_NAMES.join(", ")}` });
+  return new Set(strange.map(({ name }) => name));
+}
+
+function isPolicyFile(policy: string): boolean {
+  return /^\.{0,2}\/|\.[cm]?[jt]s$/.test(policy);
 }
 
 function checkTargets(upstream: RawUpstream, index: number, problems: Problem[]): void {
@@ -278,13 +280,15 @@ function checkUpstream(upstream: RawUpstream, index: number, raw: RawConfig, pro
   if (check?.type === "agent" && check.port === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "an agent answers on a port of its own", hint: "add port = …" });
 }
 
+const ROUND_ROBIN: PolicyConfig = { kind: "builtin", name: "round-robin" };
+
 function policyOf(upstream: RawUpstream, at: Path, options: CompileOptions, problems: Problem[]): PolicyConfig {
   const { policy = "round-robin" } = upstream;
   const known = [...POLICY_NAMES, ...(options.policies ?? [])];
   if (known.includes(policy)) return { kind: "builtin", name: policy };
-  if (!/^\.{0,2}\/|\.[cm]?[jt]s$/.test(policy)) {
+  if (!isPolicyFile(policy)) {
     problems.push({ path: [...at, "policy"], about: "value", message: `there is no policy "${policy}"`, hint: `${nearest(policy, known) ?? `known: ${known.join(", ")}`}; a file of your own starts with "./"` });
-    return { kind: "builtin", name: "round-robin" };
+    return ROUND_ROBIN;
   }
   const path = resolve(options.directory, policy);
   const file = statSync(path, { throwIfNoEntry: false });

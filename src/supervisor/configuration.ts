@@ -9,7 +9,7 @@ import { Problem } from "../admin/problem.ts";
 import type { ReloadResult } from "../admin/status.ts";
 import { type Diagnostic, diagnosticLine, type Loaded, type LoadOptions, SlotAllocator } from "../config/load.ts";
 import type { Overrides as Laid } from "../config/overrides.ts";
-import { effective, redacted } from "../config/effective.ts";
+import { effective, shown } from "../config/effective.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Log } from "../observability/log.ts";
 import type { Chronicle } from "../observability/timeline.ts";
@@ -108,6 +108,11 @@ export class Configuration implements Configurable {
     return this.loaded.snapshot;
   }
 
+  /** What runs, if it is in no file. */
+  get kept(): KeptConfig | undefined {
+    return this.source === "api" ? { text: this.loaded.text!, at: this.applied.at, by: this.applied.by } : undefined;
+  }
+
   // What is told of it.
 
   get etag(): string {
@@ -119,7 +124,7 @@ export class Configuration implements Configurable {
   }
 
   shown(): unknown {
-    return redacted(effective(this.loaded.value, this.overrides.laid));
+    return shown(effective(this.loaded.value, this.overrides.laid));
   }
 
   async preview(text: string | undefined, load: boolean): Promise<DiffReport> {
@@ -231,7 +236,7 @@ export class Configuration implements Configurable {
     this.source = source;
     this.applied = { generation: snapshot.generation, at: new Date().toISOString(), by, summary };
     this.rejected = null;
-    keep(source === "api" ? { text: this.loaded.text!, at: this.applied.at, by } : undefined);
+    keep(this.kept);
     this.overrides.keepIn(snapshot.admin?.stateFile);
     logged(snapshot);
     log.info({ generation: snapshot.generation, milliseconds: Math.round(milliseconds), workers: workers(), by, source, changes: summary }, source === "api" ? "Configuration applied; it is in no file, and ends with the next reload" : "Reload applied");

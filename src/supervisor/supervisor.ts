@@ -24,7 +24,7 @@ import { takeActivated } from "./activation.ts";
 import { begin, type Beginning, beginWithFile } from "./beginning.ts";
 import { CertificateWatch } from "./certificate-watch.ts";
 import { type Applicable, checkStateFile, Configuration, type ConfigSource } from "./configuration.ts";
-import { StartError } from "./errors.ts";
+import { AdminUnavailable, StartError } from "./errors.ts";
 import { adoptHealth, handDown, inherit, type Inheritance } from "./inheritance.ts";
 import { tellForgotten, tellStarted, tellUpgradeFailed } from "./instance-events.ts";
 import { checkOpenFiles } from "./limits.ts";
@@ -34,7 +34,7 @@ import { Notifier } from "./notify.ts";
 import { Overrides } from "./overrides.ts";
 import { PendingSlots } from "./pending-slots.ts";
 import { policyProblem } from "./policy-check.ts";
-import { type InstanceState, type RuntimeDirectory } from "./runtime-directory.ts";
+import { type InstanceState, type KeptConfig, type RuntimeDirectory } from "./runtime-directory.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Successor } from "./successor.ts";
 import { TimelineJournal } from "./timeline-journal.ts";
@@ -203,7 +203,7 @@ export class Supervisor {
         isInPlace: (candidate) => this.isInPlace(candidate),
         policyProblem: (candidate) => policyProblem(self, candidate, this.snapshot),
         announce: (what) => notifier[what](),
-        keep: (config) => directory.writeConfig(config),
+        keep: (config) => this.keepConfig(config),
         chronicle,
       },
       this.overrides,
@@ -248,6 +248,8 @@ export class Supervisor {
     const { health, sockets } = inheritance;
     const heir = sockets.size > 0;
     if (heir) this.membership.restoreBeats();
+    else this.membership.save();
+    this.keepConfig(this.configuration.kept);
     // Who was down is down still, until checks say otherwise.
     adoptHealth(this.board, this.snapshot, health);
     this.overrides.restore(heir ? this.directory.readOverrides() : undefined, this.snapshot.admin?.stateFile);
@@ -278,7 +280,7 @@ export class Supervisor {
     try {
       await this.admin.open(admin?.address);
     } catch (error) {
-      throw error instanceof AdminError ? new StartError(error.message) : error;
+      throw error instanceof AdminError ? new AdminUnavailable(error.message) : error;
     }
   }
 
@@ -325,6 +327,15 @@ export class Supervisor {
       });
     } catch (error) {
       // A disk that is full is no reason to stop serving.
+      this.log.error({ reason: (error as Error).message }, "State for a takeover cannot be written");
+    }
+  }
+
+  /** @param config that is in no file */
+  private keepConfig(config: KeptConfig | undefined): void {
+    try {
+      this.directory.writeConfig(config);
+    } catch (error) {
       this.log.error({ reason: (error as Error).message }, "State for a takeover cannot be written");
     }
   }

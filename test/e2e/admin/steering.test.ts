@@ -48,6 +48,13 @@ describe("targets and policies", () => {
     expect(await who(at)).toEqual({ a: expect.any(Number), b: expect.any(Number) });
     // As if nothing had ever been said.
     expect((await api(at, "GET", "overrides")).body.overrides).toEqual([]);
+    const told = (await api(at, "GET", `events?target=${c}`)).body.events;
+    expect(told.toReversed()).toMatchObject([
+      { kind: "joined", upstream: "main", summary: "Joined with weight 2", by: "api:token" },
+      { kind: "changed", summary: 'It is said of it: zone "north"', by: "api:token" },
+      { kind: "weight", summary: "Weight 1, before 2", by: "api:token" },
+      { kind: "left", by: "api:token" },
+    ]);
     await load.stop();
     expect(load.failures).toEqual([]);
   }, 20_000);
@@ -93,9 +100,9 @@ describe("targets and policies", () => {
       ["PUT", "upstreams/mian/targets/127.0.0.1%3A1", {}, 404, 'there is no upstream "mian"'],
       ["PUT", "upstreams/mian/policy", { policy: "p2c" }, 404, 'there is no upstream "mian"'],
       ["PUT", "upstreams/main/policy", {}, 400, "p2c"],
-      ["PUT", "upstreams/main/policy", { policy: "p3c" }, 422, 'there is no policy "p3c" here (did you mean "p2c"?)'],
-      ["PUT", "upstreams/main/policy", { policy: "/etc/passwd" }, 422, "there is no policy"],
-      ["PUT", "upstreams/main/policy", { policy: "./mine.ts" }, 422, "must be named by the configuration"],
+      ["PUT", "upstreams/main/policy", { policy: "p3c" }, 422, 'there is no policy "p3c" (did you mean "p2c"?'],
+      ["PUT", "upstreams/main/policy", { policy: "/etc/passwd" }, 422, 'policy file "/etc/passwd" is not named by the configuration (built-in ones: '],
+      ["PUT", "upstreams/main/policy", { policy: "./mine.ts" }, 422, 'policy file "./mine.ts" is not named by the configuration (built-in ones: '],
       ["PUT", "upstreams/main/policy", { policy: "p2c", bounded_load: 2 }, 422, "bounded_load goes with"],
       ["PUT", "upstreams/main/policy", { policy: "hash", hash_key: "moon" }, 400, "hash_key"],
       ["DELETE", target("127.0.0.1:1"), undefined, 404, "is no target"],
