@@ -1,6 +1,6 @@
 /** The access log of a data plane at work: one line for each request, whatever is in it; and in-flight requests over a reload. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -73,6 +73,29 @@ describe("requests with any bytes in path, host and headers", () => {
 
 const CONFIG: AccessLogConfig = { path: join(directory, "own.log"), sample: 1, sampleErrors: true, buffer: 4096, flush: 100, rotateSize: 0, keep: 1 };
 const ACCOUNT: Account = { protocol: "HTTP/1.1", at: 0, listener: "front", route: "", upstream: "main", target: "t", client: "c:1", method: "GET", host: "h", path: "/", fields: [], requestId: "", status: 200, cause: "done", detail: "", milliseconds: 1, queued: 0, connect: 0, firstByte: 1, bytesIn: 0, bytesOut: 0, attempts: 1, tries: [], candidates: [], candidateCount: 0 };
+
+test("the library rotates too, and closes its file when it stops", async () => {
+  const backend = await stage.backend(sayWhich);
+  const path = join(directory, "library.log");
+  const { port, balancer } = await inProcess(stage, { front: { targets: [backend] } }, { access_log: { path, rotate_size: "4KiB", keep: 2 } });
+  const client = await stage.client(port("front"));
+  let sent = 0;
+  await until("a rotation", async () => {
+    await client.ask(`GET /${++sent} HTTP/1.1\r\nHost: a.test\r\n\r\n`);
+    return existsSync(`${path}.1`);
+  });
+  const open = (): string[] => readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(path) ? [fd] : [];
+    } catch {
+      return [];
+    }
+  });
+  expect(open()).toHaveLength(1);
+  await balancer.stop(0);
+  expect(open()).toEqual([]);
+  expect([path, `${path}.1`].flatMap(linesOf)).toHaveLength(sent);
+});
 
 describe("the log in a worker", () => {
   let random = 0;
