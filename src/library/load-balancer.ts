@@ -11,6 +11,7 @@ import { Metrics } from "../metrics/metrics.ts";
 import { bunNetwork } from "../net/bun.ts";
 import { openFilesLimit } from "../net/open-files.ts";
 import type { NetListener } from "../net/network.ts";
+import { LogRotation } from "../observability/log-rotation.ts";
 import { oneLog, silentLog, type Log } from "../observability/log.ts";
 import type { Account, Witness } from "../observability/account.ts";
 import { type EventQuery, Timeline, type TimelineEvent } from "../observability/timeline.ts";
@@ -88,6 +89,7 @@ export class LoadBalancer {
   private readonly timeline = new Timeline(() => Date.now());
   private readonly board = Scoreboard.local({ ...SLOTS, workers: 1 });
   private plane: DataPlane | undefined = undefined;
+  private rotation: LogRotation | undefined = undefined;
   private monitor: HealthMonitor | undefined = undefined;
   private metered: Metrics | undefined = undefined;
   private snapshot: Snapshot | undefined = undefined;
@@ -122,6 +124,8 @@ export class LoadBalancer {
       throw error;
     }
     this.plane = plane;
+    this.rotation = new LogRotation(log, () => plane.reopenLogs());
+    this.rotation.apply(snapshot.accessLog);
     this.snapshot = snapshot;
     monitor.apply(snapshot);
     this.monitor = monitor;
@@ -221,6 +225,7 @@ export class LoadBalancer {
     this.plane = undefined;
     this.monitor?.stop();
     await plane.drain(timeout);
+    this.rotation?.stop();
     this.listeners.clear();
   }
 }
