@@ -4,7 +4,7 @@ import type { Address } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
 import { removeStaleSocket } from "../net/stale-socket.ts";
 import type { Log } from "../observability/log.ts";
-import { type Api, MAX_BODY } from "./api.ts";
+import type { Api } from "./api.ts";
 
 /** Between two attempts to open an address that another process has still, and how long they go on, in ms. */
 const RETRY_INTERVAL = 100;
@@ -51,7 +51,8 @@ export class AdminServer {
 
   private async listen(address: Address): Promise<Bun.Server<undefined>> {
     const fetch = (request: Request, server: Bun.Server<undefined>): Promise<Response> => this.api.answer(request, () => server.timeout(request, 0));
-    const maxRequestBodySize = MAX_BODY;
+    // Each endpoint has its own limit, and says so; what it does not read takes no memory.
+    const maxRequestBodySize = Number.MAX_SAFE_INTEGER;
     const failed = (why: string): AdminError => new AdminError(`cannot open the admin address ${formatAddress(address)}: ${why}`);
     const occupied = address.kind === "unix" ? await removeStaleSocket(address.path) : undefined;
     if (occupied !== undefined) throw failed(occupied);

@@ -65,9 +65,11 @@ export class Streams {
     const heartbeat = setInterval(() => this.each((stream) => stream.beat()), HEARTBEAT);
     this.stops = [
       sampled(() => {
+        const taking = [...this.open].filter((stream) => stream.takesOverview());
+        if (taking.length === 0) return;
         // Made once, whoever looks.
         const overview = this.overview();
-        this.each((stream) => stream.overview(overview));
+        for (const stream of taking) stream.send(overview);
       }),
       happened((event) => {
         const text = eventMessage(event);
@@ -117,27 +119,31 @@ class Stream {
   }
 
   begin(overview: Uint8Array | undefined): void {
-    this.controller.enqueue(encoder.encode("retry: 2000\n\n"));
-    if (overview !== undefined) this.controller.enqueue(overview);
+    this.send(encoder.encode("retry: 2000\n\n"));
+    if (overview !== undefined) this.send(overview);
   }
 
   private get waiting(): number {
     return MAX_WAITING - (this.controller.desiredSize ?? 0);
   }
 
-  /** Skipped while anything waits. */
-  overview(text: Uint8Array): void {
-    if (this.withOverview && this.isTaking()) this.controller.enqueue(text);
+  /** Not while anything waits. */
+  takesOverview(): boolean {
+    return this.withOverview && this.isTaking();
+  }
+
+  send(text: Uint8Array): void {
+    this.controller.enqueue(text);
   }
 
   /** None is left out: a client for which too many wait is cut, and asks for what it missed when it comes again. */
   event(text: Uint8Array): void {
     if (this.waiting >= MAX_WAITING) this.cut();
-    else this.controller.enqueue(text);
+    else this.send(text);
   }
 
   beat(): void {
-    if (this.isTaking() && !this.withOverview) this.controller.enqueue(encoder.encode(":\n\n"));
+    if (!this.withOverview && this.isTaking()) this.send(encoder.encode(":\n\n"));
   }
 
   /** One that takes nothing for long is cut. */

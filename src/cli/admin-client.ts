@@ -8,7 +8,7 @@ import { formatAddress, parseAddress } from "../config/values.ts";
 export interface AdminOptions {
   /** Names the admin address, unless `admin` does. */
   readonly config: string;
-  /** `127.0.0.1:9900`, `http://127.0.0.1:9900` or `unix:/run/fairlead.sock`. */
+  /** `127.0.0.1:9901`, `http://127.0.0.1:9901` or `unix:/run/fairlead.sock`. */
   readonly admin?: string;
   /** Instead of FAIRLEAD_TOKEN, and of the configuration's. */
   readonly token?: string;
@@ -31,11 +31,15 @@ export class AdminRefused extends Error {
 
 const FAILED = 1;
 
+const DEFAULT_CONFIG = "fairlead.toml";
+/** Where the demo and the examples have it. */
+const DEFAULT_ADMIN = "127.0.0.1:9901";
+
 /** `--config`, `--admin` and `--token`. */
 export function withAdminOptions(command: Command): Command {
   return command
-    .option("--config <file>", "the configuration that names the admin address", "fairlead.toml")
-    .option("--admin <address>", "the admin address itself, as 127.0.0.1:9900 or unix:/run/fairlead.sock")
+    .option("--config <file>", `the configuration that names the admin address; where there is none, that is ${DEFAULT_ADMIN}`, DEFAULT_CONFIG)
+    .option("--admin <address>", "the admin address itself, as 127.0.0.1:9901 or unix:/run/fairlead.sock")
     .addOption(new Option("--token <token>", "what the admin address wants to be shown (default: the configuration's)").env("FAIRLEAD_TOKEN"));
 }
 
@@ -68,8 +72,9 @@ export class AdminClient {
   static find({ config, admin, token }: AdminOptions): AdminClient {
     if (admin !== undefined) return new AdminClient(addressOf(admin, "--admin"), token ?? adminOf(config)?.token);
     const named = adminOf(config);
-    if (named === undefined) throw new AdminRefused(`there is no ${config} here to say where the admin address is: name it with --config, or the address with --admin 127.0.0.1:9900`);
-    if (named.address === undefined) throw new AdminRefused(`${config} has no admin address: add [admin] with address = "127.0.0.1:9900" to it and reload, or name one with --admin`);
+    if (named === undefined && config === DEFAULT_CONFIG) return new AdminClient(addressOf(DEFAULT_ADMIN, "--admin"), token);
+    if (named === undefined) throw new AdminRefused(`there is no ${config} to say where the admin address is: name another with --config, or the address with --admin ${DEFAULT_ADMIN}`);
+    if (named.address === undefined) throw new AdminRefused(`${config} has no admin address: add [admin] with address = "127.0.0.1:9901" to it and reload, or name one with --admin`);
     return new AdminClient(addressOf(named.address, config), token ?? named.token);
   }
 
@@ -136,7 +141,7 @@ function errorsOf(text: string): object[] {
 
 function addressOf(text: string, where: string): Address {
   const address = parseAddress(text.replace(/^http:\/\/([^/]*)\/?$/, "$1"), false);
-  if (address === undefined) throw new AdminRefused(`${where}: "${text}" is no address: write it as 127.0.0.1:9900 or unix:/run/fairlead.sock`);
+  if (address === undefined) throw new AdminRefused(`${where}: "${text}" is no address: write it as 127.0.0.1:9901 or unix:/run/fairlead.sock`);
   return address;
 }
 

@@ -9,7 +9,7 @@ import { Problem } from "../admin/problem.ts";
 import type { ReloadResult } from "../admin/status.ts";
 import { type Diagnostic, diagnosticLine, type Loaded, type LoadOptions, SlotAllocator } from "../config/load.ts";
 import type { Overrides as Laid } from "../config/overrides.ts";
-import { effective, redacted } from "../config/effective.ts";
+import { effective, shown } from "../config/effective.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Log } from "../observability/log.ts";
 import type { Chronicle } from "../observability/timeline.ts";
@@ -122,7 +122,7 @@ export class Configuration implements Configurable {
   }
 
   shown(): unknown {
-    return redacted(effective(this.loaded.value, this.overrides.laid));
+    return shown(effective(this.loaded.value, this.overrides.laid));
   }
 
   async preview(text: string | undefined, load: boolean): Promise<DiffReport> {

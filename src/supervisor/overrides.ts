@@ -6,7 +6,7 @@
  */
 import type { Override, OverrideList, Steering, TargetChange } from "../admin/steering.ts";
 import { Problem } from "../admin/problem.ts";
-import { targetOf } from "../admin/named.ts";
+import { targetOf, upstreamOf } from "../admin/named.ts";
 import { withdraw } from "../admin/targets.ts";
 import type { Loaded } from "../config/load.ts";
 import type { Overrides as Laid, PolicyKeys } from "../config/overrides.ts";
@@ -265,8 +265,7 @@ export class Overrides implements Steering {
   /** Addresses that the file names. @throws Problem 404 */
   private ownTargets(upstream: string): ReadonlySet<string> {
     const { snapshot, listed } = this.options.loaded();
-    const group = snapshot.upstreams.find(({ name }) => name === upstream);
-    if (group === undefined) throw new Problem(404, `there is no upstream "${upstream}"`);
+    const group = upstreamOf(snapshot, upstream);
     const own = listed.get(upstream) ?? new Set();
     const said = this.said.get(upstream)?.targets;
     const joined = group.targets.filter(({ name }) => !own.has(name) && said?.get(name)?.how !== "added");

@@ -24,7 +24,7 @@ import { takeActivated } from "./activation.ts";
 import { begin, type Beginning, beginWithFile } from "./beginning.ts";
 import { CertificateWatch } from "./certificate-watch.ts";
 import { type Applicable, checkStateFile, Configuration, type ConfigSource } from "./configuration.ts";
-import { StartError } from "./errors.ts";
+import { AdminUnavailable, StartError } from "./errors.ts";
 import { adoptHealth, handDown, inherit, type Inheritance } from "./inheritance.ts";
 import { tellForgotten, tellStarted, tellUpgradeFailed } from "./instance-events.ts";
 import { checkOpenFiles } from "./limits.ts";
@@ -272,7 +272,7 @@ export class Supervisor {
     try {
       await this.admin.open(admin?.address);
     } catch (error) {
-      throw error instanceof AdminError ? new StartError(error.message) : error;
+      throw error instanceof AdminError ? new AdminUnavailable(error.message) : error;
     }
   }
 

@@ -69,8 +69,8 @@ test("10,000 targets: those that are out come first, then the busiest, and it st
   const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
   console.log(`10,000 busy targets: a sample ${median(looks).toFixed(1)} ms, an overview ${median(times).toFixed(1)} ms and ${text.length} bytes`);
   // Far above what it takes on an idle machine: 10 ms and 8 ms.
-  expect(median(looks)).toBeLessThan(150);
-  expect(median(times)).toBeLessThan(150);
+  expect(median(looks)).toBeLessThan(400);
+  expect(median(times)).toBeLessThan(400);
   sampler.stop();
   health.stop();
 });

@@ -8,11 +8,13 @@ export interface Balancer {
   stop(): Promise<void>;
 }
 
-/** @param targets addresses of the back ends */
-export async function startBalancer(port: number, targets: readonly string[]): Promise<Balancer> {
+/** @param targets addresses of the back ends @throws AdminUnavailable when another has taken that port meanwhile */
+export async function startBalancer(port: number, adminPort: number, targets: readonly string[]): Promise<Balancer> {
   const config = `
 workers = 1
 drain_timeout = "2s"
+[admin]
+address = "127.0.0.1:${adminPort}"
 [[listeners]]
 name = "demo"
 address = "127.0.0.1:${port}"

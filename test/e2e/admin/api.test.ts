@@ -176,9 +176,22 @@ test("what is not understood gets a problem document, and changes nothing", asyn
   expect(await state()).toBe(before);
 });
 
-test("a body that is larger than any is not read to its end", async () => {
-  const response = await ask(filled("/v1/upstreams/{upstream}/targets/{target}/state"), { method: "PUT", body: new Uint8Array(9 * 1024 * 1024) });
-  expect(response.status).toBe(413);
+test("a body that is larger than any is refused before its end, whether its length is told or not", async () => {
+  const huge = new Uint8Array(64 * 1024 * 1024);
+  const pieces = (): ReadableStream<Uint8Array> => {
+    let left = 64;
+    return new ReadableStream({ pull: (controller) => (left-- > 0 ? controller.enqueue(huge.subarray(0, 1024 * 1024)) : controller.close()) });
+  };
+  const before = front.fairlead.memory();
+  for (const path of [filled("/v1/upstreams/{upstream}/targets/{target}/state"), "/v1/config"]) {
+    for (const body of [huge, pieces()]) {
+      // Who is refused while it sends may hear of it by a reset.
+      const response = await ask(path, { method: "PUT", body }).catch(() => undefined);
+      if (response !== undefined) expect(await problem(response)).toMatchObject({ status: 413, detail: `a body has at most ${path === "/v1/config" ? 8_388_608 : 65_536} bytes here` });
+      else expect(body).not.toBe(huge);
+    }
+  }
+  expect(front.fairlead.memory() - before).toBeLessThan(60_000_000);
   expect(await state()).toBe("up");
 });
 
