@@ -26,6 +26,7 @@ Examples:
 Signals:
   SIGHUP           reload the configuration; a bad one changes nothing
   SIGTERM, SIGINT  let open exchanges end, then stop; a second one stops at once
+  SIGUSR1          open the files of the logs anew, as after a rotation
   SIGUSR2          upgrade the binary in place: a new process takes the sockets over, this one ends
 
 Exit codes: 0 when it is done, 1 when it cannot be (the reason is on standard error), 2 for a command line that is not understood.`;

@@ -1,7 +1,7 @@
 /** `fairlead run` and `fairlead --listen … --target …`: start a supervisor and do what signals say until it ends. */
 import { resolve } from "node:path";
 import { formatDiagnostics, loadConfig, loadConfigText, snapshotFromFlags, type Flags, type Loaded } from "../config/load.ts";
-import { createLog, type LogFormat } from "../observability/log.ts";
+import { type LogFormat, type LogLevel, ServiceLog } from "../observability/log.ts";
 import { ConfigError, StartError } from "../supervisor/errors.ts";
 import { policyPaths } from "../supervisor/policy-check.ts";
 import { Supervisor, type SupervisorOptions } from "../supervisor/supervisor.ts";
@@ -13,8 +13,6 @@ import { USAGE_ERROR } from "./usage.ts";
 
 /** Ctrl-C reaches the whole process group, and npm and the launcher under Node pass it on once more: within this many ms it is one and the same. */
 const SAME_KEY = 100;
-
-export type LogLevel = "debug" | "info" | "warn" | "error";
 
 export interface RunOptions {
   readonly logFormat: LogFormat;
@@ -48,7 +46,8 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
   const unsupported = platformProblem(process.platform, process.arch);
   if (unsupported !== undefined) fail(unsupported);
   const { logFormat, logLevel, pidFile, runtimeDir } = options;
-  const log = createLog(logFormat, logLevel ?? "info");
+  const logs = new ServiceLog(logFormat);
+  logs.set({ level: logLevel ?? "info", modules: {} });
   let supervisor: Supervisor | undefined;
   const watch = watched === undefined ? undefined : new FileWatch(() => void supervisor?.reload("file"));
   const load: SupervisorOptions["load"] = (how, text) => {
@@ -78,11 +77,12 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
     interrupted = now;
   });
   process.on("SIGHUP", () => void supervisor?.reload("signal"));
+  process.on("SIGUSR1", () => supervisor?.reopenLogs());
   process.on("SIGUSR2", () => void supervisor?.upgrade());
   process.on("SIGQUIT", () => void supervisor?.succeeded());
   try {
     const serving = pidFile === undefined ? undefined : () => writePidFile(pidFile);
-    supervisor = await Supervisor.start({ ...source, load, applied, self: selfCommand(), args: process.argv.slice(2), log, logFormat, runtimeDirectory: runtimeDir, stopped: unwanted.signal, ...(serving === undefined ? {} : { serving }) });
+    supervisor = await Supervisor.start({ ...source, load, applied, self: selfCommand(), args: process.argv.slice(2), logs, logFormat, runtimeDirectory: runtimeDir, stopped: unwanted.signal, ...(serving === undefined ? {} : { serving }) });
   } catch (error) {
     if (error instanceof ConfigError) {
       process.stderr.write(formatDiagnostics(error.diagnostics, { color: process.stderr.isTTY === true && process.env["NO_COLOR"] === undefined }));
@@ -103,7 +103,7 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
 function atLevel(loaded: Loaded, level: LogLevel | undefined): Loaded {
   if (!loaded.ok || level === undefined) return loaded;
   const { snapshot, again } = loaded;
-  return { ...loaded, snapshot: { ...snapshot, log: { ...snapshot.log, level } }, again: (how) => atLevel(again(how), level) };
+  return { ...loaded, snapshot: { ...snapshot, log: { ...snapshot.log, level, modules: {} } }, again: (how) => atLevel(again(how), level) };
 }
 
 function fail(message: string): never {

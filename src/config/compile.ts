@@ -7,6 +7,7 @@ import { POLICY_NAMES } from "../policies/registry.ts";
 import { routeLabel } from "../routing/router.ts";
 import type { Path } from "./positions.ts";
 import { acmeOf, checkAcme } from "./acme.ts";
+import { checkLogs, logsOf } from "./logs.ts";
 import { adminOf, mayBeSteered } from "./admin.ts";
 import { type Overrides, overridden } from "./overrides.ts";
 import { checkTracing, tracingOf } from "./tracing.ts";
@@ -85,6 +86,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   const upstreams = (long.upstreams ?? []).map((upstream) => overridden(withJoined(upstream, options.joined?.get(upstream.name) ?? []), options.overrides?.get(upstream.name)));
   const admin = adminOf(raw, options.secrets, options.directory, problems);
   checkTracing(raw.tracing, problems);
+  checkLogs(raw, options.directory, nearest, problems);
   checkListeners(listeners, long, problems);
   checkUdp(listeners, upstreams, problems);
   checkNames(upstreams, "upstream", problems);
@@ -122,7 +124,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     ...(admin === undefined ? {} : { admin }),
     ...(raw.tracing === undefined ? {} : { tracing: tracingOf(raw.tracing) }),
     ...exchangesOf(raw),
-    log: { level: raw.log?.level ?? "info", access: raw.log?.access ?? false },
+    ...logsOf(raw, options.directory),
     metrics: { buckets: raw.metrics?.buckets ?? DEFAULTS.metrics.buckets, perTargetLimit: raw.metrics?.per_target_limit ?? DEFAULTS.metrics.per_target_limit },
     listeners: listeners.map((listener, index) => listenerOf(listener, index, plan.listener(listenerName(listener, index)), raw, tlsOfListeners[index])),
     routes: routes.map((route) => ({ ...route, slot: plan.route(routeLabel(route)) })),
@@ -333,6 +335,7 @@ function listenerOf(raw: RawListener, index: number, slot: number, config: RawCo
       glitches: http2.glitches,
       glitchesPerSecond: http2.glitches_per_second,
     },
+    accessLog: raw.access_log ?? true,
     underscoreNames: raw.underscore_names ?? "reject",
     ...(tls === undefined ? {} : { tls }),
     ...(raw.redirect_https === undefined || raw.redirect_https === false ? {} : { redirectHttps: raw.redirect_https === true ? 443 : raw.redirect_https }),

@@ -19,6 +19,8 @@ import { backoff, mayRetry, mayRetryCall, mayRetryStatus } from "./retry.ts";
 import type { Services } from "./services.ts";
 import type { Downstream, StreamOwner, UpstreamStream } from "./sides.ts";
 import type { FramingKind, Head } from "./h1/head.ts";
+import type { RequestHead } from "./h1/request-head.ts";
+import type { RequestDescription } from "./request-view.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
 
 const NONE: Target[] = [];
@@ -37,6 +39,8 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
   asksUpgrade = false;
   /** A gRPC call: either side may be silent for as long as it likes. */
   isCall = false;
+  /** What the call says of itself: its grpc-status; -1: nothing. */
+  grpcStatus = -1;
   /** Made by us. */
   requestId: string | undefined = undefined;
   /** Status of the reply that the client got; 0: none yet. */
@@ -45,6 +49,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
   // Kept for its account: see account.ts.
   match: Match<Upstream> | undefined = undefined;
   fields = NO_FIELDS;
+  described: RequestDescription | undefined = undefined;
   candidates: readonly Target[] = NONE;
   tries: Attempt[] | undefined = undefined;
   lastTarget: Target | undefined = undefined;
@@ -106,6 +111,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
     this.replyDone = false;
     this.match = undefined;
     this.fields = NO_FIELDS;
+    this.described = undefined;
     this.candidates = NONE;
     this.tries = undefined;
     this.attempting = false;
@@ -120,6 +126,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
     this.requestId = undefined;
     this.isCall = false;
     this.callFailure = 0;
+    this.grpcStatus = -1;
     this.serial++;
     this.startedAt = this.services.network.clock.precise();
   }
@@ -292,6 +299,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
     }
     const { retry } = upstream!.config;
     const { grpcStatus } = head;
+    this.grpcStatus = grpcStatus;
     if (grpcStatus > 0) this.callFailure = failureOf(grpcStatus);
     const again = grpcStatus > 0 ? mayRetryCall(retry, grpcStatus, this.attempts) : mayRetryStatus(retry, head.status, this.attempts, this.idempotent);
     if (!again || !this.client.canReplay || !this.takeBudget()) return this;
@@ -300,6 +308,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
     this.attemptEnds("retry-status", said, head.status);
     this.leaveTarget(false, this.callFailure === 0 ? head.status : this.callFailure);
     this.callFailure = 0;
+    this.grpcStatus = -1;
     target!.counters.add(TOTAL_RETRIES);
     if (this.services.log.allows("retry-status")) this.log("debug", "retry-status", said, target, "Attempt failed, trying again");
     this.pauseThenRetry(target!);
@@ -341,7 +350,10 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
   replyEnd(trailers: Head | undefined, connection: UpstreamStream | undefined): void {
     this.connection = connection;
     this.replyDone = true;
-    if (trailers !== undefined && this.isCall) this.callFailure = failureOf(grpcStatusOf(trailers));
+    if (trailers !== undefined && this.isCall) {
+      this.grpcStatus = grpcStatusOf(trailers);
+      this.callFailure = failureOf(this.grpcStatus);
+    }
     this.client.replyEnd(trailers, connection);
   }
 
@@ -560,6 +572,11 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
     this.lastTarget = undefined;
   }
 
+  /** Its account will tell of its request: now the head is at hand. */
+  describe(head: RequestHead): void {
+    this.described = this.client.describe(head);
+  }
+
   account(cause: Cause, status: number, milliseconds: number): Account {
     return accountOf(this, this.client, cause, status, this.services.network.clock.wall() - milliseconds, milliseconds);
   }
@@ -611,7 +628,7 @@ export class Exchange implements StreamOwner, Waiter, Hedged, Ended, Kept {
   }
 
   private log(level: "debug" | "info" | "warn", cause: Cause, detail: string, target: Target | undefined, message: string): void {
-    const described = this.client.describe();
+    const described = this.described ?? this.client.describe();
     this.services.log.write(
       level,
       {

@@ -11,7 +11,7 @@ import { Metrics } from "../metrics/metrics.ts";
 import { bunNetwork } from "../net/bun.ts";
 import { openFilesLimit } from "../net/open-files.ts";
 import type { NetListener } from "../net/network.ts";
-import { silentLog, type Log } from "../observability/log.ts";
+import { oneLog, silentLog, type Log } from "../observability/log.ts";
 import type { Account, Witness } from "../observability/account.ts";
 import { type EventQuery, Timeline, type TimelineEvent } from "../observability/timeline.ts";
 import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
@@ -112,7 +112,7 @@ export class LoadBalancer {
     const network = bunNetwork();
     const { log = silentLog(), onExchange } = this.options;
     const monitor = new HealthMonitor({ network, scoreboard: this.board, log, chronicle: this.timeline });
-    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, log, policies: this.policies, openFiles: openFilesLimit(), report: (outlier) => monitor.ejection.report(outlier), turned: (change) => monitor.turned(change), ...(onExchange === undefined ? {} : { witnesses: [witnessOf(onExchange, log)] }) });
+    const plane = new DataPlane({ network, scoreboard: this.board, slot: 0, logs: oneLog(log), policies: this.policies, openFiles: openFilesLimit(), report: (outlier) => monitor.ejection.report(outlier), turned: (change) => monitor.turned(change), ...(onExchange === undefined ? {} : { witnesses: [witnessOf(onExchange, log)] }) });
     try {
       await plane.apply(snapshot);
       for (const { name } of snapshot.listeners) this.listeners.set(name, plane.open(name));

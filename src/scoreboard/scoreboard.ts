@@ -9,7 +9,7 @@
  * The file begins with what is common; then comes a part for each worker slot, with its columns of all rows.
  */
 import { closeSync, ftruncateSync, openSync, statSync, unlinkSync } from "node:fs";
-import { CHECK_TIMES, CLIENTS, Column, CONNECT_TIMES, DURATIONS, FIRST_BYTE_TIMES, GAUGES, HISTOGRAM_CELLS, HISTOGRAM_SUM, LISTENER_CELLS, OPEN_CONNECTIONS, OPEN_REQUESTS, OPEN_RETRIES, QUEUE_TIMES, ROUTE_CELLS, TARGET_CELLS, TargetColumn, UPSTREAM_CELLS, WORKER_CELLS } from "./columns.ts";
+import { CHECK_TIMES, CLIENTS, Column, CONNECT_TIMES, DURATIONS, FIRST_BYTE_TIMES, GAUGES, HISTOGRAM_CELLS, HISTOGRAM_SUM, LISTENER_CELLS, OPEN_CONNECTIONS, OPEN_REQUESTS, OPEN_RETRIES, QUEUE_TIMES, ROUTE_CELLS, TARGET_CELLS, TargetColumn, TOTAL_LOST_LINES, UPSTREAM_CELLS, WORKER_CELLS } from "./columns.ts";
 import { Bounds, BOUNDS_CELLS, type Histogram } from "./histogram.ts";
 import { type Part, Parts } from "./part.ts";
 import { Table } from "./table.ts";
@@ -322,6 +322,11 @@ export class Scoreboard {
   /** Open client connections of a listener over all workers. */
   clientsOf(listener: number): number {
     return this.listeners.held(listener, CLIENTS);
+  }
+
+  /** Lines of the access log that nobody took, since the start. */
+  get lostLines(): number {
+    return this.workerRow.sum(0, TOTAL_LOST_LINES);
   }
 
   /** Open client connections over all listeners and workers. */

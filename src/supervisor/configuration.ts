@@ -55,7 +55,9 @@ export interface ConfigurationOptions {
   readonly closed: () => string | undefined;
   /** Run it from now on. @returns why that is not possible; undefined: it is run */
   readonly adopt: (loaded: Applicable) => Promise<string | undefined>;
-  /** What else goes by a configuration that people brought. */
+  /** How much is logged, and where, goes by it … */
+  readonly logged: (snapshot: Snapshot) => void;
+  /** … and what else goes by a configuration that people brought. */
   readonly applied: (snapshot: Snapshot) => void;
   readonly isInPlace: (snapshot: Snapshot) => boolean;
   /** Its policies' files do not load. */
@@ -229,14 +231,14 @@ export class Configuration implements Configurable {
   }
 
   private hasApplied({ snapshot }: Applicable, by: string, source: ConfigReport["source"], { summary, words }: Changes, milliseconds: number): void {
-    const { log, keep, applied, workers } = this.options;
+    const { log, keep, applied, logged, workers } = this.options;
     if (this.source === "api" && by !== this.applied.by && source === "file") log.warn({ before: this.applied }, "A configuration that came by the API is replaced by what the file says");
     this.source = source;
     this.applied = { generation: snapshot.generation, at: new Date().toISOString(), by, summary };
     this.rejected = null;
     keep(this.kept);
     this.overrides.keepIn(snapshot.admin?.stateFile);
-    log.level = snapshot.log.level;
+    logged(snapshot);
     log.info({ generation: snapshot.generation, milliseconds: Math.round(milliseconds), workers: workers(), by, source, changes: summary }, source === "api" ? "Configuration applied; it is in no file, and ends with the next reload" : "Reload applied");
     for (const word of words.slice(0, MOST_WORDS)) log.debug(word);
     applied(snapshot);

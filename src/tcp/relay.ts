@@ -26,7 +26,7 @@ import { TcpTarget } from "./target.ts";
 export interface TcpServices {
   readonly network: Network;
   readonly wheel: TimerWheel;
-  readonly log: LimitedLog;
+  readonly tcpLog: LimitedLog;
   readonly witnesses: Witnesses | undefined;
 }
 
@@ -312,7 +312,7 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
     if (this.over) return;
     this.over = true;
     if (this.takeProbe()) this.upstream!.probeUnused();
-    const { log, witnesses, network } = this.services;
+    const { tcpLog: log, witnesses, network } = this.services;
     const client = formatEndpoint(this.clientAddress, this.port);
     if (CAUSES[cause].side !== "none" && log.allows(cause)) {
       const level = CAUSES[cause].side === "client" || cause === "idle-timeout" ? "info" : "warn";

@@ -350,7 +350,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
     if (this.over) return;
     this.over = true;
     const { listener, services } = this.relay;
-    const { log, witnesses, wheel } = services;
+    const { udpLog: log, witnesses, wheel } = services;
     this.lastTarget = this.target;
     if (this.target !== undefined) this.leave(false);
     if (this.takeProbe()) this.upstream!.probeUnused();

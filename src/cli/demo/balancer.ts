@@ -1,6 +1,6 @@
 /** The demo's balancer: the real supervisor and a real worker, in front of the demo's back ends. */
 import { loadConfigText } from "../../config/load.ts";
-import { createLog } from "../../observability/log.ts";
+import { ServiceLog } from "../../observability/log.ts";
 import { Supervisor } from "../../supervisor/supervisor.ts";
 import { selfCommand } from "../self.ts";
 
@@ -36,7 +36,7 @@ ${targets.map((address) => `[[upstreams.targets]]\naddress = "${address}"`).join
     identity: `demo ${process.pid}`,
     self: selfCommand(),
     args: [],
-    log: createLog("text", "info"),
+    logs: new ServiceLog("text"),
     logFormat: "text",
     // However the demo ends, nothing of it stays.
     alone: "end",
