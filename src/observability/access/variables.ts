@@ -35,7 +35,7 @@ function methodOf({ protocol, method }: Account): string {
 }
 
 /** The address of `127.0.0.1:1234` and `[::1]:1234`. */
-function addressOf(client: string): string {
+export function addressOf(client: string): string {
   const colon = client.lastIndexOf(":");
   if (colon < 0) return client;
   return client.charCodeAt(0) === 0x5b ? client.slice(1, colon - 1) : client.slice(0, colon);
