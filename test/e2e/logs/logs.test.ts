@@ -163,6 +163,8 @@ describe("the access log", () => {
     expect(await ask(400)).toBe(400);
     await until("the count", async () => Number((await admin("GET", "/v1/log"))["lost_lines"]) > 300);
     await until("the warning", () => serviceLog().slice(from).some(({ msg, module }) => module === "access_log" && String(msg).includes("lines were lost")));
+    const metrics = await (await fetch(`http://127.0.0.1:${ports.admin}/metrics`, { headers: { Authorization: `Bearer ${SECRETS.token}` } })).text();
+    expect(Number(/^fairlead_access_log_lost_lines_total (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(300);
     await reload({ path: "/dev/full", buffer: "4KiB" });
     expect(await ask(100)).toBe(100);
   });
