@@ -33,11 +33,11 @@ export const UPSTREAM_COLUMNS: readonly Column<UpstreamView>[] = [
   { title: "TARGETS", text: (upstream) => `${inRotation(upstream)}/${upstream.target_count}`, right: true },
   { title: "REQ/S", text: ({ rate: perSecond }) => rate(perSecond), right: true },
   { title: "ERRORS", text: (upstream) => percent(errorShare(upstream)), right: true },
-  { title: "P50", text: ({ p50_ms }) => milliseconds(p50_ms), right: true },
+  { title: "P50", text: ({ p50_ms }) => milliseconds(p50_ms), right: true, optional: true },
   { title: "P99", text: ({ p99_ms }) => milliseconds(p99_ms), right: true },
   { title: "OPEN", text: ({ open_requests }) => count(open_requests), right: true },
-  { title: "QUEUED", text: ({ queued }) => count(queued), right: true },
-  { title: "POLICY", text: ({ policy }) => policy, least: 6 },
+  { title: "QUEUED", text: ({ queued }) => count(queued), right: true, optional: true },
+  { title: "POLICY", text: ({ policy }) => policy, least: 6, optional: true },
 ];
 
 function statusLines(overview: Overview, paint: Paint): string[] {

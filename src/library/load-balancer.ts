@@ -16,7 +16,7 @@ import { oneLog, silentLog, type Log } from "../observability/log.ts";
 import type { Account, Witness } from "../observability/account.ts";
 import { type EventQuery, Timeline, type TimelineEvent } from "../observability/timeline.ts";
 import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
-import { MAX_LISTENERS, MAX_ROUTES, Scoreboard } from "../scoreboard/scoreboard.ts";
+import { LISTENER_ROWS, MAX_ROUTES, Scoreboard } from "../scoreboard/scoreboard.ts";
 import packageJson from "../../package.json";
 import { DataPlane } from "../worker/data-plane.ts";
 
@@ -55,7 +55,7 @@ export class ConfigurationError extends Error {
 /** How long `stop` waits for open requests, in ms. */
 const STOP_TIMEOUT = 30_000;
 const SLOTS = { targets: 16_384, upstreams: 256 };
-const ALL_ROWS = { ...SLOTS, listeners: MAX_LISTENERS, routes: MAX_ROUTES };
+const ALL_ROWS = { ...SLOTS, listeners: LISTENER_ROWS, routes: MAX_ROUTES };
 /** The name under which a policy made in code is known to the configuration. */
 const OWN_POLICY = "policy-in-code";
 
