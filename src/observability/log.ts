@@ -47,14 +47,14 @@ const BUFFER = 64 * 1024;
 /** Between two looks whether somebody reads again, in ms. */
 const RETRY = 1_000;
 
-/** `12:00:01.123 INFO  message module=http key=value`: control characters are escaped, so that no header can forge a line. */
+/** `12:00:01.123 INFO  message key=value module=http`: control characters are escaped, so that no header can forge a line. */
 export function formatText(line: string): string {
-  const { level, time, msg, pid: _pid, ...fields } = JSON.parse(line) as Record<string, unknown> & { level: number; time: string; msg?: string };
+  const { level, time, msg, pid: _pid, module, ...fields } = JSON.parse(line) as Record<string, unknown> & { level: number; time: string; msg?: string; module?: string };
   let text = `${String(time).slice(11, 23)} ${NAMES[level] ?? level} ${(msg ?? "").replace(/[\x00-\x1f\x7f]/g, (c) => JSON.stringify(c).slice(1, -1))}`;
   for (const [key, value] of Object.entries(fields)) {
     text += ` ${key}=${typeof value === "string" && !QUOTED.test(value) ? value : JSON.stringify(value)}`;
   }
-  return `${text}\n`;
+  return `${text}${module === undefined ? "" : ` module=${module}`}\n`;
 }
 
 export class ServiceLog implements Logs {
