@@ -15,7 +15,7 @@ import type { Arrival, Peer } from "./arrival.ts";
 export interface StageServices {
   readonly network: Network;
   readonly wheel: TimerWheel;
-  readonly log: LimitedLog;
+  readonly tlsLog: LimitedLog;
 }
 
 /** Makes the owner that comes after a stage. @param arrival undefined: the socket says all */
@@ -65,7 +65,7 @@ export abstract class Stage extends Connection implements Client {
 
   /** Close, and say why. */
   protected refuse(cause: Cause, detail: string): void {
-    const { log } = this.services;
+    const { tlsLog: log } = this.services;
     const peer = this.peer;
     this.listener.failed(cause);
     if (log.allows(cause)) {

@@ -74,7 +74,7 @@ export class TlsHandshake extends Connection implements Client, HandshakeOwner {
 
   private say(cause: Cause, reason: string, level: "debug" | "info" = "info"): void {
     this.listener.failed(cause);
-    const { log } = this.services;
+    const { tlsLog: log } = this.services;
     if (log.allows(cause)) log.write(level, { cause, phase: CAUSES[cause].phase, reason, client: formatEndpoint(this.clientAddress, this.peer?.remotePort ?? 0), listener: this.listener.config.name }, "TLS handshake failed");
   }
 

@@ -9,7 +9,7 @@ import { Problem } from "./problem.ts";
 /** Nothing that is told here is longer, in bytes, … */
 const MAX_JSON = 64 * 1024;
 /** … but for a configuration. */
-export const MAX_BODY = 8 * 1024 * 1024;
+const MAX_TEXT = 8 * 1024 * 1024;
 
 interface Place {
   readonly pattern: RegExp;
@@ -83,11 +83,26 @@ function decoded(part: string): string {
   }
 }
 
+/** One that is too long is not read to its end. @throws Problem 413 */
+async function textOf({ headers, body }: Request, most: number): Promise<string> {
+  const tooLarge = new Problem(413, `a body has at most ${most} bytes here`);
+  if (Number(headers.get("content-length") ?? 0) > most) throw tooLarge;
+  const decoder = new TextDecoder();
+  let text = "";
+  let length = 0;
+  // Without a length, or with a false one.
+  for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
+    length += chunk.length;
+    if (length > most) throw tooLarge;
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
 async function bodyOf(request: Request, schema: z.ZodType | "text" | undefined): Promise<unknown> {
   if (schema === undefined) return undefined;
-  const text = await request.text();
+  const text = await textOf(request, schema === "text" ? MAX_TEXT : MAX_JSON);
   if (schema === "text") return text;
-  if (Buffer.byteLength(text) > MAX_JSON) throw new Problem(413, `a body has at most ${MAX_JSON} bytes here`);
   let value: unknown = {};
   try {
     if (text.trim() !== "") value = JSON.parse(text);

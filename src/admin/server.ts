@@ -4,11 +4,14 @@ import type { Address } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
 import { removeStaleSocket } from "../net/stale-socket.ts";
 import type { Log } from "../observability/log.ts";
-import { type Api, MAX_BODY } from "./api.ts";
+import type { Api } from "./api.ts";
 
 /** Between two attempts to open an address that another process has still, and how long they go on, in ms. */
 const RETRY_INTERVAL = 100;
 const PATIENCE = 60_000;
+
+/** How long calls that are open may go on at an address that is left, in ms. */
+const LAST_ANSWERS = 1_000;
 
 export class AdminError extends Error {
   readonly code = "FAIRLEAD_ADMIN";
@@ -38,7 +41,8 @@ export class AdminServer {
     clearTimeout(this.retry);
     if (key === this.address) return;
     const server = address === undefined ? undefined : await this.listen(address);
-    this.stop();
+    // Whoever moved it by a call of it is answered there still.
+    this.letGo(false);
     this.server = server;
     this.address = key;
     this.path = address?.kind === "unix" ? address.path : undefined;
@@ -47,7 +51,8 @@ export class AdminServer {
 
   private async listen(address: Address): Promise<Bun.Server<undefined>> {
     const fetch = (request: Request, server: Bun.Server<undefined>): Promise<Response> => this.api.answer(request, () => server.timeout(request, 0));
-    const maxRequestBodySize = MAX_BODY;
+    // Each endpoint has its own limit, and says so; what it does not read takes no memory.
+    const maxRequestBodySize = Number.MAX_SAFE_INTEGER;
     const failed = (why: string): AdminError => new AdminError(`cannot open the admin address ${formatAddress(address)}: ${why}`);
     const occupied = address.kind === "unix" ? await removeStaleSocket(address.path) : undefined;
     if (occupied !== undefined) throw failed(occupied);
@@ -71,8 +76,14 @@ export class AdminServer {
   }
 
   stop(): void {
+    this.letGo(true);
+  }
+
+  private letGo(atOnce: boolean): void {
     clearTimeout(this.retry);
-    void this.server?.stop(true);
+    const { server } = this;
+    void server?.stop(atOnce);
+    if (!atOnce) setTimeout(() => void server?.stop(true), LAST_ANSWERS).unref();
     if (this.path !== undefined) rmSync(this.path, { force: true });
     this.server = undefined;
     this.path = undefined;

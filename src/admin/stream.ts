@@ -37,9 +37,12 @@ export class Streams {
   private readonly sources: StreamSources;
   private readonly open = new Set<Stream>();
   private stops: readonly (() => void)[] = [];
+  private readonly patience: number;
 
-  constructor(sources: StreamSources) {
+  /** @param patience with a client that takes nothing, in ms */
+  constructor(sources: StreamSources, patience = PATIENCE) {
     this.sources = sources;
+    this.patience = patience;
   }
 
   get count(): number {
@@ -49,7 +52,7 @@ export class Streams {
   /** @param lastEvent that the client has seen; undefined: it begins @throws Problem 503 when there are too many */
   body(withOverview: boolean, lastEvent?: number): ReadableStream<Uint8Array> {
     if (this.open.size >= MAX_STREAMS) throw new Problem(503, `${MAX_STREAMS} streams are open already, and there are no more; close one`);
-    const stream = new Stream(withOverview, () => this.forget(stream));
+    const stream = new Stream(withOverview, this.patience, () => this.forget(stream));
     if (this.open.size === 0) this.begin();
     this.open.add(stream);
     stream.begin(withOverview ? this.overview() : undefined);
@@ -62,9 +65,11 @@ export class Streams {
     const heartbeat = setInterval(() => this.each((stream) => stream.beat()), HEARTBEAT);
     this.stops = [
       sampled(() => {
+        const taking = [...this.open].filter((stream) => stream.takesOverview());
+        if (taking.length === 0) return;
         // Made once, whoever looks.
         const overview = this.overview();
-        this.each((stream) => stream.overview(overview));
+        for (const stream of taking) stream.send(overview);
       }),
       happened((event) => {
         const text = eventMessage(event);
@@ -92,13 +97,15 @@ export class Streams {
 class Stream {
   readonly body: ReadableStream<Uint8Array>;
   private readonly withOverview: boolean;
+  private readonly patience: number;
   private readonly ended: () => void;
   private controller!: ReadableStreamDefaultController<Uint8Array>;
   /** When it last took something, or had nothing to take, in ms. */
   private tookAt = performance.now();
 
-  constructor(withOverview: boolean, ended: () => void) {
+  constructor(withOverview: boolean, patience: number, ended: () => void) {
     this.withOverview = withOverview;
+    this.patience = patience;
     this.ended = ended;
     this.body = new ReadableStream(
       {
@@ -112,27 +119,31 @@ class Stream {
   }
 
   begin(overview: Uint8Array | undefined): void {
-    this.controller.enqueue(encoder.encode("retry: 2000\n\n"));
-    if (overview !== undefined) this.controller.enqueue(overview);
+    this.send(encoder.encode("retry: 2000\n\n"));
+    if (overview !== undefined) this.send(overview);
   }
 
   private get waiting(): number {
     return MAX_WAITING - (this.controller.desiredSize ?? 0);
   }
 
-  /** Skipped while anything waits. */
-  overview(text: Uint8Array): void {
-    if (this.withOverview && this.isTaking()) this.controller.enqueue(text);
+  /** Not while anything waits. */
+  takesOverview(): boolean {
+    return this.withOverview && this.isTaking();
+  }
+
+  send(text: Uint8Array): void {
+    this.controller.enqueue(text);
   }
 
   /** None is left out: a client for which too many wait is cut, and asks for what it missed when it comes again. */
   event(text: Uint8Array): void {
     if (this.waiting >= MAX_WAITING) this.cut();
-    else this.controller.enqueue(text);
+    else this.send(text);
   }
 
   beat(): void {
-    if (this.isTaking() && !this.withOverview) this.controller.enqueue(encoder.encode(":\n\n"));
+    if (!this.withOverview && this.isTaking()) this.send(encoder.encode(":\n\n"));
   }
 
   /** One that takes nothing for long is cut. */
@@ -142,7 +153,7 @@ class Stream {
       this.tookAt = now;
       return true;
     }
-    if (now - this.tookAt > PATIENCE) this.cut();
+    if (now - this.tookAt > this.patience) this.cut();
     return false;
   }
 

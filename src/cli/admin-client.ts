@@ -8,7 +8,7 @@ import { formatAddress, parseAddress } from "../config/values.ts";
 export interface AdminOptions {
   /** Names the admin address, unless `admin` does. */
   readonly config: string;
-  /** `127.0.0.1:9900`, `http://127.0.0.1:9900` or `unix:/run/fairlead.sock`. */
+  /** `127.0.0.1:9901`, `http://127.0.0.1:9901` or `unix:/run/fairlead.sock`. */
   readonly admin?: string;
   /** Instead of FAIRLEAD_TOKEN, and of the configuration's. */
   readonly token?: string;
@@ -19,20 +19,27 @@ export class AdminRefused extends Error {
   readonly code = "FAIRLEAD_ADMIN_REFUSED";
   /** Of the problem document; undefined: there was no answer. */
   readonly status: number | undefined;
+  /** What is wrong, one by one, where the problem document says it so. */
+  readonly errors: readonly object[];
 
-  constructor(message: string, status?: number) {
+  constructor(message: string, status?: number, errors: readonly object[] = []) {
     super(message);
     this.status = status;
+    this.errors = errors;
   }
 }
 
 const FAILED = 1;
 
+const DEFAULT_CONFIG = "fairlead.toml";
+/** Where the demo and the examples have it. */
+const DEFAULT_ADMIN = "127.0.0.1:9901";
+
 /** `--config`, `--admin` and `--token`. */
 export function withAdminOptions(command: Command): Command {
   return command
-    .option("--config <file>", "the configuration that names the admin address", "fairlead.toml")
-    .option("--admin <address>", "the admin address itself, as 127.0.0.1:9900 or unix:/run/fairlead.sock")
+    .option("--config <file>", `the configuration that names the admin address; where there is none, that is ${DEFAULT_ADMIN}`, DEFAULT_CONFIG)
+    .option("--admin <address>", "the admin address itself, as 127.0.0.1:9901 or unix:/run/fairlead.sock")
     .addOption(new Option("--token <token>", "what the admin address wants to be shown (default: the configuration's)").env("FAIRLEAD_TOKEN"));
 }
 
@@ -65,8 +72,9 @@ export class AdminClient {
   static find({ config, admin, token }: AdminOptions): AdminClient {
     if (admin !== undefined) return new AdminClient(addressOf(admin, "--admin"), token ?? adminOf(config)?.token);
     const named = adminOf(config);
-    if (named === undefined) throw new AdminRefused(`there is no ${config} here to say where the admin address is: name it with --config, or the address with --admin 127.0.0.1:9900`);
-    if (named.address === undefined) throw new AdminRefused(`${config} has no admin address: add [admin] with address = "127.0.0.1:9900" to it and reload, or name one with --admin`);
+    if (named === undefined && config === DEFAULT_CONFIG) return new AdminClient(addressOf(DEFAULT_ADMIN, "--admin"), token);
+    if (named === undefined) throw new AdminRefused(`there is no ${config} to say where the admin address is: name another with --config, or the address with --admin ${DEFAULT_ADMIN}`);
+    if (named.address === undefined) throw new AdminRefused(`${config} has no admin address: add [admin] with address = "127.0.0.1:9901" to it and reload, or name one with --admin`);
     return new AdminClient(addressOf(named.address, config), token ?? named.token);
   }
 
@@ -89,7 +97,10 @@ export class AdminClient {
       if (init.signal?.aborted === true) throw error;
       throw new AdminRefused(this.unreachable(error as NodeJS.ErrnoException));
     }
-    if (!response.ok) throw new AdminRefused(await this.refusal(response), response.status);
+    if (!response.ok) {
+      const text = await response.text();
+      throw new AdminRefused(this.refusal(response.status, text), response.status, errorsOf(text));
+    }
     return response;
   }
 
@@ -100,11 +111,10 @@ export class AdminClient {
     return `${this.name} cannot be asked: ${message}`;
   }
 
-  private async refusal(response: Response): Promise<string> {
-    const text = await response.text();
+  private refusal(status: number, text: string): string {
     const detail = detailOf(text);
-    if (response.status === 401) return `${this.name} wants a token: ${this.token === undefined ? "give it with --token or FAIRLEAD_TOKEN" : "the one that was shown is not it"}`;
-    if (detail === undefined) return `${this.name} answers ${response.status}, and no Fairlead: is it the admin address?`;
+    if (status === 401) return `${this.name} wants a token: ${this.token === undefined ? "give it with --token or FAIRLEAD_TOKEN" : "the one that was shown is not it"}`;
+    if (detail === undefined) return `${this.name} answers ${status}, and no Fairlead: is it the admin address?`;
     return detail;
   }
 }
@@ -120,9 +130,18 @@ function detailOf(text: string): string | undefined {
   }
 }
 
+function errorsOf(text: string): object[] {
+  try {
+    const { errors } = JSON.parse(text) as { readonly errors?: unknown };
+    return Array.isArray(errors) ? errors.filter((error): error is object => typeof error === "object" && error !== null) : [];
+  } catch {
+    return [];
+  }
+}
+
 function addressOf(text: string, where: string): Address {
   const address = parseAddress(text.replace(/^http:\/\/([^/]*)\/?$/, "$1"), false);
-  if (address === undefined) throw new AdminRefused(`${where}: "${text}" is no address: write it as 127.0.0.1:9900 or unix:/run/fairlead.sock`);
+  if (address === undefined) throw new AdminRefused(`${where}: "${text}" is no address: write it as 127.0.0.1:9901 or unix:/run/fairlead.sock`);
   return address;
 }
 

@@ -1,6 +1,6 @@
 /** `fairlead demo`, and `npm start`: a balancer in front of three back ends of its own, to be tried, broken and watched. */
 import { createInterface } from "node:readline";
-import { StartError } from "../supervisor/errors.ts";
+import { AdminUnavailable, StartError } from "../supervisor/errors.ts";
 import { type Balancer, startBalancer } from "./demo/balancer.ts";
 import { tryPort } from "../net/free-port.ts";
 import { type Backend, Backends, freePorts } from "./demo/backends.ts";
@@ -11,6 +11,8 @@ import { selfCommand } from "./self.ts";
 export const DEFAULT_PORT = 8080;
 const BACKENDS = 3;
 const FIRST_BACKEND_PORT = 9001;
+/** Where the dashboard is, if nobody else has it. */
+const ADMIN_PORT = 9901;
 /** How often other ports are tried when somebody takes them between the look and the start. */
 const ATTEMPTS = 5;
 
@@ -33,6 +35,7 @@ class Demo {
   private readonly port: number;
   private backends: Backends;
   private balancer: Balancer | undefined = undefined;
+  private adminPort = ADMIN_PORT;
   private quit: () => void = () => {};
   private readonly input: Input;
 
@@ -55,7 +58,7 @@ class Demo {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => this.quit());
     try {
       await this.startBackends();
-      this.balancer = await startBalancer(this.port, this.backends.all.map(({ address }) => address));
+      await this.startBalancer();
       this.show();
       if (this.input !== "none") this.listen();
       await told;
@@ -77,9 +80,7 @@ class Demo {
 
   private async startBackends(): Promise<void> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      // Two that met at the first ports look on at different places, or they would meet again.
-      const away = attempt === 0 ? 0 : BACKENDS + ((process.pid * 7 + attempt * 131) % 900);
-      const ports = await freePorts(FIRST_BACKEND_PORT + away, BACKENDS);
+      const ports = await freePorts(attempt === 0 ? FIRST_BACKEND_PORT : elsewhere(FIRST_BACKEND_PORT + BACKENDS, attempt), BACKENDS);
       this.backends = this.backendsAt(ports);
       if (await this.backends.start()) return;
       await this.backends.stop();
@@ -87,9 +88,20 @@ class Demo {
     throw new StartError("the demo's back ends do not start");
   }
 
+  private async startBalancer(): Promise<void> {
+    for (let attempt = 1; this.balancer === undefined; attempt++) {
+      [this.adminPort] = await freePorts(attempt === 1 ? ADMIN_PORT : elsewhere(ADMIN_PORT, attempt), 1) as [number];
+      try {
+        this.balancer = await startBalancer(this.port, this.adminPort, this.backends.all.map(({ address }) => address));
+      } catch (error) {
+        if (!(error instanceof AdminUnavailable) || attempt === ATTEMPTS) throw error;
+      }
+    }
+  }
+
   private show(): void {
     const colour = process.stdout.isTTY === true && process.env["NO_COLOR"] === undefined;
-    process.stdout.write(guide({ port: this.port, backends: this.backends.all, colour, input: this.input }));
+    process.stdout.write(guide({ port: this.port, adminPort: this.adminPort, backends: this.backends.all, colour, input: this.input }));
   }
 
   private tell(text: string): void {
@@ -131,4 +143,9 @@ class Demo {
       this.tell("All back ends run again.");
     }
   }
+}
+
+/** Two demos that met at the first ports look on at different places, or they would meet again. */
+function elsewhere(port: number, attempt: number): number {
+  return port + ((process.pid * 7 + attempt * 131) % 900);
 }

@@ -27,8 +27,14 @@ async function main(): Promise<void> {
       runBackend(Number(rest[0]), rest[1] ?? "spells");
       return;
     }
+    case "__complete": {
+      const [{ complete }, { program }] = await Promise.all([import("./complete.ts"), import("./program.ts")]);
+      process.stdout.write(await complete(program(), rest));
+      // A question to the admin address may be under way still.
+      process.exit(0);
+    }
     default: {
-      const [{ program }, { USAGE_ERROR }] = await Promise.all([import("./program.ts"), import("./run.ts")]);
+      const [{ program }, { USAGE_ERROR }] = await Promise.all([import("./program.ts"), import("./usage.ts")]);
       try {
         await program().parseAsync();
       } catch (error) {

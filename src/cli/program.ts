@@ -1,4 +1,4 @@
-/** The command line: which command, which options; what each does is in a file of its own. */
+/** The command line: which command, which options; what each does is in a file of its own, loaded when it is asked for. */
 import { existsSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { closest, distance } from "fastest-levenshtein";
@@ -6,27 +6,30 @@ import packageJson from "../../package.json";
 import { DISTRIBUTIONS } from "../simulate/chance.ts";
 import { SCENARIOS } from "../simulate/scenarios.ts";
 import { withAdminOptions } from "./admin-client.ts";
-import { check } from "./check.ts";
 import type { ExplainOptions } from "./explain.ts";
-import { run, runFlags, type RunOptions, USAGE_ERROR } from "./run.ts";
+import { addOperatorCommands } from "./operate.ts";
+import type { RunOptions } from "./run.ts";
 import type { SimulateOptions } from "./simulate.ts";
+import { USAGE_ERROR } from "./usage.ts";
 
-const COMMANDS = ["run", "check", "explain", "demo", "help"];
 const EXAMPLES = `
 Examples:
   fairlead --listen :8080 --target 127.0.0.1:9001 --target 127.0.0.1:9002
   fairlead run --config fairlead.toml --watch
   fairlead check fairlead.toml
   fairlead explain GET https://api.example.com/v1/x -H 'Cookie: a=b'
+  fairlead top
+  fairlead drain 10.0.0.7:8080
   fairlead demo
   fairlead                     the same as "fairlead run" where there is a fairlead.toml
 
 Signals:
   SIGHUP           reload the configuration; a bad one changes nothing
   SIGTERM, SIGINT  let open exchanges end, then stop; a second one stops at once
+  SIGUSR1          open the files of the logs anew, as after a rotation
   SIGUSR2          upgrade the binary in place: a new process takes the sockets over, this one ends
 
-Exit codes: 0 after a stop, 1 when it cannot start (the reason is on standard error), 2 for a command line that is not understood.`;
+Exit codes: 0 when it is done, 1 when it cannot be (the reason is on standard error), 2 for a command line that is not understood.`;
 
 const EXPLAIN_EXAMPLES = `
 Examples:
@@ -62,7 +65,7 @@ interface DefaultOptions extends RunOptions {
 }
 
 function unknownCommand(root: Command, command: string): never {
-  const near = closest(command, COMMANDS);
+  const near = closest(command, [...root.commands.map((known) => known.name()), "help"]);
   root.error(`error: unknown command '${command}'${distance(command, near) <= 2 ? `\n(Did you mean ${near}?)` : ""}`, { exitCode: USAGE_ERROR });
 }
 
@@ -70,10 +73,10 @@ async function runDefault(root: Command, options: DefaultOptions): Promise<void>
   const [unknown] = root.args;
   if (unknown !== undefined) unknownCommand(root, unknown);
   const { listen, target, policy, protocol, tls, workers } = options;
-  if (listen !== undefined && target !== undefined) return runFlags({ ...options, listen, target });
+  if (listen !== undefined && target !== undefined) return (await import("./run.ts")).runFlags({ ...options, listen, target });
   if (listen !== undefined || target !== undefined) root.error("error: --listen and --target go together", { exitCode: USAGE_ERROR });
   if (policy !== undefined || protocol !== undefined || tls !== undefined || workers !== undefined) root.error("error: --policy, --protocol, --tls and --workers go with --listen and --target", { exitCode: USAGE_ERROR });
-  if (existsSync("fairlead.toml")) return run({ ...options, config: "fairlead.toml" });
+  if (existsSync("fairlead.toml")) return (await import("./run.ts")).run({ ...options, config: "fairlead.toml" });
   root.help({ error: true });
 }
 
@@ -95,12 +98,18 @@ export function program(): Command {
     .description("run a configuration")
     .option("--config <file>", "the configuration", "fairlead.toml")
     .option("--watch", "reload when it, or a policy file that it names, changes")
-    .action((options: RunOptions & { config: string }) => run(options));
+    .action(async (options: RunOptions & { config: string }) => {
+      const { run } = await import("./run.ts");
+      await run(options);
+    });
   root
     .command("check")
     .description("check a configuration and say everything that is wrong with it")
     .argument("[file]", "the configuration", "fairlead.toml")
-    .action(check);
+    .action(async (file: string) => {
+      const { check } = await import("./check.ts");
+      await check(file);
+    });
   withAdminOptions(root.command("explain"))
     .description("say which way a request would go in the running instance, and why; nothing is sent")
     .argument("<request...>", "URL, or method and URL")
@@ -146,6 +155,7 @@ export function program(): Command {
       const { demo } = await import("./demo.ts");
       process.exit(await demo(options));
     });
+  addOperatorCommands(root);
   // After the commands, which would inherit it: what stands where a command should is an unknown one, and not one argument too many.
   return root.allowExcessArguments().action((options: DefaultOptions) => runDefault(root, options));
 }

@@ -1,7 +1,7 @@
 /** `fairlead run` and `fairlead --listen … --target …`: start a supervisor and do what signals say until it ends. */
 import { resolve } from "node:path";
 import { formatDiagnostics, loadConfig, loadConfigText, snapshotFromFlags, type Flags, type Loaded } from "../config/load.ts";
-import { createLog, type LogFormat } from "../observability/log.ts";
+import { type LogFormat, type LogLevel, ServiceLog } from "../observability/log.ts";
 import { ConfigError, StartError } from "../supervisor/errors.ts";
 import { policyPaths } from "../supervisor/policy-check.ts";
 import { Supervisor, type SupervisorOptions } from "../supervisor/supervisor.ts";
@@ -9,11 +9,10 @@ import { FileWatch } from "../supervisor/watch.ts";
 import { removePidFile, writePidFile } from "./pid-file.ts";
 import { platformProblem } from "./platform.ts";
 import { selfCommand } from "./self.ts";
+import { USAGE_ERROR } from "./usage.ts";
 
 /** Ctrl-C reaches the whole process group, and npm and the launcher under Node pass it on once more: within this many ms it is one and the same. */
 const SAME_KEY = 100;
-
-export type LogLevel = "debug" | "info" | "warn" | "error";
 
 export interface RunOptions {
   readonly logFormat: LogFormat;
@@ -25,8 +24,6 @@ export interface RunOptions {
 }
 
 const START_FAILED = 1;
-/** The exit code for a command line that is not understood. */
-export const USAGE_ERROR = 2;
 /** Tells apart instances that were started with the same flags, where each gets a port of its own; kept over upgrades. */
 const INSTANCE_VARIABLE = "FAIRLEAD_INSTANCE";
 
@@ -49,7 +46,8 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
   const unsupported = platformProblem(process.platform, process.arch);
   if (unsupported !== undefined) fail(unsupported);
   const { logFormat, logLevel, pidFile, runtimeDir } = options;
-  const log = createLog(logFormat, logLevel ?? "info");
+  const logs = new ServiceLog(logFormat);
+  logs.set({ level: logLevel ?? "info", modules: {} });
   let supervisor: Supervisor | undefined;
   const watch = watched === undefined ? undefined : new FileWatch(() => void supervisor?.reload("file"));
   const load: SupervisorOptions["load"] = (how, text) => {
@@ -79,11 +77,12 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
     interrupted = now;
   });
   process.on("SIGHUP", () => void supervisor?.reload("signal"));
+  process.on("SIGUSR1", () => supervisor?.reopenLogs());
   process.on("SIGUSR2", () => void supervisor?.upgrade());
   process.on("SIGQUIT", () => void supervisor?.succeeded());
   try {
     const serving = pidFile === undefined ? undefined : () => writePidFile(pidFile);
-    supervisor = await Supervisor.start({ ...source, load, applied, self: selfCommand(), args: process.argv.slice(2), log, logFormat, runtimeDirectory: runtimeDir, stopped: unwanted.signal, ...(serving === undefined ? {} : { serving }) });
+    supervisor = await Supervisor.start({ ...source, load, applied, self: selfCommand(), args: process.argv.slice(2), logs, logFormat, runtimeDirectory: runtimeDir, stopped: unwanted.signal, ...(serving === undefined ? {} : { serving }) });
   } catch (error) {
     if (error instanceof ConfigError) {
       process.stderr.write(formatDiagnostics(error.diagnostics, { color: process.stderr.isTTY === true && process.env["NO_COLOR"] === undefined }));
@@ -104,7 +103,7 @@ async function supervise(options: RunOptions, source: Pick<SupervisorOptions, "l
 function atLevel(loaded: Loaded, level: LogLevel | undefined): Loaded {
   if (!loaded.ok || level === undefined) return loaded;
   const { snapshot, again } = loaded;
-  return { ...loaded, snapshot: { ...snapshot, log: { ...snapshot.log, level } }, again: (how) => atLevel(again(how), level) };
+  return { ...loaded, snapshot: { ...snapshot, log: { ...snapshot.log, level, modules: {} } }, again: (how) => atLevel(again(how), level) };
 }
 
 function fail(message: string): never {

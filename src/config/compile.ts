@@ -7,6 +7,7 @@ import { POLICY_NAMES } from "../policies/registry.ts";
 import { routeLabel } from "../routing/router.ts";
 import type { Path } from "./positions.ts";
 import { acmeOf, checkAcme } from "./acme.ts";
+import { checkLogs, logsOf } from "./logs.ts";
 import { adminOf, mayBeSteered } from "./admin.ts";
 import { type Overrides, overridden } from "./overrides.ts";
 import { checkTracing, tracingOf } from "./tracing.ts";
@@ -85,6 +86,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   const upstreams = (long.upstreams ?? []).map((upstream) => overridden(withJoined(upstream, options.joined?.get(upstream.name) ?? []), options.overrides?.get(upstream.name)));
   const admin = adminOf(raw, options.secrets, options.directory, problems);
   checkTracing(raw.tracing, problems);
+  checkLogs(raw, options.directory, nearest, problems);
   checkListeners(listeners, long, problems);
   checkUdp(listeners, upstreams, problems);
   checkNames(upstreams, "upstream", problems);
@@ -92,8 +94,8 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   checkReferences(long, problems);
   checkAcme(listeners, long.routes ?? [], options.directory, problems);
   checkRoutes(long.routes ?? [], listeners, suggestion, problems);
-  checkOverrides(long.upstreams ?? [], options, problems);
-  const policies = upstreams.map((upstream, index) => policyOf(upstream, ["upstreams", index], options, problems));
+  const strange = strangePolicies(long.upstreams ?? [], options, problems);
+  const policies = upstreams.map((upstream, index) => (strange.has(upstream.name) ? ROUND_ROBIN : policyOf(upstream, ["upstreams", index], options, problems)));
   for (const [index, upstream] of upstreams.entries()) {
     checkTargets(upstream, index, problems);
     checkUpstream(upstream, index, raw, problems);
@@ -111,7 +113,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   });
   if (plan === undefined) {
     const { targets, upstreams: groups } = options.slots.capacity;
-    return { ok: false, problems: [{ path: ["upstreams"], about: "key", message: `more targets, upstreams or listeners than this process made room for (${targets} targets, ${groups} upstreams, ${MAX_LISTENERS} listeners)`, hint: "stop and start Fairlead with this config" }] };
+    return { ok: false, problems: [{ path: ["upstreams"], about: "key", message: `more targets or upstreams than this process made room for (${targets} targets, ${groups} upstreams)`, hint: "stop and start Fairlead with this config" }] };
   }
   const workers = raw.workers === undefined || raw.workers === "auto" ? availableParallelism() : raw.workers;
   const snapshot: Snapshot = {
@@ -122,7 +124,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     ...(admin === undefined ? {} : { admin }),
     ...(raw.tracing === undefined ? {} : { tracing: tracingOf(raw.tracing) }),
     ...exchangesOf(raw),
-    log: { level: raw.log?.level ?? "info", access: raw.log?.access ?? false },
+    ...logsOf(raw, options.directory),
     metrics: { buckets: raw.metrics?.buckets ?? DEFAULTS.metrics.buckets, perTargetLimit: raw.metrics?.per_target_limit ?? DEFAULTS.metrics.per_target_limit },
     listeners: listeners.map((listener, index) => listenerOf(listener, index, plan.listener(listenerName(listener, index)), raw, tlsOfListeners[index])),
     routes: routes.map((route) => ({ ...route, slot: plan.route(routeLabel(route)) })),
@@ -187,7 +189,7 @@ const HTTP_KEYS = ["health_path", "http2", "underscore_names", "forwarding"] as 
 
 function checkListeners(listeners: readonly RawListener[], long: LongForm, problems: Problem[]): void {
   checkNames(listeners, "listener", problems);
-  if (listeners.length > 64) problems.push({ path: ["listeners", 64], about: "key", message: "more than 64 listeners" });
+  if (listeners.length > MAX_LISTENERS) problems.push({ path: ["listeners", MAX_LISTENERS], about: "key", message: `more than ${MAX_LISTENERS} listeners` });
   const addresses = new Map<string, number>();
   for (const [index, listener] of listeners.entries()) {
     const address = formatAddress(listener.address);
@@ -231,14 +233,16 @@ function withJoined(upstream: RawUpstream, joined: readonly JoinedTarget[]): Raw
   return { ...upstream, targets: [...own, ...joined.filter(({ address }) => !known.has(address))] };
 }
 
-/** A policy file that the configuration does not name would be code of anybody who may steer. */
-function checkOverrides(upstreams: readonly RawUpstream[], { overrides, policies = [] }: CompileOptions, problems: Problem[]): void {
-  const known = [...POLICY_NAMES, ...policies, ...upstreams.flatMap(({ policy }) => policy ?? [])];
-  for (const [index, { name }] of upstreams.entries()) {
-    const policy = overrides?.get(name)?.policy?.policy;
-    if (policy === undefined || known.includes(policy)) continue;
-    problems.push({ path: ["upstreams", index, "policy"], about: "value", message: `there is no policy "${policy}" here`, hint: nearest(policy, known) ?? `known: ${known.join(", ")}; a file of your own must be named by the configuration` });
-  }
+/** Upstreams whose policy somebody who steers has named, as a file that the configuration does not name: that would be code of anybody's. */
+function strangePolicies(upstreams: readonly RawUpstream[], { overrides }: CompileOptions, problems: Problem[]): ReadonlySet<string> {
+  const known = new Set(upstreams.map(({ policy }) => policy));
+  const strange = upstreams.map(({ name }, index) => ({ name, index, policy: overrides?.get(name)?.policy?.policy ?? "" })).filter(({ policy }) => isPolicyFile(policy) && !known.has(policy));
+  for (const { index, policy } of strange) problems.push({ path: ["upstreams", index, "policy"], about: "value", message: `policy file "${policy}" is not named by the configuration`, hint: `built-in ones: ${POLICY_NAMES.join(", ")}` });
+  return new Set(strange.map(({ name }) => name));
+}
+
+function isPolicyFile(policy: string): boolean {
+  return /^\.{0,2}\/|\.[cm]?[jt]s$/.test(policy);
 }
 
 function checkTargets(upstream: RawUpstream, index: number, problems: Problem[]): void {
@@ -276,13 +280,15 @@ function checkUpstream(upstream: RawUpstream, index: number, raw: RawConfig, pro
   if (check?.type === "agent" && check.port === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "an agent answers on a port of its own", hint: "add port = …" });
 }
 
+const ROUND_ROBIN: PolicyConfig = { kind: "builtin", name: "round-robin" };
+
 function policyOf(upstream: RawUpstream, at: Path, options: CompileOptions, problems: Problem[]): PolicyConfig {
   const { policy = "round-robin" } = upstream;
   const known = [...POLICY_NAMES, ...(options.policies ?? [])];
   if (known.includes(policy)) return { kind: "builtin", name: policy };
-  if (!/^\.{0,2}\/|\.[cm]?[jt]s$/.test(policy)) {
+  if (!isPolicyFile(policy)) {
     problems.push({ path: [...at, "policy"], about: "value", message: `there is no policy "${policy}"`, hint: `${nearest(policy, known) ?? `known: ${known.join(", ")}`}; a file of your own starts with "./"` });
-    return { kind: "builtin", name: "round-robin" };
+    return ROUND_ROBIN;
   }
   const path = resolve(options.directory, policy);
   const file = statSync(path, { throwIfNoEntry: false });
@@ -329,6 +335,7 @@ function listenerOf(raw: RawListener, index: number, slot: number, config: RawCo
       glitches: http2.glitches,
       glitchesPerSecond: http2.glitches_per_second,
     },
+    accessLog: raw.access_log ?? true,
     underscoreNames: raw.underscore_names ?? "reject",
     ...(tls === undefined ? {} : { tls }),
     ...(raw.redirect_https === undefined || raw.redirect_https === false ? {} : { redirectHttps: raw.redirect_https === true ? 443 : raw.redirect_https }),

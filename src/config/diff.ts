@@ -1,7 +1,7 @@
 /** What is different between two configurations, key by key, by what is in force and not by how it is written. Secrets are told as such. */
 import { z } from "zod";
 import { routeLabel } from "../routing/router.ts";
-import { type Effective, isTable, redacted, type Table } from "./effective.ts";
+import { type Effective, filledTarget, isTable, redacted, type Table } from "./effective.ts";
 import { routesOf } from "./routes.ts";
 import { configSchema, unwrapped } from "./schema.ts";
 
@@ -56,7 +56,7 @@ export function diffConfigs(before: Effective, after: Effective): ConfigDiff {
       const { targets: targetsAfter, ...ownAfter } = b as Effective["upstreams"][number];
       return {
         keys: keyChanges(upstreamType, own, ownAfter, ["upstreams"]),
-        targets: items(named(targets, addressOf), named(targetsAfter, addressOf), (from, to) => ({ keys: keyChanges(targetType, from, to, ["targets"]) })),
+        targets: items(named(targets, addressOf), named(targetsAfter, addressOf), (from, to) => ({ keys: keyChanges(targetType, filledTarget(from), filledTarget(to), ["targets"]) })),
       };
     }),
   };

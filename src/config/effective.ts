@@ -16,12 +16,18 @@ export interface Effective extends Table {
 const PLAIN: ReadonlySet<string> = new Set(["log", "timeouts", "limits", "http2", "forwarding"]);
 const INHERITED = ["timeouts", "limits", "http2", "forwarding"];
 const NOTHING: ReadonlySet<string> = new Set();
+const TARGETS: ReadonlySet<string> = new Set(["targets"]);
 const BACKUP: ReadonlySet<string> = new Set(["backup"]);
 const LONG_FORM: ReadonlySet<string> = new Set(["listeners", "routes", "upstreams", "targets", "address", "protocol"]);
 /** What takes the place of a secret. */
 const SECRET = "(secret)";
 
-/** @param value that makes a configuration, as it is written */
+/** With its targets' defaults too, and without secrets: to be shown. */
+export function shown(all: Effective): unknown {
+  return redacted({ ...all, upstreams: all.upstreams.map((upstream) => ({ ...upstream, targets: upstream.targets.map(filledTarget) })) });
+}
+
+/** Targets are as they are written, for there may be many: `filledTarget` fills them. @param value that makes a configuration, as it is written */
 export function effective(value: unknown, overrides: Overrides = new Map()): Effective {
   const { listeners, routes = [], upstreams = [], ...top } = longForm(value as Table) as Table & { readonly listeners: readonly Table[]; readonly routes?: readonly Table[]; readonly upstreams?: readonly (Table & { readonly name: string })[] };
   const { shape } = configSchema;
@@ -35,14 +41,16 @@ export function effective(value: unknown, overrides: Overrides = new Map()): Eff
     routes: routes.map((route) => filled(shapeOf(shape.routes), route)),
     upstreams: upstreams.map((upstream) => {
       const { targets = [], ...keys } = overriddenText(upstream, overrides.get(upstream.name)) as Table & { readonly targets?: readonly Table[] };
-      return filled(shapeOf(shape.upstreams), { ...keys, targets: targets.map(tiered) });
+      return { ...filled(shapeOf(shape.upstreams), keys, TARGETS), targets };
     }) as unknown as Effective["upstreams"],
   };
 }
 
+const TARGET = shapeOf(shapeOf(configSchema.shape.upstreams)["targets"]!);
+
 /** A backup is said by its priority. */
-function tiered({ backup, ...target }: Table): Table {
-  return { ...target, priority: target["priority"] ?? (backup === true ? 1 : 0) };
+export function filledTarget({ backup, ...target }: Table): Table {
+  return filled(TARGET, { ...target, priority: target["priority"] ?? (backup === true ? 1 : 0) }, BACKUP);
 }
 
 /** http2 = false stands for a table. */
@@ -77,7 +85,7 @@ function filled(shape: Shape, value: Table, without = NOTHING): Table {
     const own = value[key] ?? writtenDefault(type) ?? (PLAIN.has(key) && table instanceof z.ZodObject ? {} : undefined);
     if (own === undefined) return [];
     if (isTable(own) && table instanceof z.ZodObject) return [[key, filled(table.shape as Shape, own)] as const];
-    if (Array.isArray(own) && table instanceof z.ZodArray && unwrapped(table.element) instanceof z.ZodObject) return [[key, own.map((each) => filled(shapeOf(type), each as Table, key === "targets" ? BACKUP : NOTHING))] as const];
+    if (Array.isArray(own) && table instanceof z.ZodArray && unwrapped(table.element) instanceof z.ZodObject) return [[key, own.map((each) => filled(shapeOf(type), each as Table))] as const];
     return [[key, own] as const];
   });
   return Object.fromEntries([...known, ...Object.entries(value).filter(([key]) => !(key in shape))]);

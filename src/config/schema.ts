@@ -3,6 +3,7 @@
  * and so are the defaults: what is not written here does not exist.
  */
 import { z } from "zod";
+import { LOG_LEVELS, LOG_MODULES, type LogModule } from "../observability/log.ts";
 import { MAX_BOUNDS } from "../scoreboard/columns.ts";
 import { isBlock, parseAddress, parseDuration, parseExactDuration, parseHashKey, parseListenAddress, parseLongDuration, parsePercent, parseSize } from "./values.ts";
 
@@ -44,6 +45,7 @@ const SIZE = String.raw`^(off|\d+(\.\d+)?\s?(B|KiB|MiB|GiB|KB|MB|GB)?)$`;
 const optionalDuration = parsed(parseDuration, 'a duration, as "250ms", "5s", "1m" or "off"', DURATION);
 const lifetime = parsed((text) => parseLongDuration(text) || undefined, 'a duration above zero, as "12h" or "365d"', DURATION);
 const duration = parsed((text) => parseDuration(text) || undefined, 'a duration above zero, as "250ms", "5s" or "1m"', DURATION);
+const file = z.string().min(1, { error: "a file's path is not empty" });
 const size = z.union([parsed(parseSize, 'a size, as "64KiB", "1MiB" or "off"', SIZE), z.number().int().min(0)]);
 const someSize = z.union([parsed((text) => parseSize(text) || undefined, 'a size above zero, as "64KiB" or "1MiB"', SIZE), z.number().int().min(1)]);
 const percent = z.union([parsed(parsePercent, 'a percentage, as "50%" or "off"', String.raw`^(off|\d+(\.\d+)?\s?%?)$`), z.number().min(0).max(100)]);
@@ -58,6 +60,10 @@ const whole = (from: number, to: number): z.ZodNumber => z.number().int().min(fr
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const headerName = z.string().regex(token, { error: "this is not a header name" });
 const fieldValue = z.string().regex(/^[\t\x20-\x7e]*$/, { error: "a header value has printable characters only" });
+
+const MIN_LOG_BUFFER = 4 * 1024;
+const MAX_LOG_BUFFER = 16 * 1024 ** 2;
+const bufferSize = (bytes: number | undefined): number | undefined => (bytes !== undefined && bytes >= MIN_LOG_BUFFER && bytes <= MAX_LOG_BUFFER ? bytes : undefined);
 
 /** In ms and bytes; the texts beside the keys below say the same to people, and a test holds them together. */
 export const DEFAULTS: {
@@ -149,7 +155,6 @@ const proxyProtocol = z.strictObject({
 });
 
 const tlsVersion = z.enum(["1.2", "1.3"]);
-const file = z.string().min(1, { error: "a file's path is not empty" });
 
 const certificate = z.strictObject({
   certificate: file.meta({ description: "PEM file: the chain, the server's own certificate first; relative to this file." }),
@@ -201,6 +206,7 @@ const listener = z.strictObject({
   max_clients_per_ip: key(whole(0, 10_000_000), "Client connections of one address on this listener over all workers; 0: no limit.", 0),
   tls: key(z.union([listenerTls, z.literal("self-signed")]), 'Clients speak TLS, which ends here; absent: they do not. "self-signed": with a certificate for development, made once and kept.'),
   redirect_https: key(z.union([z.boolean(), whole(1, 65_535)]), "http in the clear: answer with the same address under https, on port 443 or this one; /.well-known/acme-challenge/ is left alone.", false),
+  access_log: key(z.boolean(), "What comes in here is in the access log, if there is one.", true),
   underscore_names: key(z.enum(["allow", "drop", "reject"]), "Header names with an underscore: pass on, leave out, or answer 400.", "reject"),
   timeouts: key(timeouts, "Timeouts of this listener; what is absent is as in the top-level [timeouts]."),
   limits: key(limits, "Limits of this listener; what is absent is as in the top-level [limits]."),
@@ -369,6 +375,28 @@ const upstream = z.strictObject({
   targets: key(z.array(target), "The addresses that it balances over."),
 });
 
+const logLevel = z.enum(LOG_LEVELS);
+const logModules = Object.fromEntries(Object.entries(LOG_MODULES).map(([module, about]) => [module, key(logLevel, `${about[0]!.toUpperCase()}${about.slice(1)}.`)])) as Record<LogModule, z.ZodOptional<typeof logLevel>>;
+
+const log = z.strictObject({
+  level: key(logLevel, "The least that is logged.", "info"),
+  modules: key(z.strictObject(logModules), "Levels of their own for parts of the house."),
+  path: key(file, "A file for the service log, relative to this file; absent: standard error."),
+  access: key(z.boolean(), "One line a request on standard error: the short form of [access_log].", false),
+});
+
+const accessLog = z.strictObject({
+  format: key(z.string().min(1), '"json", "common", "combined", or a format string of your own with $variables.', "json"),
+  fields: key(z.array(z.string()).min(1, { error: "a line has at least one field" }), "With format json: the variables that a line has, in this order.", "all but the headers, and User-Agent and Referer"),
+  path: key(file, 'A file or a named pipe, relative to this file; "stderr" or "stdout".', "stderr"),
+  sample: key(z.number().min(0).max(1), "The share of exchanges that are logged.", 1),
+  sample_errors: key(z.boolean(), "What fails is logged in any case: statuses from 500 on, and causes other than done.", true),
+  buffer: key(z.union([parsed((text) => bufferSize(parseSize(text)), 'a size from 4KiB to 16MiB', SIZE), whole(MIN_LOG_BUFFER, MAX_LOG_BUFFER)]), "Lines that each worker gathers before it writes.", "64KiB"),
+  flush: key(duration, "The longest that a line waits.", "100ms"),
+  rotate_size: key(size, "A file that has grown to this is renamed, and another one begun.", "off"),
+  keep: key(whole(1, 1000), "Renamed files that are kept: path.1 is the newest.", 5),
+});
+
 /** How an upstream chooses: what is said of that is said all at once. */
 export const policyKeys = upstream.pick({ policy: true, policy_timeout: true, hash_key: true, hash_method: true, bounded_load: true });
 
@@ -424,13 +452,8 @@ export const configSchema = z
     drain_timeout: key(duration, "How long open requests may go on when Fairlead stops.", "30s"),
     max_clients: key(whole(1, 10_000_000), "Client connections over all listeners.", 50_000),
     zone: key(name, "Where this instance runs: upstreams with prefer_zone use the targets of that zone first."),
-    log: key(
-      z.strictObject({
-        level: key(z.enum(["debug", "info", "warn", "error"]), "The least that is logged.", "info"),
-        access: key(z.boolean(), "One line a request on standard error.", false),
-      }),
-      "What is logged.",
-    ),
+    log: key(log, "The service log."),
+    access_log: key(accessLog, "One line a request; absent: none."),
     admin: key(
       z.strictObject({
         address: listenAddress.meta({ description: "Where the admin API listens; without a token a loopback address or a unix socket." }),
@@ -467,6 +490,7 @@ export const configSchema = z
 
 export type RawConfig = z.output<typeof configSchema>;
 export type RawListener = z.output<typeof listener>;
+export type RawAccessLog = z.output<typeof accessLog>;
 export type RawUpstream = z.output<typeof upstream>;
 
 /** What an absent key stands for, as people write it; undefined: nothing, or what cannot be said in a word. */

@@ -5,6 +5,9 @@
  * (CIDR matchers, route tables, policy objects) is built by the worker that needs it.
  */
 
+import type { AccessFormat } from "../observability/access/format.ts";
+import type { LogLevels } from "../observability/log.ts";
+
 /** A duration in milliseconds; 0 means "off" wherever a timeout may be off. */
 export type Milliseconds = number;
 /** A size in bytes; 0 means "no limit" wherever a limit may be off. */
@@ -29,6 +32,8 @@ export interface Snapshot {
   readonly maxClients: number;
   readonly admin?: AdminConfig;
   readonly log: LogConfig;
+  /** Absent: there is none. */
+  readonly accessLog?: AccessLogConfig;
   /** Absent: nothing is traced. */
   readonly tracing?: TracingConfig;
   readonly metrics: MetricsConfig;
@@ -78,10 +83,28 @@ export interface AdminToken {
   readonly access: "read" | "steer" | "configure";
 }
 
-export interface LogConfig {
-  readonly level: "debug" | "info" | "warn" | "error";
-  /** One line an exchange on stderr. */
-  readonly access: boolean;
+export interface LogConfig extends LogLevels {
+  /** Of its file; absent: standard error. */
+  readonly path?: string;
+}
+
+export interface AccessLogConfig {
+  /** Absent: as the service log. */
+  readonly format?: AccessFormat;
+  /** "stderr", "stdout", or where the file is. */
+  readonly path: string;
+  /** The share of exchanges that are logged, from 0 to 1. */
+  readonly sample: number;
+  /** What fails is logged in any case. */
+  readonly sampleErrors: boolean;
+  /** Lines that a worker gathers before it writes. */
+  readonly buffer: Bytes;
+  /** The longest that one waits. */
+  readonly flush: Milliseconds;
+  /** A file of this size is renamed; 0: never. */
+  readonly rotateSize: Bytes;
+  /** Renamed files that are kept. */
+  readonly keep: number;
 }
 
 export interface MetricsConfig {
@@ -131,6 +154,8 @@ export interface ListenerConfig {
   readonly limits: ListenerLimits;
   readonly forwarding: ForwardingConfig;
   readonly http2: Http2Config;
+  /** Its exchanges are in the access log, if there is one. */
+  readonly accessLog: boolean;
   /** Field names with `_`: pass on, leave out, or answer 400. */
   readonly underscoreNames: "allow" | "drop" | "reject";
 }

@@ -4,7 +4,7 @@
  *
  * Knows no requests and no sockets: the admin address hears the beats, and whoever owns the configuration adds the targets that joined.
  */
-import type { JoinedTarget } from "../config/compile.ts";
+import { type JoinedTarget, nearest } from "../config/compile.ts";
 import type { Milliseconds, Snapshot } from "../config/snapshot.ts";
 import { parseAddress } from "../config/values.ts";
 import type { Clock } from "../net/network.ts";
@@ -174,7 +174,10 @@ export class Heartbeats {
 
   private configOf(upstream: string): { readonly ttl: Milliseconds; readonly register: boolean } {
     const found = this.snapshot?.upstreams.find(({ name }) => name === upstream);
-    if (found === undefined) throw new BeatRefused("unknown", `there is no upstream "${upstream}"`);
+    if (found === undefined) {
+      const near = nearest(upstream, this.snapshot?.upstreams.map(({ name }) => name) ?? []);
+      throw new BeatRefused("unknown", `there is no upstream "${upstream}"${near === undefined ? "" : ` (${near})`}`);
+    }
     if (found.heartbeat === undefined) throw new BeatRefused("not-allowed", `upstream "${upstream}" takes no heartbeats; give it [upstreams.heartbeat]`);
     return found.heartbeat;
   }

@@ -170,6 +170,7 @@ export class Exchange implements StreamOwner, Applicant, Hedged {
       this.endHedge();
     }
     const { retry } = placement.upstream!.config;
+    telemetry.grpcStatus = grpcStatus;
     if (grpcStatus > 0) this.callFailure = failureOf(grpcStatus);
     const again = grpcStatus > 0 ? mayRetryCall(retry, grpcStatus, placement.attempts) : mayRetryStatus(retry, status, placement.attempts, this.idempotent);
     if (!again || !this.client.canReplay || !placement.takeBudget()) return this;
@@ -179,6 +180,7 @@ export class Exchange implements StreamOwner, Applicant, Hedged {
     telemetry.attemptEnds("retry-status", said, status);
     this.leave(false, this.callFailure === 0 ? status : this.callFailure);
     this.callFailure = 0;
+    telemetry.grpcStatus = -1;
     telemetry.retried(target, "retry-status", said);
     placement.avoid(target);
     placement.againLater();
@@ -219,7 +221,11 @@ export class Exchange implements StreamOwner, Applicant, Hedged {
   replyEnd(trailers: Head | undefined, connection: UpstreamStream | undefined): void {
     this.connection = connection;
     this.replyDone = true;
-    if (trailers !== undefined && this.isCall) this.callFailure = failureOf(grpcStatusOf(trailers));
+    if (trailers !== undefined && this.isCall) {
+      const status = grpcStatusOf(trailers);
+      this.telemetry.grpcStatus = status;
+      this.callFailure = failureOf(status);
+    }
     this.client.replyEnd(trailers, connection);
   }
 
@@ -386,7 +392,7 @@ export class Exchange implements StreamOwner, Applicant, Hedged {
     // What the client no longer waits for, the target need not do.
     connection?.abandon();
     placement.end();
-    telemetry.ended(cause, detail, now);
+    telemetry.ended(cause, detail, this.isCall, now);
   }
 
   /** The target had its say. @param status of its reply; 0: none came */

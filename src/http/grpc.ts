@@ -36,7 +36,8 @@ export function isGrpc(head: RequestHead): boolean {
   return type !== undefined && /^application\/grpc(?:$|[+;])/i.test(type);
 }
 
-function codeOf(cause: Cause, status: number): number {
+/** What a call is told that is answered here with this HTTP status. */
+export function grpcStatusFor(cause: Cause, status: number): number {
   // Who waited was waiting for the answer: other timeouts say that nobody could be asked.
   if (cause === "request-timeout" || cause === "response-timeout") return DEADLINE_EXCEEDED;
   switch (status) {
@@ -85,5 +86,5 @@ export function failureOf(grpcStatus: number): number {
 /** The fields of a reply that has only these: a "Trailers-Only" one. */
 export function grpcLines(cause: Cause, status: number, text: string): string {
   const message = text === "" ? cause.replaceAll("-", " ") : text;
-  return `content-type: application/grpc\r\ngrpc-status: ${codeOf(cause, status)}\r\ngrpc-message: ${encodeURI(message)}\r\n`;
+  return `content-type: application/grpc\r\ngrpc-status: ${grpcStatusFor(cause, status)}\r\ngrpc-message: ${encodeURI(message)}\r\n`;
 }

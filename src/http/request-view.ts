@@ -19,6 +19,10 @@ export interface RequestDescription {
   readonly requestId: string;
 }
 
+export function describeHead(client: string, head: RequestHead): RequestDescription {
+  return { client, method: head.method, host: head.host, path: head.target, requestId: head.has(Name.X_REQUEST_ID) ? joined(head, Name.X_REQUEST_ID) : "" };
+}
+
 export class RequestView implements RoutingRequest {
   readonly protocol = "http";
   /** Whose addresses are asked for once, when somebody wants them: each costs a system call. */
@@ -91,8 +95,7 @@ export class RequestView implements RoutingRequest {
     const { buffer } = this;
     if (buffer === undefined) return { client, method: "", host: "", path: "", requestId: "" };
     scratch.parse(buffer, this.at, this.end, this.limits!);
-    const { method, host, target: path } = scratch;
-    return { client, method, host, path, requestId: scratch.has(Name.X_REQUEST_ID) ? joined(scratch, Name.X_REQUEST_ID) : "" };
+    return describeHead(client, scratch);
   }
 
   get clientAddress(): string {

@@ -27,7 +27,11 @@ export interface Services {
   readonly board: Scoreboard;
   /** This worker's row of the scoreboard. */
   readonly slot: number;
+  /** Of http; the others have theirs. */
   readonly log: LimitedLog;
+  readonly tcpLog: LimitedLog;
+  readonly udpLog: LimitedLog;
+  readonly tlsLog: LimitedLog;
   /** Undefined: nobody wants to know of exchanges. */
   witnesses: Witnesses | undefined;
   /** Undefined: what clients say of traces goes on as it came. */

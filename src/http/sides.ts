@@ -56,7 +56,8 @@ export interface Downstream {
   /** Bytes of the request's body, or of its tunnel, that were read. */
   readonly bytesIn: number;
   /** Who asked for what, for people. */
-  describe(): RequestDescription;
+  /** @param head its head, where it is at hand; absent: it is read again */
+  describe(head?: RequestHead): RequestDescription;
 }
 
 /** The target's side of an exchange: one request out, one reply in, on a connection that may serve others after it. */

@@ -10,10 +10,14 @@ import { classOf, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
 import type { Placement } from "../upstream/placement.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { grpcStatusFor } from "./grpc.ts";
+import type { RequestHead } from "./h1/request-head.ts";
+import type { RequestDescription } from "./request-view.ts";
 import type { Services } from "./services.ts";
 import type { Downstream } from "./sides.ts";
 
 const NO_FIELDS: readonly string[] = [];
+const NO_TRIES: readonly Attempt[] = [];
 
 export class Telemetry implements Ended {
   match: Match<Upstream> | undefined = undefined;
@@ -26,6 +30,8 @@ export class Telemetry implements Ended {
   startedAt = 0;
   /** What the client got; 0: nothing yet. */
   status = 0;
+  /** What a gRPC call said of itself; -1: nothing. */
+  grpcStatus = -1;
   detail = "";
   /** Of the reply's body, or to the client through its tunnel. */
   bytesOut = 0;
@@ -43,6 +49,9 @@ export class Telemetry implements Ended {
   private lastTarget: Target | undefined = undefined;
   /** Those that have ended. */
   private tries: Attempt[] | undefined = undefined;
+  /** Undefined: the request has yet to be asked. */
+  private described: RequestDescription | undefined = undefined;
+  private isCall = false;
   private readonly client: Downstream;
   private readonly services: Services;
   private readonly placement: Placement;
@@ -60,6 +69,8 @@ export class Telemetry implements Ended {
     this.trace = undefined;
     this.startedAt = this.services.network.clock.precise();
     this.status = 0;
+    this.grpcStatus = -1;
+    this.described = undefined;
     this.detail = "";
     this.bytesOut = 0;
     this.answeredAt = 0;
@@ -67,6 +78,11 @@ export class Telemetry implements Ended {
     this.attempting = false;
     this.lastTarget = undefined;
     this.tries = undefined;
+  }
+
+  /** An account will tell of the request: now its head is at hand. */
+  describe(head: RequestHead): void {
+    this.described = this.client.describe(head);
   }
 
   // Attempts.
@@ -130,7 +146,7 @@ export class Telemetry implements Ended {
       cause,
       detail,
       hedge: isHedge,
-      ...(span === "" ? {} : { span }),
+      span: span === "" ? undefined : span,
     };
   }
 
@@ -140,8 +156,9 @@ export class Telemetry implements Ended {
     if (this.services.log.allows(cause)) this.log(CAUSES[cause].side === "client" ? "info" : "warn", cause, detail, target, "Exchange failed");
   }
 
-  ended(cause: Cause, detail: string, now: number): void {
+  ended(cause: Cause, detail: string, isCall: boolean, now: number): void {
     this.detail = detail;
+    this.isCall = isCall;
     const { match, status, tries, startedAt, placement } = this;
     const milliseconds = now - startedAt;
     this.client.listener.ended(cause, classOf(status), milliseconds, placement.upstream, match);
@@ -158,9 +175,12 @@ export class Telemetry implements Ended {
   account(cause: Cause, status: number, milliseconds: number): Account {
     const { client, match, fields, requestId, trace, startedAt, answeredAt, connect, lastTarget, detail, bytesOut } = this;
     const { upstream, attempts, queued, candidates } = this.placement;
-    const described = client.describe();
+    const described = this.described ?? client.describe();
     return {
-      ...described,
+      client: described.client,
+      method: described.method,
+      host: described.host,
+      path: described.path,
       protocol: client.protocol,
       at: this.services.network.clock.wall() - milliseconds,
       listener: client.listener.config.name,
@@ -170,6 +190,7 @@ export class Telemetry implements Ended {
       fields,
       requestId: requestId ?? described.requestId,
       status,
+      grpcStatus: this.isCall ? this.callStatus(cause, status) : undefined,
       cause,
       detail,
       milliseconds,
@@ -182,21 +203,28 @@ export class Telemetry implements Ended {
       tries: this.triesWith(cause, milliseconds),
       candidates: candidateNames(candidates),
       candidateCount: candidates.length,
-      ...(trace === undefined ? {} : { trace }),
+      trace,
     };
+  }
+
+  /** What the client of a call was told; undefined: nothing. */
+  private callStatus(cause: Cause, status: number): number | undefined {
+    if (this.grpcStatus >= 0) return this.grpcStatus;
+    return this.answeredAt > 0 || CAUSES[cause].side === "client" ? undefined : grpcStatusFor(cause, status);
   }
 
   /** With the last one, which ended with the exchange. */
   private triesWith(cause: Cause, milliseconds: number): readonly Attempt[] {
-    const { tries = [], answeredAt } = this;
-    if (!this.attempting) return tries;
+    const { tries, answeredAt } = this;
+    if (!this.attempting) return tries ?? NO_TRIES;
     const last = this.attemptOf(cause, this.detail, answeredAt === 0 ? 0 : this.status, this.startedAt + milliseconds, answeredAt);
+    if (tries === undefined) return [last];
     // A hedge that lost began after the one that won.
     return [...tries, last].toSorted((a, b) => a.at - b.at);
   }
 
   private log(level: "debug" | "info" | "warn", cause: Cause, detail: string, target: Target | undefined, message: string): void {
-    const described = this.client.describe();
+    const described = this.described ?? this.client.describe();
     const { upstream, attempts } = this.placement;
     this.services.log.write(
       level,

@@ -18,7 +18,8 @@ export interface Family {
   readonly help: string;
   /** Names of all labels, but for a histogram's `le`. None is ever taken from what a client says. */
   readonly labels: readonly string[];
-  readonly read: (sources: MetricsSources) => Sample[];
+  /** Little by little: there may be hundreds of thousands. */
+  readonly read: (sources: MetricsSources) => Iterable<Sample>;
 }
 
 /** Durations are counted in ms, and told in seconds. */
@@ -33,14 +34,15 @@ export function bucketLabels(bounds: readonly number[]): string[] {
 }
 
 /** The lines of one histogram: buckets that are summed up, their sum and count. @param les as bucketLabels */
-export function histogramSamples(name: string, labels: Labels, { counts, sum }: Histogram, les: readonly string[], into: Sample[]): void {
+export function* histogramSamples(name: string, labels: Labels, { counts, sum }: Histogram, les: readonly string[]): Iterable<Sample> {
   let below = 0;
   for (const [index, le] of les.entries()) {
     // Of bounds that are changing there may be more counts than bounds for a moment.
     below += index === les.length - 1 ? rest(counts, index) : counts[index]!;
-    into.push({ metricName: `${name}_bucket`, labels: { ...labels, le }, value: below });
+    yield { metricName: `${name}_bucket`, labels: { ...labels, le }, value: below };
   }
-  into.push({ metricName: `${name}_sum`, labels, value: sum / 1000 }, { metricName: `${name}_count`, labels, value: below });
+  yield { metricName: `${name}_sum`, labels, value: sum / 1000 };
+  yield { metricName: `${name}_count`, labels, value: below };
 }
 
 function rest(counts: readonly number[], from: number): number {

@@ -1,6 +1,6 @@
 /** Metrics of the instance itself: its configuration, its workers, and what its processes use. */
 import { WORKER_CLIENTS, WORKER_LAG } from "../scoreboard/scoreboard.ts";
-import { bucketLabels, type Family, histogramSamples, type Labels, type Sample } from "./family.ts";
+import { bucketLabels, type Family, histogramSamples, type Labels } from "./family.ts";
 import type { ProcessUsage } from "./processes.ts";
 import type { MetricsSources } from "./sources.ts";
 
@@ -39,13 +39,12 @@ export const INSTANCE_FAMILIES: readonly Family[] = [
     type: "histogram",
     help: "How late a worker's event loop was, measured every 20 ms.",
     labels: ["worker"],
-    read: ({ workers, scoreboard }) => {
+    *read({ workers, scoreboard }) {
       const les = bucketLabels(scoreboard.bounds.list);
-      const samples: Sample[] = [];
-      for (const { slot } of workers()) histogramSamples(LAG, worker(slot), scoreboard.lagOf(slot), les, samples);
-      return samples;
+      for (const { slot } of workers()) yield* histogramSamples(LAG, worker(slot), scoreboard.lagOf(slot), les);
     },
   },
+  one("access_log_lost_lines_total", "Lines of the access log that nobody took: a pipe without a reader, a full disk.", ({ scoreboard }) => scoreboard.lostLines, "counter"),
   ofProcesses("cpu_seconds_total", "counter", "User and system time of a process of ours.", ({ cpuSeconds }) => cpuSeconds),
   ofProcesses("resident_memory_bytes", "gauge", "Memory of a process of ours that is resident.", ({ residentBytes }) => residentBytes),
   ofProcesses("open_descriptors", "gauge", "Descriptors that a process of ours has open.", ({ openDescriptors }) => openDescriptors),

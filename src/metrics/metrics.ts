@@ -1,6 +1,6 @@
 /** All metrics of an instance as text, read when somebody asks: nothing is kept here. */
-import { type Metric, type OpenMetricsContentType, type PrometheusContentType, Registry } from "prom-client";
-import type { Family } from "./family.ts";
+import { type OpenMetricsContentType, type PrometheusContentType, Registry } from "prom-client";
+import type { Family, Sample } from "./family.ts";
 import { INSTANCE_FAMILIES } from "./instance.ts";
 import { LISTENER_FAMILIES, ROUTE_FAMILIES } from "./listeners.ts";
 import { usageOf } from "./processes.ts";
@@ -35,31 +35,39 @@ export class Metrics {
   private async make(format: MetricsFormat): Promise<MetricsText> {
     const usage = (await Promise.all(this.sources.processes().map(({ name, pid }) => usageOf(name, pid)))).filter((each) => each !== undefined);
     const sources = { ...this.sources, usage };
-    const registry = new Registry<PrometheusContentType | OpenMetricsContentType>();
-    registry.setContentType(format === "openmetrics" ? Registry.OPENMETRICS_CONTENT_TYPE : Registry.PROMETHEUS_CONTENT_TYPE);
-    const turns = new OneByOne();
-    for (const family of FAMILIES) registry.registerMetric(metricOf(family, sources, turns));
-    return { contentType: registry.contentType, text: await registry.metrics() };
+    const open = format === "openmetrics";
+    const writer = new Registry<PrometheusContentType | OpenMetricsContentType>() as Writer;
+    writer.setContentType(open ? Registry.OPENMETRICS_CONTENT_TYPE : Registry.PROMETHEUS_CONTENT_TYPE);
+    const families: string[] = [];
+    for (const family of FAMILIES) families.push(await written(family, sources, writer, open));
+    return { contentType: writer.contentType, text: open ? `${families.join("\n")}\n# EOF\n` : `${families.join("\n\n")}\n` };
   }
 }
 
-/** prom-client asks for all metrics at once; so that the event loop is not held up, each of them is read and written in a turn of its own. */
-class OneByOne {
-  private last: Promise<void> = Promise.resolve();
+/** What a registry does with a metric of its own, and can do with anybody's. */
+type Writer = Registry<PrometheusContentType | OpenMetricsContentType> & { getMetricsAsString(metric: { get(): object }): Promise<string> };
 
-  next(): Promise<void> {
-    this.last = this.last.then(() => new Promise((resolve) => setImmediate(resolve)));
-    return this.last;
-  }
-}
+/** So many lines are read and written in one turn of the event loop: some ms of work. */
+const LINES_A_TURN = 2_000;
 
-/** What a registry wants of a metric that keeps its values elsewhere. */
-function metricOf({ name, help, type, read }: Family, sources: MetricsSources, turns: OneByOne): Metric {
-  const get = async (): Promise<object> => {
-    await turns.next();
-    return { name: metric.name, help, type, aggregator: "sum", values: read(sources) };
+/** One family as text, a part a turn. */
+async function written({ name, help, type, read }: Family, sources: MetricsSources, writer: Writer, open: boolean): Promise<string> {
+  // OpenMetrics has the family without `_total`, and prom-client puts it behind the name of each series.
+  const familyName = open && type === "counter" ? name.replace(/_total$/, "") : name;
+  const parts: string[] = [];
+  const write = async (values: readonly Sample[]): Promise<void> => {
+    const text = await writer.getMetricsAsString({ get: () => ({ name: familyName, help, type, values }) });
+    // HELP and TYPE stand before the first part only.
+    parts.push(parts.length === 0 ? text : text.split("\n").slice(2).join("\n"));
+    await new Promise((resolve) => setImmediate(resolve));
   };
-  // OpenMetrics has the family without `_total`: prom-client sets the name.
-  const metric = { name, help, type, get, reset: () => {} };
-  return metric as unknown as Metric;
+  let values: Sample[] = [];
+  for (const sample of read(sources)) {
+    values.push(sample);
+    if (values.length < LINES_A_TURN) continue;
+    await write(values);
+    values = [];
+  }
+  if (values.length > 0 || parts.length === 0) await write(values);
+  return parts.join("\n");
 }

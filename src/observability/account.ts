@@ -24,7 +24,7 @@ export interface Attempt {
   /** It was sent beside another one that took long. */
   readonly hedge: boolean;
   /** Its span, as its target was told; absent: it is not recorded, or no request was sent. */
-  readonly span?: string;
+  readonly span?: string | undefined;
 }
 
 /** Where an exchange stands in a trace (W3C Trace Context). Ids are lower-case hexadecimal digits, 32 of the trace, 16 of a span. */
@@ -68,6 +68,8 @@ export interface Account {
   readonly requestId: string;
   /** What the client got. */
   readonly status: number;
+  /** Of a gRPC call: its status; undefined: it is none, or it ended without one. */
+  readonly grpcStatus?: number | undefined;
   readonly cause: Cause;
   readonly detail: string;
   /** Head in to last byte out, in ms. */
@@ -89,7 +91,7 @@ export interface Account {
   readonly candidates: readonly string[];
   readonly candidateCount: number;
   /** Absent: tracing is off, or its client's trace is not recorded. */
-  readonly trace?: Trace;
+  readonly trace?: Trace | undefined;
   /** udp: how many datagrams came from the client and went to it. */
   readonly datagrams?: { readonly in: number; readonly out: number };
 }
@@ -99,8 +101,15 @@ export interface Witness {
   /** @param milliseconds that it took @param traced its trace is recorded */
   wants(cause: Cause, status: number, attempts: number, milliseconds: number, traced: boolean): boolean;
   tell(account: Account): void;
+  /** It wants most of them: what an account tells of a request is best taken down while its head is at hand. */
+  readonly wantsMost?: boolean;
 }
 
-export function candidateNames(targets: readonly { readonly name: string }[]): string[] {
-  return targets.slice(0, MOST_CANDIDATES).map(({ name }) => name);
+/** A list serves many exchanges, until somebody comes or goes: then there is another one. */
+const namesOf = new WeakMap<readonly object[], readonly string[]>();
+
+export function candidateNames(targets: readonly { readonly name: string }[]): readonly string[] {
+  let names = namesOf.get(targets);
+  if (names === undefined) namesOf.set(targets, (names = targets.slice(0, MOST_CANDIDATES).map(({ name }) => name)));
+  return names;
 }

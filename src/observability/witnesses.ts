@@ -11,10 +11,13 @@ export interface Ended {
 }
 
 export class Witnesses {
+  /** One of them wants most accounts. */
+  readonly wantMost: boolean;
   private readonly list: readonly Witness[];
 
   private constructor(list: readonly Witness[]) {
     this.list = list;
+    this.wantMost = list.some(({ wantsMost }) => wantsMost === true);
   }
 
   /** Undefined: there are none, and nobody need be asked. */

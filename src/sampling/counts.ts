@@ -10,4 +10,4 @@ export const RETRIES = TOTAL_RETRIES - ENDED;
 export const DURATIONS = DURATION_CELLS - ENDED;
 export const COUNTS = DURATIONS + HISTOGRAM_SUM;
 
-export type Counts = readonly number[];
+export type Counts = Float64Array;

@@ -8,11 +8,11 @@ import type { Snapshot } from "../config/snapshot.ts";
 import type { Clock } from "../net/network.ts";
 import { routeLabel } from "../routing/router.ts";
 import { OPEN_EXCHANGES, OTHER_ROUTES, type Scoreboard } from "../scoreboard/scoreboard.ts";
-import { COUNTS } from "./counts.ts";
+import { COUNTS, type Counts } from "./counts.ts";
 import { type History, Series, STEP, Steps } from "./history.ts";
 import { type Rates, ratesOf } from "./rates.ts";
 import { RowTrack, TargetTrack, Track } from "./track.ts";
-import { KEPT, Window } from "./window.ts";
+import { KEPT, type Window } from "./window.ts";
 
 /** Between two samples, in ms. */
 const INTERVAL = 1_000;
@@ -50,6 +50,9 @@ export class Sampler {
   private readonly steps = new Steps();
   private readonly subscribers = new Set<() => void>();
   private cancel: (() => void) | undefined = undefined;
+  private readonly counts: Counts = new Float64Array(COUNTS);
+  /** Of the histograms, in ms, as they are in this second. */
+  private bounds: readonly number[] = [];
 
   constructor(options: SamplerOptions) {
     this.options = options;
@@ -59,7 +62,7 @@ export class Sampler {
   start(): void {
     if (this.cancel !== undefined) return;
     this.follow();
-    for (const tracks of this.tables) for (const track of tracks.values()) track.counted();
+    for (const tracks of this.tables) for (const track of tracks.values()) track.counted(this.counts);
     this.times.length = 0;
     this.sample += KEPT;
     this.times.push(this.options.clock.precise());
@@ -100,14 +103,14 @@ export class Sampler {
   }
 
   private count(): void {
-    const counted = (track: RowTrack, ...further: readonly Track[]): boolean => {
-      const counts = track.counted();
-      if (counts === undefined) return false;
-      for (const { window } of [track, ...further]) window.add(this.sample, counts);
+    const { sample, counts } = this;
+    const counted = (track: RowTrack): boolean => {
+      if (!track.counted(counts)) return false;
+      track.window.add(sample, counts);
       return true;
     };
     // What clients see is what the instance does.
-    for (const listener of this.listeners.values()) counted(listener, this.all);
+    for (const listener of this.listeners.values()) if (counted(listener)) this.all.window.add(sample, counts);
     for (const route of this.routes.values()) counted(route);
     for (const upstream of this.upstreams.values()) if (counted(upstream)) this.keep(upstream, this.keptUpstreams);
     for (const target of this.targets.values()) if (counted(target)) this.keep(target, this.keptTargets);
@@ -139,12 +142,13 @@ export class Sampler {
   }
 
   private ratesIn(window: Window, samples: number, percentileSamples: number): Rates {
+    if (window.isEmpty) return NOTHING;
     const counts = new Float64Array(COUNTS);
     window.sum(this.sample, samples, counts);
     const durations = percentileSamples === samples ? counts : new Float64Array(COUNTS);
     if (durations !== counts) window.sum(this.sample, percentileSamples, durations);
     const since = this.times.at(-1 - samples) ?? this.times[0] ?? 0;
-    return ratesOf(this.options.scoreboard.bounds.list, counts, ((this.times.at(-1) ?? 0) - since) / 1000, durations);
+    return ratesOf(this.bounds, counts, ((this.times.at(-1) ?? 0) - since) / 1000, durations);
   }
 
   /** Of the last seconds: of the whole instance, … */
@@ -173,7 +177,7 @@ export class Sampler {
   }
 
   private lately(track: Track | undefined): Rates {
-    return this.ratesIn(track?.window ?? EMPTY, RATE_SAMPLES, PERCENTILE_SAMPLES);
+    return track === undefined ? NOTHING : this.ratesIn(track.window, RATE_SAMPLES, PERCENTILE_SAMPLES);
   }
 
   /** Exchanges of a target that ended in the same time. */
@@ -209,6 +213,7 @@ export class Sampler {
 
   /** The upstreams and targets of the configuration that is in force now; those that stay go on. */
   private follow(): void {
+    this.bounds = this.options.scoreboard.bounds.list;
     const snapshot = this.options.snapshot();
     if (snapshot === this.snapshot) return;
     this.snapshot = snapshot;
@@ -223,7 +228,7 @@ export class Sampler {
   }
 }
 
-const EMPTY = new Window();
+const NOTHING = ratesOf([], new Float64Array(COUNTS), 0);
 
 /** Whose row is whose it was goes on. */
 function followed<Config extends { readonly slot: number }, Kind extends RowTrack>(before: ReadonlyMap<number, Kind>, configs: readonly Config[], nameOf: (config: Config) => string, begin: (slot: number, name: string) => Kind): Map<number, Kind> {

@@ -18,7 +18,8 @@ export class RowTrack extends Track {
   /** Whose row it is; it may be another's one day. */
   readonly name: string;
   private readonly table: Table;
-  private last: Counts | undefined;
+  /** Undefined: nothing had been counted, which takes no memory. */
+  private last: Counts | undefined = undefined;
 
   /** What was counted before is nobody's rate. */
   constructor(table: Table, row: number, name: string) {
@@ -26,30 +27,27 @@ export class RowTrack extends Track {
     this.table = table;
     this.row = row;
     this.name = name;
-    this.last = this.read();
+    this.read(new Float64Array(COUNTS));
   }
 
-  /** What it has counted since the last call; undefined: nothing. */
-  counted(): Counts | undefined {
-    const { last } = this;
-    const now = this.read();
-    this.last = now;
-    if (now === undefined) return undefined;
-    if (last === undefined) return now;
+  /** What it has counted since the last call. @param into where that is told @returns false: nothing */
+  counted(into: Counts): boolean {
+    return this.read(into);
+  }
+
+  private read(into: Counts): boolean {
+    if (!this.table.readSums(this.row, ENDED, into) && this.last === undefined) return false;
+    const last = (this.last ??= new Float64Array(COUNTS));
     let any = false;
-    const counted = now.map((total, index) => {
-      const more = total - last[index]!;
+    for (let word = 0; word < COUNTS; word++) {
+      const now = into[word]!;
+      const more = now - last[word]!;
+      last[word] = now;
+      // Less than before: one that was taken back, or a histogram that began anew with other bounds.
+      into[word] = Math.max(0, more);
       any ||= more > 0;
-      // One that was taken back, or a histogram that began anew with other bounds.
-      return Math.max(0, more);
-    });
-    return any ? counted : undefined;
-  }
-
-  /** Undefined: nothing at all, which takes no memory. */
-  private read(): Counts | undefined {
-    const now = this.table.sums(this.row, ENDED, COUNTS);
-    return now.every((total) => total === 0) ? undefined : now;
+    }
+    return any;
   }
 }
 
@@ -64,8 +62,8 @@ export class TargetTrack extends RowTrack {
     this.board = board;
   }
 
-  override counted(): Counts | undefined {
-    return this.mayHaveCounted() ? super.counted() : undefined;
+  override counted(into: Counts): boolean {
+    return this.mayHaveCounted() && super.counted(into);
   }
 
   /** Without a request that began or was open, nothing has been counted. */

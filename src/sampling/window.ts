@@ -11,6 +11,10 @@ export class Window {
   /** The newest sample that has a row; older ones without one counted nothing. */
   private newest = Number.NEGATIVE_INFINITY;
 
+  get isEmpty(): boolean {
+    return this.rows === undefined;
+  }
+
   /** Something was counted in this sample. */
   add(sample: number, counts: Counts): void {
     const rows = (this.rows ??= new Float32Array(KEPT * COUNTS));

@@ -98,6 +98,8 @@ export const EJECTIONS = 320;
 export const UPSTREAM_CELLS = 328;
 
 export const ROUTE_CELLS = 48;
+/** Total of a worker: lines of the access log that nobody took. */
+export const TOTAL_LOST_LINES = 11;
 export const WORKER_CELLS = 48;
 
 /** 100 to 599; 0: there is none. */

@@ -39,6 +39,22 @@ export class Table {
     return sums;
   }
 
+  /** The same, into what is there already. @returns is any of them not 0? */
+  readSums(row: number, first: number, into: Float64Array): boolean {
+    const at = this.at(row) + first;
+    let any = false;
+    into.fill(0);
+    for (const { cells } of this.parts.used) {
+      for (let i = 0; i < into.length; i++) {
+        const total = cells[at + i]!;
+        if (total === 0) continue;
+        into[i]! += total;
+        any = true;
+      }
+    }
+    return any;
+  }
+
   /** @param first its first cell */
   histogram(row: number, first = DURATIONS): Histogram {
     const cells = this.sums(row, first, HISTOGRAM_CELLS);

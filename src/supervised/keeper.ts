@@ -87,5 +87,5 @@ export function runKeeper({ self, board, logFormat }: KeeperOptions): void {
   });
   process.on("SIGTERM", leave);
   // They reach the whole process group; the supervisor decides what they mean.
-  for (const name of ["SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2"] as const) process.on(name, () => {});
+  for (const name of ["SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const) process.on(name, () => {});
 }

@@ -3,6 +3,7 @@ import { Api } from "../admin/api.ts";
 import { dashboardEndpoints } from "../admin/dashboard.ts";
 import { Details } from "../admin/details.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
+import { logEndpoints } from "../admin/log.ts";
 import { type Configurable, configEndpoints } from "../admin/config.ts";
 import { eventEndpoints, eventTold } from "../admin/events.ts";
 import { explainEndpoints } from "../admin/explain.ts";
@@ -29,6 +30,7 @@ import type { Timeline } from "../observability/timeline.ts";
 import { Sampler } from "../sampling/sampler.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import packageJson from "../../package.json";
+import type { LogLevelControl } from "./log-levels.ts";
 import type { Membership } from "./membership.ts";
 import { Unanswered } from "./questions.ts";
 import type { ListeningSockets } from "./sockets.ts";
@@ -51,9 +53,10 @@ export interface AdminParts {
   readonly config: () => ConfigState;
   readonly configuration: Configurable;
   readonly overrides: Steering;
+  readonly levels: LogLevelControl;
 }
 
-export function createAdmin({ log, snapshot, status, health, membership, timeline, exchanges, scoreboard, clock, workers, sockets, config, configuration, overrides }: AdminParts): AdminServer {
+export function createAdmin({ log, snapshot, status, health, membership, timeline, exchanges, scoreboard, clock, workers, sockets, config, configuration, overrides, levels }: AdminParts): AdminServer {
   const sampler = new Sampler({ scoreboard, clock, snapshot });
   const what = { version: packageJson.version, startedAt: clock.wall(), snapshot, scoreboard, clock, workers: () => workers.serving, config };
   const picture = new Picture({ ...what, health, sampler, boundTo: (listener) => sockets.all.find(({ name }) => name === listener)?.address });
@@ -72,6 +75,7 @@ export function createAdmin({ log, snapshot, status, health, membership, timelin
     ...explainEndpoints((request) => told(workers.ask("explain", request)), status),
     ...resourceEndpoints(details),
     ...heartbeatEndpoints(membership.heartbeats),
+    ...logEndpoints(levels, () => scoreboard.lostLines),
     ...eventEndpoints(timeline),
     ...metricsEndpoints(new Metrics({ ...what, health, restarts: () => workers.restarts, processes: () => [{ name: "supervisor", pid: process.pid }, ...workers.serving.map(({ pid, slot }) => ({ name: `worker-${slot}`, pid }))] })),
     ...exchangeEndpoints(exchanges),

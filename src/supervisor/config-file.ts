@@ -1,6 +1,6 @@
 /** The configuration file on disk: is it what runs, and another text put in its place. */
 import { chownSync, closeSync, constants, accessSync, fsyncSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 
 export interface ConfigFileState {
   readonly path: string;
@@ -18,7 +18,7 @@ export class ConfigFile {
   private last: { readonly stamp: string; readonly text: string } | undefined = undefined;
 
   constructor(path: string) {
-    this.path = path;
+    this.path = resolve(path);
   }
 
   /** Read only when it has been touched. @param running the text that runs */

@@ -9,7 +9,7 @@ import { Problem } from "../admin/problem.ts";
 import type { ReloadResult } from "../admin/status.ts";
 import { type Diagnostic, diagnosticLine, type Loaded, type LoadOptions, SlotAllocator } from "../config/load.ts";
 import type { Overrides as Laid } from "../config/overrides.ts";
-import { effective, redacted } from "../config/effective.ts";
+import { effective, shown } from "../config/effective.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Log } from "../observability/log.ts";
 import type { Chronicle } from "../observability/timeline.ts";
@@ -55,7 +55,9 @@ export interface ConfigurationOptions {
   readonly closed: () => string | undefined;
   /** Run it from now on. @returns why that is not possible; undefined: it is run */
   readonly adopt: (loaded: Applicable) => Promise<string | undefined>;
-  /** What else goes by a configuration that people brought. */
+  /** How much is logged, and where, goes by it … */
+  readonly logged: (snapshot: Snapshot) => void;
+  /** … and what else goes by a configuration that people brought. */
   readonly applied: (snapshot: Snapshot) => void;
   readonly isInPlace: (snapshot: Snapshot) => boolean;
   /** Its policies' files do not load. */
@@ -106,6 +108,11 @@ export class Configuration implements Configurable {
     return this.loaded.snapshot;
   }
 
+  /** What runs, if it is in no file. */
+  get kept(): KeptConfig | undefined {
+    return this.source === "api" ? { text: this.loaded.text!, at: this.applied.at, by: this.applied.by } : undefined;
+  }
+
   // What is told of it.
 
   get etag(): string {
@@ -117,7 +124,7 @@ export class Configuration implements Configurable {
   }
 
   shown(): unknown {
-    return redacted(effective(this.loaded.value, this.overrides.laid));
+    return shown(effective(this.loaded.value, this.overrides.laid));
   }
 
   async preview(text: string | undefined, load: boolean): Promise<DiffReport> {
@@ -199,12 +206,13 @@ export class Configuration implements Configurable {
       const before = this.snapshot;
       const reason = await this.options.adopt(loaded);
       if (reason !== undefined) return failed(reason);
+      const took = performance.now() - began;
       membership.hasApplied(joined);
       applied();
       draft?.commit();
       source.applied?.(loaded.snapshot, draft !== undefined);
       tellApplied(this.options.chronicle, before, loaded.snapshot, asTold(by));
-      this.hasApplied(loaded, by, text !== undefined && draft === undefined ? "api" : "file", changes, performance.now() - began);
+      this.hasApplied(loaded, by, text !== undefined && draft === undefined ? "api" : "file", changes, took);
       return { ok: true, diff: changes.report };
     } catch (error) {
       // What is wrong with it, not with us.
@@ -223,16 +231,17 @@ export class Configuration implements Configurable {
     }
   }
 
-  private hasApplied({ snapshot }: Applicable, by: string, source: ConfigReport["source"], { summary, words }: Changes, milliseconds: number): void {
-    const { log, keep, applied, workers } = this.options;
+  /** @param took until all workers ran it, in ms */
+  private hasApplied({ snapshot }: Applicable, by: string, source: ConfigReport["source"], { summary, words }: Changes, took: number): void {
+    const { log, keep, applied, logged, workers } = this.options;
     if (this.source === "api" && by !== this.applied.by && source === "file") log.warn({ before: this.applied }, "A configuration that came by the API is replaced by what the file says");
     this.source = source;
     this.applied = { generation: snapshot.generation, at: new Date().toISOString(), by, summary };
     this.rejected = null;
-    keep(source === "api" ? { text: this.loaded.text!, at: this.applied.at, by } : undefined);
+    keep(this.kept);
     this.overrides.keepIn(snapshot.admin?.stateFile);
-    log.level = snapshot.log.level;
-    log.info({ generation: snapshot.generation, milliseconds: Math.round(milliseconds), workers: workers(), by, source, changes: summary }, source === "api" ? "Configuration applied; it is in no file, and ends with the next reload" : "Reload applied");
+    logged(snapshot);
+    log.info({ generation: snapshot.generation, milliseconds: Math.round(took), workers: workers(), by, source, changes: summary }, source === "api" ? "Configuration applied; it is in no file, and ends with the next reload" : "Reload applied");
     for (const word of words.slice(0, MOST_WORDS)) log.debug(word);
     applied(snapshot);
   }

@@ -15,3 +15,6 @@ export class ConfigError extends StartError {
     this.diagnostics = diagnostics;
   }
 }
+
+/** Everything is well but the admin address. */
+export class AdminUnavailable extends StartError {}

@@ -6,6 +6,7 @@
 import type { JoinedTarget } from "../config/load.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { Heartbeats } from "../health/heartbeats.ts";
+import type { Logs } from "../observability/log.ts";
 import { Supervised, type SupervisedOptions } from "../supervised/supervised.ts";
 import type { RuntimeDirectory } from "./runtime-directory.ts";
 
@@ -17,7 +18,8 @@ const PAUSE_AFTER_FAILURE = 1_000;
 /** Targets beyond the file's, by upstream. */
 export type JoinedTargets = ReadonlyMap<string, readonly JoinedTarget[]>;
 
-export interface MembershipOptions extends SupervisedOptions {
+export interface MembershipOptions extends Omit<SupervisedOptions, "log"> {
+  readonly logs: Logs;
   readonly directory: RuntimeDirectory;
   /** Targets have joined or left, or what they say of themselves has changed. */
   readonly changed: () => void;
@@ -33,11 +35,11 @@ export class Membership {
   private applied: string | undefined = keyOf(new Map());
 
   constructor(options: MembershipOptions) {
-    const { rotation, network, log } = options;
+    const { rotation, network, logs } = options;
     const changed = (): void => this.moved();
     this.options = options;
-    this.heartbeats = new Heartbeats({ rotation, clock: network.clock, log, chronicle: options.chronicle, changed });
-    this.supervised = new Supervised({ ...options, changed });
+    this.heartbeats = new Heartbeats({ rotation, clock: network.clock, log: logs.of("health"), chronicle: options.chronicle, changed });
+    this.supervised = new Supervised({ ...options, log: logs.of("supervised"), changed });
   }
 
   /** These are the targets from now on. The rotation must know them already. */
@@ -96,13 +98,13 @@ export class Membership {
 
   /** Keep the heartbeats, for a takeover. */
   save(): void {
-    const { directory, log } = this.options;
+    const { directory, logs } = this.options;
     const beats = this.heartbeats.save();
     if (beats.length + directory.readBeats().length === 0) return;
     try {
       directory.writeBeats(beats);
     } catch (error) {
-      log.error({ reason: (error as Error).message }, "State for a takeover cannot be written");
+      logs.of("supervisor").error({ reason: (error as Error).message }, "State for a takeover cannot be written");
     }
   }
 

@@ -6,7 +6,7 @@
  */
 import type { Override, OverrideList, Steering, TargetChange } from "../admin/steering.ts";
 import { Problem } from "../admin/problem.ts";
-import { targetOf } from "../admin/named.ts";
+import { targetOf, upstreamOf } from "../admin/named.ts";
 import { withdraw } from "../admin/targets.ts";
 import type { Loaded } from "../config/load.ts";
 import type { Overrides as Laid, PolicyKeys } from "../config/overrides.ts";
@@ -80,7 +80,8 @@ export class Overrides implements Steering {
     const { log } = this.options;
     try {
       const found = value ?? (stateFile === undefined ? undefined : readStateFile(stateFile));
-      if (found === undefined) return;
+      // What somebody else has left here long ago is not what is said now.
+      if (found === undefined) return this.keep();
       const { said, states } = readKept(found);
       this.said = said;
       for (const state of states) this.states.set(keyOf(state.upstream, state.target), state);
@@ -264,8 +265,7 @@ export class Overrides implements Steering {
   /** Addresses that the file names. @throws Problem 404 */
   private ownTargets(upstream: string): ReadonlySet<string> {
     const { snapshot, listed } = this.options.loaded();
-    const group = snapshot.upstreams.find(({ name }) => name === upstream);
-    if (group === undefined) throw new Problem(404, `there is no upstream "${upstream}"`);
+    const group = upstreamOf(snapshot, upstream);
     const own = listed.get(upstream) ?? new Set();
     const said = this.said.get(upstream)?.targets;
     const joined = group.targets.filter(({ name }) => !own.has(name) && said?.get(name)?.how !== "added");
@@ -342,7 +342,8 @@ export class Overrides implements Steering {
       const group = this.options.loaded().snapshot.upstreams.find(({ name }) => name === upstream);
       const found = group?.targets.find(({ name }) => name === target);
       const isOver = found === undefined || board.openRequests(found.slot) === 0 || clock.precise() - began > group!.drainTimeout;
-      if (!isOver) return void this.leaving.set(key, clock.after(LEAVING_LOOK, look));
+      // Another supervisor may be about to go on with it.
+      if (!isOver || this.options.closed() !== undefined) return void this.leaving.set(key, clock.after(LEAVING_LOOK, look));
       this.leaving.delete(key);
       if (found === undefined) return;
       this.removeTarget(upstream, target, false, by).catch((error: Error) => {

@@ -13,7 +13,7 @@ import { formatAddress } from "../config/values.ts";
 import { formatDuration } from "../health/check.ts";
 import { HealthMonitor } from "../health/monitor.ts";
 import { bunNetwork } from "../net/bun.ts";
-import type { Log, LogFormat } from "../observability/log.ts";
+import type { Log, LogFormat, ServiceLog } from "../observability/log.ts";
 import { ExchangeRing } from "../observability/exchange-ring.ts";
 import { Timeline } from "../observability/timeline.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
@@ -24,16 +24,17 @@ import { takeActivated } from "./activation.ts";
 import { begin, type Beginning, beginWithFile } from "./beginning.ts";
 import { CertificateWatch } from "./certificate-watch.ts";
 import { type Applicable, checkStateFile, Configuration, type ConfigSource } from "./configuration.ts";
-import { StartError } from "./errors.ts";
+import { AdminUnavailable, StartError } from "./errors.ts";
 import { adoptHealth, handDown, inherit, type Inheritance } from "./inheritance.ts";
 import { tellForgotten, tellStarted, tellUpgradeFailed } from "./instance-events.ts";
 import { checkOpenFiles } from "./limits.ts";
+import { Logging } from "./logging.ts";
 import { Membership } from "./membership.ts";
 import { Notifier } from "./notify.ts";
 import { Overrides } from "./overrides.ts";
 import { PendingSlots } from "./pending-slots.ts";
 import { policyProblem } from "./policy-check.ts";
-import { type InstanceState, type RuntimeDirectory } from "./runtime-directory.ts";
+import { type InstanceState, type KeptConfig, type RuntimeDirectory } from "./runtime-directory.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Successor } from "./successor.ts";
 import { TimelineJournal } from "./timeline-journal.ts";
@@ -47,7 +48,7 @@ export interface SupervisorOptions extends ConfigSource {
   readonly self: readonly string[];
   /** The arguments of this start, for an upgrade. */
   readonly args: readonly string[];
-  readonly log: Log;
+  readonly logs: ServiceLog;
   readonly logFormat: LogFormat;
   readonly runtimeDirectory?: string | undefined;
   /** What workers do when this process dies: go on serving, or end with it. Default: serve. */
@@ -79,6 +80,7 @@ export class Supervisor {
   private readonly membership: Membership;
   private readonly supervised: Supervised;
   private readonly workers: Workers;
+  private readonly logging: Logging;
   private readonly acme: Acme;
   private readonly admin: AdminServer;
   private readonly certificates: CertificateWatch;
@@ -100,16 +102,19 @@ export class Supervisor {
     const activated = takeActivated(process.env);
     const notifier = new Notifier(process.env);
     const slots = new PendingSlots(CAPACITY);
-    let beginning = await begin(options, slots, options.log, options.identity, options.runtimeDirectory);
+    const { logs } = options;
+    const log = logs.of("supervisor");
+    let beginning = await begin(options, slots, log, options.identity, options.runtimeDirectory);
     const { loaded } = beginning;
-    options.log.level = loaded.snapshot.log.level;
-    for (const warning of loaded.warnings) options.log.warn(warning);
+    logs.set(loaded.snapshot.log);
+    logs.moveTo(loaded.snapshot.log.path);
+    for (const warning of loaded.warnings) logs.of("config").warn(warning);
     const warning = checkOpenFiles(loaded.snapshot);
-    if (warning !== undefined) options.log.warn(warning);
+    if (warning !== undefined) log.warn(warning);
     const problem = await policyProblem(options.self, loaded.snapshot);
     if (problem !== undefined) throw new StartError(problem);
     checkStateFile(loaded.snapshot);
-    const inheritance = await inherit(options.identity, options.runtimeDirectory, options.log);
+    const inheritance = await inherit(options.identity, options.runtimeDirectory, log);
     const { directory } = inheritance;
     // Nobody serves what was brought by the API any more.
     if (beginning.kept !== undefined && inheritance.sockets.size === 0) beginning = await beginWithFile(options, slots);
@@ -117,7 +122,7 @@ export class Supervisor {
     const sockets = new ListeningSockets(inheritance.sockets, activated);
     const prepared = await sockets.prepare(snapshot);
     prepared.commit();
-    for (const socket of sockets.unused(snapshot.listeners)) options.log.warn({ socket }, "Systemd passed a socket that is no listener's: who connects there is served by nobody");
+    for (const socket of sockets.unused(snapshot.listeners)) log.warn({ socket }, "Systemd passed a socket that is no listener's: who connects there is served by nobody");
     slots.take();
     const supervisor = new Supervisor(options, beginning, slots, directory, sockets, notifier);
     try {
@@ -138,10 +143,10 @@ export class Supervisor {
   }
 
   private constructor(options: SupervisorOptions, { loaded, kept }: Beginning, slots: PendingSlots, directory: RuntimeDirectory, sockets: ListeningSockets, notifier: Notifier) {
-    const { log, self, logFormat } = options;
+    const { logs, self, logFormat } = options;
     const { snapshot } = loaded;
     this.options = options;
-    this.log = log;
+    this.log = logs.of("supervisor");
     this.slots = slots;
     this.directory = directory;
     this.sockets = sockets;
@@ -152,21 +157,23 @@ export class Supervisor {
     const network = bunNetwork();
     const chronicle = new Timeline(() => network.clock.wall());
     this.timeline = chronicle;
-    this.journal = new TimelineJournal(chronicle, directory, network.clock, log);
+    this.journal = new TimelineJournal(chronicle, directory, network.clock, logs.of("supervisor"));
     tellForgotten(chronicle);
     this.exchanges = new ExchangeRing(network.clock.wall());
-    this.health = new HealthMonitor({ network, scoreboard: this.board, log, chronicle });
+    this.health = new HealthMonitor({ network, scoreboard: this.board, log: logs.of("health"), chronicle });
     const { rotation, ejection } = this.health;
-    this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, log, chronicle, changed: () => void this.turns.take(() => this.configuration.rejoin()) });
+    this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, logs, chronicle, changed: () => void this.turns.take(() => this.configuration.rejoin()) });
     this.supervised = this.membership.supervised;
-    this.workers = new Workers({ self, logFormat, log, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), keep: (batch) => this.exchanges.add(batch), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
-    this.certificates = new CertificateWatch(log, () => void this.turns.take(() => this.configuration.renewCertificates()));
-    this.acme = new Acme({ clock: network.clock, random: () => network.random(), log, chronicle, show: (challenges) => this.workers.show(challenges) });
+    this.workers = new Workers({ self, logFormat, log: logs.of("workers"), levels: () => this.logging.levels.levels, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), keep: (batch) => this.exchanges.add(batch), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
+    this.logging = new Logging(logs, this.workers);
+    this.logging.follow(snapshot);
+    this.certificates = new CertificateWatch(logs.of("tls"), () => void this.turns.take(() => this.configuration.renewCertificates()));
+    this.acme = new Acme({ clock: network.clock, random: () => network.random(), log: logs.of("acme"), chronicle, show: (challenges) => this.workers.show(challenges) });
     this.overrides = new Overrides({
       rotation,
       board: this.board,
       clock: network.clock,
-      log,
+      log: logs.of("admin"),
       loaded: () => this.configuration.loaded,
       take: (work) => this.turns.take(work),
       compile: (laid) => this.configuration.compile(laid),
@@ -182,12 +189,13 @@ export class Supervisor {
         kept,
         slots,
         turns: this.turns,
-        log,
+        log: logs.of("config"),
         board: this.board,
         membership: this.membership,
         workers: () => this.workers.pids,
         closed: () => this.closed,
         adopt: (other) => this.adopt(other),
+        logged: (now) => this.logging.follow(now),
         applied: (now) => {
           this.supervised.apply(now, true);
           this.acme.apply(now, true);
@@ -195,12 +203,12 @@ export class Supervisor {
         isInPlace: (candidate) => this.isInPlace(candidate),
         policyProblem: (candidate) => policyProblem(self, candidate, this.snapshot),
         announce: (what) => notifier[what](),
-        keep: (config) => directory.writeConfig(config),
+        keep: (config) => this.keepConfig(config),
         chronicle,
       },
       this.overrides,
     );
-    this.admin = createAdmin({ log, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, exchanges: this.exchanges, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState, configuration: this.configuration, overrides: this.overrides });
+    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, exchanges: this.exchanges, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState, configuration: this.configuration, overrides: this.overrides });
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 
@@ -240,6 +248,8 @@ export class Supervisor {
     const { health, sockets } = inheritance;
     const heir = sockets.size > 0;
     if (heir) this.membership.restoreBeats();
+    else this.membership.save();
+    this.keepConfig(this.configuration.kept);
     // Who was down is down still, until checks say otherwise.
     adoptHealth(this.board, this.snapshot, health);
     this.overrides.restore(heir ? this.directory.readOverrides() : undefined, this.snapshot.admin?.stateFile);
@@ -270,7 +280,7 @@ export class Supervisor {
     try {
       await this.admin.open(admin?.address);
     } catch (error) {
-      throw error instanceof AdminError ? new StartError(error.message) : error;
+      throw error instanceof AdminError ? new AdminUnavailable(error.message) : error;
     }
   }
 
@@ -287,6 +297,7 @@ export class Supervisor {
     this.membership.close();
     this.health.stop();
     this.certificates.stop();
+    this.logging.stop();
   }
 
   /** The start came to nothing: leave no process and no socket, and those before us as they were. */
@@ -316,6 +327,15 @@ export class Supervisor {
       });
     } catch (error) {
       // A disk that is full is no reason to stop serving.
+      this.log.error({ reason: (error as Error).message }, "State for a takeover cannot be written");
+    }
+  }
+
+  /** @param config that is in no file */
+  private keepConfig(config: KeptConfig | undefined): void {
+    try {
+      this.directory.writeConfig(config);
+    } catch (error) {
       this.log.error({ reason: (error as Error).message }, "State for a takeover cannot be written");
     }
   }
@@ -387,6 +407,11 @@ export class Supervisor {
     }
     this.board.generation = snapshot.generation;
     this.board.setBounds(snapshot.metrics.buckets, this.slots.used);
+  }
+
+  /** Somebody has renamed the files of the logs. */
+  reopenLogs(): void {
+    this.logging.reopen();
   }
 
   /** Start the binary that is on disk now, with our sockets; when it serves, we go. */

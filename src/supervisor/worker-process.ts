@@ -1,6 +1,7 @@
 /** One worker as its supervisor sees it: started, told things, heard from, gone. */
 import type { Challenges } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
+import type { LogLevels } from "../observability/log.ts";
 import type { Batch } from "../observability/exchange-witness.ts";
 import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
@@ -29,6 +30,7 @@ export interface WorkerStart {
   readonly controlSocket: string;
   /** What it does when its supervisor is gone. */
   readonly alone: "serve" | "end";
+  readonly levels: LogLevels;
   /** It has seen a target fail too much. */
   readonly report: (outlier: OutlierReport) => void;
   /** It has turned an upstream's circuit. */
@@ -111,7 +113,7 @@ export class WorkerProcess {
       this.questions.end(`worker ended (${how})`);
     });
     this.ready = this.answer("ready", snapshot.generation).then(() => void (this.up = true));
-    this.send({ type: "start", generation: snapshot.generation, snapshot: encode(snapshot), descriptors: Object.fromEntries(served), inherited: start.sockets.length, scoreboard: start.scoreboard, slot, controlSocket, alone: start.alone });
+    this.send({ type: "start", generation: snapshot.generation, snapshot: encode(snapshot), descriptors: Object.fromEntries(served), inherited: start.sockets.length, scoreboard: start.scoreboard, slot, controlSocket, alone: start.alone, levels: start.levels });
   }
 
   private send(message: ToWorker): void {
@@ -164,6 +166,16 @@ export class WorkerProcess {
     const answer = this.answer("shown", sequence);
     this.send({ type: "challenges", sequence, challenges });
     await answer;
+  }
+
+  /** Log this much from now on. */
+  setLevels(levels: LogLevels): void {
+    this.send({ type: "levels", levels });
+  }
+
+  /** The files of the logs have other names now. */
+  reopenLogs(): void {
+    this.send({ type: "reopen" });
   }
 
   /** What does it say to that, as things are with it now? @throws Unanswered */

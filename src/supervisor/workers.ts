@@ -2,7 +2,7 @@
 import { anyPending, type Challenges, NO_CHALLENGES } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Batch } from "../observability/exchange-witness.ts";
-import type { Log, LogFormat } from "../observability/log.ts";
+import type { Log, LogFormat, LogLevels } from "../observability/log.ts";
 import type { Chronicle } from "../observability/timeline.ts";
 import { type Scoreboard, type UsedRows, WORKER_HEARTBEAT } from "../scoreboard/scoreboard.ts";
 import type { BreakerChange } from "../upstream/circuit-breaker.ts";
@@ -37,6 +37,8 @@ export interface WorkersOptions {
   readonly sockets: ListeningSockets;
   readonly directory: RuntimeDirectory;
   readonly alone: "serve" | "end";
+  /** In force now. */
+  readonly levels: () => LogLevels;
   /** Somebody came or went. */
   readonly changed: () => void;
 }
@@ -100,10 +102,10 @@ export class Workers {
 
   /** Resolves when the new worker serves. @param seat whose udp sockets it will read @throws StartError when it does not */
   private async spawn(snapshot: Snapshot, sockets: readonly ListeningSocket[], seat: number): Promise<WorkerProcess> {
-    const { self, logFormat, board, directory, alone, report, turned, keep } = this.options;
+    const { self, logFormat, board, directory, alone, report, turned, keep, levels } = this.options;
     if (this.stopping) throw new StartError("stopping");
     const slot = this.freeSlot();
-    const worker = new WorkerProcess({ self, slot, seat, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone, report, turned, keep });
+    const worker = new WorkerProcess({ self, slot, seat, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone, report, turned, keep, levels: levels() });
     this.running.add(worker);
     void worker.ended.then((how) => this.gone(worker, how));
     try {
@@ -114,6 +116,14 @@ export class Workers {
       throw new StartError(`worker does not start: ${error instanceof Error ? error.message : String(error)}`);
     }
     return worker;
+  }
+
+  setLevels(levels: LogLevels): void {
+    for (const worker of this.running) worker.setLevels(levels);
+  }
+
+  reopenLogs(): void {
+    for (const worker of this.running) worker.reopenLogs();
   }
 
   private freeSlot(): number {

@@ -3,7 +3,6 @@
  * It knows connections and nothing of what is said on them.
  */
 import type { Arrival } from "../accept/arrival.ts";
-import { proxyHeader } from "../accept/proxy-header-writer.ts";
 import { Connection } from "../net/connection.ts";
 import { formatEndpoint, plainAddress } from "../net/endpoint.ts";
 import type { NetSocket, Network } from "../net/network.ts";
@@ -18,17 +17,17 @@ import { clientKey } from "../routing/key.ts";
 import type { Client, Listener } from "../routing/listener.ts";
 import type { Match } from "../routing/router.ts";
 import { CLASS_DONE, CLASS_FAILED, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
-import { Connecting, type Opener } from "../upstream/connecting.ts";
 import { type Applicant, Placement } from "../upstream/placement.ts";
 import { MAX_CONNECT_ATTEMPTS } from "../upstream/retry.ts";
-import type { Pooled, Target } from "../upstream/target.ts";
+import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { TcpTarget } from "./target.ts";
 
 /** What tcp connections of one worker share. */
 export interface TcpServices {
   readonly network: Network;
   readonly wheel: TimerWheel;
-  readonly log: LimitedLog;
+  readonly tcpLog: LimitedLog;
   readonly witnesses: Witnesses | undefined;
 }
 
@@ -241,7 +240,7 @@ export class TcpClient extends Connection implements Client, Applicant, Ended {
     this.over = true;
     const { upstream, attempts } = this.placement;
     this.placement.end();
-    const { log, witnesses, network } = this.services;
+    const { tcpLog: log, witnesses, network } = this.services;
     const client = formatEndpoint(this.clientAddress, this.port);
     if (CAUSES[cause].side !== "none" && log.allows(cause)) {
       const level = CAUSES[cause].side === "client" || cause === "idle-timeout" ? "info" : "warn";
@@ -298,97 +297,5 @@ export class TcpClient extends Connection implements Client, Applicant, Ended {
 
   drain(): void {
     // Bytes may be under way at any moment: the drain timeout ends what is left.
-  }
-}
-
-/** The target's side of the pair. */
-class TcpTarget extends Connection implements Pooled, Opener {
-  readonly target: Target;
-  private readonly client: TcpClient;
-  private readonly services: TcpServices;
-  private readonly connecting: Connecting;
-  private gone = false;
-  ready = false;
-  /** This side has sent its last byte. */
-  ended = false;
-
-  constructor(target: Target, client: TcpClient, services: TcpServices) {
-    super(services.wheel, target.counters);
-    this.target = target;
-    this.client = client;
-    this.services = services;
-    this.connecting = new Connecting(target, services.network, services.wheel, this);
-  }
-
-  connect(): void {
-    const { proxyProtocol, timeouts } = this.client.placement.upstream!.config;
-    this.target.opens(this);
-    this.connecting.start(timeouts.connect, this.target.tlsWithin, proxyProtocol === undefined ? undefined : proxyHeader(proxyProtocol, this.client.origin));
-  }
-
-  /** @param failed the target could not be reached, or broke off */
-  private leave(failed: boolean): boolean {
-    if (this.gone) return false;
-    this.gone = true;
-    this.wheel.remove(this);
-    this.target.closes(this);
-    const elapsed = this.services.network.clock.precise() - this.connecting.startedAt;
-    const { placement } = this.client;
-    // What was to be learnt of it was learnt when it stood.
-    if (this.ready) placement.leaveLearnt(elapsed);
-    else if (failed) placement.leave(true, 0, elapsed);
-    else placement.leaveEarly(elapsed);
-    return true;
-  }
-
-  protected opened(): void {
-    this.ready = true;
-    const { milliseconds } = this.connecting;
-    this.client.placement.learn(milliseconds);
-    this.client.joined(milliseconds);
-  }
-
-  connectFailed(cause: Cause, detail: string): void {
-    // A shortage of ours says nothing about the target.
-    if (this.leave(cause !== "overloaded")) this.client.connectFailed(this.target, cause, detail);
-  }
-
-  onDeadline(): void {
-    // It has none: its client's counts.
-  }
-
-  onData(chunk: Buffer): void {
-    this.meter!.received(chunk.length);
-    // Counted first: what has gone on is no more.
-    this.client.relayed(chunk.length);
-    relayData(this, this.client, chunk);
-  }
-
-  onEnd(): void {
-    this.ended = true;
-    relayEnd(this.client, this.client.ended, this);
-  }
-
-  protected writable(): void {
-    this.client.resume();
-  }
-
-  override abort(): void {
-    this.leave(false);
-    this.connecting.giveUp();
-    super.abort();
-  }
-
-  /** It is never idle: there is nothing to retire. */
-  retire(): void {
-    this.abort();
-  }
-
-  cut(): void {
-    this.client.cut();
-  }
-
-  protected closed(error: Error | undefined): void {
-    if (this.leave(false)) this.client.targetClosed(error);
   }
 }

@@ -323,7 +323,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Applic
     if (this.over) return;
     this.over = true;
     const { listener, services } = this.relay;
-    const { log, witnesses, wheel } = services;
+    const { udpLog: log, witnesses, wheel } = services;
     this.lastTarget = this.placement.target;
     if (this.lastTarget !== undefined) this.leave(false);
     this.placement.end();

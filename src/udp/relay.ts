@@ -11,7 +11,7 @@ import { Flow } from "./flow.ts";
 export interface UdpServices {
   readonly network: Network;
   readonly wheel: TimerWheel;
-  readonly log: LimitedLog;
+  readonly udpLog: LimitedLog;
   readonly witnesses: Witnesses | undefined;
   /** This worker, or process, leaves. */
   readonly draining: boolean;

@@ -35,7 +35,7 @@ import { AccessLog } from "../observability/access-log.ts";
 import type { Witness } from "../observability/account.ts";
 import { type Batch, ExchangeWitness } from "../observability/exchange-witness.ts";
 import { LimitedLog } from "../observability/limited-log.ts";
-import type { Log } from "../observability/log.ts";
+import type { Log, LogModule, Logs } from "../observability/log.ts";
 import { TraceExport } from "../observability/tracing/export.ts";
 import { Witnesses } from "../observability/witnesses.ts";
 import { loadPolicyModule } from "../policies/module.ts";
@@ -44,7 +44,7 @@ import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
 import { builtinPolicy } from "../policies/registry.ts";
 import { Listener } from "../routing/listener.ts";
 import { Router } from "../routing/router.ts";
-import { type Scoreboard, TOTAL_CLIENTS } from "../scoreboard/scoreboard.ts";
+import { type Scoreboard, TOTAL_CLIENTS, TOTAL_LOST_LINES } from "../scoreboard/scoreboard.ts";
 import { TcpClient } from "../tcp/relay.ts";
 import { UdpRelay } from "../udp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
@@ -61,8 +61,8 @@ export interface DataPlaneOptions {
   readonly scoreboard: Scoreboard;
   /** This worker's row of the scoreboard. */
   readonly slot: number;
-  readonly log: Log;
-  /** Access lines as JSON; default false. */
+  readonly logs: Logs;
+  /** Access lines as JSON where the configuration does not say; default false. */
   readonly jsonAccessLog?: boolean;
   /** Takes the exchanges that the configuration wants kept; absent: none are. */
   readonly keep?: (batch: Batch) => void;
@@ -90,6 +90,7 @@ const MAX_FIELDS = 1000;
 
 export class DataPlane {
   private readonly options: DataPlaneOptions;
+  private readonly log: Log;
   private readonly services: Services;
   private readonly host: UpstreamHost;
   private readonly openFiles: OpenFiles;
@@ -118,8 +119,10 @@ export class DataPlane {
   private epoch = 0;
 
   constructor(options: DataPlaneOptions) {
-    const { network, scoreboard, slot, log } = options;
+    const { network, scoreboard, slot, logs } = options;
+    const limited = (module: LogModule): LimitedLog => new LimitedLog(logs.of(module), network.clock);
     this.options = options;
+    this.log = logs.of("http");
     this.openFiles = new OpenFiles(network, options.openFiles);
     const output = new Output();
     this.services = {
@@ -130,7 +133,10 @@ export class DataPlane {
       lines: new LineSink(output),
       board: scoreboard,
       slot,
-      log: new LimitedLog(log, network.clock),
+      log: limited("http"),
+      tcpLog: limited("tcp"),
+      udpLog: limited("udp"),
+      tlsLog: limited("tls"),
       witnesses: undefined,
       accountFields: [],
       tracing: undefined,
@@ -148,7 +154,7 @@ export class DataPlane {
     };
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
     this.lag = new LoopLag(scoreboard, slot, network.clock.now);
-    this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log, random: () => network.random(), report: (outlier) => options.report?.(outlier), turned: (change) => options.turned?.(change) };
+    this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log: logs.of("policy"), random: () => network.random(), report: (outlier) => options.report?.(outlier), turned: (change) => options.turned?.(change) };
   }
 
   private openStream(target: Target, upstream: Upstream): UpstreamStream | undefined {
@@ -165,7 +171,7 @@ export class DataPlane {
   private tick(now: number): void {
     this.lag.tick(now);
     this.services.wheel.sweep(now);
-    this.accessLog?.flush();
+    this.accessLog?.tick(now);
     this.takeOverStates();
     if (this.services.short) this.goOnAccepting();
     if (this.whenEmpty !== undefined && this.openClients === 0) this.whenEmpty();
@@ -179,7 +185,7 @@ export class DataPlane {
     this.saysShortage = now >= this.nextComplaint;
     if (this.saysShortage) {
       this.nextComplaint = now + COMPLAIN_EVERY;
-      this.options.log.error({ clients: this.openClients }, "Open files run low: no further client is accepted for now (raise the limit: ulimit -n)");
+      this.log.error({ clients: this.openClients }, "Open files run low: no further client is accepted for now (raise the limit: ulimit -n)");
     }
     this.closeIdle();
   }
@@ -188,7 +194,7 @@ export class DataPlane {
     if (this.openFiles.isAmple(this.openClients)) {
       for (const socket of this.sockets.values()) socket.resume();
       this.services.short = false;
-      if (this.saysShortage) this.options.log.info({ clients: this.openClients }, "Clients are accepted again");
+      if (this.saysShortage) this.log.info({ clients: this.openClients }, "Clients are accepted again");
     }
   }
 
@@ -220,7 +226,7 @@ export class DataPlane {
     for (const upstream of snapshot.upstreams) factories.set(upstream, await this.policyFactory(upstream));
     await this.applyTracing(snapshot.tracing, this.snapshot?.tracing);
     this.snapshot = snapshot;
-    this.accessLog = snapshot.log.access ? (this.accessLog ?? new AccessLog(this.options.jsonAccessLog === true, () => this.services.network.clock.wall())) : undefined;
+    this.applyAccessLog(snapshot);
     this.exchanges = this.exchangeWitness(snapshot);
     this.services.witnesses = Witnesses.of([this.accessLog, this.exchanges, this.traceExport, ...(this.options.witnesses ?? [])]);
     this.buildUpstreams(snapshot, factories);
@@ -237,11 +243,32 @@ export class DataPlane {
     }
   }
 
+  private applyAccessLog({ accessLog: config, listeners }: Snapshot): void {
+    const { options, services } = this;
+    const silent = new Set(listeners.filter(({ accessLog }) => !accessLog).map(({ name }) => name));
+    if (config !== undefined && this.accessLog?.apply(config, silent) === true) return;
+    this.accessLog?.end();
+    const column = services.board.workerColumn(services.slot);
+    const lost = (lines: number): void => column.add(TOTAL_LOST_LINES, lines);
+    this.accessLog = config === undefined ? undefined : new AccessLog(config, silent, services.accountFields, { json: options.jsonAccessLog === true, random: () => services.network.random(), log: options.logs.of("access_log"), lost });
+    services.accountFields = this.accessLog?.headers ?? [];
+  }
+
+  /** The log's files have other names now. */
+  reopenLogs(): void {
+    this.accessLog?.reopen();
+  }
+
+  /** What is gathered goes out now: this process is about to end. */
+  flushLogs(): void {
+    this.accessLog?.flush();
+  }
+
   private async applyTracing(config: TracingConfig | undefined, before: TracingConfig | undefined): Promise<void> {
     if (JSON.stringify(config) === JSON.stringify(before)) return;
     const { network } = this.services;
     const random = (): number => network.random();
-    const exporting = config === undefined ? undefined : await TraceExport.start(config, this.options.log, random);
+    const exporting = config === undefined ? undefined : await TraceExport.start(config, this.options.logs.of("tracing"), random);
     void this.traceExport?.stop();
     this.traceExport = exporting;
     this.services.tracing = config === undefined ? undefined : new Tracing(config, random);
@@ -423,7 +450,7 @@ export class DataPlane {
     this.closeSockets();
     for (const listener of this.listeners.values()) for (const client of [...listener.clients]) client.abort();
     for (const target of this.targets.values()) target.retire();
-    this.accessLog?.flush();
+    this.accessLog?.end();
     this.stopTicks();
   }
 

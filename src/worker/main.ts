@@ -6,7 +6,7 @@ import { bunNetwork } from "../net/bun.ts";
 import { tryLock } from "../net/file-lock.ts";
 import { libc } from "../net/libc.ts";
 import { openFilesLimit } from "../net/open-files.ts";
-import { createLog, type LogFormat } from "../observability/log.ts";
+import { type LogFormat, ServiceLog } from "../observability/log.ts";
 import { Scoreboard, WORKER_HEARTBEAT, WORKER_PID } from "../scoreboard/scoreboard.ts";
 import type { NotExplained } from "../admin/explained.ts";
 import { answerControl } from "./control.ts";
@@ -29,7 +29,8 @@ const HEARTBEAT_INTERVAL = 1_000;
 const FIRST_DESCRIPTOR = 3;
 
 export function runWorker(logFormat: LogFormat): void {
-  const log = createLog(logFormat, "info");
+  const logs = new ServiceLog(logFormat);
+  const log = logs.of("workers");
   let plane: DataPlane | undefined;
   let drainTimeout = ORPHAN_DRAIN;
   let leaving = false;
@@ -55,19 +56,20 @@ export function runWorker(logFormat: LogFormat): void {
 
   const apply = async (to: DataPlane, snapshot: Snapshot): Promise<void> => {
     await to.apply(snapshot);
-    log.level = snapshot.log.level;
+    logs.moveTo(snapshot.log.path);
     ({ drainTimeout } = snapshot);
   };
 
   const start = async (message: ToWorker & { type: "start" }): Promise<void> => {
     const { slot, descriptors, inherited, generation } = message;
     ({ alone } = message);
+    logs.set(message.levels);
     const scoreboard = Scoreboard.open(message.scoreboard);
     // Held until we end: whoever sweeps up after dead processes leaves the file alone.
     tryLock(openSync(message.scoreboard, "r"), "shared");
     scoreboard.setWorkerWord(slot, WORKER_PID, process.pid);
     setInterval(() => scoreboard.setWorkerWord(slot, WORKER_HEARTBEAT, scoreboard.workerWord(slot, WORKER_HEARTBEAT) + 1), HEARTBEAT_INTERVAL);
-    plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, log, jsonAccessLog: logFormat === "json", openFiles: openFilesLimit(), report: (outlier) => say({ type: "outlier", outlier }), turned: (change) => say({ type: "circuit", change }), keep: (batch) => say({ type: "exchanges", batch }) });
+    plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, logs, jsonAccessLog: logFormat === "json", openFiles: openFilesLimit(), report: (outlier) => say({ type: "outlier", outlier }), turned: (change) => say({ type: "circuit", change }), keep: (batch) => say({ type: "exchanges", batch }) });
     const snapshot = JSON.parse(message.snapshot) as Snapshot;
     await apply(plane, snapshot);
     const isDatagram = (name: string): boolean => snapshot.listeners.some((listener) => listener.name === name && listener.protocol === "udp");
@@ -129,7 +131,11 @@ export function runWorker(logFormat: LogFormat): void {
     if (message.type === "drain") void leave(message.timeout);
     else if (message.type === "ask") void answer(message.sequence, message.question);
     else if (message.type === "taken") plane?.exchangesTaken();
-    else if (message.type === "challenges") {
+    else if (message.type === "levels") logs.set(message.levels);
+    else if (message.type === "reopen") {
+      logs.reopen();
+      plane?.reopenLogs();
+    } else if (message.type === "challenges") {
       const { challenges, sequence } = message;
       order = order.then(() => {
         plane?.show(challenges);
@@ -146,15 +152,17 @@ export function runWorker(logFormat: LogFormat): void {
     if (!leaving) log.warn({ pid: process.pid }, "Supervisor is gone; serving on without it");
   });
   // What a policy leaves unhandled, in a timer or a promise of its own, ends no connection of anybody's.
-  const unhandled = new LimitedErrors(log);
+  const unhandled = new LimitedErrors(logs.of("policy"));
   process.on("uncaughtException", (error) => unhandled.say(error));
   process.on("unhandledRejection", (reason) => unhandled.say(reason));
   // Ctrl-C and Ctrl-\ reach the whole process group; the supervisor decides what they mean.
   process.on("SIGINT", () => {});
   process.on("SIGQUIT", () => {});
   process.on("SIGHUP", () => {});
+  process.on("SIGUSR1", () => {});
   process.on("SIGUSR2", () => {});
-  process.on("SIGQUIT", () => {});
+  // However it ends, but for SIGKILL: what is gathered goes out.
+  process.on("exit", () => plane?.flushLogs());
   // Service managers tell all processes at once: the supervisor's word may come before the signal, and is no reason to hurry.
   let told = false;
   process.on("SIGTERM", () => {

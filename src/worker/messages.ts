@@ -1,6 +1,7 @@
 /** What supervisor and worker say to each other over IPC. Nothing else crosses. */
 
 import type { Challenges } from "../acme/challenges.ts";
+import type { LogLevels } from "../observability/log.ts";
 import type { Explained, NotExplained, RequestToExplain } from "../admin/explained.ts";
 import type { Batch } from "../observability/exchange-witness.ts";
 import type { BreakerChange } from "../upstream/circuit-breaker.ts";
@@ -26,7 +27,12 @@ export type ToWorker =
       readonly controlSocket: string;
       /** What to do when the supervisor is gone. */
       readonly alone: "serve" | "end";
+      readonly levels: LogLevels;
     }
+  /** Log this much from now on. */
+  | { readonly type: "levels"; readonly levels: LogLevels }
+  /** The files of the logs have other names now: go on in those that have their names. */
+  | { readonly type: "reopen" }
   /** Read from its udp sockets, each of which one worker at a time reads: nobody else does any more. */
   | { readonly type: "receive" }
   /** Apply in place; listeners are the same as before. */

@@ -5,6 +5,9 @@ import { MAX_STREAMS, streamEndpoints, Streams } from "../../src/admin/stream.ts
 import { silentLog } from "../../src/observability/log.ts";
 import { until, within } from "../support/until.ts";
 
+/** With a client that does not read, in ms. */
+const PATIENCE = 1_000;
+
 /** A stream's sources as the test moves them, behind a real server. */
 class Stage {
   overviews = 0;
@@ -26,7 +29,7 @@ class Stage {
       return () => (this.happened = undefined);
     },
     missed: (after, limit) => this.past.filter(({ id }) => id > after).slice(-limit),
-  });
+  }, PATIENCE);
   private readonly api = new Api(streamEndpoints(this.streams), () => undefined, silentLog());
   readonly server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: (request, server) => this.api.answer(request, () => server.timeout(request, 0)) });
   private readonly clients: AbortController[] = [];
@@ -149,9 +152,29 @@ describe("a client that does not read", () => {
       await Bun.sleep(0);
     }
     expect(process.memoryUsage().rss - before).toBeLessThan(100_000_000);
+    // What the system took, and one that waits.
+    expect(stage.overviews).toBeLessThan(30);
     expect(stage.streams.count).toBe(1);
     deaf.terminate();
     await until("the stream to be closed", () => stage.streams.count === 0);
+  });
+
+  test("is cut when it takes nothing for long", async () => {
+    stage.overview = { text: "x".repeat(1_000_000) };
+    const deaf = await stage.deaf();
+    const reader = await stage.read();
+    await until("the streams", () => stage.streams.count === 2);
+    const began = performance.now();
+    await until("the deaf one to be gone", async () => {
+      const overviews = reader.text.split("event: overview").length;
+      stage.sampled!();
+      // The one that reads must not fall behind by this.
+      await until("an overview", () => reader.text.split("event: overview").length > overviews);
+      return stage.streams.count === 1;
+    });
+    expect(performance.now() - began).toBeGreaterThan(PATIENCE);
+    expect(reader.ended).toBe(false);
+    deaf.terminate();
   });
 
   test("is cut when more events wait than may", async () => {

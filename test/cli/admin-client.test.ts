@@ -79,12 +79,12 @@ describe("the admin address", () => {
 describe("what is said", () => {
   test("when it is not known where it is", async () => {
     const nowhere = join(directory, "nowhere.toml");
-    expect(await refused(() => AdminClient.find({ config: nowhere }))).toBe(`there is no ${nowhere} here to say where the admin address is: name it with --config, or the address with --admin 127.0.0.1:9900`);
+    expect(await refused(() => AdminClient.find({ config: nowhere }))).toBe(`there is no ${nowhere} to say where the admin address is: name another with --config, or the address with --admin 127.0.0.1:9901`);
     const none = file("none.toml", "workers = 1\n");
     expect(await refused(() => AdminClient.find({ config: none }))).toContain(`${none} has no admin address: add [admin]`);
     const broken = file("broken.toml", "[admin\n");
     expect(await refused(() => AdminClient.find({ config: broken }))).toContain(`fairlead check ${broken}`);
-    expect(await refused(() => AdminClient.find({ config: none, admin: "99999" }))).toBe('--admin: "99999" is no address: write it as 127.0.0.1:9900 or unix:/run/fairlead.sock');
+    expect(await refused(() => AdminClient.find({ config: none, admin: "99999" }))).toBe('--admin: "99999" is no address: write it as 127.0.0.1:9901 or unix:/run/fairlead.sock');
     expect(await refused(() => AdminClient.find({ config: directory }))).toContain(`${directory} cannot be read`);
   });
 

@@ -40,7 +40,7 @@ describe("routes", () => {
 describe("a minimal config", () => {
   test("has every default of the limits table", () => {
     const { listeners, upstreams, drainTimeout, maxClients, log } = load(MINIMAL);
-    expect({ drainTimeout, maxClients, log }).toEqual({ drainTimeout: 30_000, maxClients: 50_000, log: { level: "info", access: false } });
+    expect({ drainTimeout, maxClients, log }).toEqual({ drainTimeout: 30_000, maxClients: 50_000, log: { level: "info", modules: {} } });
     expect(listeners).toEqual([
       {
         name: "listener-1",
@@ -49,6 +49,7 @@ describe("a minimal config", () => {
         protocol: "http",
         upstream: "api",
         tcpUnavailable: "close",
+        accessLog: true,
         maxClients: 10_000,
         maxClientsPerIp: 0,
         http2: { enabled: true, maxStreams: 100, streamWindow: 65_536, connectionWindow: 1_048_576, continuations: 8, resets: 1_000, resetsPerSecond: 33, glitches: 10_000, glitchesPerSecond: 330 },

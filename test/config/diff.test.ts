@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { parse } from "smol-toml";
 import { type ConfigDiff, diffConfigs, inShort, inWords, isUnchanged } from "../../src/config/diff.ts";
-import { effective, redacted } from "../../src/config/effective.ts";
+import { effective, shown as shownOf } from "../../src/config/effective.ts";
 import type { UpstreamOverride } from "../../src/config/overrides.ts";
 
 const BASE = `
@@ -148,7 +148,7 @@ sticky = { secret = "SECRET-3-of-sixteen" }
 health_check = { headers = { Authorization = "Bearer SECRET-4" } }
 supervised = { command = ["shown"], environment = { PASSWORD = "SECRET-5" } }
 `;
-  const shown = JSON.stringify(redacted(effective(parse(text))));
+  const shown = JSON.stringify(shownOf(effective(parse(text))));
   expect(shown).not.toContain("SECRET");
   expect(shown.match(/\(secret\)/g)).toHaveLength(5);
   expect(shown.match(/"shown"/g)).toHaveLength(2);

@@ -165,7 +165,7 @@ export function upstream(name: string, targets: readonly TargetConfig[], healthC
 }
 
 export function snapshotOf(...upstreams: UpstreamConfig[]): Snapshot {
-  return { generation: 1, workers: 1, drainTimeout: 0, maxClients: 1, log: { level: "info", access: false }, metrics: { buckets: [1], perTargetLimit: 0 }, listeners: [], routes: [], upstreams };
+  return { generation: 1, workers: 1, drainTimeout: 0, maxClients: 1, log: { level: "info", modules: {} }, metrics: { buckets: [1], perTargetLimit: 0 }, listeners: [], routes: [], upstreams };
 }
 
 /** A checker and the rotation that it reports to. */

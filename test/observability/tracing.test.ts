@@ -320,6 +320,17 @@ describe("a collector", () => {
     expect(traces.headers[0]!.authorization).toBe("Bearer hush-hush");
   });
 
+  test("that is too slow gets no more than fits, and the log says so", async () => {
+    const { log, lines } = keeping();
+    const [target, traces] = [await backend(), await collector()];
+    traces.silent = true;
+    const front = await plane([target], { tracing: `endpoint = "${traces.endpoint}"\nbatch = 2\nqueue = 6`, log });
+    for (let i = 0; i < 10; i++) expect((await ask(front, `/${i}`)).status).toBe(200);
+    expect(await until("a complaint", () => lines.find(({ message }) => message.startsWith("Spans")))).toMatchObject({ fields: { spans: 2, reason: "more spans than the collector takes" } });
+    await front.drain(1_000);
+    expect(traces.spans.length).toBe(6);
+  });
+
   test("that takes spans and says nothing does not hold up who stops", async () => {
     const [target, traces] = [await backend(), await collector()];
     traces.silent = true;

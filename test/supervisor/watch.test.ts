@@ -76,6 +76,17 @@ test("a file in a directory that is made later", async () => {
   watch.stop();
 });
 
+test("no news of what we wrote ourselves", async () => {
+  const { file, watch, calls } = watched("own.toml");
+  writeFileSync(file, "ours");
+  watch.seen(file);
+  await sleep(60);
+  expect(calls()).toBe(0);
+  writeFileSync(file, "theirs, and longer");
+  await until("the change", () => calls() === 1);
+  watch.stop();
+});
+
 test("files in several directories, and none that are no longer wanted", async () => {
   const one = watched("one.toml");
   const two = watched("two.ts");

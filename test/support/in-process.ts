@@ -24,7 +24,7 @@ export interface InProcess {
 
 function keepingLog(lines: LogLine[]): Log {
   const at = (level: string) => (fields: object, msg: string) => void lines.push({ level, ...fields, msg });
-  return { level: "debug", debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") } as unknown as Log;
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") } as unknown as Log;
 }
 
 /** @param top keys of the top level, as in the file */

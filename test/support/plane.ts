@@ -3,14 +3,14 @@ import { loadConfigText, SlotAllocator } from "../../src/config/load.ts";
 import type { Snapshot } from "../../src/config/snapshot.ts";
 import { bunNetwork } from "../../src/net/bun.ts";
 import type { Witness } from "../../src/observability/account.ts";
-import { type Log, silentLog } from "../../src/observability/log.ts";
+import { type Log, oneLog, silentLog } from "../../src/observability/log.ts";
 import type { PolicyFactory } from "../../src/policies/policy.ts";
-import { MAX_LISTENERS, MAX_ROUTES, Scoreboard } from "../../src/scoreboard/scoreboard.ts";
+import { LISTENER_ROWS, MAX_ROUTES, Scoreboard } from "../../src/scoreboard/scoreboard.ts";
 import type { OutlierReport } from "../../src/upstream/outliers.ts";
 import { DataPlane } from "../../src/worker/data-plane.ts";
 
 const SLOTS = { targets: 256, upstreams: 8 };
-const ALL_ROWS = { ...SLOTS, listeners: MAX_LISTENERS, routes: MAX_ROUTES };
+const ALL_ROWS = { ...SLOTS, listeners: LISTENER_ROWS, routes: MAX_ROUTES };
 
 export interface PlaneOptions {
   readonly policies?: ReadonlyMap<string, PolicyFactory>;
@@ -32,7 +32,7 @@ export class Plane {
   private constructor(options: PlaneOptions) {
     this.options = options;
     const { log = silentLog(), policies, openFiles, witnesses = [] } = options;
-    this.plane = new DataPlane({ network: this.network, scoreboard: this.board, slot: 0, log, openFiles, witnesses, ...(policies === undefined ? {} : { policies }), report: (outlier) => void this.reports.push(outlier) });
+    this.plane = new DataPlane({ network: this.network, scoreboard: this.board, slot: 0, logs: oneLog(log), openFiles, witnesses, ...(policies === undefined ? {} : { policies }), report: (outlier) => void this.reports.push(outlier) });
   }
 
   static async start(toml: string, options: PlaneOptions = {}): Promise<Plane> {

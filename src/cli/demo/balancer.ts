@@ -1,6 +1,6 @@
 /** The demo's balancer: the real supervisor and a real worker, in front of the demo's back ends. */
 import { loadConfigText } from "../../config/load.ts";
-import { createLog } from "../../observability/log.ts";
+import { ServiceLog } from "../../observability/log.ts";
 import { Supervisor } from "../../supervisor/supervisor.ts";
 import { selfCommand } from "../self.ts";
 
@@ -8,11 +8,13 @@ export interface Balancer {
   stop(): Promise<void>;
 }
 
-/** @param targets addresses of the back ends */
-export async function startBalancer(port: number, targets: readonly string[]): Promise<Balancer> {
+/** @param targets addresses of the back ends @throws AdminUnavailable when another has taken that port meanwhile */
+export async function startBalancer(port: number, adminPort: number, targets: readonly string[]): Promise<Balancer> {
   const config = `
 workers = 1
 drain_timeout = "2s"
+[admin]
+address = "127.0.0.1:${adminPort}"
 [[listeners]]
 name = "demo"
 address = "127.0.0.1:${port}"
@@ -34,7 +36,7 @@ ${targets.map((address) => `[[upstreams.targets]]\naddress = "${address}"`).join
     identity: `demo ${process.pid}`,
     self: selfCommand(),
     args: [],
-    log: createLog("text", "info"),
+    logs: new ServiceLog("text"),
     logFormat: "text",
     // However the demo ends, nothing of it stays.
     alone: "end",

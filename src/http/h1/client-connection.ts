@@ -23,7 +23,7 @@ import { type Answer, asksUpgrade, expectsContinue } from "../admission.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ReplyHead } from "./reply-head.ts";
-import { type RequestDescription, RequestView } from "../request-view.ts";
+import { describeHead, type RequestDescription, RequestView } from "../request-view.ts";
 import { writeChunk, writeLastChunk, writeReplyHead } from "./writer.ts";
 
 type Phase = "idle" | "head" | "exchange" | "tunnel" | "linger" | "closed";
@@ -44,6 +44,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private readonly reception: Reception;
   private readonly exchange: Exchange;
   private readonly view: RequestView;
+  /** Of the client, for people: made when it is asked for. */
+  private name: string | undefined = undefined;
   private phase: Phase = "idle";
   /** No request has come yet. */
   private isFirst = true;
@@ -612,7 +614,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   /** For people. */
   private get client(): string {
-    return formatEndpoint(this.view.clientAddress, this.view.clientPort);
+    return (this.name ??= formatEndpoint(this.view.clientAddress, this.view.clientPort));
   }
 
   drain(): void {
@@ -631,7 +633,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     return this.request.received + this.tunnelled;
   }
 
-  describe(): RequestDescription {
-    return this.view.describe(this.client, this.services.toldHead);
+  describe(head?: RequestHead): RequestDescription {
+    return head === undefined ? this.view.describe(this.client, this.services.toldHead) : describeHead(this.client, head);
   }
 }

@@ -23,6 +23,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
   readonly reception: Reception;
   peer: Peer | undefined = undefined;
   clientAddress = "";
+  private name: string | undefined = undefined;
   private readonly resets: Budget;
   private prefaceBytes = 0;
   private lastId = 0;
@@ -226,7 +227,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
   }
 
   describe(): string {
-    return formatEndpoint(this.clientAddress, this.peer?.remotePort ?? 0);
+    return (this.name ??= formatEndpoint(this.clientAddress, this.peer?.remotePort ?? 0));
   }
 
   private loseAll(detail: string): void {

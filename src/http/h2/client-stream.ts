@@ -9,7 +9,8 @@ import { asksUpgrade } from "../admission.ts";
 import { Framing, Parse, refusals, TrailerFields, type FramingKind, type Head } from "../h1/head.ts";
 import { withoutClaims } from "../forward.ts";
 import type { ReplyHead } from "../h1/reply-head.ts";
-import { type RequestDescription, RequestView } from "../request-view.ts";
+import type { RequestHead } from "../h1/request-head.ts";
+import { describeHead, type RequestDescription, RequestView } from "../request-view.ts";
 import { grpcLines, isGrpc } from "../grpc.ts";
 import { localReply } from "../local-reply.ts";
 import type { OwnConnections } from "../own-connections.ts";
@@ -541,7 +542,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     return this.received;
   }
 
-  describe(): RequestDescription {
-    return this.view.describe(this.session.describe(), this.services.toldHead);
+  describe(head?: RequestHead): RequestDescription {
+    const client = this.session.describe();
+    return head === undefined ? this.view.describe(client, this.services.toldHead) : describeHead(client, head);
   }
 }

@@ -20,10 +20,12 @@ const SUCCESS = 0;
 export class TraceExport implements Witness {
   private readonly processor: BatchSpanProcessor;
   private readonly origin: Origin;
+  private readonly line: Line;
 
-  private constructor(processor: BatchSpanProcessor, origin: Origin) {
+  private constructor(processor: BatchSpanProcessor, origin: Origin, line: Line) {
     this.processor = processor;
     this.origin = origin;
+    this.line = line;
   }
 
   /** The libraries are loaded here: who does not trace does not pay for them. @param random uniform in [0, 1) */
@@ -36,9 +38,11 @@ export class TraceExport implements Witness {
       import("@opentelemetry/resources"),
     ]);
     const resource = defaultResource().merge(resourceFromAttributes({ "service.name": serviceName, "service.version": packageJson.version, "process.pid": process.pid }));
-    const exporter = complaining(new OTLPTraceExporter({ url, headers: { ...headers }, timeoutMillis: timeout }), url, log);
+    const line = new Line(queue, url, log);
+    const exporter = line.through(new OTLPTraceExporter({ url, headers: { ...headers }, timeoutMillis: timeout }));
     const processor = new BatchSpanProcessor(exporter, { maxExportBatchSize: batch, maxQueueSize: queue, scheduledDelayMillis: interval, exportTimeoutMillis: timeout + LATER });
-    return new TraceExport(processor, { resource, instrumentationScope: { name: "fairlead", version: packageJson.version }, traceState: createTraceState, newSpanId: () => newSpanId(random), tellsQuery: config.query === "keep" });
+    const origin = { resource, instrumentationScope: { name: "fairlead", version: packageJson.version }, traceState: createTraceState, newSpanId: () => newSpanId(random), tellsQuery: config.query === "keep" };
+    return new TraceExport(processor, origin, line);
   }
 
   wants(_cause: Cause, _status: number, _attempts: number, _milliseconds: number, traced: boolean): boolean {
@@ -46,6 +50,8 @@ export class TraceExport implements Witness {
   }
 
   tell(account: Account): void {
+    // What would be thrown away need not be made.
+    if (!this.line.enter(1 + account.tries.length)) return;
     for (const span of spansOf(account, this.origin)) this.processor.onEnd(span);
   }
 
@@ -59,25 +65,52 @@ export class TraceExport implements Witness {
   }
 }
 
-/** What an exporter fails to send is told here, and only here: the processor would make an error of each. */
-function complaining(exporter: SpanExporter, endpoint: string, log: Log): SpanExporter {
-  let lost = 0;
-  let nextAt = 0;
-  return {
-    export: (spans, done) =>
-      exporter.export(spans, ({ code, error }) => {
-        if (code !== SUCCESS) {
-          lost += spans.length;
-          const now = performance.now();
-          if (now >= nextAt) {
-            nextAt = now + COMPLAIN_EVERY;
-            log.warn({ endpoint, spans: lost, reason: error?.message || "no answer" }, "Spans could not be sent and are lost");
-            lost = 0;
-          }
-        }
-        done({ code: SUCCESS });
-      }),
-    shutdown: () => exporter.shutdown(),
-    forceFlush: () => exporter.forceFlush?.() ?? Promise.resolve(),
-  };
+/** Spans on their way, and what is said of those that do not arrive: the processor would say nothing, or make an error of each. */
+class Line {
+  private readonly limit: number;
+  private readonly endpoint: string;
+  private readonly log: Log;
+  private waiting = 0;
+  private lost = 0;
+  private nextAt = 0;
+
+  constructor(limit: number, endpoint: string, log: Log) {
+    this.limit = limit;
+    this.endpoint = endpoint;
+    this.log = log;
+  }
+
+  /** False: so many more are too many. */
+  enter(spans: number): boolean {
+    if (this.waiting + spans > this.limit) {
+      this.lose(spans, "more spans than the collector takes");
+      return false;
+    }
+    this.waiting += spans;
+    return true;
+  }
+
+  /** The same exporter, which fails in no other way than here. */
+  through(exporter: SpanExporter): SpanExporter {
+    return {
+      export: (spans, done) =>
+        exporter.export(spans, ({ code, error }) => {
+          this.waiting -= spans.length;
+          if (code !== SUCCESS) this.lose(spans.length, error?.message || "no answer");
+          done({ code: SUCCESS });
+        }),
+      shutdown: () => exporter.shutdown(),
+      forceFlush: () => exporter.forceFlush?.() ?? Promise.resolve(),
+    };
+  }
+
+  private lose(spans: number, reason: string): void {
+    this.lost += spans;
+    const now = performance.now();
+    if (now < this.nextAt) return;
+    this.nextAt = now + COMPLAIN_EVERY;
+    const { endpoint, lost } = this;
+    this.log.warn({ endpoint, spans: lost, reason }, "Spans could not be sent and are lost");
+    this.lost = 0;
+  }
 }

@@ -1,15 +1,19 @@
 /** What the status of a call means to Fairlead: which calls are made once more, and what it says about the target. */
 import { beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { type Call, GrpcClient, GrpcServer, Status } from "../../support/grpc.ts";
 import { type InProcess, inProcess } from "../../support/in-process.ts";
 import { openStage } from "../../support/stage.ts";
 import type { TomlTable } from "../../support/toml.ts";
+import { until } from "../../support/until.ts";
 
 const stage = openStage();
 let client: GrpcClient;
 let bad: GrpcServer;
 let good: GrpcServer;
 let fairlead: InProcess;
+let accessLog: string;
 
 beforeAll(async () => {
   [client, bad, good] = await Promise.all([GrpcClient.start(), GrpcServer.start({ name: "bad", fail: Status.UNAVAILABLE }), GrpcServer.start({ name: "good" })]);
@@ -17,6 +21,7 @@ beforeAll(async () => {
   stage.atEnd(() => client.kill());
   const front = (upstream: TomlTable, targets = [bad, good]) => ({ targets, upstream: { protocol: "h2c", retry_backoff: "off", outlier_detection: false, ...upstream } });
   const breaker = { circuit_breaker: { min_requests: 5, failure_rate: "50%", open_for: "60s" } };
+  accessLog = join(stage.directory(), "access.log");
   fairlead = await inProcess(stage, {
     again: front({ retry_on: ["grpc-unavailable"] }),
     small: front({ retry_on: ["grpc-unavailable"], retry_buffer: "1KiB" }),
@@ -27,7 +32,7 @@ beforeAll(async () => {
     trailing: front(breaker, [good]),
     careless: front(breaker, [good]),
     ejecting: { targets: [bad, good], upstream: { protocol: "h2c", outlier_detection: { base_ejection: "60s" } } },
-  });
+  }, { access_log: { path: accessLog, format: "$listener $grpc_status $status $attempts $cause" } });
 }, 30_000);
 
 async function codes(front: string, count: number, call: Partial<Call> = {}): Promise<number[]> {
@@ -96,4 +101,15 @@ test("a target that is UNAVAILABLE five times in a row is ejected", async () => 
   expect((await codes("ejecting", 10)).filter((code) => code !== Status.OK)).toEqual(some(5, Status.UNAVAILABLE));
   await fairlead.line("the ejection", ({ msg }) => /eject/i.test(String(msg)), line);
   expect(await codes("ejecting", 6)).toEqual(some(6, Status.OK));
+});
+
+describe("the access log", () => {
+  test("tells the status of the call: the target's, after however many attempts, or ours", async () => {
+    const kinds = (): string[] => [...new Set(readFileSync(accessLog, "utf8").split("\n").slice(0, -1))];
+    const expected = ["again 0 200 1 done", "again 0 200 2 done", "others 14 200 1 done", "others 0 200 1 done"];
+    await until("the lines", () => expected.every((line) => kinds().includes(line)));
+    const ours = kinds().filter((line) => line.endsWith(" circuit-open"));
+    expect(ours.length).toBeGreaterThan(0);
+    expect(ours.every((line) => line.includes(" 14 503 0 "))).toBe(true);
+  });
 });

@@ -1,0 +1,139 @@
+/**
+ * `npm run bench:log`: what the access log costs. First a line by itself, in ns; then (`--traffic`) a worker's CPU time a request, without a log and with
+ * one in each format, in turns, on one process that is told by reloads. That needs two quiet cores, nginx (back ends) and wrk.
+ */
+import { mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { AccessLog } from "../src/observability/access-log.ts";
+import { type AccessFormat, FORMATS } from "../src/observability/access/format.ts";
+import type { Account } from "../src/observability/account.ts";
+import { silentLog } from "../src/observability/log.ts";
+import { startBackends } from "./backends.ts";
+import { accepts, childrenOf, cpuMicroseconds, startPinned, stopAll, waitUntil } from "./processes.ts";
+import { load } from "./wrk.ts";
+
+const { values: options } = parseArgs({ options: { traffic: { type: "boolean" }, rounds: { type: "string", default: "7" }, seconds: { type: "string", default: "4" }, help: { type: "boolean" } } });
+if (options.help === true) {
+  console.log("npm run bench:log -- [--traffic] [--rounds 7] [--seconds 4]");
+  process.exit(0);
+}
+
+const LINES = 300_000;
+const directory = mkdtempSync(join(tmpdir(), "fairlead-bench-log-"));
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
+}
+
+function account(number: number): Account {
+  const target = `127.0.0.1:900${number % 3}`;
+  return {
+    protocol: "HTTP/1.1",
+    at: 1_780_000_000_000 + number / 10,
+    listener: "http",
+    route: "",
+    upstream: "backends",
+    target,
+    client: "127.0.0.1:45678",
+    method: "GET",
+    host: "localhost:8080",
+    path: `/v1/items/${number % 997}?page=${number % 7}`,
+    fields: ["Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)", ""],
+    requestId: "",
+    status: 200,
+    cause: "done",
+    detail: "",
+    milliseconds: 1.2345 + (number % 50) / 9,
+    queued: 0,
+    connect: 0,
+    firstByte: 1.1 + (number % 50) / 9,
+    bytesIn: 0,
+    bytesOut: 1000 + (number % 5000),
+    attempts: 1,
+    tries: [],
+    candidates: [],
+    candidateCount: 3,
+  };
+}
+
+/** CPU time of a line, in ns, from an account to the file. */
+function lineCost(format: AccessFormat, path: string): number {
+  const config = { format, path, sample: 1, sampleErrors: true, buffer: 64 * 1024, flush: 100, rotateSize: 0, keep: 1 };
+  const accounts = Array.from({ length: 1024 }, (_, number) => account(number));
+  const rounds = Array.from({ length: 7 }, () => {
+    const log = new AccessLog(config, new Set(), [], { json: true, random: () => 0, log: silentLog(), lost: () => {} });
+    const before = process.cpuUsage();
+    for (let number = 0; number < LINES; number++) log.tell(accounts[number & 1023]!);
+    log.end();
+    const { user, system } = process.cpuUsage(before);
+    if (path !== "/dev/null") rmSync(path);
+    return ((user + system) * 1000) / LINES;
+  });
+  return median(rounds.slice(1));
+}
+
+for (const [name, format] of Object.entries(FORMATS)) {
+  console.log(`${name.padEnd(9)} ${Math.round(lineCost(format, "/dev/null"))} ns a line, ${Math.round(lineCost(format, join(directory, "lines")))} ns with a file`);
+}
+
+const MODES = ["none", "json", "combined"] as const;
+
+interface Compared {
+  readonly cost: number;
+  readonly none: number;
+}
+
+function told({ cost, none }: Compared, mode: string): string {
+  return `${cost.toFixed(2)} µs a request${mode === "none" ? "" : ` (+${(cost - none).toFixed(2)}, ${((cost / none - 1) * 100).toFixed(1)} %)`}`;
+}
+
+async function traffic(): Promise<void> {
+  const first = 21_000 + (process.pid % 1_000) * 8;
+  const [http, backend, silent] = [first, first + 1, first + 2];
+  await startBackends(directory, [backend], [], silent);
+  const file = join(directory, "fairlead.toml");
+  const access = join(directory, "access.log");
+  const write = (mode: (typeof MODES)[number]): void =>
+    writeFileSync(file, `workers = 1\n[[listeners]]\naddress = "127.0.0.1:${http}"\nupstream = "main"\n[[upstreams]]\nname = "main"\ntargets = [{ address = "127.0.0.1:${backend}" }]\n${mode === "none" ? "" : `[access_log]\nformat = "${mode}"\npath = "access.log"\n`}`);
+  write("none");
+  const child = startPinned(0, [join(import.meta.dir, "../bin/fairlead"), "run", "--config", file, "--runtime-dir", join(directory, "run")], directory);
+  await waitUntil("Fairlead", async () => (await accepts(http)) && childrenOf(child.pid!).length > 0);
+  const worker = childrenOf(child.pid!)[0]!;
+  const what = { name: "log", title: "", listener: "http", path: "/", connections: 64, lua: 'wrk.headers["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"\n' } as const;
+  const costs: Record<(typeof MODES)[number], number[]> = { none: [], json: [], combined: [] };
+  await load(what, http, 3, directory);
+  for (let round = 0; round < Number(options.rounds); round++) {
+    for (const mode of MODES) {
+      write(mode);
+      child.kill("SIGHUP");
+      await Bun.sleep(500);
+      const before = cpuMicroseconds(worker);
+      const { requests, errors } = await load(what, http, Number(options.seconds), directory);
+      // A machine that others use too lets some of wrk's time out.
+      if (errors > requests / 100) throw new Error(`${errors} of ${requests} requests failed`);
+      costs[mode].push((cpuMicroseconds(worker) - before) / requests);
+      // The same pages again: what a file that grows for ever costs is the machine's.
+      if (mode !== "none") {
+        if (statSync(access).size === 0) throw new Error("nothing was logged");
+        renameSync(access, `${access}.old`);
+        child.kill("SIGUSR1");
+        await Bun.sleep(100);
+        rmSync(`${access}.old`);
+      }
+    }
+  }
+  for (const mode of MODES) {
+    // Others on the machine only ever add: the least is what it costs when they are quiet.
+    const [middle, least] = [median, (values: readonly number[]) => Math.min(...values)].map((of) => ({ cost: of(costs[mode]), none: of(costs.none) })) as [Compared, Compared];
+    console.log(`${mode.padEnd(9)} median ${told(middle, mode)}, least ${told(least, mode)}`);
+  }
+}
+
+try {
+  if (options.traffic === true) await traffic();
+} finally {
+  await stopAll();
+  rmSync(directory, { recursive: true, force: true });
+}

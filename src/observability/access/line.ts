@@ -1,0 +1,85 @@
+/** A line of the access log while it is made: bytes, written in place, so that nothing of it is left to be collected. */
+import { escapeJson, escapeText } from "./escape.ts";
+
+/** The longest that one may be, in bytes. */
+export const LONGEST_LINE = 64 * 1024;
+
+const ZERO = 0x30;
+const DOT = 0x2e;
+/** 1: goes into a line as it is. */
+const SAFE = Uint8Array.from({ length: 256 }, (_, code) => (code >= 0x20 && code < 0x7f && code !== 0x22 && code !== 0x5c ? 1 : 0));
+
+export class Line {
+  readonly bytes = Buffer.allocUnsafe(LONGEST_LINE);
+  /** More than LONGEST_LINE: it did not fit, and what there is of it is of no use. */
+  length = 0;
+
+  /** @param text ASCII without quotes and the like */
+  word(text: string): void {
+    const { bytes } = this;
+    let at = this.length;
+    for (let index = 0; index < text.length; index++) bytes[at++] = text.charCodeAt(index);
+    this.length = at;
+  }
+
+  byte(code: number): void {
+    this.bytes[this.length++] = code;
+  }
+
+  /** Whatever it is, as a format string has it. */
+  text(text: string): void {
+    const whole = this.plainStart(text);
+    if (whole < text.length) this.word(escapeText(text.slice(whole)));
+  }
+
+  /** Whatever it is, as JSON has it between quotes. */
+  json(text: string): void {
+    const whole = this.plainStart(text);
+    if (whole < text.length) this.word(escapeJson(text.slice(whole)));
+  }
+
+  /** @returns where the first character is that must be escaped; all before it are written */
+  private plainStart(text: string): number {
+    const { bytes } = this;
+    const { length } = text;
+    let at = this.length;
+    let index = 0;
+    for (; index < length; index++) {
+      const code = text.charCodeAt(index);
+      if (SAFE[code] !== 1) break;
+      bytes[at++] = code;
+    }
+    this.length = at;
+    return index;
+  }
+
+  /** @param value whole, zero or more */
+  integer(value: number): void {
+    if (value < 10) this.byte(ZERO + value);
+    else this.word(String(value));
+  }
+
+  /** A thousandth of `count`, with three decimals. @param count zero or more */
+  thousandths(count: number): void {
+    const all = Math.round(count);
+    const whole = Math.floor(all / 1000);
+    this.integer(whole);
+    this.byte(DOT);
+    this.threeDigits(all - whole * 1000);
+  }
+
+  threeDigits(value: number): void {
+    const { bytes } = this;
+    const at = this.length;
+    const tens = (value / 10) | 0;
+    const hundreds = (value / 100) | 0;
+    bytes[at] = ZERO + hundreds;
+    bytes[at + 1] = ZERO + tens - hundreds * 10;
+    bytes[at + 2] = ZERO + value - tens * 10;
+    this.length = at + 3;
+  }
+
+  toString(): string {
+    return this.bytes.latin1Slice(0, this.length);
+  }
+}
