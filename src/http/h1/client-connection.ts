@@ -454,11 +454,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
       this.exchange.toHead = false;
       this.listener.refused(cause, status);
     }
-    const { log } = this.services;
-    if (log.allows(cause)) {
-      const { phase } = CAUSES[cause];
-      log.write("info", { cause, phase, status, detail: reason, client: this.client, listener: this.listener.config.name }, "Request refused");
-    }
+    this.reception.tellRefused(() => this.client, cause, status, reason);
     this.exchange.telemetry.status = status;
     this.writeLocal(status, status === 503 ? "" : reason);
     this.exchange.finish(cause, reason);
