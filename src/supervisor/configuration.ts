@@ -206,12 +206,13 @@ export class Configuration implements Configurable {
       const before = this.snapshot;
       const reason = await this.options.adopt(loaded);
       if (reason !== undefined) return failed(reason);
+      const took = performance.now() - began;
       membership.hasApplied(joined);
       applied();
       draft?.commit();
       source.applied?.(loaded.snapshot, draft !== undefined);
       tellApplied(this.options.chronicle, before, loaded.snapshot, asTold(by));
-      this.hasApplied(loaded, by, text !== undefined && draft === undefined ? "api" : "file", changes, performance.now() - began);
+      this.hasApplied(loaded, by, text !== undefined && draft === undefined ? "api" : "file", changes, took);
       return { ok: true, diff: changes.report };
     } catch (error) {
       // What is wrong with it, not with us.
@@ -230,7 +231,8 @@ export class Configuration implements Configurable {
     }
   }
 
-  private hasApplied({ snapshot }: Applicable, by: string, source: ConfigReport["source"], { summary, words }: Changes, milliseconds: number): void {
+  /** @param took until all workers ran it, in ms */
+  private hasApplied({ snapshot }: Applicable, by: string, source: ConfigReport["source"], { summary, words }: Changes, took: number): void {
     const { log, keep, applied, logged, workers } = this.options;
     if (this.source === "api" && by !== this.applied.by && source === "file") log.warn({ before: this.applied }, "A configuration that came by the API is replaced by what the file says");
     this.source = source;
@@ -239,7 +241,7 @@ export class Configuration implements Configurable {
     keep(this.kept);
     this.overrides.keepIn(snapshot.admin?.stateFile);
     logged(snapshot);
-    log.info({ generation: snapshot.generation, milliseconds: Math.round(milliseconds), workers: workers(), by, source, changes: summary }, source === "api" ? "Configuration applied; it is in no file, and ends with the next reload" : "Reload applied");
+    log.info({ generation: snapshot.generation, milliseconds: Math.round(took), workers: workers(), by, source, changes: summary }, source === "api" ? "Configuration applied; it is in no file, and ends with the next reload" : "Reload applied");
     for (const word of words.slice(0, MOST_WORDS)) log.debug(word);
     applied(snapshot);
   }
