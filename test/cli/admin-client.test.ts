@@ -14,6 +14,8 @@ function answer(request: Request): Response | Promise<Response> {
   switch (new URL(request.url).pathname) {
     case "/echo":
       return request.text().then((body) => Response.json({ method: request.method, authorization: request.headers.get("authorization"), type: request.headers.get("content-type"), body }));
+    case "/page":
+      return new Response("<html>");
     case "/none":
       return new Response(null, { status: 204 });
     case "/token":
@@ -101,5 +103,7 @@ describe("what is said", () => {
     expect(await refused(() => client.call("GET", "/token"))).toBe(`${admin} wants a token: give it with --token or FAIRLEAD_TOKEN`);
     expect(await refused(() => AdminClient.find({ config: "x.toml", admin, token: "no" }).call("GET", "/token"))).toBe(`${admin} wants a token: the one that was shown is not it`);
     expect(await refused(() => client.call("GET", "/elsewhere"))).toBe(`${admin} answers 502, and no Fairlead: is it the admin address?`);
+    expect(await refused(() => client.call("GET", "/page"))).toBe(`${admin} answers, but no Fairlead: is it the admin address?`);
+    for (const token of ["two\nlines", "t\u00F6ken"]) expect(await refused(() => AdminClient.find({ config: "x.toml", admin, token }).call("GET", "/echo"))).toContain("the token has characters that no token has");
   });
 });
