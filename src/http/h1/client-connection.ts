@@ -24,7 +24,7 @@ import { type Answer, asksUpgrade } from "../admission.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ReplyHead } from "./reply-head.ts";
-import { describeHead, type RequestDescription, RequestView } from "../request-view.ts";
+import { RequestView } from "../request-view.ts";
 
 type Phase = "idle" | "head" | "exchange" | "tunnel" | "linger" | "closed";
 
@@ -43,7 +43,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   readonly listener: Listener;
   private readonly reception: Reception;
   private readonly exchange: Exchange;
-  private readonly view: RequestView;
+  readonly view: RequestView;
   /** Of the client, for people: made when it is asked for. */
   private name: string | undefined = undefined;
   private phase: Phase = "idle";
@@ -426,7 +426,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
       this.exchange.toHead = false;
       this.listener.refused(cause, status);
     }
-    this.reception.tellRefused(() => this.client, cause, status, reason);
+    this.reception.tellRefused(() => this.clientName, cause, status, reason);
     this.exchange.telemetry.status = status;
     this.writeLocal(status, status === 503 ? "" : reason);
     this.exchange.finish(cause, reason);
@@ -569,8 +569,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     return this.view.clientAddress;
   }
 
-  /** For people. */
-  private get client(): string {
+  get clientName(): string {
     return (this.name ??= formatEndpoint(this.view.clientAddress, this.view.clientPort));
   }
 
@@ -588,9 +587,5 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   get bytesIn(): number {
     return this.request.received + this.tunnelled;
-  }
-
-  describe(head?: RequestHead): RequestDescription {
-    return head === undefined ? this.view.describe(this.client, this.services.toldHead) : describeHead(this.client, head);
   }
 }

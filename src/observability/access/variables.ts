@@ -3,13 +3,18 @@
  * what they mean there.
  */
 import type { Account, Attempt } from "../account.ts";
+import { type Passing, Slot } from "../head-text.ts";
 import type { Line } from "./line.ts";
 import { localIsoTime, localTime, thousandths, writeIsoTime } from "./numbers.ts";
 
 /** What it tells, and how that is written. An empty one is "-" in a format string and left out in JSON; a number is one there too. */
 export type Variable = { readonly about: string } & (
-  /** To be escaped. */
-  | { readonly kind: "text"; readonly of: (account: Account) => string }
+  /** To be escaped. Undefined `slot`: the head's bytes do not have it as it is. */
+  | { readonly kind: "text"; readonly of: (account: Passing) => string; readonly slot?: number | undefined }
+  /** Texts with a space between them; empty where the first is. */
+  | { readonly kind: "list"; readonly of: readonly (Variable & { readonly kind: "text" })[] }
+  /** The same in every line; it needs no escapes. */
+  | { readonly kind: "constant"; readonly value: string }
   /** Cannot hold what would have to be. */
   | { readonly kind: "word"; readonly of: (account: Account) => string }
   /** Undefined: it is empty. */
@@ -19,7 +24,8 @@ export type Variable = { readonly about: string } & (
   | { readonly kind: "time"; readonly of: (account: Account, line: Line) => void }
 );
 
-const text = (about: string, of: (account: Account) => string): Variable => ({ kind: "text", of, about });
+const text = (about: string, of: (account: Passing) => string, slot?: number): Variable & { readonly kind: "text" } => ({ kind: "text", of, slot, about });
+const constant = (about: string, value: string): Variable => ({ kind: "constant", value, about });
 const word = (about: string, of: (account: Account) => string): Variable => ({ kind: "word", of, about });
 const integer = (about: string, of: (account: Account) => number | undefined): Variable => ({ kind: "integer", of, about });
 const milliseconds = (about: string, of: (account: Account) => number): Variable => ({ kind: "thousandths", of: (account) => of(account) * 1000, about });
@@ -54,22 +60,22 @@ function eachTry(tries: readonly Attempt[], of: (attempt: Attempt) => string): s
 const orNone = (milliseconds: number): string => (milliseconds > 0 ? thousandths(milliseconds) : "-");
 
 export const VARIABLES: Readonly<Record<string, Variable>> = {
-  level: word('"info": for whoever reads this and the service log from one stream', () => "info"),
-  msg: word('"access"', () => "access"),
+  level: constant('"info": for whoever reads this and the service log from one stream', "info"),
+  msg: constant('"access"', "access"),
   time: { kind: "time", about: "when the exchange ended, in UTC: 2026-07-01T12:00:01.123Z", of: (a, line) => writeIsoTime(endOf(a), line) },
   time_local: word("the same in the local zone, as Common has it: 01/Jul/2026:14:00:01 +0200", (a) => localTime(endOf(a))),
   time_iso8601: word("the same as 2026-07-01T14:00:01+02:00", (a) => localIsoTime(endOf(a))),
   msec: seconds("the same in seconds since 1970: 1782907201.123", (a) => endOf(a)),
   client: text("the client's address and port", (a) => a.client),
-  remote_addr: text("the client's address", (a) => addressOf(a.client)),
+  remote_addr: text("the client's address", (a) => a.address ?? addressOf(a.client)),
   remote_port: word("its port", (a) => a.client.slice(a.client.lastIndexOf(":") + 1)),
-  remote_user: word('always "-": nobody logs in here', () => ""),
-  request: text("method, path and protocol", (a) => (a.method === "" ? "" : `${a.method} ${a.path} ${a.protocol}`)),
-  method: text("the request's method; TCP and UDP where there are no requests", methodOf),
-  request_method: text("the same", methodOf),
-  host: text("the host that was asked for", (a) => a.host),
-  path: text("path and query, as they came", (a) => a.path),
-  request_uri: text("the same", (a) => a.path),
+  remote_user: constant('always "-": nobody logs in here', ""),
+  request: { kind: "list", about: "method, path and protocol", of: [text("", (a) => a.method, Slot.METHOD), text("", (a) => a.path, Slot.PATH), text("", (a) => a.protocol)] },
+  method: text("the request's method; TCP and UDP where there are no requests", methodOf, Slot.METHOD),
+  request_method: text("the same", methodOf, Slot.METHOD),
+  host: text("the host that was asked for", (a) => a.host, Slot.HOST),
+  path: text("path and query, as they came", (a) => a.path, Slot.PATH),
+  request_uri: text("the same", (a) => a.path, Slot.PATH),
   uri: text("the path without the query", (a) => a.path.slice(0, queryAt(a.path))),
   args: text("the query", (a) => a.path.slice(queryAt(a.path) + 1)),
   protocol: word("HTTP/1.0, HTTP/1.1, HTTP/2.0, tcp or udp", (a) => a.protocol),
