@@ -16,6 +16,7 @@ const api = new Api(
     endpoint({ method: "GET", path: "/ready", summary: "", access: "open", answers: {}, handle: () => ({ status: "ok" }) }),
     endpoint({ method: "DELETE", path: "/v1/overrides", summary: "", access: "open", answers: {}, handle: () => ({ cleared: ++cleared }) }),
     endpoint({ method: "PUT", path: "/v1/long", summary: "", access: "open", body: z.strictObject({}), answers: {}, handle: () => ({ allowed: silences.at(-1) }) }),
+    endpoint({ method: "PUT", path: "/v1/dry", summary: "", access: "open", query: z.strictObject({ dry_run: z.string() }), answers: {}, handle: ({ query }) => query }),
   ],
   () => undefined,
   silentLog(),
@@ -53,6 +54,12 @@ describe("what is not understood is no reason to do more than was meant", () => 
     const before = cleared;
     expect((await call("DELETE", `/v1/overrides${query}`, body))[0]).toBe(400);
     expect(cleared).toBe(before);
+  });
+
+  test("two answers to one question are none", async () => {
+    expect(await call("PUT", "/v1/dry?dry_run=true", "{}")).toEqual([200, '{"dry_run":"true"}']);
+    const [status, text] = await call("PUT", "/v1/dry?dry_run=true&dry_run=false", "{}");
+    expect([status, text]).toEqual([400, expect.stringContaining('\\"dry_run\\" is twice in the query')]);
   });
 
   test("nothing, or an empty object, is understood", async () => {
