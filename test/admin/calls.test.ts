@@ -14,6 +14,19 @@ const silences: number[] = [];
 const api = new Api(
   [
     endpoint({ method: "GET", path: "/ready", summary: "", access: "open", answers: {}, handle: () => ({ status: "ok" }) }),
+    endpoint({
+      method: "PUT",
+      path: "/v1/address",
+      summary: "",
+      access: "open",
+      answers: {},
+      handle: async () => {
+        port = await freePort();
+        await server.open({ kind: "tcp", host: "127.0.0.1", port });
+        await Bun.sleep(1_500);
+        return { moved: true };
+      },
+    }),
     endpoint({ method: "DELETE", path: "/v1/overrides", summary: "", access: "open", answers: {}, handle: () => ({ cleared: ++cleared }) }),
     endpoint({ method: "PUT", path: "/v1/long", summary: "", access: "open", body: z.strictObject({}), answers: {}, handle: () => ({ allowed: silences.at(-1) }) }),
     endpoint({ method: "PUT", path: "/v1/dry", summary: "", access: "open", query: z.strictObject({ dry_run: z.string() }), answers: {}, handle: ({ query }) => query }),
@@ -69,6 +82,14 @@ describe("what is not understood is no reason to do more than was meant", () => 
   test("a query of who only asks is let be: whoever scrapes may add one", async () => {
     expect((await call("GET", "/ready?from=keepalived"))[0]).toBe(200);
   });
+});
+
+test("who moves the address is answered where that was asked, though it takes longer than others may stay", async () => {
+  const before = port;
+  const response = await fetch(`http://127.0.0.1:${before}/v1/address`, { method: "PUT" });
+  expect(await response.json()).toEqual({ moved: true });
+  expect((await fetch(`http://127.0.0.1:${port}/ready`)).status).toBe(200);
+  expect(port).not.toBe(before);
 });
 
 test("what is done may take longer than a connection may be idle else", async () => {
