@@ -45,6 +45,8 @@ export function withAdminOptions(command: Command): Command {
 
 /** Do that with the admin address; what it refuses is told on standard error, with exit code 1. */
 export async function withAdmin(options: AdminOptions, action: (admin: AdminClient) => Promise<void>): Promise<void> {
+  // Whoever read what we say has had enough, as `head` has.
+  process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EPIPE" ? 0 : FAILED));
   try {
     await action(AdminClient.find(options));
   } catch (error) {

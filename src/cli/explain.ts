@@ -3,7 +3,7 @@ import type { Explained, RequestToExplain } from "../admin/explained.ts";
 import { type AdminOptions, withAdmin } from "./admin-client.ts";
 import { explanation } from "./explanation.ts";
 import { paintFor } from "./paint.ts";
-import { USAGE_ERROR } from "./run.ts";
+import { USAGE_ERROR } from "./usage.ts";
 
 export interface ExplainOptions extends AdminOptions {
   /** As `Name: value`. */

@@ -34,7 +34,7 @@ async function main(): Promise<void> {
       process.exit(0);
     }
     default: {
-      const [{ program }, { USAGE_ERROR }] = await Promise.all([import("./program.ts"), import("./run.ts")]);
+      const [{ program }, { USAGE_ERROR }] = await Promise.all([import("./program.ts"), import("./usage.ts")]);
       try {
         await program().parseAsync();
       } catch (error) {

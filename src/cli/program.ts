@@ -1,4 +1,4 @@
-/** The command line: which command, which options; what each does is in a file of its own. */
+/** The command line: which command, which options; what each does is in a file of its own, loaded when it is asked for. */
 import { existsSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { closest, distance } from "fastest-levenshtein";
@@ -6,11 +6,11 @@ import packageJson from "../../package.json";
 import { DISTRIBUTIONS } from "../simulate/chance.ts";
 import { SCENARIOS } from "../simulate/scenarios.ts";
 import { withAdminOptions } from "./admin-client.ts";
-import { check } from "./check.ts";
 import type { ExplainOptions } from "./explain.ts";
 import { addOperatorCommands } from "./operate.ts";
-import { run, runFlags, type RunOptions, USAGE_ERROR } from "./run.ts";
+import type { RunOptions } from "./run.ts";
 import type { SimulateOptions } from "./simulate.ts";
+import { USAGE_ERROR } from "./usage.ts";
 
 const EXAMPLES = `
 Examples:
@@ -73,10 +73,10 @@ async function runDefault(root: Command, options: DefaultOptions): Promise<void>
   const [unknown] = root.args;
   if (unknown !== undefined) unknownCommand(root, unknown);
   const { listen, target, policy, protocol, tls, workers } = options;
-  if (listen !== undefined && target !== undefined) return runFlags({ ...options, listen, target });
+  if (listen !== undefined && target !== undefined) return (await import("./run.ts")).runFlags({ ...options, listen, target });
   if (listen !== undefined || target !== undefined) root.error("error: --listen and --target go together", { exitCode: USAGE_ERROR });
   if (policy !== undefined || protocol !== undefined || tls !== undefined || workers !== undefined) root.error("error: --policy, --protocol, --tls and --workers go with --listen and --target", { exitCode: USAGE_ERROR });
-  if (existsSync("fairlead.toml")) return run({ ...options, config: "fairlead.toml" });
+  if (existsSync("fairlead.toml")) return (await import("./run.ts")).run({ ...options, config: "fairlead.toml" });
   root.help({ error: true });
 }
 
@@ -98,12 +98,18 @@ export function program(): Command {
     .description("run a configuration")
     .option("--config <file>", "the configuration", "fairlead.toml")
     .option("--watch", "reload when it, or a policy file that it names, changes")
-    .action((options: RunOptions & { config: string }) => run(options));
+    .action(async (options: RunOptions & { config: string }) => {
+      const { run } = await import("./run.ts");
+      await run(options);
+    });
   root
     .command("check")
     .description("check a configuration and say everything that is wrong with it")
     .argument("[file]", "the configuration", "fairlead.toml")
-    .action(check);
+    .action(async (file: string) => {
+      const { check } = await import("./check.ts");
+      await check(file);
+    });
   withAdminOptions(root.command("explain"))
     .description("say which way a request would go in the running instance, and why; nothing is sent")
     .argument("<request...>", "URL, or method and URL")
@@ -150,6 +156,13 @@ export function program(): Command {
       process.exit(await demo(options));
     });
   addOperatorCommands(root);
+  // An option of the root says nothing to a command: nobody shall think that it does.
+  root.hook("preAction", (_root, command) => {
+    const [stray] = command === root ? [] : root.options.filter((option) => root.getOptionValueSource(option.attributeName()) === "cli");
+    if (stray === undefined) return;
+    const known = command.options.some(({ long }) => long === stray.long);
+    root.error(`error: option '${stray.long}' stands before '${command.name()}'${known ? `, and belongs behind it: fairlead ${command.name()} ${stray.flags}` : ", which does not know it"}`, { exitCode: USAGE_ERROR });
+  });
   // After the commands, which would inherit it: what stands where a command should is an unknown one, and not one argument too many.
   return root.allowExcessArguments().action((options: DefaultOptions) => runDefault(root, options));
 }

@@ -9,6 +9,7 @@ import { FileWatch } from "../supervisor/watch.ts";
 import { removePidFile, writePidFile } from "./pid-file.ts";
 import { platformProblem } from "./platform.ts";
 import { selfCommand } from "./self.ts";
+import { USAGE_ERROR } from "./usage.ts";
 
 /** Ctrl-C reaches the whole process group, and npm and the launcher under Node pass it on once more: within this many ms it is one and the same. */
 const SAME_KEY = 100;
@@ -23,8 +24,6 @@ export interface RunOptions {
 }
 
 const START_FAILED = 1;
-/** The exit code for a command line that is not understood. */
-export const USAGE_ERROR = 2;
 /** Tells apart instances that were started with the same flags, where each gets a port of its own; kept over upgrades. */
 const INSTANCE_VARIABLE = "FAIRLEAD_INSTANCE";
 

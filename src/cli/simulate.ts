@@ -12,7 +12,7 @@ import { LEGEND, table } from "../simulate/report.ts";
 import { SCENARIOS } from "../simulate/scenarios.ts";
 import { AsynchronousPolicy } from "../simulate/simulation.ts";
 import { CAPACITY } from "../supervisor/board.ts";
-import { USAGE_ERROR } from "./run.ts";
+import { USAGE_ERROR } from "./usage.ts";
 
 export interface SimulateOptions {
   readonly scenario: string;

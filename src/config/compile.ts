@@ -113,7 +113,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   });
   if (plan === undefined) {
     const { targets, upstreams: groups } = options.slots.capacity;
-    return { ok: false, problems: [{ path: ["upstreams"], about: "key", message: `more targets, upstreams or listeners than this process made room for (${targets} targets, ${groups} upstreams, ${MAX_LISTENERS} listeners)`, hint: "stop and start Fairlead with this config" }] };
+    return { ok: false, problems: [{ path: ["upstreams"], about: "key", message: `more targets or upstreams than this process made room for (${targets} targets, ${groups} upstreams)`, hint: "stop and start Fairlead with this config" }] };
   }
   const workers = raw.workers === undefined || raw.workers === "auto" ? availableParallelism() : raw.workers;
   const snapshot: Snapshot = {
@@ -189,7 +189,7 @@ const HTTP_KEYS = ["health_path", "http2", "underscore_names", "forwarding"] as 
 
 function checkListeners(listeners: readonly RawListener[], long: LongForm, problems: Problem[]): void {
   checkNames(listeners, "listener", problems);
-  if (listeners.length > 64) problems.push({ path: ["listeners", 64], about: "key", message: "more than 64 listeners" });
+  if (listeners.length > MAX_LISTENERS) problems.push({ path: ["listeners", MAX_LISTENERS], about: "key", message: `more than ${MAX_LISTENERS} listeners` });
   const addresses = new Map<string, number>();
   for (const [index, listener] of listeners.entries()) {
     const address = formatAddress(listener.address);

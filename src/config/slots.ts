@@ -1,5 +1,5 @@
 /** Gives each listener, route, upstream and target its row in the scoreboard, the same one over all reloads. */
-import { MAX_LISTENERS, OTHER_ROUTES } from "../scoreboard/words.ts";
+import { LISTENER_ROWS, OTHER_ROUTES } from "../scoreboard/words.ts";
 
 export interface SlotCapacity {
   readonly targets: number;
@@ -88,7 +88,7 @@ export class SlotAllocator {
   readonly capacity: SlotCapacity;
   private readonly upstreams: Slots;
   private readonly targets: Slots;
-  private readonly listeners = new Slots(MAX_LISTENERS);
+  private readonly listeners = new Slots(LISTENER_ROWS);
   private readonly routes = new Slots(OTHER_ROUTES, OTHER_ROUTES);
 
   constructor(capacity: SlotCapacity) {

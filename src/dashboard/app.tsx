@@ -92,7 +92,7 @@ export function App() {
           <p class="nothing">{state.phase === "connecting" ? "Connecting …" : "Nothing was heard yet."}</p>
         ) : (
           <>
-            <Findings findings={findingsOf(overview)} />
+            <Findings findings={findingsOf(overview)} page={route.page === "overview" ? "overview" : "elsewhere"} />
             <Page overview={overview} route={route} query={query} />
           </>
         )}

@@ -11,11 +11,12 @@ import { Metrics } from "../metrics/metrics.ts";
 import { bunNetwork } from "../net/bun.ts";
 import { openFilesLimit } from "../net/open-files.ts";
 import type { NetListener } from "../net/network.ts";
+import { LogRotation } from "../observability/log-rotation.ts";
 import { oneLog, silentLog, type Log } from "../observability/log.ts";
 import type { Account, Witness } from "../observability/account.ts";
 import { type EventQuery, Timeline, type TimelineEvent } from "../observability/timeline.ts";
 import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
-import { MAX_LISTENERS, MAX_ROUTES, Scoreboard } from "../scoreboard/scoreboard.ts";
+import { LISTENER_ROWS, MAX_ROUTES, Scoreboard } from "../scoreboard/scoreboard.ts";
 import packageJson from "../../package.json";
 import { DataPlane } from "../worker/data-plane.ts";
 
@@ -54,7 +55,7 @@ export class ConfigurationError extends Error {
 /** How long `stop` waits for open requests, in ms. */
 const STOP_TIMEOUT = 30_000;
 const SLOTS = { targets: 16_384, upstreams: 256 };
-const ALL_ROWS = { ...SLOTS, listeners: MAX_LISTENERS, routes: MAX_ROUTES };
+const ALL_ROWS = { ...SLOTS, listeners: LISTENER_ROWS, routes: MAX_ROUTES };
 /** The name under which a policy made in code is known to the configuration. */
 const OWN_POLICY = "policy-in-code";
 
@@ -88,6 +89,7 @@ export class LoadBalancer {
   private readonly timeline = new Timeline(() => Date.now());
   private readonly board = Scoreboard.local({ ...SLOTS, workers: 1 });
   private plane: DataPlane | undefined = undefined;
+  private rotation: LogRotation | undefined = undefined;
   private monitor: HealthMonitor | undefined = undefined;
   private metered: Metrics | undefined = undefined;
   private snapshot: Snapshot | undefined = undefined;
@@ -122,6 +124,8 @@ export class LoadBalancer {
       throw error;
     }
     this.plane = plane;
+    this.rotation = new LogRotation(log, () => plane.reopenLogs());
+    this.rotation.apply(snapshot.accessLog);
     this.snapshot = snapshot;
     monitor.apply(snapshot);
     this.monitor = monitor;
@@ -221,6 +225,7 @@ export class LoadBalancer {
     this.plane = undefined;
     this.monitor?.stop();
     await plane.drain(timeout);
+    this.rotation?.stop();
     this.listeners.clear();
   }
 }

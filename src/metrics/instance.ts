@@ -44,6 +44,7 @@ export const INSTANCE_FAMILIES: readonly Family[] = [
       for (const { slot } of workers()) yield* histogramSamples(LAG, worker(slot), scoreboard.lagOf(slot), les);
     },
   },
+  one("access_log_lost_lines_total", "Lines of the access log that nobody took: a pipe without a reader, a full disk.", ({ scoreboard }) => scoreboard.lostLines, "counter"),
   ofProcesses("cpu_seconds_total", "counter", "User and system time of a process of ours.", ({ cpuSeconds }) => cpuSeconds),
   ofProcesses("resident_memory_bytes", "gauge", "Memory of a process of ours that is resident.", ({ residentBytes }) => residentBytes),
   ofProcesses("open_descriptors", "gauge", "Descriptors that a process of ours has open.", ({ openDescriptors }) => openDescriptors),

@@ -5,18 +5,18 @@
  * counters and histograms. State is written by the supervisor only. Each counter is written by one worker only, in a column of
  * its own, so that nothing is lost when a worker dies: its column is cleared (open) or kept (totals) by the supervisor. What every
  * pick needs to see of all workers (cursors, open requests) is common and atomic beside that.
- *
- * The file begins with what is common; then comes a part for each worker slot, with its columns of all rows.
  */
 import { closeSync, ftruncateSync, openSync, statSync, unlinkSync } from "node:fs";
 import { CHECK_TIMES, CLIENTS, Column, CONNECT_TIMES, DURATIONS, FIRST_BYTE_TIMES, GAUGES, HISTOGRAM_CELLS, HISTOGRAM_SUM, LISTENER_CELLS, OPEN_CONNECTIONS, OPEN_REQUESTS, OPEN_RETRIES, QUEUE_TIMES, ROUTE_CELLS, TARGET_CELLS, TargetColumn, TOTAL_LOST_LINES, UPSTREAM_CELLS, WORKER_CELLS } from "./columns.ts";
 import { Bounds, BOUNDS_CELLS, type Histogram } from "./histogram.ts";
+import { bytesFor, CommonLayout, HEADER_WORDS, partBytes, type ScoreboardSize, type UsedRows, WORKER_ROWS } from "./layout.ts";
 import { type Part, Parts } from "./part.ts";
 import { Table } from "./table.ts";
-import { ADDRESS_WORDS, firstPlace, Flag, MAX_LISTENERS, MAX_ROUTES, RETRIES_HELD, secondPlace, STAT_LATENCY, STAT_STAMP, STAT_WORDS, UPSTREAM_EPOCH, UPSTREAM_WORDS, WORKER_CLIENTS, WORKER_WORDS } from "./words.ts";
+import { ADDRESS_WORDS, firstPlace, Flag, LISTENER_ROWS, MAX_ROUTES, RETRIES_HELD, secondPlace, STAT_LATENCY, STAT_STAMP, STAT_WORDS, UPSTREAM_EPOCH, UPSTREAM_WORDS, WORKER_CLIENTS, WORKER_WORDS } from "./words.ts";
 
 export * from "./columns.ts";
 export { type Bounds, type Histogram, quantile } from "./histogram.ts";
+export type { ScoreboardSize, UsedRows } from "./layout.ts";
 export type { Table } from "./table.ts";
 export * from "./words.ts";
 
@@ -32,74 +32,6 @@ const H_GENERATION = 5;
 const H_DRAINING = 6;
 /** How many worker slots were ever used. */
 const H_USED = 7;
-const HEADER_WORDS = 32;
-/** Parts begin where pages do, of whatever size they are. */
-const PAGE_BYTES = 65_536;
-
-export interface ScoreboardSize {
-  /** Worker slots; twice the number of workers, so that old and new ones can stand side by side. */
-  readonly workers: number;
-  readonly targets: number;
-  readonly upstreams: number;
-}
-
-/** Rows from these on were never used; looking at them would make them take memory. */
-export interface UsedRows {
-  readonly targets: number;
-  readonly upstreams: number;
-  readonly listeners: number;
-  readonly routes: number;
-}
-
-/** Where what is common stands, in words. */
-class CommonLayout {
-  private end = HEADER_WORDS;
-  readonly bounds = this.area(2 * BOUNDS_CELLS);
-  readonly used: number;
-  readonly upstream: number;
-  readonly worker: number;
-  readonly flags: number;
-  readonly share: number;
-  readonly open: number;
-  readonly connections: number;
-  readonly stat: number;
-  readonly address: number;
-
-  constructor({ workers, targets, upstreams }: ScoreboardSize) {
-    this.used = this.area(workers + 1);
-    this.upstream = this.area(upstreams * UPSTREAM_WORDS);
-    this.worker = this.area(workers * WORKER_WORDS);
-    this.flags = this.area(targets);
-    this.share = this.area(targets);
-    this.open = this.area(targets);
-    this.connections = this.area(targets);
-    this.stat = this.area(targets * STAT_WORDS);
-    this.address = this.area(workers * ADDRESS_WORDS);
-  }
-
-  private area(length: number): number {
-    const begin = this.end;
-    // Each begins on a cache line (16 words) of its own.
-    this.end += Math.ceil(length / 16) * 16;
-    return begin;
-  }
-
-  get bytes(): number {
-    return Math.ceil((this.end * 4) / PAGE_BYTES) * PAGE_BYTES;
-  }
-}
-
-const WORKER_ROWS = 1;
-
-function partBytes({ targets, upstreams }: ScoreboardSize): number {
-  const cells = WORKER_ROWS * WORKER_CELLS + MAX_LISTENERS * LISTENER_CELLS + MAX_ROUTES * ROUTE_CELLS + upstreams * UPSTREAM_CELLS + targets * TARGET_CELLS;
-  return Math.ceil((cells * 8) / PAGE_BYTES) * PAGE_BYTES;
-}
-
-function bytesFor(size: ScoreboardSize): number {
-  // The supervisor has one too.
-  return new CommonLayout(size).bytes + (size.workers + 1) * partBytes(size);
-}
 
 function wordsOf(bytes: Uint8Array): Int32Array {
   return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2);
@@ -143,7 +75,7 @@ export class Scoreboard {
       return new Table(this.parts, begin, rows, cells);
     };
     this.workerRow = table(WORKER_ROWS, WORKER_CELLS);
-    this.listeners = table(MAX_LISTENERS, LISTENER_CELLS);
+    this.listeners = table(LISTENER_ROWS, LISTENER_CELLS);
     this.routes = table(MAX_ROUTES, ROUTE_CELLS);
     this.upstreams = table(size.upstreams, UPSTREAM_CELLS);
     this.targets = table(size.targets, TARGET_CELLS);
@@ -366,7 +298,7 @@ export class Scoreboard {
    * Take back what a dead worker held: its open connections and requests; totals stay. Supervisor only.
    * @param used absent: all
    */
-  reclaim(worker: number, used: UsedRows = { ...this.size, listeners: MAX_LISTENERS, routes: MAX_ROUTES }): void {
+  reclaim(worker: number, used: UsedRows = { ...this.size, listeners: LISTENER_ROWS, routes: MAX_ROUTES }): void {
     const { words } = this.parts.of(worker);
     for (let word = 0; word < WORKER_WORDS; word++) this.setWorkerWord(worker, word, 0);
     this.words.fill(0, this.layout.address + worker * ADDRESS_WORDS, this.layout.address + (worker + 1) * ADDRESS_WORDS);

@@ -9,8 +9,10 @@ export const WORKER_HEARTBEAT = 2;
 export const WORKER_LAG = 3;
 export const WORKER_WORDS = 16;
 
-/** Listeners that an instance may have. */
-export const MAX_LISTENERS = 256;
+/** Listeners that a configuration may have, … */
+export const MAX_LISTENERS = 64;
+/** … and rows for them: those of names that are gone rest for a while. */
+export const LISTENER_ROWS = 256;
 /** Rows of routes: each label has one, but for those that come when only the last is left: they share it. */
 export const MAX_ROUTES = 257;
 export const OTHER_ROUTES = MAX_ROUTES - 1;

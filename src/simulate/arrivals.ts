@@ -1,5 +1,6 @@
 /** When requests come and from whom: drawn at random, or read from an access log. */
 import { type HashKey } from "../config/snapshot.ts";
+import { addressOf } from "../observability/access/variables.ts";
 import { keyOf } from "../routing/key.ts";
 import { zipf } from "./chance.ts";
 import type { Scenario } from "./scenarios.ts";
@@ -38,7 +39,7 @@ export function poisson(count: number, rate: number, { skew, hot }: Scenario): A
 export class LogError extends Error {}
 
 /**
- * The requests of an access log (JSON lines, as `[log] access = true` writes them), in their order and at their times.
+ * The requests of an access log (JSON lines, as `[access_log]` writes them), in their order and at their times.
  * @param rate how many times as fast
  * @throws LogError
  */
@@ -49,7 +50,7 @@ export function fromLog(text: string, hashKey: HashKey, rate: number): Arrivals 
   const numbers = new Map<string, number>();
   for (const [index, line] of text.split("\n").entries()) {
     if (line.trim() === "") continue;
-    let record: { time?: unknown; msg?: unknown; client?: unknown; path?: unknown };
+    let record: { time?: unknown; msg?: unknown; client?: unknown; path?: unknown; milliseconds?: unknown };
     try {
       record = JSON.parse(line) as typeof record;
     } catch {
@@ -58,11 +59,12 @@ export function fromLog(text: string, hashKey: HashKey, rate: number): Arrivals 
     if (record.msg !== undefined && record.msg !== "access") continue;
     const time = typeof record.time === "string" ? Date.parse(record.time) : Number(record.time);
     if (!Number.isFinite(time)) throw new LogError(`line ${index + 1} has no "time"`);
-    const client = typeof record.client === "string" ? record.client : "";
+    const client = typeof record.client === "string" ? addressOf(record.client) : "";
     const key = keyOf({ clientAddress: client, path: typeof record.path === "string" ? record.path : "", header: () => undefined }, hashKey) ?? client;
     let number = numbers.get(key);
     if (number === undefined) numbers.set(key, (number = keys.push(key) - 1));
-    times.push(time);
+    // A line is of the time when its exchange ended.
+    times.push(time - (typeof record.milliseconds === "number" ? record.milliseconds : 0));
     owners.push(number);
   }
   if (times.length < 2) throw new LogError("there are no access lines in it");

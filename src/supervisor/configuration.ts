@@ -207,6 +207,7 @@ export class Configuration implements Configurable {
       if (persist === true) replaced = this.replaceFile(text!);
       const reason = await this.options.adopt(loaded);
       if (reason !== undefined) return failed(reason);
+      const took = performance.now() - began;
       const put = replaced;
       replaced = undefined;
       put?.keep();
@@ -216,7 +217,7 @@ export class Configuration implements Configurable {
       source.applied?.(loaded.snapshot, persisted);
       tellApplied(this.options.chronicle, before, loaded.snapshot, asTold(by));
       if (this.source === "api" && text === undefined) log.warn({ before: this.applied }, "A configuration that came by the API is replaced by what the file says");
-      this.hasApplied(loaded, by, text !== undefined && !persisted ? "api" : "file", changes, performance.now() - began);
+      this.hasApplied(loaded, by, text !== undefined && !persisted ? "api" : "file", changes, took);
       return { ok: true, diff: changes.report };
     } catch (error) {
       // What is wrong with it, not with us.
@@ -236,7 +237,8 @@ export class Configuration implements Configurable {
     }
   }
 
-  private hasApplied({ snapshot }: Applicable, by: string, source: ConfigReport["source"], { summary, words }: Changes, milliseconds: number): void {
+  /** @param took until all workers ran it, in ms */
+  private hasApplied({ snapshot }: Applicable, by: string, source: ConfigReport["source"], { summary, words }: Changes, took: number): void {
     const { log, keep, applied, logged, workers } = this.options;
     this.source = source;
     this.applied = { generation: snapshot.generation, at: new Date().toISOString(), by, summary };
@@ -244,7 +246,7 @@ export class Configuration implements Configurable {
     keep(this.kept);
     this.overrides.keepIn(snapshot.admin?.stateFile);
     logged(snapshot);
-    log.info({ generation: snapshot.generation, milliseconds: Math.round(milliseconds), workers: workers(), by, source, changes: summary }, source === "api" ? "Configuration applied; it is in no file, and ends with the next reload" : "Reload applied");
+    log.info({ generation: snapshot.generation, milliseconds: Math.round(took), workers: workers(), by, source, changes: summary }, source === "api" ? "Configuration applied; it is in no file, and ends with the next reload" : "Reload applied");
     for (const word of words.slice(0, MOST_WORDS)) log.debug(word);
     applied(snapshot);
   }

@@ -15,8 +15,8 @@ export interface Finding {
   readonly page?: "config";
 }
 
-/** An event loop that comes so late, in ms, makes requests wait. */
-const LAG = 100;
+/** An event loop that came so late in the last seconds, in ms, has let requests wait that anybody feels. */
+const LAG = 500;
 /** So many of one upstream's are named. */
 const NAMED = 3;
 
@@ -25,7 +25,7 @@ export function findingsOf(overview: Overview): Finding[] {
   const found: Finding[] = [];
   if (instance.state === "draining") found.push({ level: "warn", subject: "Instance", text: "drains: it is about to stop" });
   if (instance.workers.length === 0) found.push({ level: "bad", subject: "Instance", text: "has no worker" });
-  for (const { pid, lag_ms } of instance.workers) if (lag_ms !== null && lag_ms >= LAG) found.push({ level: "warn", subject: `Worker ${pid}`, text: `comes ${Math.round(lag_ms)} ms late to its events` });
+  for (const { pid, lag_ms } of instance.workers) if (lag_ms >= LAG) found.push({ level: "warn", subject: `Worker ${pid}`, text: `was ${Math.round(lag_ms)} ms late to its events just now` });
   const { rejected } = instance.config;
   if (rejected !== null) found.push({ level: "bad", subject: "Configuration", text: `of ${clock(rejected.at)} was rejected; generation ${instance.generation} goes on: ${rejected.errors[0] ?? ""}`, page: "config" });
   for (const upstream of upstreams) found.push(...ofUpstream(upstream));

@@ -450,7 +450,7 @@ export class DataPlane {
     this.closeSockets();
     for (const listener of this.listeners.values()) for (const client of [...listener.clients]) client.abort();
     for (const target of this.targets.values()) target.retire();
-    this.accessLog?.flush();
+    this.accessLog?.end();
     this.stopTicks();
   }
 

@@ -4,7 +4,9 @@ import { createHash } from "node:crypto";
 import { DASHBOARD, dashboardPage } from "../../scripts/dashboard.ts";
 import { Api } from "../../src/admin/api.ts";
 import { dashboardEndpoints } from "../../src/admin/dashboard.ts";
+import { POLICIES } from "../../src/dashboard/policies.ts";
 import { silentLog } from "../../src/observability/log.ts";
+import { POLICY_NAMES } from "../../src/policies/registry.ts";
 
 const api = new Api(dashboardEndpoints(), () => undefined, silentLog());
 const get = (path: string, headers: Record<string, string> = {}): Promise<Response> => api.answer(new Request(`http://fairlead.test${path}`, { headers }), () => undefined);
@@ -52,3 +54,5 @@ test("may run what is in it and nothing else, ask this address and no other, and
   // Namespaces are names, not addresses that are asked.
   expect([...text.matchAll(/https?:\/\/[\w./-]+/g)].map(([url]) => url).filter((url) => !url.startsWith("http://www.w3.org/"))).toEqual([]);
 });
+
+test("offers the policies that there are", () => expect([...POLICIES].toSorted()).toEqual([...POLICY_NAMES].toSorted()));

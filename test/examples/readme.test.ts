@@ -27,6 +27,7 @@ beforeAll(async () => {
     mkdirSync(dirname(join(directory, file!)), { recursive: true });
     writeFileSync(join(directory, file!), name === "key" ? key : certificate);
   }
+  for (const [, file] of documents.flatMap((document) => blocks(document, "toml")).flatMap(({ text }) => [...text.matchAll(/\btoken_file = "([^"]+)"/g)])) writeFileSync(join(directory, file!), "a token of these tests\n");
 });
 
 describe("every configuration to copy is a good one:", () => {
@@ -34,8 +35,9 @@ describe("every configuration to copy is a good one:", () => {
     for (const { line, text } of blocks(file, "toml")) {
       test(`${file}, line ${line}`, () => {
         const name = /\[\[upstreams\]\]\nname = "(\w+)"/.exec(text)?.[1];
-        // A part about an upstream alone gets a listener in front.
-        const whole = text.includes("[[listeners]]") || text.includes("[[targets]]\naddress") ? text : `${text}\n[[listeners]]\naddress = ":8080"\nupstream = "${name}"\n`;
+        // A part about an upstream alone gets a listener in front, one about neither gets both.
+        const upstream = name === undefined && !text.includes("[[upstreams]]") ? '[[upstreams]]\nname = "any"\ntargets = [{ address = "127.0.0.1:9001" }]\n' : "";
+        const whole = text.includes("[[listeners]]") || text.includes("[[targets]]\naddress") ? text : `${text}\n[[listeners]]\naddress = ":8080"\nupstream = "${name ?? "any"}"\n${upstream}`;
         const loaded = loadConfigText(whole, join(directory, "fairlead.toml"), { slots: new SlotAllocator({ targets: 64, upstreams: 16 }), generation: 1 });
         expect(loaded.ok ? [] : loaded.diagnostics.map(diagnosticLine)).toEqual([]);
       });

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CLIENTS, Flag, OPEN_CONNECTIONS, OPEN_EXCHANGES, OPEN_REQUESTS, Scoreboard, TOTAL_REQUESTS } from "../../src/scoreboard/scoreboard.ts";
+import { BYTES_RECEIVED, BYTES_SENT, CLIENTS, Flag, OPEN_CONNECTIONS, OPEN_EXCHANGES, OPEN_REQUESTS, Scoreboard, TOTAL_REQUESTS } from "../../src/scoreboard/scoreboard.ts";
 
 const directories: string[] = [];
 afterEach(() => {
@@ -76,5 +76,43 @@ describe("the scoreboard", () => {
     const before = board.epoch;
     board.setFlags(0, 0, Flag.DOWN);
     expect(board.epoch).not.toBe(before);
+  });
+
+  test("a slot that was never used takes no memory, and who lost sight of the file goes on with whom it saw", () => {
+    const file = path();
+    const board = Scoreboard.create(file, { workers: 100, targets: 10_000, upstreams: 10 });
+    const other = Scoreboard.open(file);
+    for (const worker of [0, 99]) board.listenerColumn(worker, 3).hold(CLIENTS, 1);
+    expect([other.clientsOf(3), board.clientsOf(3)]).toEqual([2, 2]);
+    for (let target = 0; target < 10_000; target++) board.targets.sum(target, TOTAL_REQUESTS);
+    const { size, blocks } = statSync(file);
+    expect(size).toBeGreaterThan(100 * 10_000 * 48 * 8);
+    // Of two of a hundred slots each target was looked at.
+    expect(blocks * 512).toBeLessThan(3 * 10_000 * 48 * 8 + 4 * 1024 * 1024);
+    board.unlink();
+    board.listenerColumn(0, 3).hold(CLIENTS, 1);
+    // A third worker comes, which neither can see any more.
+    Atomics.store(board.words, 7, 3);
+    expect([other.clientsOf(3), board.clientsOf(3)]).toEqual([3, 3]);
+  });
+
+  test("totals are exact beyond 32 bits", () => {
+    const board = Scoreboard.local({ workers: 2, targets: 1, upstreams: 1 });
+    board.column(0, 0).received(2 ** 40);
+    board.column(1, 0).received(3);
+    expect(board.targets.sum(0, BYTES_RECEIVED)).toBe(2 ** 40 + 3);
+  });
+
+  test("what a target counts its upstream counts too, and keeps when the target goes", () => {
+    const board = Scoreboard.local({ workers: 1, targets: 2, upstreams: 1 });
+    const upstream = board.upstreamColumn(0, 0);
+    for (const target of [0, 1]) {
+      const column = board.column(0, target, upstream);
+      column.requestBegins();
+      column.requestBegins();
+      column.sent(10);
+    }
+    board.clearTarget(1);
+    expect([board.targets.sum(0, TOTAL_REQUESTS), board.targets.sum(1, TOTAL_REQUESTS), board.upstreams.sum(0, TOTAL_REQUESTS), board.upstreams.sum(0, BYTES_SENT)]).toEqual([2, 0, 4, 20]);
   });
 });

@@ -143,6 +143,13 @@ describe("arrivals from an access log", () => {
     expect([0, 1, 2].map(() => ({ ...arrivals.next(Math.random) }))).toEqual([{ gap: 0, key: 0 }, { gap: 500, key: 0 }, { gap: 1_000, key: 1 }]);
   });
 
+  test("come when they began, and from the address without the port", () => {
+    const long = JSON.stringify({ time: new Date(9_000).toISOString(), msg: "access", client: "192.0.2.1:4711", path: "/", milliseconds: 8_500 });
+    const arrivals = fromLog([line(1_000, "192.0.2.1:4712"), line(1_500, "[2001:db8::1]:80"), long].join("\n"), { kind: "client-ip" }, 1);
+    expect(arrivals.keys).toEqual(["192.0.2.1", "2001:db8::1"]);
+    expect([0, 1, 2].map(() => ({ ...arrivals.next(Math.random) }))).toEqual([{ gap: 0, key: 0 }, { gap: 500, key: 0 }, { gap: 500, key: 1 }]);
+  });
+
   test("are keyed as the upstream says", () => {
     expect(fromLog([line(0, "a", "/x?user=7"), line(1, "b", "/y?user=8")].join("\n"), { kind: "query", name: "user" }, 1).keys).toEqual(["7", "8"]);
   });

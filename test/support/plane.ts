@@ -5,12 +5,12 @@ import { bunNetwork } from "../../src/net/bun.ts";
 import type { Witness } from "../../src/observability/account.ts";
 import { type Log, oneLog, silentLog } from "../../src/observability/log.ts";
 import type { PolicyFactory } from "../../src/policies/policy.ts";
-import { MAX_LISTENERS, MAX_ROUTES, Scoreboard } from "../../src/scoreboard/scoreboard.ts";
+import { LISTENER_ROWS, MAX_ROUTES, Scoreboard } from "../../src/scoreboard/scoreboard.ts";
 import type { OutlierReport } from "../../src/upstream/outliers.ts";
 import { DataPlane } from "../../src/worker/data-plane.ts";
 
 const SLOTS = { targets: 256, upstreams: 8 };
-const ALL_ROWS = { ...SLOTS, listeners: MAX_LISTENERS, routes: MAX_ROUTES };
+const ALL_ROWS = { ...SLOTS, listeners: LISTENER_ROWS, routes: MAX_ROUTES };
 
 export interface PlaneOptions {
   readonly policies?: ReadonlyMap<string, PolicyFactory>;

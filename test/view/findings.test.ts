@@ -32,7 +32,7 @@ test("panic, certificates, late workers, a rejected configuration", () => {
   const base = overviewOf([upstreamView("web", [targetView("a:1", { state: "down" }), targetView("b:1", { state: "down" })], { panic: true })]);
   const overview = {
     ...base,
-    instance: { ...base.instance, workers: [{ pid: 9, slot: 0, clients: 0, lag_ms: 250 }], config: { ...base.instance.config, rejected: { at: new Date(2030, 0, 1, 3, 4, 5).toISOString(), errors: ["line 3: no such key"] } } },
+    instance: { ...base.instance, workers: [{ pid: 9, slot: 0, clients: 0, lag_ms: 750 }], config: { ...base.instance.config, rejected: { at: new Date(2030, 0, 1, 3, 4, 5).toISOString(), errors: ["line 3: no such key"] } } },
     listeners: [{ ...base.listeners[0]!, certificates: [-1, 2, 10, 40].map((days_left) => ({ names: [`c${days_left}.test`], not_after: "2030-01-01T00:00:00.000Z", days_left })) }],
   };
   expect(lines(overview)).toEqual([
@@ -41,7 +41,7 @@ test("panic, certificates, late workers, a rejected configuration", () => {
     "bad: Upstream web too few targets are healthy, so all are used",
     "bad: Certificate c-1.test of listener web has expired",
     "bad: Certificate c2.test of listener web expires in 2 days",
-    "warn: Worker 9 comes 250 ms late to its events",
+    "warn: Worker 9 was 750 ms late to its events just now",
     "warn: Certificate c10.test of listener web expires in 10 days",
   ]);
 });

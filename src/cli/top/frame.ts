@@ -29,19 +29,19 @@ type TargetRow = TargetView & { readonly upstream: string };
 
 const TARGET_COLUMNS: readonly Column<TargetRow>[] = [
   { title: "UPSTREAM", text: ({ upstream }) => upstream, least: 6 },
-  { title: "TARGET", text: ({ address }) => address, least: 12 },
+  { title: "TARGET", text: ({ address }) => address, least: 21 },
   { title: "STATE", text: (target) => targetHealth(target).word, style: (target) => STYLES[targetHealth(target).level], least: 6 },
   { title: "REQ/S", text: ({ rate: perSecond }) => rate(perSecond), right: true },
   { title: "ERRORS", text: (target) => percent(errorShare(target)), right: true },
-  { title: "P50", text: ({ p50_ms }) => milliseconds(p50_ms), right: true },
+  { title: "P50", text: ({ p50_ms }) => milliseconds(p50_ms), right: true, optional: true },
   { title: "P99", text: ({ p99_ms }) => milliseconds(p99_ms), right: true },
-  { title: "OPEN", text: ({ open_requests }) => count(open_requests), right: true },
-  { title: "WEIGHT", text: ({ weight, share }) => (share === 1 ? String(weight) : `${weight}·${percent(share).replace(" ", "")}`), right: true },
+  { title: "OPEN", text: ({ open_requests }) => count(open_requests), right: true, optional: true },
+  { title: "WEIGHT", text: ({ weight, share }) => (share === 1 ? String(weight) : `${weight}·${percent(share).replace(" ", "")}`), right: true, optional: true },
 ];
 
 /** Findings that are shown at most. */
 const MOST_FINDINGS = 3;
-export const KEYS = "q quit  u upstreams  t targets  sort: s state n name r rate e errors p p99 o open  i invert  ↑↓ scroll  space hold";
+const KEYS = "q quit  u upstreams  t targets  sort: s n r e p o  i invert  space hold";
 
 /** @param size undefined: all of it, however long */
 export function frame(overview: Overview, view: View, size: Size | undefined, paint: Paint): string[] {

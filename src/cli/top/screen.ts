@@ -1,8 +1,8 @@
 /** The terminal while a program has all of it: the alternate screen, keys as they are pressed, and everything as before at the end, however that comes. */
 
-/** DEC private modes as xterm has them: alternate screen, cursor. */
-const ENTER = "\u001B[?1049h\u001B[?25l\u001B[2J";
-const LEAVE = "\u001B[?25h\u001B[?1049l";
+/** DEC private modes as xterm has them: alternate screen, cursor, lines that go on below. */
+const ENTER = "\u001B[?1049h\u001B[?25l\u001B[?7l\u001B[2J";
+const LEAVE = "\u001B[?7h\u001B[?25h\u001B[?1049l";
 const HOME = "\u001B[H";
 const REST_OF_LINE = "\u001B[K";
 const REST_OF_SCREEN = "\u001B[J";

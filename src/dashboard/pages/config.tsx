@@ -10,7 +10,7 @@ import { Badge } from "../parts/mark.tsx";
 import { Workers } from "../parts/workers.tsx";
 import { useFetched } from "../use-fetched.ts";
 
-const REFRESH = 3_000;
+const REFRESH = 2_000;
 
 export function ConfigPage({ overview: { instance, listeners } }: { readonly overview: Overview }) {
   const { data, error, again } = useFetched<ConfigView>("/v1/config", REFRESH);

@@ -4,13 +4,14 @@ import type { Finding } from "../../view/findings.ts";
 import { hrefOf, type Route } from "../route.ts";
 import { Mark } from "./mark.tsx";
 
-/** More are behind a button. */
-const MOST = 6;
+/** More are behind a button; fewer where they are not what the page is about. */
+const MOST = { overview: 6, elsewhere: 3 };
 const WORDS = { bad: "Broken", warn: "Look at", off: "On purpose", ok: "Well" } as const;
 
-export function Findings({ findings }: { readonly findings: readonly Finding[] }) {
+export function Findings({ findings, page }: { readonly findings: readonly Finding[]; readonly page: keyof typeof MOST }) {
+  const most = MOST[page];
   const [all, setAll] = useState(false);
-  const shown = all ? findings : findings.slice(0, MOST);
+  const shown = all ? findings : findings.slice(0, most);
   return (
     <section class="findings" aria-label="What is wrong" aria-live="polite">
       {findings.length === 0 && (
@@ -29,9 +30,9 @@ export function Findings({ findings }: { readonly findings: readonly Finding[] }
           </li>
         ))}
       </ul>
-      {findings.length > MOST && (
+      {findings.length > most && (
         <button type="button" onClick={() => setAll(!all)} aria-expanded={all}>
-          {all ? "Fewer" : `${findings.length - MOST} more`}
+          {all ? "Fewer" : `${findings.length - most} more`}
         </button>
       )}
     </section>

@@ -2,10 +2,8 @@
 import { useState } from "preact/hooks";
 import type { UpstreamView } from "../../view/shapes.ts";
 import { call, upstreamPath } from "../api.ts";
+import { POLICIES } from "../policies.ts";
 import { Failure } from "./failure.tsx";
-
-/** The built-in ones; any other that the API takes may be written. */
-const KNOWN = ["round-robin", "p2c", "peak-ewma", "least-connections", "weighted-random", "random", "first", "hash:maglev", "hash:ketama", "hash:rendezvous"];
 
 export function PolicyForm({ upstream: { name, policy } }: { readonly upstream: UpstreamView }) {
   const [wanted, setWanted] = useState("");
@@ -31,7 +29,7 @@ export function PolicyForm({ upstream: { name, policy } }: { readonly upstream: 
           <input name="policy" list="policies" placeholder="another" value={wanted} onInput={(event) => setWanted(event.currentTarget.value)} required spellcheck={false} />
         </label>
         <datalist id="policies">
-          {KNOWN.map((one) => (
+          {POLICIES.map((one) => (
             <option key={one} value={one} />
           ))}
         </datalist>

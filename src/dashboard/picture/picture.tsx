@@ -1,7 +1,7 @@
 /** Listeners → routes → upstreams → targets, joined by lines. On a narrow screen they stand below each other and the lines are left out. */
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { milliseconds, percent, rate } from "../../view/format.ts";
-import { errorRate, errorShare } from "../../view/health.ts";
+import { errorLevel, errorRate, errorShare } from "../../view/health.ts";
 import type { Overview, UpstreamView } from "../../view/shapes.ts";
 import { getJson, upstreamPath } from "../api.ts";
 import { Mark } from "../parts/mark.tsx";
@@ -54,13 +54,9 @@ export function firstFound(overview: Overview, query: string): string | undefine
 
 function Node({ node, unfold }: { readonly node: PictureNode; readonly unfold: (name: string) => void }) {
   const { title, note, health, rates, link, tall, more, group, y } = node;
-  const errors =
-    rates === undefined || errorRate(rates) < 0.05 ? undefined : (
-      <>
-        {percent(errorShare(rates))}
-        <span class="errors-word"> errors</span>
-      </>
-    );
+  // Few are not worth the room; and in a row the address needs it.
+  const errors = rates === undefined || errorRate(rates) < 0.05 || errorShare(rates) < 0.01 ? undefined : `${percent(errorShare(rates))} ${tall ? "errors" : "err"}`;
+  const errorClass = rates === undefined || errorLevel(rates) === "ok" ? "note" : `word level-${errorLevel(rates)}`;
   const showWord = health.level !== "ok" && health.word !== "errors";
   const content = (
     <>
@@ -71,7 +67,7 @@ function Node({ node, unfold }: { readonly node: PictureNode; readonly unfold: (
         </span>
         {!tall && note !== "" && <span class="note">{note}</span>}
         {!tall && showWord && <span class={`word level-${health.level}`}>{health.word}</span>}
-        {!tall && errors !== undefined && <span class="word level-bad">{errors}</span>}
+        {!tall && errors !== undefined && <span class={errorClass}>{errors}</span>}
         {health.level === "ok" && <span class="hidden">, ok</span>}
       </span>
       {rates !== undefined && (
@@ -89,7 +85,7 @@ function Node({ node, unfold }: { readonly node: PictureNode; readonly unfold: (
       {tall && (
         <span class="second">
           {showWord && <span class={`word level-${health.level}`}>{health.word}</span>}
-          {errors !== undefined && <span class="word level-bad">{errors}</span>}
+          {errors !== undefined && <span class={errorClass}>{errors}</span>}
           {note !== "" && <span class="note">{note}</span>}
         </span>
       )}

@@ -35,7 +35,7 @@ function methodOf({ protocol, method }: Account): string {
 }
 
 /** The address of `127.0.0.1:1234` and `[::1]:1234`. */
-function addressOf(client: string): string {
+export function addressOf(client: string): string {
   const colon = client.lastIndexOf(":");
   if (colon < 0) return client;
   return client.charCodeAt(0) === 0x5b ? client.slice(1, colon - 1) : client.slice(0, colon);
@@ -74,7 +74,7 @@ export const VARIABLES: Readonly<Record<string, Variable>> = {
   args: text("the query", (a) => a.path.slice(queryAt(a.path) + 1)),
   protocol: word("HTTP/1.0, HTTP/1.1, HTTP/2.0, tcp or udp", (a) => a.protocol),
   server_protocol: word("the same", (a) => a.protocol),
-  status: integer("what the client got; 0: nothing, or there are no statuses", (a) => a.status),
+  status: integer("what the client got; 499: nothing, for it had gone; 0: there are no statuses", (a) => a.status),
   grpc_status: integer("of a gRPC call: its status", (a) => a.grpcStatus),
   listener: word("the listener's name", (a) => a.listener),
   route: text("the route, by its name, or what it matches", (a) => a.route),

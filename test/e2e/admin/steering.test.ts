@@ -27,25 +27,35 @@ describe("targets and policies", () => {
   let a: string, b: string, c: string;
   const holding = new Holding("held");
 
+  /** These, and from now on no others: whose turn it is with other clients about is chance. */
+  async function answering(...names: readonly string[]): Promise<void> {
+    const seen = new Set<string>();
+    await until(`answers of ${names.join(", ")}`, async () => {
+      for (const name of Object.keys(await who(at, 5))) seen.add(name);
+      return names.every((name) => seen.has(name));
+    });
+    expect([...seen].toSorted()).toEqual([...names]);
+  }
+
   test("are added, weighed and removed under load, and no request is lost", async () => {
     [a, b, c] = await Promise.all(["a", "b", "c"].map(async (name) => (await stage.backend(named(name))).address)) as [string, string, string];
     at = await steered(stage, [a, b]);
     const load = new Load(at.port, 4);
     await until("traffic", () => load.requests > 50);
     expect(await api(at, "PUT", target(c), { weight: 2 })).toMatchObject({ status: 201, body: { upstream: "main", target: c, weight: 2, state: "up", share: 1, generation: 2 } });
-    expect(await who(at, 16)).toEqual({ a: expect.any(Number), b: expect.any(Number), c: expect.any(Number) });
+    await answering("a", "b", "c");
     expect(await api(at, "PUT", target(c), { zone: "north" })).toMatchObject({ status: 200, body: { weight: 2, zone: "north", generation: 3 } });
     expect(await api(at, "PUT", target(c), { weight: null })).toMatchObject({ status: 200, body: { weight: 1, zone: "north" } });
     // Of the file.
     expect((await api(at, "DELETE", target(a))).status).toBe(204);
-    expect(Object.keys(await who(at)).toSorted()).toEqual(["b", "c"]);
+    await answering("b", "c");
     expect((await api(at, "PUT", target(b), { weight: 0 })).status).toBe(200);
     expect(await who(at)).toEqual({ c: 12 });
     expect((await api(at, "DELETE", target(a))).status).toBe(404);
     expect((await api(at, "PUT", target(a), {})).status).toBe(201);
     expect((await api(at, "PUT", target(b), { weight: null })).status).toBe(200);
     expect((await api(at, "DELETE", target(c))).status).toBe(204);
-    expect(await who(at)).toEqual({ a: expect.any(Number), b: expect.any(Number) });
+    await answering("a", "b");
     // As if nothing had ever been said.
     expect((await api(at, "GET", "overrides")).body.overrides).toEqual([]);
     const told = (await api(at, "GET", `events?target=${c}`)).body.events;

@@ -163,6 +163,8 @@ describe("the access log", () => {
     expect(await ask(400)).toBe(400);
     await until("the count", async () => Number((await admin("GET", "/v1/log"))["lost_lines"]) > 300);
     await until("the warning", () => serviceLog().slice(from).some(({ msg, module }) => module === "access_log" && String(msg).includes("lines were lost")));
+    const metrics = await (await fetch(`http://127.0.0.1:${ports.admin}/metrics`, { headers: { Authorization: `Bearer ${SECRETS.token}` } })).text();
+    expect(Number(/^fairlead_access_log_lost_lines_total (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(300);
     await reload({ path: "/dev/full", buffer: "4KiB" });
     expect(await ask(100)).toBe(100);
   });
@@ -245,3 +247,17 @@ describe("the service log", () => {
     expect(fairlead.lines.filter((line) => line.includes("Fairlead is ready"))).toEqual([]);
   });
 });
+
+test("an upgrade loses no line, and goes by what the file says then", async () => {
+  backend.clear((_request, connection) => connection.write(reply(200, "ok")));
+  await reload({ path: "before.log" });
+  const first = await ask(100);
+  writeFileSync(file("fairlead.toml"), config({ path: "after.log" }));
+  fairlead.signal("SIGUSR2");
+  const asking = ask(1_000);
+  await until("the old supervisor to end", () => fairlead.ended !== undefined, 15_000);
+  const sent = first + (await asking) + (await ask(100));
+  await until("all lines", () => linesOf("before.log").length + linesOf("after.log").length >= sent);
+  expect(linesOf("before.log").length + linesOf("after.log").length).toBe(sent);
+  expect(linesOf("after.log").length).toBeGreaterThanOrEqual(100);
+}, 30_000);
