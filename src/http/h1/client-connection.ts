@@ -17,6 +17,7 @@ import { localReply } from "../local-reply.ts";
 import type { OwnConnections } from "../own-connections.ts";
 import { overdue, scheduleWithin } from "../overdue.ts";
 import { Reception } from "../reception.ts";
+import { refuseRequest } from "../refusal.ts";
 import type { Services } from "../services.ts";
 import type { Downstream, UpstreamStream } from "../sides.ts";
 import { ClientRequest, Sent, type SentKind } from "./client-request.ts";
@@ -452,7 +453,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     if (!this.exchange.open) {
       // Without an exchange nothing is known of the method.
       this.exchange.toHead = false;
-      this.listener.refused(cause, status);
+      refuseRequest(this.services, { listener: this.listener, protocol: this.protocol, client: this.client, cause, status, detail: reason });
     }
     const { log } = this.services;
     if (log.allows(cause)) {
