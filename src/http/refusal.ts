@@ -14,6 +14,8 @@ export interface Refused {
   /** What it is told. */
   readonly status: number;
   readonly detail: string;
+  /** Of the body that says so. */
+  readonly bytesOut: number;
 }
 
 /** Count it, and tell of it whoever wants to know. */
@@ -35,7 +37,7 @@ class Refusal implements Ended {
   }
 
   account(): Account {
-    const { listener, protocol, client, cause, status, detail } = this.request;
+    const { listener, protocol, client, cause, status, detail, bytesOut } = this.request;
     return {
       protocol,
       at: this.at,
@@ -57,7 +59,7 @@ class Refusal implements Ended {
       connect: 0,
       firstByte: 0,
       bytesIn: 0,
-      bytesOut: 0,
+      bytesOut,
       attempts: 0,
       tries: [],
       candidates: [],

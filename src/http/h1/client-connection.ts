@@ -450,19 +450,18 @@ export class ClientConnection extends Connection implements Client, Downstream {
   /** Say no and close. */
   private refuse(cause: Cause, status: number, reason: string): void {
     this.keepAlive = false;
-    if (!this.exchange.open) {
-      // Without an exchange nothing is known of the method.
-      this.exchange.toHead = false;
-      refuseRequest(this.services, { listener: this.listener, protocol: this.protocol, client: this.client, cause, status, detail: reason });
-    }
+    const { exchange } = this;
+    // Without an exchange nothing is known of the method.
+    if (!exchange.open) exchange.toHead = false;
     const { log } = this.services;
     if (log.allows(cause)) {
       const { phase } = CAUSES[cause];
       log.write("info", { cause, phase, status, detail: reason, client: this.client, listener: this.listener.config.name }, "Request refused");
     }
-    this.exchange.telemetry.status = status;
+    exchange.telemetry.status = status;
     this.writeLocal(status, status === 503 ? "" : reason);
-    this.exchange.finish(cause, reason);
+    if (exchange.open) exchange.finish(cause, reason);
+    else refuseRequest(this.services, { listener: this.listener, protocol: this.protocol, client: this.client, cause, status, detail: reason, bytesOut: exchange.telemetry.bytesOut });
     this.closeAfterReply();
   }
 

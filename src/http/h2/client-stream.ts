@@ -337,8 +337,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   private refuse(status: number, reason: string): void {
     this.exchange.toHead = false;
     this.session.tell("bad-request", reason, status);
-    refuseRequest(this.services, { listener: this.listener, protocol: this.protocol, client: this.session.describe(), cause: "bad-request", status, detail: reason });
     this.answer(status, reason);
+    refuseRequest(this.services, { listener: this.listener, protocol: this.protocol, client: this.session.describe(), cause: "bad-request", status, detail: reason, bytesOut: this.exchange.telemetry.bytesOut });
     this.conclude("bad-request");
   }
 
