@@ -74,7 +74,7 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 }
 
 /** The hint for a name that is not there: the nearest, else all of them. */
-function suggestion(word: string, known: readonly string[]): { hint?: string } {
+export function suggestion(word: string, known: readonly string[]): { hint?: string } {
   const near = nearest(word, known);
   if (near !== undefined) return { hint: near };
   return known.length === 0 ? {} : { hint: `known: ${known.slice(0, 10).join(", ")}${known.length > 10 ? ", …" : ""}` };

@@ -134,3 +134,36 @@ function delayOf(raw: RawFault["delay"]): { readonly delay?: FaultDelay } {
   const [from, to] = Array.isArray(raw) ? raw : [raw, raw];
   return { delay: { from, to } };
 }
+
+/** A rule as it is written in the file, but for its name. */
+export function faultKeysOf({ listeners, routes, upstreams, hosts, methods, headers, percent, effect }: FaultRule): Record<string, unknown> {
+  const lists = Object.entries({ listeners, routes, upstreams, hosts, methods }).filter(([, names]) => names.length > 0);
+  return {
+    ...Object.fromEntries(lists),
+    ...(headers.length === 0 ? {} : { headers: Object.fromEntries(headers.map(({ name, value }) => [name, value ?? true])) }),
+    percent,
+    ...effectKeysOf(effect),
+  };
+}
+
+function effectKeysOf(effect: FaultEffect): Record<string, unknown> {
+  switch (effect.side) {
+    case "chosen":
+      return { by_header: true };
+    case "target":
+      return { ...(effect.targets.length === 0 ? {} : { targets: effect.targets }), ...said({ target_delay: written(effect.delay), target_error: effect.error }) };
+    case "client": {
+      const { delay, abort, grpcStatus, reset, throttle, truncate } = effect;
+      return said({ delay: written(delay), abort, grpc_status: grpcStatus, reset: reset ? true : undefined, throttle: throttle === 0 ? undefined : throttle, truncate });
+    }
+  }
+}
+
+function said(keys: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined));
+}
+
+function written(delay: FaultDelay | undefined): unknown {
+  if (delay === undefined) return undefined;
+  return delay.from === delay.to ? `${delay.from}ms` : [`${delay.from}ms`, `${delay.to}ms`];
+}

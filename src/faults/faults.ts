@@ -97,7 +97,7 @@ export class Faults {
     this.awaitEnd(said, wall);
     this.changed();
     for (const held of [...this.held]) {
-      if (this.rules.includes(held.rule)) continue;
+      if (this.isInForce(held.rule)) continue;
       this.held.delete(held);
       held.letGo();
     }
@@ -128,14 +128,14 @@ export class Faults {
 
   /** Rules that may take attempts of this exchange. */
   forTargets(passage: Passage, request: RoutingRequest): readonly FaultRule[] {
-    return this.rules.filter((rule) => rule.effect.side === "target" && matches(rule, passage, request));
+    return this.rules.filter((rule) => rule.effect.side === "target" && reaches(rule.effect, request) && matches(rule, passage, request));
   }
 
   /** What befalls an attempt at this target; undefined: nothing. @param rules of `forTargets`; those that have ended since take nobody */
   atTarget(rules: readonly FaultRule[], target: string): { readonly rule: FaultRule; readonly fault: TargetFault } | undefined {
     for (const rule of rules) {
       const { effect } = rule;
-      if (effect.side !== "target" || !this.rules.includes(rule)) continue;
+      if (effect.side !== "target" || !this.isInForce(rule)) continue;
       if ((effect.targets.length === 0 || effect.targets.includes(target)) && this.draws(rule)) return { rule, fault: effect };
     }
     return undefined;
@@ -143,6 +143,10 @@ export class Faults {
 
   private draws({ percent }: FaultRule): boolean {
     return percent >= 100 || this.host.random() * 100 < percent;
+  }
+
+  isInForce(rule: FaultRule): boolean {
+    return this.rules.includes(rule);
   }
 
   // Who is held.
@@ -190,6 +194,11 @@ function sameFault({ until: _one, ...a }: FaultRule, { until: _other, ...b }: Fa
 function fits({ abort, grpcStatus, truncate }: ClientFault, { protocol }: RoutingRequest, isCall: boolean): boolean {
   if (protocol !== "http") return abort === undefined && grpcStatus === undefined && truncate === undefined;
   return grpcStatus === undefined || abort !== undefined || isCall;
+}
+
+/** Of a connection that nobody looks into only connecting can fail. */
+function reaches({ error }: TargetFault, { protocol }: RoutingRequest): boolean {
+  return protocol === "http" || error === undefined || error === "connect-refused" || error === "connect-timeout";
 }
 
 function matches(rule: FaultRule, { listener, route, upstream }: Passage, request: RoutingRequest): boolean {

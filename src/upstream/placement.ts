@@ -44,7 +44,9 @@ export class Placement implements Waiter {
   candidates = NOBODY;
   /** How long it has waited in the queue, in ms. */
   queued = 0;
-  private readonly applicant: Applicant;
+  private readonly owner: Applicant;
+  /** Speaks for the exchange: its owner, unless somebody came between. */
+  private applicant: Applicant;
   private readonly host: PlacementHost;
   private readonly waits: boolean;
   private standing: Standing = "new";
@@ -64,6 +66,7 @@ export class Placement implements Waiter {
 
   /** @param waits in the queue, where all are full */
   constructor(applicant: Applicant, host: PlacementHost, waits = true) {
+    this.owner = applicant;
     this.applicant = applicant;
     this.host = host;
     this.waits = waits;
@@ -71,6 +74,7 @@ export class Placement implements Waiter {
 
   /** For another exchange; the one before is over. */
   begin(): void {
+    this.applicant = this.owner;
     this.upstream = undefined;
     this.target = undefined;
     this.attempts = 0;
@@ -79,6 +83,11 @@ export class Placement implements Waiter {
     this.standing = "new";
     this.request = undefined;
     this.tried = NOBODY;
+  }
+
+  /** Somebody else is told what becomes of it, until it begins anew. */
+  tellInstead(applicant: Applicant): void {
+    this.applicant = applicant;
   }
 
   // The way there.
@@ -205,13 +214,26 @@ export class Placement implements Waiter {
       this.pick();
       return;
     }
+    this.pause(
+      (over) => clock.after(pause, over),
+      () => this.pick(),
+    );
+  }
+
+  /** Nothing goes on until `wait` calls what it is given. @param wait gives what calls that off, should the exchange end before */
+  pause(wait: (over: () => void) => () => void, goOn: () => void): void {
     this.standing = "pausing";
-    this.cancelPause = clock.after(pause, () => {
+    this.cancelPause = wait(() => {
       this.cancelPause = undefined;
-      this.standing = "left";
-      this.pick();
+      this.standing = this.target === undefined ? "left" : "placed";
+      goOn();
       this.applicant.flush();
     });
+  }
+
+  private endPause(): void {
+    this.cancelPause?.();
+    this.cancelPause = undefined;
   }
 
   /** The attempt that has ended was none. */
@@ -238,6 +260,7 @@ export class Placement implements Waiter {
 
   /** Its place is from now on the second one; the first is left. */
   adopt(target: Target): void {
+    this.endPause();
     this.target = target;
     this.attempts++;
     this.standing = "placed";
@@ -292,8 +315,11 @@ export class Placement implements Waiter {
   end(): void {
     this.serial++;
     if (this.isQueued) this.leaveQueue();
-    this.cancelPause?.();
-    this.cancelPause = undefined;
+    if (this.standing === "pausing") {
+      this.endPause();
+      // There is no connection yet that could leave it.
+      if (this.target !== undefined) this.leaveEarly(0);
+    }
     if (this.retrying) {
       this.retrying = false;
       this.upstream!.retryEnds();

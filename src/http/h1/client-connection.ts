@@ -18,7 +18,7 @@ import type { OwnConnections } from "../own-connections.ts";
 import { overdue, scheduleWithin } from "../overdue.ts";
 import { Reception } from "../reception.ts";
 import type { Services } from "../services.ts";
-import type { Downstream, UpstreamStream } from "../sides.ts";
+import type { Downstream, ErrorReply, UpstreamStream } from "../sides.ts";
 import { ClientRequest, Sent, type SentKind } from "./client-request.ts";
 import { type Answer, asksUpgrade, expectsContinue } from "../admission.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult } from "./head.ts";
@@ -406,9 +406,9 @@ export class ClientConnection extends Connection implements Client, Downstream {
     return true;
   }
 
-  replyError(cause: Cause, retryAfter: number): void {
+  replyError(cause: Cause, retryAfter: number, saying?: ErrorReply): void {
     if (this.expects || !this.request.done || this.services.draining) this.keepAlive = false;
-    this.writeLocal(CAUSES[cause].status, "", retryAfter);
+    this.writeLocal(saying?.status ?? CAUSES[cause].status, saying?.text ?? "", retryAfter);
     this.exchange.finish(cause);
     this.nextRequest();
   }
