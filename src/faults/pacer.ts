@@ -2,7 +2,7 @@
 import type { Clock } from "../net/network.ts";
 import { TICK, Timed, type TimerWheel } from "../net/timers.ts";
 
-/** The bucket holds what so many ms bring: enough for a wheel that is two ticks late. */
+/** The bucket holds what so many ms bring, and a byte: enough for a wheel that is two ticks late. */
 const BURST = 100;
 
 export interface PacerHost {
@@ -44,7 +44,7 @@ export class Pacer extends Timed {
   }
 
   private get most(): number {
-    return Math.max(1, (this.rate * BURST) / 1000);
+    return 1 + (this.rate * BURST) / 1000;
   }
 
   /** The caller keeps `buffer`. */

@@ -315,7 +315,7 @@ export class Placement implements Waiter {
   end(): void {
     this.serial++;
     if (this.isQueued) this.leaveQueue();
-    if (this.standing === "pausing") {
+    if (this.cancelPause !== undefined) {
       this.endPause();
       // There is no connection yet that could leave it.
       if (this.target !== undefined) this.leaveEarly(0);

@@ -421,6 +421,11 @@ export class DataPlane {
     this.faults.override(overlay);
   }
 
+  /** Exchanges that wait because of a fault. */
+  get heldByFaults(): number {
+    return this.faults.holding;
+  }
+
   /** Which way a request would go, and why; nothing is sent, and nothing is changed. @throws Unexplainable */
   explain(request: RequestToExplain): Promise<Explained> {
     const listeners = [...this.listeners].map(([name, listener]) => ({ listener, port: this.portOf(name, listener.config) }));
