@@ -77,7 +77,7 @@ export function createAdmin({ log, snapshot, status, health, membership, timelin
     ...explainEndpoints((request) => told(workers.ask("explain", request)), status),
     ...resourceEndpoints(details),
     ...heartbeatEndpoints(membership.heartbeats),
-    ...logEndpoints(levels, () => scoreboard.lostLines),
+    ...logEndpoints(levels, () => scoreboard.lostLines, log),
     ...eventEndpoints(timeline),
     ...metricsEndpoints(new Metrics({ ...what, health, restarts: () => workers.restarts, processes: () => [{ name: "supervisor", pid: process.pid }, ...workers.serving.map(({ pid, slot }) => ({ name: `worker-${slot}`, pid }))] })),
     ...exchangeEndpoints(exchanges),

@@ -16,6 +16,7 @@ import { PREFACE } from "../h2/frames.ts";
 import type { OwnConnections } from "../own-connections.ts";
 import { overdue, scheduleWithin } from "../overdue.ts";
 import { Reception } from "../reception.ts";
+import { refuseRequest } from "../refusal.ts";
 import type { Services } from "../services.ts";
 import type { Downstream, ErrorReply, UpstreamStream } from "../sides.ts";
 import { ClientReply } from "./client-reply.ts";
@@ -421,15 +422,14 @@ export class ClientConnection extends Connection implements Client, Downstream {
   /** Say no and close. */
   private refuse(cause: Cause, status: number, reason: string): void {
     this.reply.keepAlive = false;
-    if (!this.exchange.open) {
-      // Without an exchange nothing is known of the method.
-      this.exchange.toHead = false;
-      this.listener.refused(cause, status);
-    }
+    const { exchange } = this;
+    // Without an exchange nothing is known of the method.
+    if (!exchange.open) exchange.toHead = false;
     this.reception.tellRefused(() => this.client, cause, status, reason);
-    this.exchange.telemetry.status = status;
+    exchange.telemetry.status = status;
     this.writeLocal(status, status === 503 ? "" : reason);
-    this.exchange.finish(cause, reason);
+    if (exchange.open) exchange.finish(cause, reason);
+    else refuseRequest(this.services, { listener: this.listener, protocol: this.protocol, client: this.client, cause, status, detail: reason, bytesOut: exchange.telemetry.bytesOut });
     this.closeAfterReply();
   }
 

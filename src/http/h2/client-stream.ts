@@ -14,6 +14,7 @@ import { grpcLines, isGrpc } from "../grpc.ts";
 import { localReply } from "../local-reply.ts";
 import type { OwnConnections } from "../own-connections.ts";
 import { overdue, scheduleWithin } from "../overdue.ts";
+import { refuseRequest } from "../refusal.ts";
 import type { Services } from "../services.ts";
 import type { Downstream, ErrorReply, UpstreamStream } from "../sides.ts";
 import type { ClientSession } from "./client-session.ts";
@@ -336,8 +337,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   private refuse(status: number, reason: string): void {
     this.exchange.toHead = false;
     this.session.tell("bad-request", reason, status);
-    this.session.listener.refused("bad-request", status);
     this.answer(status, reason);
+    refuseRequest(this.services, { listener: this.listener, protocol: this.protocol, client: this.session.describe(), cause: "bad-request", status, detail: reason, bytesOut: this.exchange.telemetry.bytesOut });
     this.conclude("bad-request");
   }
 
