@@ -18,7 +18,7 @@ import { overdue, scheduleWithin } from "../overdue.ts";
 import { Reception } from "../reception.ts";
 import { refuseRequest } from "../refusal.ts";
 import type { Services } from "../services.ts";
-import type { Downstream, UpstreamStream } from "../sides.ts";
+import type { Downstream, ErrorReply, UpstreamStream } from "../sides.ts";
 import { ClientReply } from "./client-reply.ts";
 import { ClientRequest, Sent, type SentKind } from "./client-request.ts";
 import { type Answer, asksUpgrade } from "../admission.ts";
@@ -386,9 +386,9 @@ export class ClientConnection extends Connection implements Client, Downstream {
     return true;
   }
 
-  replyError(cause: Cause, retryAfter: number): void {
+  replyError(cause: Cause, retryAfter: number, saying?: ErrorReply): void {
     if (this.reply.isAwaited || !this.request.done || this.services.draining) this.reply.keepAlive = false;
-    this.writeLocal(CAUSES[cause].status, "", retryAfter);
+    this.writeLocal(saying?.status ?? CAUSES[cause].status, saying?.text ?? "", retryAfter);
     this.exchange.finish(cause);
     this.nextRequest();
   }

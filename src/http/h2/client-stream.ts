@@ -16,7 +16,7 @@ import type { OwnConnections } from "../own-connections.ts";
 import { overdue, scheduleWithin } from "../overdue.ts";
 import { refuseRequest } from "../refusal.ts";
 import type { Services } from "../services.ts";
-import type { Downstream, UpstreamStream } from "../sides.ts";
+import type { Downstream, ErrorReply, UpstreamStream } from "../sides.ts";
 import type { ClientSession } from "./client-session.ts";
 import { ErrorCode } from "./frames.ts";
 import type { HeaderBlock } from "./hpack/header-block.ts";
@@ -323,8 +323,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     this.services.output.flush();
   }
 
-  replyError(cause: Cause, retryAfter: number): void {
-    this.answer(CAUSES[cause].status, "", retryAfter, cause);
+  replyError(cause: Cause, retryAfter: number, saying?: ErrorReply): void {
+    this.answer(saying?.status ?? CAUSES[cause].status, saying?.text ?? "", retryAfter, cause, undefined, saying?.grpcStatus);
     this.conclude(cause);
   }
 
@@ -363,10 +363,10 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   }
 
   /** Write a reply of our own. */
-  private answer(status: number, text: string, retryAfter = 0, cause: Cause = "bad-request", location?: string): void {
+  private answer(status: number, text: string, retryAfter = 0, cause: Cause = "bad-request", location?: string, grpcStatus?: number): void {
     const { session } = this;
     if (this.view.hasHead && isGrpc(this.view.head)) {
-      session.writeLines(this, 200, grpcLines(cause, status, text), true);
+      session.writeLines(this, 200, grpcLines(cause, status, text, grpcStatus), true);
       return;
     }
     const { lines, body } = localReply(status, text, this.services.network.clock.wall(), retryAfter, location);
