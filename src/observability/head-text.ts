@@ -60,7 +60,8 @@ export class HeadText {
   /** "" where nothing is known. */
   text(slot: number): string {
     if (!this.isWhole(slot)) return this.scattered?.get(slot) ?? "";
-    const [begin, end] = [this.begin(slot), this.end(slot)];
+    const begin = this.begin(slot);
+    const end = this.end(slot);
     return begin === end ? "" : this.buffer!.latin1Slice(begin, end);
   }
 }

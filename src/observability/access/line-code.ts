@@ -3,6 +3,8 @@
  * through: that took 1.4 times as long. Literals are in it as numbers and JSON strings; nothing that a client says is.
  */
 import type { Passing } from "../head-text.ts";
+import { EIGHT, eightsOf, KnownTexts } from "./eights.ts";
+import { escapeJson, escapeText } from "./escape.ts";
 import { type Line, LONGEST_LINE, LONGEST_LITERAL } from "./line.ts";
 import type { Variable } from "./variables.ts";
 
@@ -10,9 +12,6 @@ import type { Variable } from "./variables.ts";
 export type LineMaker = (account: Passing, line: Line) => void;
 
 type Escape = "text" | "json";
-
-/** So many bytes are written at a time. */
-const STEP = 8;
 
 export class LineCode {
   private body = "";
@@ -37,6 +36,9 @@ export class LineCode {
         return;
       case "list":
         this.body += this.list(variable.of, "text", "", "", 'line.word("-");');
+        return;
+      case "known":
+        this.body += `string = ${this.valueOf(variable)}; if (string === "") line.word("-"); else ${this.known(escapeText)}\n`;
         return;
       case "word":
         this.body += `string = ${this.valueOf(variable)}; line.word(string === "" ? "-" : string);\n`;
@@ -75,6 +77,7 @@ export class LineCode {
     const [before, after] = [literalCode(`${key}"`), "line.byte(34);"];
     if (variable.kind === "text") this.body += this.text(variable, "json", before, after, otherwise);
     else if (variable.kind === "list") this.body += this.list(variable.of, "json", before, after, otherwise);
+    else if (variable.kind === "known") this.body += `string = ${this.valueOf(variable)}; if (string !== "") { ${before} ${this.known(escapeJson)} ${after} } else { ${otherwise} }\n`;
     else if (variable.kind === "word") this.body += `string = ${this.valueOf(variable)}; if (string !== "") { ${before} line.word(string); ${after} } else { ${otherwise} }\n`;
     else this.body += `number = ${this.valueOf(variable)}; if (number !== undefined) { ${literalCode(key)} line.integer(number); } else { ${otherwise} }\n`;
   }
@@ -105,6 +108,10 @@ export class LineCode {
     return this.text(first!, escape, before, `${others}${after}`, otherwise);
   }
 
+  private known(escape: (text: string) => string): string {
+    return `line.eights(${this.nameOf(new KnownTexts(escape))}.of(string));`;
+  }
+
   /** An expression for its value. */
   private valueOf({ of }: { readonly of: (account: Passing) => unknown }): string {
     return `${this.nameOf(of)}(account)`;
@@ -120,13 +127,10 @@ export class LineCode {
   }
 }
 
-/** Writes ASCII. Eight bytes are one store of a number that looks the same in memory; what is too much is overwritten by what follows. */
+/** Writes ASCII. */
 function literalCode(text: string): string {
   if (text.length < 3) return [...Buffer.from(text)].map((code) => `line.byte(${code});`).join(" ");
-  if (text.length > LONGEST_LITERAL - STEP) return `line.word(${JSON.stringify(text)});\n`;
-  const padded = Buffer.from(text.padEnd(Math.ceil(text.length / STEP) * STEP, " "));
-  const stores: string[] = [];
-  // No eight bytes of ASCII are a NaN, which alone has no text of its own.
-  for (let at = 0; at < padded.length; at += STEP) stores.push(`view.setFloat64(at + ${at}, ${padded.readDoubleLE(at)}, true);`);
+  if (text.length > LONGEST_LITERAL - EIGHT) return `line.word(${JSON.stringify(text)});\n`;
+  const stores = Array.from(eightsOf(text).numbers, (number, index) => `view.setFloat64(at + ${index * EIGHT}, ${number}, true);`);
   return `at = line.length; if (at <= ${LONGEST_LINE}) { ${stores.join(" ")} } line.length = at + ${text.length};\n`;
 }

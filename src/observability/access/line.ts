@@ -1,4 +1,5 @@
 /** A line of the access log while it is made: bytes, written in place, so that nothing of it is left to be collected. */
+import { EIGHT, type Eights } from "./eights.ts";
 import { escapeJson, escapeText } from "./escape.ts";
 
 /** The longest that one may be, in bytes. */
@@ -26,6 +27,14 @@ export class Line {
     let at = this.length;
     for (let index = 0; index < text.length; index++) bytes[at++] = text.charCodeAt(index);
     this.length = at;
+  }
+
+  eights({ numbers, length }: Eights): void {
+    const { view } = this;
+    const at = this.length;
+    this.length = at + length;
+    if (this.length > LONGEST_LINE) return;
+    for (let index = 0; index < numbers.length; index++) view.setFloat64(at + index * EIGHT, numbers[index]!, true);
   }
 
   byte(code: number): void {

@@ -15,6 +15,8 @@ export type Variable = { readonly about: string } & (
   | { readonly kind: "list"; readonly of: readonly (Variable & { readonly kind: "text" })[] }
   /** The same in every line; it needs no escapes. */
   | { readonly kind: "constant"; readonly value: string }
+  /** To be escaped too, but one of few. */
+  | { readonly kind: "known"; readonly of: (account: Account) => string }
   /** Cannot hold what would have to be. */
   | { readonly kind: "word"; readonly of: (account: Account) => string }
   /** Undefined: it is empty. */
@@ -26,6 +28,7 @@ export type Variable = { readonly about: string } & (
 
 const text = (about: string, of: (account: Passing) => string, slot?: number): Variable & { readonly kind: "text" } => ({ kind: "text", of, slot, about });
 const constant = (about: string, value: string): Variable => ({ kind: "constant", value, about });
+const known = (about: string, of: (account: Account) => string): Variable => ({ kind: "known", of, about });
 const word = (about: string, of: (account: Account) => string): Variable => ({ kind: "word", of, about });
 const integer = (about: string, of: (account: Account) => number | undefined): Variable => ({ kind: "integer", of, about });
 const milliseconds = (about: string, of: (account: Account) => number): Variable => ({ kind: "thousandths", of: (account) => of(account) * 1000, about });
@@ -63,8 +66,8 @@ export const VARIABLES: Readonly<Record<string, Variable>> = {
   level: constant('"info": for whoever reads this and the service log from one stream', "info"),
   msg: constant('"access"', "access"),
   time: { kind: "time", about: "when the exchange ended, in UTC: 2026-07-01T12:00:01.123Z", of: (a, line) => writeIsoTime(endOf(a), line) },
-  time_local: word("the same in the local zone, as Common has it: 01/Jul/2026:14:00:01 +0200", (a) => localTime(endOf(a))),
-  time_iso8601: word("the same as 2026-07-01T14:00:01+02:00", (a) => localIsoTime(endOf(a))),
+  time_local: known("the same in the local zone, as Common has it: 01/Jul/2026:14:00:01 +0200", (a) => localTime(endOf(a))),
+  time_iso8601: known("the same as 2026-07-01T14:00:01+02:00", (a) => localIsoTime(endOf(a))),
   msec: seconds("the same in seconds since 1970: 1782907201.123", (a) => endOf(a)),
   client: text("the client's address and port", (a) => a.client),
   remote_addr: text("the client's address", (a) => a.address ?? addressOf(a.client)),
@@ -78,14 +81,14 @@ export const VARIABLES: Readonly<Record<string, Variable>> = {
   request_uri: text("the same", (a) => a.path, Slot.PATH),
   uri: text("the path without the query", (a) => a.path.slice(0, queryAt(a.path))),
   args: text("the query", (a) => a.path.slice(queryAt(a.path) + 1)),
-  protocol: word("HTTP/1.0, HTTP/1.1, HTTP/2.0, tcp or udp", (a) => a.protocol),
-  server_protocol: word("the same", (a) => a.protocol),
+  protocol: known("HTTP/1.0, HTTP/1.1, HTTP/2.0, tcp or udp", (a) => a.protocol),
+  server_protocol: known("the same", (a) => a.protocol),
   status: integer("what the client got; 499: nothing, for it had gone; 0: there are no statuses", (a) => a.status),
   grpc_status: integer("of a gRPC call: its status", (a) => a.grpcStatus),
-  listener: word("the listener's name", (a) => a.listener),
-  route: text("the route, by its name, or what it matches", (a) => a.route),
-  upstream: word("the upstream's name", (a) => a.upstream),
-  target: text("the target that answered, or was tried last", (a) => a.target),
+  listener: known("the listener's name", (a) => a.listener),
+  route: known("the route, by its name, or what it matches", (a) => a.route),
+  upstream: known("the upstream's name", (a) => a.upstream),
+  target: known("the target that answered, or was tried last", (a) => a.target),
   attempts: integer("how often a target was asked", (a) => a.attempts),
   milliseconds: milliseconds("from the head of the request to the last byte of the reply", (a) => a.milliseconds),
   request_time: seconds("the same in seconds", (a) => a.milliseconds),
@@ -95,7 +98,7 @@ export const VARIABLES: Readonly<Record<string, Variable>> = {
   bytes_in: integer("bytes of the request's body; tcp, udp: all from the client", (a) => a.bytesIn),
   bytes_out: integer("bytes of the reply's body; tcp, udp: all to the client", (a) => a.bytesOut),
   body_bytes_sent: integer("the same", (a) => a.bytesOut),
-  cause: word("why it ended: done, or what went wrong", (a) => a.cause),
+  cause: known("why it ended: done, or what went wrong", (a) => a.cause),
   detail: text("in words, what the cause does not say", (a) => a.detail),
   request_id: text("X-Request-ID: ours, else the client's", (a) => a.requestId),
   datagrams_in: integer("udp: datagrams from the client", (a) => a.datagrams?.in),
