@@ -257,8 +257,9 @@ export class Overrides implements Steering {
       }
     }
     for (const { upstream, target, state, leaving, at, by } of this.states.values()) {
-      const why = whyAside(upstream) ?? (present.get(upstream)?.has(target) === true ? null : `${target} is no target of upstream "${upstream}"`);
-      overrides.push({ upstream, target, what: "state", keys: { state, ...(leaving === true ? { leaving } : {}) }, aside: why, at, by });
+      // A state goes with every configuration that has the target.
+      const gone = present.get(upstream)?.has(target) === true ? null : (whyAside(upstream) ?? `${target} is no target of upstream "${upstream}"`);
+      overrides.push({ upstream, target, what: "state", keys: { state, ...(leaving === true ? { leaving } : {}) }, aside: gone, at, by });
     }
     return { overrides, stateFile: this.stateFile === undefined ? null : { path: this.stateFile, problem: this.stateFileProblem } };
   }

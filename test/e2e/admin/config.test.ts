@@ -185,6 +185,12 @@ test("what was said of an upstream that does not go with the file any more is se
   expect((await api(at, "PUT", "config", withTargets(a, b))).status).toBe(200);
   expect(await who(at, 4)).toEqual({ a: 2, b: 2 });
   expect((await api(at, "GET", "overrides")).body.overrides).toMatchObject([{ upstream: "main", what: "policy", aside: expect.stringContaining('policy file "./mine.ts" is not named by the configuration') }]);
+  // A state is in force whatever becomes of the rest.
+  const state = `upstreams/main/targets/${encodeURIComponent(a)}/state`;
+  await api(at, "PUT", state, { state: "maint" });
+  expect(await who(at, 2)).toEqual({ b: 2 });
+  expect((await api(at, "GET", "overrides")).body.overrides).toMatchObject([{ what: "policy", aside: expect.any(String) }, { what: "state", aside: null }]);
+  await api(at, "PUT", state, { state: "ready" });
   expect((await api(at, "PUT", "config", mine)).status).toBe(200);
   expect((await api(at, "GET", "overrides")).body.overrides).toMatchObject([{ what: "policy", aside: null }]);
   expect(await who(at, 2)).toEqual({ b: 2 });
