@@ -8,7 +8,7 @@ import { libc } from "../net/libc.ts";
 
 const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_NOCTTY } = constants;
 /** Owner writes, group reads. */
-const MODE = 0o640;
+export const LOG_FILE_MODE = 0o640;
 const NEWLINE = 10;
 /** POSIX's PIPE_BUF as Linux has it: so much is written whole or not at all, whoever else writes to the same pipe. */
 const PIPE_WHOLE = process.platform === "linux" ? 4096 : 512;
@@ -135,7 +135,7 @@ export class LineFile {
     if (now < this.nextOpen) return;
     const standard = STANDARD.get(this.path);
     try {
-      if (standard === undefined) this.take(openSync(this.path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, MODE), true);
+      if (standard === undefined) this.take(openSync(this.path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, LOG_FILE_MODE), true);
       else this.takeStandard(standard);
     } catch {
       // No directory, no permission, a named pipe that nobody reads: until that changes lines are held, and then lost.
