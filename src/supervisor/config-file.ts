@@ -1,5 +1,5 @@
 /** The configuration file on disk: is it what runs, and another text put in its place. */
-import { chownSync, closeSync, constants, accessSync, fsyncSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { accessSync, closeSync, constants, fchmodSync, fchownSync, fsyncSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
 export interface ConfigFileState {
@@ -45,11 +45,14 @@ export class ConfigFile {
     const draft = `${path}.${process.pid}.new`;
     const { mode, uid, gid } = statSync(path);
     accessSync(dirname(path), constants.W_OK);
-    const file = openSync(draft, "w", mode & 0o777);
+    rmSync(draft, { force: true });
+    const file = openSync(draft, "wx", 0o600);
     try {
       writeFileSync(file, text);
+      // Who could read or write the one before can the new one, whatever the umask says, and nobody else.
+      if (process.getuid?.() === 0) fchownSync(file, uid, gid);
+      fchmodSync(file, mode & 0o777);
       fsyncSync(file);
-      if (process.getuid?.() === 0) chownSync(draft, uid, gid);
     } finally {
       closeSync(file);
     }

@@ -35,14 +35,16 @@ export function giveBoard(path: string, user: UserConfig | undefined): void {
 /**
  * Workers open the files of logs themselves, again after each rotation: those that are there, or that are made here, and are root's become theirs.
  * Only plain files with one name are: a directory that others write to may hold anything under that name.
+ * @param before whom they were given to last
  */
-export function giveLogs(snapshot: Pick<Snapshot, "log" | "accessLog" | "user">): void {
+export function giveLogs(snapshot: Pick<Snapshot, "log" | "accessLog" | "user">, before?: UserConfig): void {
   const user = runAs(snapshot);
   if (user === undefined) return;
-  for (const path of [snapshot.log.path, snapshot.accessLog?.path]) if (path !== undefined && !STANDARD.has(path)) giveFile(path, user);
+  for (const path of [snapshot.log.path, snapshot.accessLog?.path]) if (path !== undefined && !STANDARD.has(path)) giveFile(path, user, [ROOT, before?.uid]);
 }
 
-function giveFile(path: string, { uid, gid }: UserConfig): void {
+/** @param owners from whom it is taken */
+function giveFile(path: string, { uid, gid }: UserConfig, owners: readonly (number | undefined)[]): void {
   const before = lstatSync(path, { throwIfNoEntry: false });
   if (before !== undefined && !before.isFile()) return;
   let file: number;
@@ -54,7 +56,7 @@ function giveFile(path: string, { uid, gid }: UserConfig): void {
   }
   try {
     const stats = fstatSync(file);
-    if (stats.isFile() && stats.nlink === 1 && stats.uid === ROOT) fchownSync(file, uid, gid);
+    if (stats.isFile() && stats.nlink === 1 && owners.includes(stats.uid)) fchownSync(file, uid, gid);
   } finally {
     closeSync(file);
   }

@@ -205,7 +205,8 @@ function pathOf(identity: string, path: string | undefined): string {
   return path ?? join(parentDirectory(), Bun.hash(identity).toString(36));
 }
 
-function parentDirectory(): string {
+/** Of all that this user runs; it may not be there, or be somebody else's. */
+export function parentDirectory(): string {
   return join(tmpdir(), `fairlead-${process.getuid?.() ?? 0}`);
 }
 

@@ -396,7 +396,7 @@ export class Supervisor {
       prepared?.abandon();
       throw error;
     }
-    giveLogs(snapshot);
+    giveLogs(snapshot, runAs(before));
     const isOthers = runAs(snapshot)?.uid !== runAs(before)?.uid || runAs(snapshot)?.gid !== runAs(before)?.gid;
     if (isOthers) giveBoard(this.board.path!, runAs(snapshot));
     this.configuration.loaded = loaded;
@@ -407,6 +407,7 @@ export class Supervisor {
     } catch (error) {
       prepared?.abandon();
       if (isOthers) giveBoard(this.board.path!, runAs(before));
+      giveLogs(before, runAs(snapshot));
       this.configuration.loaded = previous;
       this.watch(before);
       this.admin.openWhenFree(before.admin?.address);
