@@ -51,21 +51,21 @@ export class Reception {
     exchange.toHead = head.methodIs("HEAD");
     exchange.idempotent = isIdempotent(head);
     const { accountFields, witnesses } = this.services;
-    if (witnesses?.wantMost === true) exchange.describe(head);
-    if (accountFields.length > 0) exchange.fields = accountFields.map((name) => head.get(name) ?? "");
+    if (witnesses?.wantMost === true) exchange.telemetry.describe(head);
+    if (accountFields.length > 0) exchange.telemetry.fields = accountFields.map((name) => head.get(name) ?? "");
     return answerHere(head, this.listener.config, this.services.draining || this.services.board.draining, this.services.challenges);
   }
 
   /** Send it where its route says. */
   dispatch(exchange: Exchange, head: RequestHead, view: RequestView): void {
-    exchange.trace = this.services.tracing?.begin(head, this.arrival?.tls === undefined ? "http" : "https");
+    exchange.telemetry.trace = this.services.tracing?.begin(head, this.arrival?.tls === undefined ? "http" : "https");
     const match = this.listener.router.route(view);
     if (match === undefined) {
       exchange.fail("no-route", "");
       return;
     }
     const { upstream } = match;
-    if (this.makesId(head, view)) exchange.requestId = this.makeRequestId();
+    if (this.makesId(head, view)) exchange.telemetry.requestId = this.makeRequestId();
     view.keySource = upstream.config.hash.key;
     exchange.dispatch(match, upstream.config.policy.kind === "builtin" ? view : view.copy());
   }

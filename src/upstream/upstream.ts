@@ -183,7 +183,10 @@ export class Upstream {
     const { only } = this;
     if (only !== undefined && tried.length === 0) {
       const picked = only.policy.pick(request, only.usable, tried);
-      if (!this.isLimited || (picked !== undefined && !(picked instanceof Promise) && !picked.isFull)) return picked;
+      if (!this.isLimited) return picked;
+      // Whoever thinks of one is not asked to think twice, unless that one turns out full.
+      if (picked instanceof Promise) return picked.then((target) => (target === undefined || target.isFull ? this.pickElsewhere(request, tried) : target));
+      if (picked !== undefined && !picked.isFull) return picked;
     }
     return this.pickElsewhere(request, tried);
   }

@@ -15,6 +15,7 @@ import { ClientSession } from "../h2/client-session.ts";
 import { PREFACE } from "../h2/frames.ts";
 import { localReply } from "../local-reply.ts";
 import type { OwnConnections } from "../own-connections.ts";
+import { overdue, scheduleWithin } from "../overdue.ts";
 import { Reception } from "../reception.ts";
 import type { Services } from "../services.ts";
 import type { Downstream, UpstreamStream } from "../sides.ts";
@@ -94,10 +95,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   /** Within an exchange: whichever is first, this or the end of the whole request. 0: only the latter. */
   private within(milliseconds: number): void {
-    const at = milliseconds > 0 ? this.services.network.clock.now + milliseconds : 0;
-    const end = this.requestEndsAt;
-    if (at === 0 && end === 0) this.wheel.cancel(this);
-    else this.wheel.schedule(this, at === 0 || (end !== 0 && end < at) ? end : at);
+    scheduleWithin(this, this.wheel, this.services.network.clock.now, milliseconds, this.requestEndsAt);
   }
 
   private awaitRequest(): void {
@@ -430,14 +428,14 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const connection = !this.keepAlive ? "Connection: close\r\n" : this.minor === 0 ? "Connection: keep-alive\r\n" : "";
     const sent = this.exchange.toHead ? "" : body;
     output.text(`HTTP/1.1 ${status} ${reason}\r\n${lines}${this.reception.hsts}${connection}\r\n${sent}`);
-    this.exchange.bytesOut = sent.length;
+    this.exchange.telemetry.bytesOut = sent.length;
     output.flush();
   }
 
   /** An answer of our own to a good request. */
   private answer({ status, text, location }: Answer): void {
     if (!this.request.done || this.services.draining) this.keepAlive = false;
-    this.exchange.status = status;
+    this.exchange.telemetry.status = status;
     this.writeLocal(status, text, 0, location);
     this.exchange.finish("local");
     this.nextRequest();
@@ -461,7 +459,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
       const { phase } = CAUSES[cause];
       log.write("info", { cause, phase, status, detail: reason, client: this.client, listener: this.listener.config.name }, "Request refused");
     }
-    this.exchange.status = status;
+    this.exchange.telemetry.status = status;
     this.writeLocal(status, status === 503 ? "" : reason);
     this.exchange.finish(cause, reason);
     this.closeAfterReply();
@@ -590,22 +588,14 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   private exchangeDeadline(): void {
     const { exchange } = this;
-    const { now } = this.services.network.clock;
-    if (this.requestEndsAt !== 0 && now >= this.requestEndsAt) {
-      if (exchange.hasReply || !exchange.open) {
-        exchange.finish("request-timeout");
-        this.abort();
-      } else exchange.fail("request-timeout", "");
-    } else if (this.congested) {
-      exchange.finish("client-write-timeout");
+    const cause = overdue(exchange, this.services.network.clock.now, this.congested, this.request.done, this.requestEndsAt);
+    if (cause === undefined) return;
+    if (cause === "client-body-timeout" && this.replyDone) this.requestUnwanted();
+    else if (exchange.hasReply || !exchange.open || cause === "client-write-timeout") {
+      exchange.finish(cause);
       this.abort();
-    } else if (!this.request.done && exchange.isSent && exchange.connection?.congested !== true) {
-      if (this.replyDone) this.requestUnwanted();
-      else if (exchange.hasReply) {
-        exchange.finish("client-body-timeout");
-        this.abort();
-      } else this.refuse("client-body-timeout", 408, "request body took too long");
-    }
+    } else if (cause === "request-timeout") exchange.fail(cause, "");
+    else this.refuse(cause, 408, "request body took too long");
   }
 
   get clientAddress(): string {
