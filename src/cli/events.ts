@@ -2,7 +2,7 @@
 import { serverEvents } from "../view/event-stream.ts";
 import { moment } from "../view/format.ts";
 import type { EventView } from "../view/shapes.ts";
-import { type AdminOptions, AdminRefused, withAdmin } from "./admin-client.ts";
+import { type AdminOptions, AdminRefused, withAdmin, json as asJson } from "./admin-client.ts";
 import { type Paint, paintFor } from "./paint.ts";
 
 export interface EventsOptions extends AdminOptions {
@@ -16,7 +16,7 @@ export interface EventsOptions extends AdminOptions {
 export async function eventsCommand(options: EventsOptions): Promise<void> {
   const { upstream, target, limit, follow, json } = options;
   const paint = paintFor(process.stdout);
-  const print = (event: EventView): boolean => process.stdout.write(`${json === true ? JSON.stringify(event) : line(event, paint)}\n`);
+  const print = (event: EventView): boolean => process.stdout.write(`${json === true ? asJson(event) : line(event, paint)}\n`);
   await withAdmin(options, async (admin) => {
     const query = new URLSearchParams({ limit, ...(upstream === undefined ? {} : { upstream }), ...(target === undefined ? {} : { target }) });
     const { events } = await admin.call<{ readonly events: readonly EventView[] }>("GET", `/v1/events?${query.toString()}`);
@@ -26,7 +26,7 @@ export async function eventsCommand(options: EventsOptions): Promise<void> {
     const last = events[0]?.id ?? 0;
     const { body } = await admin.fetch("/v1/stream?overview=false", { headers: { "Last-Event-ID": String(last) } });
     for await (const { type, data } of serverEvents(body!)) {
-      const event = type === "event" ? (JSON.parse(data) as EventView) : undefined;
+      const event = type === "event" ? admin.told<EventView>(data) : undefined;
       if (event !== undefined && event.id > last && (upstream === undefined || event.upstream === upstream) && (target === undefined || event.target === target)) print(event);
     }
     throw new AdminRefused(`${admin.name} has ended the stream`);

@@ -3,7 +3,7 @@ import { bytes, count, milliseconds, percent, plural, rate, span } from "../view
 import { findingsOf } from "../view/findings.ts";
 import { errorShare, inRotation, type Level, upstreamHealth } from "../view/health.ts";
 import type { Overview, UpstreamView } from "../view/shapes.ts";
-import { type AdminOptions, withAdmin } from "./admin-client.ts";
+import { type AdminOptions, withAdmin, json as asJson } from "./admin-client.ts";
 import { type Column, columns } from "./columns.ts";
 import { type Paint, paintFor } from "./paint.ts";
 
@@ -14,7 +14,7 @@ export interface StatusOptions extends AdminOptions {
 export async function statusCommand(options: StatusOptions): Promise<void> {
   await withAdmin(options, async (admin) => {
     const overview = await admin.call<Overview>("GET", "/v1/overview");
-    process.stdout.write(options.json === true ? `${JSON.stringify(overview, undefined, 2)}\n` : `${statusLines(overview, paintFor(process.stdout)).join("\n")}\n`);
+    process.stdout.write(options.json === true ? `${asJson(overview, 2)}\n` : `${statusLines(overview, paintFor(process.stdout)).join("\n")}\n`);
   });
 }
 
