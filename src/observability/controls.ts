@@ -10,8 +10,7 @@ const JSON_CONTROLS = /[\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u206
 const COLOURS_OR_CONTROLS = /(\u001B\[[\d;]*m)|(?!\t)[\u0000-\u001F\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/g;
 
 function escaped(control: string): string {
-  const code = control.charCodeAt(0);
-  return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`;
+  return `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
 /** One line that a terminal only shows. */
@@ -39,5 +38,5 @@ export function printableValue(value: unknown): unknown {
 
 /** JSON that means the same, and that a terminal only shows. @param text what JSON.stringify made */
 export function printableJson(text: string): string {
-  return text.replaceAll(JSON_CONTROLS, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return text.replaceAll(JSON_CONTROLS, escaped);
 }

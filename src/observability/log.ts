@@ -42,7 +42,7 @@ export interface Logs {
 }
 
 const NAMES: Readonly<Record<number, string>> = { 20: "DEBUG", 30: "INFO ", 40: "WARN ", 50: "ERROR" };
-const QUOTED = /[\s"=\x00-\x1f\x7f]/;
+const QUOTED = /[\s"=\x00-\x1f\x7f-\x9f]/;
 /** What waits while nobody reads, in bytes. */
 const BUFFER = 64 * 1024;
 /** Between two looks whether somebody reads again, in ms. */

@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../net/network.ts";
 import type { Cause } from "../observability/cause.ts";
-import type { RoutingRequest } from "../policies/policy.ts";
+import type { RoutingOutcome, RoutingRequest } from "../policies/policy.ts";
 import type { Waiter } from "./queue.ts";
 import { backoff } from "./retry.ts";
 import type { Target } from "./target.ts";
@@ -34,7 +34,7 @@ const NOBODY: readonly Target[] = [];
 /** What a client that is turned away is told to wait, in ms. */
 export const RETRY_AFTER = 1_000;
 
-export class Placement implements Waiter {
+export class Placement implements Waiter, RoutingOutcome {
   upstream: Upstream | undefined = undefined;
   /** Where its place is; undefined: it has none. */
   target: Target | undefined = undefined;
@@ -44,6 +44,10 @@ export class Placement implements Waiter {
   candidates = NOBODY;
   /** How long it has waited in the queue, in ms. */
   queued = 0;
+  // How it went at the place that was left last.
+  failed = false;
+  milliseconds = 0;
+  status = 0;
   private readonly applicant: Applicant;
   private readonly host: PlacementHost;
   private readonly waits: boolean;
@@ -59,8 +63,6 @@ export class Placement implements Waiter {
   private cancelPause: (() => void) | undefined = undefined;
   /** Tells what a policy answers to an exchange that is over from what it answers to the next one. */
   private serial = 0;
-  /** Of the place that was left last. */
-  private readonly outcome = { failed: false, milliseconds: 0, status: 0 };
 
   /** @param waits in the queue, where all are full */
   constructor(applicant: Applicant, host: PlacementHost, waits = true) {
@@ -71,6 +73,7 @@ export class Placement implements Waiter {
 
   /** For another exchange; the one before is over. */
   begin(): void {
+    if (this.standing === "new") return;
     this.upstream = undefined;
     this.target = undefined;
     this.attempts = 0;
@@ -280,12 +283,12 @@ export class Placement implements Waiter {
     return target;
   }
 
-  private outcomeOf(failed: boolean, status: number, milliseconds: number): Placement["outcome"] {
-    const { outcome } = this;
-    outcome.failed = failed;
-    outcome.status = status;
-    outcome.milliseconds = milliseconds;
-    return outcome;
+  /** An object less for each request. */
+  private outcomeOf(failed: boolean, status: number, milliseconds: number): RoutingOutcome {
+    this.failed = failed;
+    this.status = status;
+    this.milliseconds = milliseconds;
+    return this;
   }
 
   /** The exchange is over. It waits for nothing any more, and has given back all but its place, which is left when its connection is. */

@@ -333,9 +333,9 @@ export class Upstream {
   }
 
   /** The policy hears how it ended. */
-  tell(target: Target, outcome: RoutingOutcome): void {
+  tell(target: Target, { failed, milliseconds, status }: RoutingOutcome): void {
     const policy = this.tiers[target.tier]?.policy;
-    if (policy?.ended !== undefined) policy.ended(target, { ...outcome });
+    if (policy?.ended !== undefined) policy.ended(target, { failed, milliseconds, status });
   }
 
   /**

@@ -27,7 +27,7 @@ for (const mask of [0o000, 0o077]) {
     for (const mode of [0o640, 0o664, 0o600]) {
       writeFileSync(at("fairlead.toml"), "old");
       chmodSync(at("fairlead.toml"), mode);
-      withUmask(mask, () => new ConfigFile(at("fairlead.toml")).prepare("new").commit());
+      withUmask(mask, () => new ConfigFile(at("fairlead.toml")).replace("new").keep());
       expect([modeOf("fairlead.toml"), readFileSync(at("fairlead.toml"), "utf8")]).toEqual([mode.toString(8), "new"]);
     }
     withUmask(mask, () => {
