@@ -41,6 +41,6 @@ export class Problem extends Error {
   response(): Response {
     const [name, title] = KINDS[this.status];
     const body = { type: `${TYPES}${name}`, title, status: this.status, detail: this.message, ...this.members };
-    return new Response(`${jsonText(body)}\n`, { status: this.status, headers: { "Content-Type": "application/problem+json", "Cache-Control": "no-store", ...this.headers } });
+    return new Response(`${jsonText(body)}\n`, { status: this.status, headers: { "Content-Type": "application/problem+json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", ...this.headers } });
   }
 }
