@@ -215,6 +215,11 @@ function isSecret(path: Problem["path"]): boolean {
   return path[0] !== "routes" && path.some((step, index) => SECRET_TABLE.test(String(step)) || (index === path.length - 1 && SECRET.test(String(step))));
 }
 
+/** What stands where a table should may be what should stand in it: a secret, say. */
+function isTableWanted(expected: string): boolean {
+  return expected === "object" || expected === "record";
+}
+
 const KEY_OF_SECRET = new RegExp(`(?:${SECRET.source.replace("$", "")}|${SECRET_TABLE.source.replace("$", "")})["']?\\s*=`, "i");
 const HEAD_OF_TABLE = /^\s*\[+([^\]]*)\]/;
 
@@ -241,7 +246,7 @@ function problemsOf(issue: z.core.$ZodIssue, root: unknown): Problem[] {
     case "invalid_type": {
       const found = valueAt(root, path);
       if (found === undefined) return [{ path: path.slice(0, -1), about: "key", message: `${path.length > 1 ? tableName(path.slice(0, -1)) : "the config"} needs "${last}"`, hint: `add ${last} = …` }];
-      return [{ path, about: "value", message: `"${last}" must be ${typeName(issue.expected)}${isSecret(path) ? "" : `, not ${describe(found)}`}` }];
+      return [{ path, about: "value", message: `"${last}" must be ${typeName(issue.expected)}${isSecret(path) ? "" : `, not ${typeof found === "string" && isTableWanted(issue.expected) ? "a text" : describe(found)}`}` }];
     }
     case "invalid_value": {
       const choices = issue.values.map((value) => JSON.stringify(value));
