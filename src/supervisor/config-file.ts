@@ -17,7 +17,7 @@ function hold(path: string, before: string): void {
   try {
     linkSync(path, before);
   } catch {
-    copyFileSync(path, before);
+    copyFileSync(path, before, constants.COPYFILE_EXCL);
   }
 }
 

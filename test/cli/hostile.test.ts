@@ -8,6 +8,7 @@ import { statusCommand } from "../../src/cli/status.ts";
 import { topCommand } from "../../src/cli/top.ts";
 import { freePort } from "../support/ports.ts";
 import { openStage } from "../support/stage.ts";
+import { until } from "../support/until.ts";
 
 const HOSTILE = "\u001B[2J\u009B2J\u001B]0;title\u0007\u202E\u007F\r\nforged";
 const OBEYED = /[\u0000-\u0009\u000B-\u001F\u007F-\u009F\u202E]/;
@@ -28,6 +29,7 @@ beforeAll(async () => {
   const port = await freePort();
   const { url } = await stage.fairlead({ targets: [await stage.backend(), "127.0.0.1:1"], top: { admin: { address: `127.0.0.1:${port}` }, exchanges: { sample: 1 } } });
   for (let sent = 0; sent < 4; sent++) await fetch(`${url}/%1b`, { headers: { "X-Request-ID": "one" } });
+  await until("exchanges to be kept", async () => ((await (await fetch(`http://127.0.0.1:${port}/v1/exchanges`)).json()) as { exchanges: unknown[] }).exchanges.length === 4);
   liar = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
