@@ -67,14 +67,14 @@ export function asksUpgrade(head: RequestHead): boolean {
 }
 
 /** Protocols that carry requests: in a tunnel they would pass by everything that is decided of one. */
-const HTTP_PROTOCOLS = ["h2c", "h2", "http"];
+const HTTP_PROTOCOLS = new Set(["h2c", "h2", "http"]);
 
 /** Does Upgrade name HTTP itself, as one of several protocols too? RFC 9110 section 7.8: a list of `name[/version]`. */
 export function namesHttp(head: Fields): boolean {
   return joined(head, Name.UPGRADE)
     .toLowerCase()
     .split(",")
-    .some((protocol) => HTTP_PROTOCOLS.includes(protocol.split("/", 1)[0]!.trim()));
+    .some((protocol) => HTTP_PROTOCOLS.has(protocol.split("/", 1)[0]!.trim()));
 }
 
 /** The client waits for a 100 before it sends the body. */

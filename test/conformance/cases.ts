@@ -40,6 +40,8 @@ export interface RequestCase {
   readonly verdict: RequestVerdict;
   /** The source says MUST: to make something well-formed of it is no reading that the RFC leaves open. */
   readonly must?: boolean;
+  /** Why a milder reader may see more than one request in it, each well-formed. */
+  readonly room?: string;
   /** To back ends of HTTP/1 only. */
   readonly h1Only?: boolean;
   /** The client sends so many bytes, waits for whatever comes (at most PAUSE ms), and sends the rest. */
@@ -85,6 +87,11 @@ export function atMost(name: string, source: string, send: string, ...requests: 
 /** The same cases, where the RFC says that they MUST be refused. */
 export function must(...cases: readonly RequestCase[]): RequestCase[] {
   return cases.map((one) => ({ ...one, must: true }));
+}
+
+/** The same cases, in which a milder reader may see more than one request. */
+export function room(reason: string, ...cases: readonly RequestCase[]): RequestCase[] {
+  return cases.map((one) => ({ ...one, room: reason }));
 }
 
 /** The same cases, about limits and rules that each product has of its own. */

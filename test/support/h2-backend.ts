@@ -5,7 +5,7 @@ import { Message } from "./messages.ts";
 const NAME = /^:?[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 const TARGET = /^(\*|\/[!-"$-~]*)$/;
 /** Section 8.2.2. */
-const OF_ONE_CONNECTION = ["connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade", "http2-settings"];
+const OF_ONE_CONNECTION = new Set(["connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade", "http2-settings"]);
 
 /** What RFC 9113 section 8 forbids; undefined: nothing. */
 function fault({ fields, whole, bytes }: H2Request): string | undefined {
@@ -16,7 +16,7 @@ function fault({ fields, whole, bytes }: H2Request): string | undefined {
   if (new Set(pseudo).size !== pseudo.length || names.slice(0, pseudo.length).some((name) => !name.startsWith(":"))) return `pseudo-headers ${JSON.stringify(names)}`;
   if ([":method", ":scheme", ":path"].some((name) => values(name).length !== 1)) return `pseudo-headers ${JSON.stringify(pseudo)}`;
   if (!TARGET.test(values(":path")[0]!)) return `:path ${JSON.stringify(values(":path")[0])}`;
-  if (names.some((name) => OF_ONE_CONNECTION.includes(name)) || values("te").some((value) => value !== "trailers")) return `fields of one connection in ${JSON.stringify(names)}`;
+  if (names.some((name) => OF_ONE_CONNECTION.has(name)) || values("te").some((value) => value !== "trailers")) return `fields of one connection in ${JSON.stringify(names)}`;
   if (fields.some(([, value]) => value.trim() !== value)) return `blanks around a value in ${JSON.stringify(fields)}`;
   if (values("host").length > 1 || (values(":authority").length === 1 && values("host").some((host) => host !== values(":authority")[0]))) return `host and :authority in ${JSON.stringify(fields)}`;
   const lengths = values("content-length");

@@ -1,10 +1,13 @@
 /** Published desync attacks that need no malformed framing: bodies that somebody ignores, pauses, Expect, upgrades. */
-import { type Expected, type RequestCase, atMost, either, forward, get, message, post, refuse } from "../cases.ts";
+import { type Expected, type RequestCase, atMost, either, forward, get, message, post, refuse, room } from "../cases.ts";
 
 const BROWSER = "Kettle: Browser-Powered Desync Attacks (2022)";
 const ENDGAME = "Kettle: HTTP/1.1 must die: the desync endgame (2025)";
 const TE0 = "Arnolfo, bsysop and Medusa: TE.0 HTTP Request Smuggling (2024)";
 const H2C = "Miller: h2c Smuggling (2020)";
+
+/** RFC 6455 section 4.1. */
+const WEBSOCKET = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="];
 
 const EVIL = "GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
@@ -60,7 +63,7 @@ export const desync: readonly RequestCase[] = [
   forward("0.CL: a length with a space too many", ENDGAME, post([`Content-Length:  ${EVIL.length}`], EVIL), { body: EVIL, has: { "content-length": String(EVIL.length) } }),
   refuse("0.CL: a length on a folded line", ENDGAME, post(["Content-Length:", ` ${EVIL.length}`], EVIL)),
   refuse("0.CL: a length behind a bare LF", ENDGAME, post([`X: y\nContent-Length: ${EVIL.length}`], EVIL)),
-  refuse("0.CL: a length in a name with a space before it", ENDGAME, `POST / HTTP/1.1\r\nHost: a.test\r\n Content-Length: ${EVIL.length}\r\n\r\n${EVIL}`),
+  ...room("RFC 9112 5.2: a folded line may become part of the one before", refuse("0.CL: a length in a name with a space before it", ENDGAME, `POST / HTTP/1.1\r\nHost: a.test\r\n Content-Length: ${EVIL.length}\r\n\r\n${EVIL}`)),
   forward("0.CL: a name that only begins as the length", ENDGAME, `${post([`Content-Length-X: ${EVIL.length}`], "")}${get("X-Second: 1")}`, { line: "POST / HTTP/1.1", body: "" }, { line: "GET / HTTP/1.1", has: { "x-second": "1" } }),
   refuse("a Host hidden by a space", ENDGAME, "GET / HTTP/1.1\r\n Host: evil.test\r\nHost: a.test\r\n\r\n"),
   refuse("a Host behind a bare LF in the request line", ENDGAME, "GET / HTTP/1.1\nHost: evil.test\r\nHost: a.test\r\n\r\n"),
@@ -85,8 +88,8 @@ export const desync: readonly RequestCase[] = [
   upgrade("Upgrade: h2c/1", "Connection: Upgrade", "Upgrade: h2c/1"),
   upgrade("Upgrade: websocket, HTTP/2.0", "Connection: Upgrade", "Upgrade: websocket, HTTP/2.0"),
   upgrade("Upgrade: h2c without Connection", "Upgrade: h2c"),
-  { ...forward("a websocket that is refused, and a request behind it", "RFC 9110 7.8", `${get("Connection: Upgrade", "Upgrade: websocket")}${EVIL}`, { line: "GET / HTTP/1.1" }, { line: "GET /smuggled HTTP/1.1" }), h1Only: true },
-  atMost("an upgrade with a body", "RFC 9110 7.8", post(["Connection: Upgrade", "Upgrade: websocket", `Content-Length: ${EVIL.length}`], EVIL), { line: "POST / HTTP/1.1", body: EVIL }),
-  atMost("an upgrade with chunks", "RFC 9110 7.8", post(["Connection: Upgrade", "Upgrade: websocket", "Transfer-Encoding: chunked"], "5\r\nhello\r\n0\r\n\r\n"), { line: "POST / HTTP/1.1", body: "hello" }),
-  forward("an upgrade in HTTP/1.0 is ignored", "RFC 9110 7.8", "GET / HTTP/1.0\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", { line: "GET / HTTP/1.1", lacks: ["Upgrade"] }),
+  { ...forward("a websocket that is refused, and a request behind it", "RFC 9110 7.8", `${get(...WEBSOCKET)}${EVIL}`, { line: "GET / HTTP/1.1" }, { line: "GET /smuggled HTTP/1.1" }), h1Only: true },
+  atMost("an upgrade with a body", "RFC 9110 7.8", post([...WEBSOCKET, `Content-Length: ${EVIL.length}`], EVIL), { line: "POST / HTTP/1.1", body: EVIL }),
+  atMost("an upgrade with chunks", "RFC 9110 7.8", post([...WEBSOCKET, "Transfer-Encoding: chunked"], "5\r\nhello\r\n0\r\n\r\n"), { line: "POST / HTTP/1.1", body: "hello" }),
+  forward("an upgrade in HTTP/1.0 is ignored", "RFC 9110 7.8", "GET / HTTP/1.0\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: frob\r\n\r\n", { line: "GET / HTTP/1.1", lacks: ["Upgrade"] }),
 ];
