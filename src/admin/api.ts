@@ -1,5 +1,5 @@
 /** Finds the endpoint of a request, checks what it brings, and makes a response of what the endpoint says. */
-import type { z } from "zod";
+import { z } from "zod";
 import type { AdminConfig } from "../config/snapshot.ts";
 import type { Log } from "../observability/log.ts";
 import { admit } from "./access.ts";
@@ -10,6 +10,14 @@ import { Problem } from "./problem.ts";
 const MAX_JSON = 64 * 1024;
 /** … but for a configuration. */
 const MAX_TEXT = 8 * 1024 * 1024;
+
+/** How long a connection may be silent, in s: while something is done, … */
+const WORK = 240;
+/** … and else. */
+export const IDLE = 10;
+
+/** Where nothing is understood. */
+const NONE = z.strictObject({});
 
 interface Place {
   readonly pattern: RegExp;
@@ -34,19 +42,19 @@ export class Api {
     }));
   }
 
-  /** @param keepOpen see Call */
-  async answer(request: Request, keepOpen: () => void): Promise<Response> {
+  /** @param allow from now on the connection is closed when it is silent for so long, in s; 0: never */
+  async answer(request: Request, allow: (silence: number) => void): Promise<Response> {
     try {
-      return await this.call(request, keepOpen);
+      return await this.call(request, allow);
     } catch (error) {
       if (error instanceof Problem) return error.response();
-      this.log.error({ reason: error instanceof Error ? error.stack : String(error), path: new URL(request.url).pathname }, "The admin API failed");
+      this.log.error({ reason: error instanceof Error ? error.stack : String(error), path: urlOf(request).pathname }, "The admin API failed");
       return new Problem(500, "the service log says what").response();
     }
   }
 
-  private async call(request: Request, keepOpen: () => void): Promise<Response> {
-    const { pathname, searchParams } = new URL(request.url);
+  private async call(request: Request, allow: (silence: number) => void): Promise<Response> {
+    const { pathname, searchParams } = urlOf(request);
     for (const { pattern, names, methods } of this.places) {
       const match = pattern.exec(pathname);
       if (match === null) continue;
@@ -55,24 +63,31 @@ export class Api {
       const allowed: string[] = [...methods.keys()].flatMap((known) => (known === "GET" ? ["GET", "HEAD"] : [known]));
       if (found === undefined) throw new Problem(405, `${request.method} is not among ${allowed.join(", ")}`, {}, { Allow: allowed.join(", ") });
       const caller = admit(request, found.access, this.config());
-      const result = await found.handle({
+      const brought = {
         names: Object.fromEntries(names.map((name, index) => [name, decoded(match[index + 1]!)])),
-        query: checked(found.query, Object.fromEntries(searchParams), "query"),
-        body: await bodyOf(request, found.body),
-        caller,
-        request,
-        keepOpen,
-      });
+        // Who says more than is understood may mean less than is done: DELETE /v1/overrides?upstream=web would clear all of them.
+        query: checked(found.query ?? (method === "GET" ? undefined : NONE), Object.fromEntries(searchParams), "query"),
+        body: await bodyOf(request, found.body ?? (method === "GET" ? undefined : NONE)),
+      };
+      // All has come: what takes long from now on is our doing, as when a worker hangs that is to be told.
+      allow(found.endless === true ? 0 : WORK);
+      const result = await found.handle({ ...brought, caller, request });
+      if (found.endless !== true) allow(IDLE);
       const response = result instanceof Response ? result : Response.json(result);
       if (!response.headers.has("Cache-Control")) response.headers.set("Cache-Control", "no-store");
       response.headers.set("X-Content-Type-Options", "nosniff");
-      if (request.method !== "HEAD") return response;
-      // What makes it, as it is asked for, must not wait for that.
+      // The server leaves the body of a HEAD's answer out, and says how long it would have been; of one without end there is no such thing.
+      if (request.method !== "HEAD" || found.endless !== true) return response;
       await response.body?.cancel();
       return new Response(null, response);
     }
     throw new Problem(404, `nothing is at ${pathname}; GET /v1/openapi.json says what there is`);
   }
+}
+
+/** Its path and query. The host before them is the Host field, which may be absent (HTTP/1.0) or no host at all. */
+function urlOf({ url }: Request): URL {
+  return new URL(`http://localhost/${url.replace(/^https?:\/\/[^/?#]*/i, "").replace(/^\//, "")}`);
 }
 
 function decoded(part: string): string {
@@ -84,19 +99,25 @@ function decoded(part: string): string {
 }
 
 /** One that is too long is not read to its end. @throws Problem 413 */
-async function textOf({ headers, body }: Request, most: number): Promise<string> {
+async function textOf(request: Request, most: number): Promise<string> {
+  const { headers, body } = request;
   const tooLarge = new Problem(413, `a body has at most ${most} bytes here`);
   if (Number(headers.get("content-length") ?? 0) > most) throw tooLarge;
   const decoder = new TextDecoder();
   let text = "";
   let length = 0;
-  // Without a length, or with a false one.
-  for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
-    length += chunk.length;
-    if (length > most) throw tooLarge;
-    text += decoder.decode(chunk, { stream: true });
+  try {
+    // Without a length, or with a false one.
+    for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
+      length += chunk.length;
+      if (length > most) throw tooLarge;
+      text += decoder.decode(chunk, { stream: true });
+    }
+    return text + decoder.decode();
+  } catch (error) {
+    // Nobody hears this: the client has gone.
+    throw request.signal.aborted ? new Problem(400, "the body has not come to its end") : error;
   }
-  return text + decoder.decode();
 }
 
 async function bodyOf(request: Request, schema: z.ZodType | "text" | undefined): Promise<unknown> {

@@ -12,8 +12,6 @@ export interface Call<Query, Body> {
   readonly body: Body;
   readonly caller: Caller;
   readonly request: Request;
-  /** The answer may pause for as long as it likes: without this a connection that is silent for 10 s is closed. */
-  readonly keepOpen: () => void;
 }
 
 export interface Answer {
@@ -34,6 +32,8 @@ export interface Endpoint<Query = unknown, Body = unknown> {
   readonly query?: z.ZodType<Query>;
   /** Of the JSON value in the body, nothing at all being `{}`; "text": as it came; absent: there is none. */
   readonly body?: z.ZodType<Body> | "text";
+  /** The answer may pause for as long as it likes: without this a connection on which nothing moves is closed. */
+  readonly endless?: true;
   /** By status; those of problems need not be told. */
   readonly answers: Readonly<Record<number, Answer>>;
   /** A value is answered as JSON with status 200. @throws Problem */

@@ -4,7 +4,7 @@ import type { Address } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
 import { removeStaleSocket } from "../net/stale-socket.ts";
 import type { Log } from "../observability/log.ts";
-import type { Api } from "./api.ts";
+import { type Api, IDLE } from "./api.ts";
 
 /** Between two attempts to open an address that another process has still, and how long they go on, in ms. */
 const RETRY_INTERVAL = 100;
@@ -50,14 +50,15 @@ export class AdminServer {
   }
 
   private async listen(address: Address): Promise<Bun.Server<undefined>> {
-    const fetch = (request: Request, server: Bun.Server<undefined>): Promise<Response> => this.api.answer(request, () => server.timeout(request, 0));
+    const fetch = (request: Request, server: Bun.Server<undefined>): Promise<Response> => this.api.answer(request, (silence) => server.timeout(request, silence));
     // Each endpoint has its own limit, and says so; what it does not read takes no memory.
     const maxRequestBodySize = Number.MAX_SAFE_INTEGER;
     const failed = (why: string): AdminError => new AdminError(`cannot open the admin address ${formatAddress(address)}: ${why}`);
     const occupied = address.kind === "unix" ? await removeStaleSocket(address.path) : undefined;
     if (occupied !== undefined) throw failed(occupied);
     try {
-      const server = address.kind === "unix" ? Bun.serve({ unix: address.path, maxRequestBodySize, fetch }) : Bun.serve({ hostname: address.host, port: address.port, maxRequestBodySize, fetch });
+      const how = { maxRequestBodySize, development: false, fetch };
+      const server = address.kind === "unix" ? Bun.serve({ unix: address.path, ...how }) : Bun.serve({ hostname: address.host, port: address.port, idleTimeout: IDLE, ...how });
       // Who may connect may look inside: the user and nobody else.
       if (address.kind === "unix") chmodSync(address.path, 0o600);
       this.log.info({ admin: formatAddress(address.kind === "unix" ? address : { ...address, port: server.port ?? address.port }) }, "Admin address open");

@@ -172,12 +172,12 @@ export function streamEndpoints(streams: Streams): Endpoint[] {
       path: "/v1/stream",
       summary: 'Server-sent events: "overview" once a second, as /v1/overview answers it, and "event" for each new entry of the timeline. Last-Event-ID brings those that were missed.',
       access: "read",
+      endless: true,
       query: streamQuery,
       answers: { 200: { description: "A stream that ends when the client goes, or does not read.", type: "text/event-stream" } },
-      handle: ({ query, keepOpen, request }) => {
+      handle: ({ query, request }) => {
         const last = /^\d{1,15}$/.exec(request.headers.get("last-event-id") ?? "")?.[0];
         const body = streams.body(query.overview !== "false", last === undefined ? undefined : Number(last));
-        keepOpen();
         return new Response(body, { headers: { "Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no" } });
       },
     }),

@@ -45,6 +45,8 @@ export function withAdminOptions(command: Command): Command {
 
 /** Do that with the admin address; what it refuses is told on standard error, with exit code 1. */
 export async function withAdmin(options: AdminOptions, action: (admin: AdminClient) => Promise<void>): Promise<void> {
+  // Whoever read what we say has had enough, as `head` has.
+  process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EPIPE" ? 0 : FAILED));
   try {
     await action(AdminClient.find(options));
   } catch (error) {
@@ -81,13 +83,18 @@ export class AdminClient {
   /** The JSON that is answered. @param body sent as JSON, a text as it is @throws AdminRefused */
   async call<Answer>(method: "GET" | "PUT" | "POST" | "PATCH" | "DELETE", path: string, body?: unknown): Promise<Answer> {
     const response = await this.fetch(path, { method, ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body), headers: { "Content-Type": typeof body === "string" ? "text/plain" : "application/json" } }) });
-    return response.status === 204 ? (undefined as Answer) : ((await response.json()) as Answer);
+    if (response.status === 204) return undefined as Answer;
+    try {
+      return (await response.json()) as Answer;
+    } catch {
+      throw new AdminRefused(`${this.name} answers, but no Fairlead: is it the admin address?`, response.status);
+    }
   }
 
   /** The answer as it comes, for what is no JSON or does not end. @throws AdminRefused when its status is no success */
   async fetch(path: string, init: RequestInit = {}): Promise<Response> {
     const headers = new Headers(init.headers);
-    if (this.token !== undefined) headers.set("Authorization", `Bearer ${this.token}`);
+    if (this.token !== undefined) headers.set("Authorization", `Bearer ${headerText(this.token)}`);
     // A proxy that the environment names is for the web, and may not see a token.
     process.env["NO_PROXY"] = "*";
     let response: Response;
@@ -117,6 +124,12 @@ export class AdminClient {
     if (detail === undefined) return `${this.name} answers ${status}, and no Fairlead: is it the admin address?`;
     return detail;
   }
+}
+
+/** @throws AdminRefused when it can be in no header field */
+function headerText(token: string): string {
+  if (/^[\x20-\x7E]*$/.test(token)) return token;
+  throw new AdminRefused("the token has characters that no token has, as the end of a line");
 }
 
 /** Of a problem document (RFC 9457); undefined: it is none. */

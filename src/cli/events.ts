@@ -1,4 +1,5 @@
 /** `fairlead events`: what has happened in the last day, and what happens. */
+import { escapeControls } from "../observability/access/escape.ts";
 import { serverEvents } from "../view/event-stream.ts";
 import { moment } from "../view/format.ts";
 import type { EventView } from "../view/shapes.ts";
@@ -35,5 +36,5 @@ export async function eventsCommand(options: EventsOptions): Promise<void> {
 
 function line({ at, upstream, target, kind, summary, by }: EventView, paint: Paint): string {
   const place = [upstream, target].filter((part) => part !== "").join(" ");
-  return `${paint("dim", moment(at))}  ${paint("bold", kind.padEnd(16))}${place === "" ? "" : `  ${place}`}  ${summary}${by === "" ? "" : paint("dim", `  by ${by}`)}`;
+  return `${paint("dim", moment(at))}  ${paint("bold", kind.padEnd(16))}${place === "" ? "" : `  ${place}`}  ${escapeControls(summary)}${by === "" ? "" : paint("dim", `  by ${by}`)}`;
 }

@@ -24,18 +24,19 @@ export async function explainCommand(words: readonly string[], options: ExplainO
   });
 }
 
-function requestOf(words: readonly string[], { header = [], client, clientSubject, listener, askPolicy }: ExplainOptions): RequestToExplain {
+export function requestOf(words: readonly string[], { header = [], client, clientSubject, listener, askPolicy }: ExplainOptions): RequestToExplain {
   const [method, url] = words.length === 1 ? ["GET", words[0]!] : [words[0]!, words[1]!];
-  const headers: Record<string, string[]> = {};
+  // "constructor" is a name as good as any.
+  const headers = new Map<string, string[]>();
   for (const text of header) {
     const [, name, value] = /^([^:\s]+):[ \t]*(.*?)[ \t]*$/s.exec(text) ?? [];
     if (name === undefined) fail(`-H "${text}" is no header: write it as -H 'Name: value'`);
-    (headers[name] ??= []).push(value!);
+    headers.set(name, [...(headers.get(name) ?? []), value!]);
   }
   return {
     method,
     url: withScheme(url),
-    headers,
+    headers: Object.fromEntries(headers),
     ...(client === undefined ? {} : { client }),
     ...(clientSubject === undefined ? {} : { client_subject: clientSubject }),
     ...(listener === undefined ? {} : { listener }),

@@ -156,6 +156,13 @@ export function program(): Command {
       process.exit(await demo(options));
     });
   addOperatorCommands(root);
+  // An option of the root says nothing to a command: nobody shall think that it does.
+  root.hook("preAction", (_root, command) => {
+    const [stray] = command === root ? [] : root.options.filter((option) => root.getOptionValueSource(option.attributeName()) === "cli");
+    if (stray === undefined) return;
+    const known = command.options.some(({ long }) => long === stray.long);
+    root.error(`error: option '${stray.long}' stands before '${command.name()}'${known ? `, and belongs behind it: fairlead ${command.name()} ${stray.flags}` : ", which does not know it"}`, { exitCode: USAGE_ERROR });
+  });
   // After the commands, which would inherit it: what stands where a command should is an unknown one, and not one argument too many.
   return root.allowExcessArguments().action((options: DefaultOptions) => runDefault(root, options));
 }

@@ -1,4 +1,5 @@
 /** `fairlead status`: is anything wrong, and how much goes through. */
+import { escapeControls } from "../observability/access/escape.ts";
 import { bytes, count, milliseconds, percent, plural, rate, span } from "../view/format.ts";
 import { findingsOf } from "../view/findings.ts";
 import { errorShare, inRotation, type Level, upstreamHealth } from "../view/health.ts";
@@ -24,7 +25,7 @@ const WORDS: Readonly<Record<Level, string>> = { ok: "well", warn: "look at", ba
 export function findingLines(overview: Overview, paint: Paint): string[] {
   const findings = findingsOf(overview);
   if (findings.length === 0) return [paint("green", "nothing is wrong")];
-  return findings.map(({ level, subject, text }) => `${paint(STYLES[level] ?? "dim", WORDS[level].padEnd(10))}  ${subject} ${text}`);
+  return findings.map(({ level, subject, text }) => `${paint(STYLES[level] ?? "dim", WORDS[level].padEnd(10))}  ${subject} ${escapeControls(text)}`);
 }
 
 export const UPSTREAM_COLUMNS: readonly Column<UpstreamView>[] = [

@@ -11,12 +11,13 @@ import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { FramingKind, Head } from "./h1/head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
-import type { OwnConnections } from "./own-connections.ts";
+import { type OwnConnections, takeIdle } from "./own-connections.ts";
 import type { Services } from "./services.ts";
 import type { StreamOwner, UpstreamStream } from "./sides.ts";
 
 /** The exchange that has a hedge. */
 export interface Hedged {
+  readonly idempotent: boolean;
   readonly toHead: boolean;
   readonly asksUpgrade: boolean;
   readonly isCall: boolean;
@@ -35,10 +36,18 @@ export interface Hedged {
   hedgeEnded(attempt: Attempt): void;
 }
 
+/** Undefined: the request is not to be sent twice, or nobody knows yet what is usual. */
+export function planHedge(exchange: Hedged, upstream: Upstream, services: Services): Hedge | undefined {
+  if (!exchange.idempotent || exchange.asksUpgrade) return undefined;
+  const { percentile, minDelay } = upstream.config.hedge!;
+  const usual = upstream.durations!.at(percentile);
+  return usual === undefined ? undefined : new Hedge(exchange, upstream, services, Math.max(minDelay, usual));
+}
+
 export class Hedge implements StreamOwner {
   readonly upstream: Upstream;
   startedAt = 0;
-  /** As `Exchange.span`. */
+  /** As `Telemetry.span`. */
   span = "";
   /** How long it was being connected, in ms. */
   private connect = 0;
@@ -67,7 +76,7 @@ export class Hedge implements StreamOwner {
     this.target = target;
     this.startedAt = this.services.network.clock.precise();
     this.upstream.column.add(TOTAL_HEDGES);
-    const idle = this.upstream.config.proxyProtocol === undefined ? (target.takeIdle() as UpstreamStream | undefined) : this.own.take(target);
+    const idle = takeIdle(target, this.upstream, this);
     const stream = idle ?? this.services.openStream(target, this.upstream);
     if (stream === undefined) {
       this.target = undefined;

@@ -4,6 +4,7 @@
  */
 import type { Arrival } from "../accept/arrival.ts";
 import type { Target } from "../upstream/target.ts";
+import type { Upstream } from "../upstream/upstream.ts";
 import type { UpstreamStream } from "./sides.ts";
 
 /** A connection that is one client's. */
@@ -43,4 +44,9 @@ export class OwnConnections {
     this.closed = true;
     for (const stream of this.idle.splice(0)) if (stream.isIdle) stream.retire();
   }
+}
+
+/** A connection that waits for a request to this target: of all clients, or of the one that asks, where targets are told who it is. */
+export function takeIdle(target: Target, { config }: Upstream, asks: { readonly own: OwnConnections }): UpstreamStream | undefined {
+  return config.proxyProtocol === undefined ? (target.takeIdle() as UpstreamStream | undefined) : asks.own.take(target);
 }

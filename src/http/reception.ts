@@ -1,6 +1,7 @@
 /** What the requests of one client have in common, whatever codec they come by: who sent them, what targets are told of that, and which way they go. */
 import type { Arrival, Peer } from "../accept/arrival.ts";
 import { least } from "../net/least.ts";
+import { CAUSES, type Cause } from "../observability/cause.ts";
 import type { Listener } from "../routing/listener.ts";
 import { Name } from "./fields.ts";
 import { forwardedLines, type ForwardedBy, type OwnField, type RequestForward } from "./forward.ts";
@@ -51,21 +52,21 @@ export class Reception {
     exchange.toHead = head.methodIs("HEAD");
     exchange.idempotent = isIdempotent(head);
     const { accountFields, witnesses } = this.services;
-    if (witnesses?.wantMost === true) exchange.describe(head);
-    if (accountFields.length > 0) exchange.fields = accountFields.map((name) => head.get(name) ?? "");
+    if (witnesses?.wantMost === true) exchange.telemetry.describe(head);
+    if (accountFields.length > 0) exchange.telemetry.fields = accountFields.map((name) => head.get(name) ?? "");
     return answerHere(head, this.listener.config, this.services.draining || this.services.board.draining, this.services.challenges);
   }
 
   /** Send it where its route says. */
   dispatch(exchange: Exchange, head: RequestHead, view: RequestView): void {
-    exchange.trace = this.services.tracing?.begin(head, this.arrival?.tls === undefined ? "http" : "https");
+    exchange.telemetry.trace = this.services.tracing?.begin(head, this.arrival?.tls === undefined ? "http" : "https");
     const match = this.listener.router.route(view);
     if (match === undefined) {
       exchange.fail("no-route", "");
       return;
     }
     const { upstream } = match;
-    if (this.makesId(head, view)) exchange.requestId = this.makeRequestId();
+    if (this.makesId(head, view)) exchange.telemetry.requestId = this.makeRequestId();
     view.keySource = upstream.config.hash.key;
     exchange.dispatch(match, upstream.config.policy.kind === "builtin" ? view : view.copy());
   }
@@ -111,6 +112,14 @@ export class Reception {
   /** @param peer what the socket says; it counts when nothing else is known */
   own(peer: Peer): OwnConnections {
     return (this.ownConnections ??= new OwnConnections(this.arrival ?? { peer }));
+  }
+
+  /** For people: somebody was told no. @param client asked for only if it is told, for that can cost a system call @param protocol absent: HTTP/1 */
+  tellRefused(client: () => string, cause: Cause, status: number, detail: string, protocol?: "h2"): void {
+    const { log } = this.services;
+    if (!log.allows(cause)) return;
+    const { phase } = CAUSES[cause];
+    log.write("info", { cause, phase, status, detail, client: client(), listener: this.listener.config.name, ...(protocol === undefined ? {} : { protocol }) }, "Request refused");
   }
 
   /** The client is gone. */

@@ -1,5 +1,6 @@
 /** The service log: one line an event, as JSON or for a person's eyes, by module, each with its own level. Not the access log. */
 import pino from "pino";
+import { escapeControls } from "./access/escape.ts";
 import { LineFile } from "./line-file.ts";
 
 export type Log = Pick<pino.Logger, "debug" | "info" | "warn" | "error">;
@@ -41,7 +42,7 @@ export interface Logs {
 }
 
 const NAMES: Readonly<Record<number, string>> = { 20: "DEBUG", 30: "INFO ", 40: "WARN ", 50: "ERROR" };
-const QUOTED = /[\s"=\x00-\x1f\x7f]/;
+const QUOTED = /[\s"=\x00-\x1f\x7f-\x9f]/;
 /** What waits while nobody reads, in bytes. */
 const BUFFER = 64 * 1024;
 /** Between two looks whether somebody reads again, in ms. */
@@ -50,9 +51,9 @@ const RETRY = 1_000;
 /** `12:00:01.123 INFO  message key=value module=http`: control characters are escaped, so that no header can forge a line. */
 export function formatText(line: string): string {
   const { level, time, msg, pid: _pid, module, ...fields } = JSON.parse(line) as Record<string, unknown> & { level: number; time: string; msg?: string; module?: string };
-  let text = `${String(time).slice(11, 23)} ${NAMES[level] ?? level} ${(msg ?? "").replace(/[\x00-\x1f\x7f]/g, (c) => JSON.stringify(c).slice(1, -1))}`;
+  let text = `${String(time).slice(11, 23)} ${NAMES[level] ?? level} ${escapeControls(msg ?? "")}`;
   for (const [key, value] of Object.entries(fields)) {
-    text += ` ${key}=${typeof value === "string" && !QUOTED.test(value) ? value : JSON.stringify(value)}`;
+    text += ` ${key}=${typeof value === "string" && !QUOTED.test(value) ? value : escapeControls(String(JSON.stringify(value)))}`;
   }
   return `${text}${module === undefined ? "" : ` module=${module}`}\n`;
 }

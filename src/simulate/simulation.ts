@@ -8,7 +8,7 @@ import type { Snapshot, UpstreamConfig } from "../config/snapshot.ts";
 import { Ejection } from "../health/ejection.ts";
 import { TargetHealth } from "../health/health.ts";
 import { Rotation } from "../health/rotation.ts";
-import { backoff, mayRetry } from "../http/retry.ts";
+import { backoff, mayRetry } from "../upstream/retry.ts";
 import { silentLog } from "../observability/log.ts";
 import type { BalancerContext } from "../policies/balanced.ts";
 import type { RoutingPolicy, RoutingRequest } from "../policies/policy.ts";

@@ -1,5 +1,5 @@
 /** The configuration file on disk: is it what runs, and another text put in its place. */
-import { chownSync, closeSync, constants, accessSync, fsyncSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, closeSync, constants, accessSync, fsyncSync, linkSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
 export interface ConfigFileState {
@@ -10,6 +10,13 @@ export interface ConfigFileState {
   readonly since: string | null;
   /** Why it cannot be read. */
   readonly problem: string | null;
+}
+
+export interface Replaced {
+  /** It runs. */
+  readonly keep: () => void;
+  /** It does not: the file is as it was. */
+  readonly takeBack: () => void;
 }
 
 export class ConfigFile {
@@ -36,23 +43,33 @@ export class ConfigFile {
   }
 
   /**
-   * Ready to be put in the place of the file: only that is left to do.
+   * Put this in the place of the file. It can be taken back, for what is in the file is what runs.
    * @throws Error when the disk does not take it; then nothing has changed
    */
-  prepare(text: string): { readonly commit: () => void; readonly abandon: () => void } {
+  replace(text: string): Replaced {
     // What a link leads to is replaced, not the link.
     const path = realpathSync(this.path);
     const draft = `${path}.${process.pid}.new`;
+    const before = `${path}.${process.pid}.old`;
     const { mode, uid, gid } = statSync(path);
     accessSync(dirname(path), constants.W_OK);
-    const file = openSync(draft, "w", mode & 0o777);
     try {
-      writeFileSync(file, text);
-      fsyncSync(file);
-      if (process.getuid?.() === 0) chownSync(draft, uid, gid);
-    } finally {
-      closeSync(file);
+      const file = openSync(draft, "w", mode & 0o777);
+      try {
+        writeFileSync(file, text);
+        fsyncSync(file);
+        if (process.getuid?.() === 0) chownSync(draft, uid, gid);
+      } finally {
+        closeSync(file);
+      }
+      rmSync(before, { force: true });
+      linkSync(path, before);
+      // Only now is it known whether that is possible: it is not where the file itself is mounted.
+      renameSync(draft, path);
+    } catch (error) {
+      for (const left of [draft, before]) rmSync(left, { force: true });
+      throw error;
     }
-    return { commit: () => renameSync(draft, path), abandon: () => rmSync(draft, { force: true }) };
+    return { keep: () => rmSync(before, { force: true }), takeBack: () => renameSync(before, path) };
   }
 }

@@ -16,7 +16,7 @@ import type { Chronicle } from "../observability/timeline.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import { CAPACITY } from "./board.ts";
 import { changesBetween, type Changes } from "./changes.ts";
-import { ConfigFile } from "./config-file.ts";
+import { ConfigFile, type Replaced } from "./config-file.ts";
 import { ConfigError as BadConfig, StartError } from "./errors.ts";
 import { tellApplied, tellMoved, tellRejected, tellRenewed, tellUnrenewed } from "./instance-events.ts";
 import { machineSecret } from "./machine-secret.ts";
@@ -198,43 +198,48 @@ export class Configuration implements Configurable {
     const failed = (message: string): Outcome => ({ ok: false, errors: [errorOf({ message })], lines: [message] });
     const misplaced = stateFileProblem(read.snapshot);
     if (misplaced !== undefined) return failed(misplaced);
-    const draft = persist === true ? this.prepareFile(text!) : undefined;
+    let replaced: Replaced | undefined;
     try {
       const base = await withPlaceholders(read, how);
       const { loaded, laid, applied } = this.overrides.lay(base, (overrides) => base.again({ ...how, overrides }));
       const changes = this.changes(loaded, laid);
       const before = this.snapshot;
+      if (persist === true) replaced = this.replaceFile(text!);
       const reason = await this.options.adopt(loaded);
       if (reason !== undefined) return failed(reason);
       const took = performance.now() - began;
+      const put = replaced;
+      replaced = undefined;
+      put?.keep();
+      const persisted = put !== undefined;
       membership.hasApplied(joined);
       applied();
-      draft?.commit();
-      source.applied?.(loaded.snapshot, draft !== undefined);
+      source.applied?.(loaded.snapshot, persisted);
       tellApplied(this.options.chronicle, before, loaded.snapshot, asTold(by));
-      this.hasApplied(loaded, by, text !== undefined && draft === undefined ? "api" : "file", changes, took);
+      if (this.source === "api" && text === undefined) log.warn({ before: this.applied }, "A configuration that came by the API is replaced by what the file says");
+      this.hasApplied(loaded, by, text !== undefined && !persisted ? "api" : "file", changes, took);
       return { ok: true, diff: changes.report };
     } catch (error) {
       // What is wrong with it, not with us.
       if (error instanceof StartError || error instanceof BadConfig) return failed(error.message);
       throw error;
     } finally {
-      draft?.abandon();
+      replaced?.takeBack();
     }
   }
 
-  private prepareFile(text: string): ReturnType<ConfigFile["prepare"]> {
+  private replaceFile(text: string): Replaced {
+    if (this.file === undefined) throw new Problem(409, "this instance was started without a file: leave persist out");
     try {
-      return this.file!.prepare(text);
+      return this.file.replace(text);
     } catch (error) {
-      throw new Problem(409, `it cannot be written to ${this.file?.path ?? "a file"}, and so was not applied: ${(error as Error).message}`);
+      throw new Problem(409, `it cannot be written to ${this.file.path}, and so was not applied: ${(error as Error).message}`);
     }
   }
 
   /** @param took until all workers ran it, in ms */
   private hasApplied({ snapshot }: Applicable, by: string, source: ConfigReport["source"], { summary, words }: Changes, took: number): void {
     const { log, keep, applied, logged, workers } = this.options;
-    if (this.source === "api" && by !== this.applied.by && source === "file") log.warn({ before: this.applied }, "A configuration that came by the API is replaced by what the file says");
     this.source = source;
     this.applied = { generation: snapshot.generation, at: new Date().toISOString(), by, summary };
     this.rejected = null;

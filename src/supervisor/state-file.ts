@@ -1,15 +1,46 @@
 /** The file in which what people said survives a stop: `state_file` in [admin]. */
-import { accessSync, closeSync, constants, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { accessSync, closeSync, constants, fsyncSync, openSync, readFileSync, readlinkSync, readSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import type { Kept } from "./said.ts";
 
-/** What is wrong with the place where it is to be; undefined: it can be written there. */
+/** What is wrong with the place where it is to be; undefined: it can be written there, and nothing else is there that is somebody's. */
 export function placeProblem(path: string): string | undefined {
   try {
-    accessSync(dirname(path), constants.W_OK | constants.X_OK);
-    return undefined;
+    accessSync(dirname(placeOf(path)), constants.W_OK | constants.X_OK);
   } catch (error) {
     return `state_file ${path} cannot be written: ${(error as NodeJS.ErrnoException).code === "ENOENT" ? "its directory does not exist" : (error as Error).message}`;
+  }
+  try {
+    if (!statSync(path).isFile()) return `state_file ${path} is a directory or a device: name a file, which need not exist`;
+    return mayBeOurs(path) ? undefined : `state_file ${path} is a file of another kind: name one that nobody else uses, which need not exist`;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : `state_file ${path} cannot be read: ${(error as Error).message}`;
+  }
+}
+
+/** What a crash may have left of ours is empty, zeros, or begins as ours does. */
+function mayBeOurs(path: string): boolean {
+  const file = openSync(path, "r");
+  try {
+    const beginning = Buffer.alloc(64);
+    const text = beginning.toString("utf8", 0, readSync(file, beginning)).replaceAll("\0", "").trim();
+    return text === "" || text.startsWith("{");
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** What a link leads to is the file, not the link. */
+function placeOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    // There is none yet, where it is or where a link leads.
+  }
+  try {
+    return resolve(dirname(path), readlinkSync(path));
+  } catch {
+    return path;
   }
 }
 
@@ -27,7 +58,7 @@ export function readStateFile(path: string): unknown {
 
 /** Whole or not at all, and on the disk when this returns. @throws Error when the disk does not take it */
 export function writeStateFile(path: string, kept: Kept): void {
-  replaceFile(path, `${JSON.stringify(kept, undefined, 2)}\n`, 0o600);
+  replaceFile(placeOf(path), `${JSON.stringify(kept, undefined, 2)}\n`, 0o600);
 }
 
 /** Put another file in the place of this one. @throws Error; then the one before is there still */
@@ -48,9 +79,14 @@ export function replaceFile(path: string, text: string, mode: number): void {
   }
 }
 
-/** Out of the way, but not lost. @returns where it is now */
-export function setDamagedAside(path: string): string {
-  const aside = `${path}.damaged`;
-  renameSync(path, aside);
-  return aside;
+/** Out of the way, but not lost. @returns where it is now; undefined: where it was, as it cannot be moved */
+export function setDamagedAside(path: string): string | undefined {
+  const place = placeOf(path);
+  const aside = `${place}.damaged`;
+  try {
+    renameSync(place, aside);
+    return aside;
+  } catch {
+    return undefined;
+  }
 }

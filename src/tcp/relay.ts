@@ -17,7 +17,8 @@ import { clientKey } from "../routing/key.ts";
 import type { Client, Listener } from "../routing/listener.ts";
 import type { Match } from "../routing/router.ts";
 import { CLASS_DONE, CLASS_FAILED, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
-import type { Waiter } from "../upstream/queue.ts";
+import { type Applicant, Placement } from "../upstream/placement.ts";
+import { MAX_CONNECT_ATTEMPTS } from "../upstream/retry.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { TcpTarget } from "./target.ts";
@@ -31,37 +32,24 @@ export interface TcpServices {
 }
 
 const UNAVAILABLE = Buffer.from("HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 19\r\nConnection: close\r\n\r\nService Unavailable");
-/** Failed connects for one client. */
-export const MAX_CONNECT_ATTEMPTS = 8;
-const NOBODY: readonly Target[] = [];
 const NO_TRIES: readonly Attempt[] = [];
 /** How long a client that was told 503 may go on sending. */
 const LINGER = 2_000;
 
 /** The client's side: owns the pair. */
-export class TcpClient extends Connection implements Client, Waiter, Ended {
+export class TcpClient extends Connection implements Client, Applicant, Ended {
   private readonly listener: Listener;
   private readonly services: TcpServices;
   private readonly arrival: Arrival | undefined;
   private match: Match<Upstream> | undefined = undefined;
-  private upstream: Upstream | undefined = undefined;
+  readonly placement: Placement;
   private target: TcpTarget | undefined = undefined;
   private request: RoutingRequest | undefined = undefined;
-  private tried: Target[] = [];
-  private attempts = 0;
-  /** It waits for a place at a target. */
-  private waits = false;
-  private picking = false;
-  /** The circuit breaker let it through to try, and no target has had a say yet. */
-  private probe = false;
-  /** How long it waited, in ms. */
-  private queued = 0;
   clientAddress = "";
   private port = 0;
   private startedAt = 0;
   private over = false;
   // Kept for its account: numbers and references, and what failed.
-  private candidates = NOBODY;
   private tries = NO_TRIES;
   private lastTarget: Target | undefined = undefined;
   private attemptAt = 0;
@@ -81,6 +69,7 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
     this.listener = listener;
     this.services = services;
     this.arrival = arrival;
+    this.placement = new Placement(this, services.network);
   }
 
   protected opened(socket: NetSocket): void {
@@ -99,17 +88,8 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
     const request: RoutingRequest = { protocol: "tcp", clientAddress: this.clientAddress, clientPort: this.port, method: "", host: this.arrival?.hello?.serverName ?? "", path: "", key: clientKey(this.clientAddress), header: () => undefined };
     this.request = request;
     this.match = this.listener.router.route(request);
-    if (this.match === undefined) {
-      this.finish("no-route", "", undefined);
-      this.unavailable();
-      return;
-    }
-    this.upstream = this.match.upstream;
-    const admission = this.upstream.admits();
-    this.probe = admission === "probe";
-    if (admission === "no") this.turnAway("circuit-open");
-    else if (this.upstream.isWaitedFor) this.wait();
-    else this.attempt();
+    if (this.match === undefined) this.turnedAway("no-route", "");
+    else this.placement.seek(this.match.upstream, request);
   }
 
   /** Where it comes from, for targets that want to know. */
@@ -118,91 +98,39 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
     return arrival ?? (socket === undefined ? undefined : { peer: socket });
   }
 
-  private attempt(): void {
-    const picked = this.upstream!.pick(this.request!, this.tried);
-    if (this.attempts === 0) this.candidates = this.upstream!.candidates;
-    if (!(picked instanceof Promise)) {
-      this.use(picked);
-      return;
-    }
-    this.picking = true;
-    void picked.then((target) => {
-      this.picking = false;
-      if (this.isOpen && !this.over) this.use(target);
-    });
-  }
-
-  private use(target: Target | undefined): void {
-    const upstream = this.upstream!;
-    if (target === undefined || !upstream.enter(target)) {
-      if (upstream.isFull(this.tried)) this.wait();
-      else this.turnAway("no-target");
-      return;
-    }
-    if (this.waits) this.endWait();
-    this.attempts++;
+  placed(target: Target): void {
     this.lastTarget = target;
     this.attemptAt = this.services.network.clock.precise();
     this.connect = 0;
-    this.target = new TcpTarget(target, upstream, this, this.services, (cause, detail) => this.connectFailed(target, cause, detail));
+    this.target = new TcpTarget(target, this, this.services);
     this.target.connect();
   }
 
-  private connectFailed(target: Target, cause: Cause, detail: string): void {
-    this.target = undefined;
-    if (!this.isOpen) return;
-    this.upstream!.attemptFailed(cause);
-    this.tries = [...this.tries, this.tryOf(target, cause, detail)];
-    this.lastTarget = undefined;
-    this.tried = [...this.tried, target];
-    const left = this.upstream!.hasOther(this.tried);
-    const { retry } = this.upstream!.config;
-    if (cause !== "overloaded" && left && retry.retries > 0 && retry.onConnectFailure && this.attempts < MAX_CONNECT_ATTEMPTS) {
-      target.counters.add(TOTAL_RETRIES);
-      this.attempt();
-      return;
-    }
-    this.finish(cause, detail, target);
+  turnedAway(cause: Cause, detail: string): void {
+    this.finish(cause, detail, undefined);
     this.unavailable();
   }
 
-  private wait(): void {
-    // It keeps its place.
-    if (this.waits) return;
-    if (!this.upstream!.queue.enter(this)) {
-      this.turnAway("queue-full");
+  flush(): void {
+    // What a client is told leaves at once.
+  }
+
+  /** Its target could not be reached; the place there is left. */
+  connectFailed(target: Target, cause: Cause, detail: string): void {
+    this.target = undefined;
+    if (!this.isOpen) return;
+    const { placement } = this;
+    placement.upstream!.attemptFailed(cause);
+    this.tries = [...this.tries, this.tryOf(target, cause, detail)];
+    this.lastTarget = undefined;
+    placement.avoid(target);
+    const { retry } = placement.upstream!.config;
+    if (cause !== "overloaded" && placement.hasOther && retry.retries > 0 && retry.onConnectFailure && placement.attempts < MAX_CONNECT_ATTEMPTS) {
+      target.counters.add(TOTAL_RETRIES);
+      placement.again();
       return;
     }
-    this.waits = true;
-    this.queued = this.services.network.clock.precise();
-  }
-
-  private endWait(): void {
-    this.upstream!.queue.leave(this);
-    this.waits = false;
-    this.queued = this.services.network.clock.precise() - this.queued;
-  }
-
-  /** There may be room. */
-  goOn(): boolean {
-    // Its policy is still thinking.
-    if (this.picking) return false;
-    // A reload may have brought other targets, or other limits.
-    this.upstream = this.upstream!.current;
-    // Better one that failed than none, and than to hold up who waits behind.
-    if (this.tried.length > 0 && !this.upstream.hasRoom(this.tried)) this.tried = [];
-    this.attempt();
-    return !this.waits;
-  }
-
-  timedOut(): void {
-    this.endWait();
-    this.turnAway("queue-timeout");
-  }
-
-  private turnAway(cause: Cause): void {
-    if (this.waits) this.endWait();
-    this.finish(cause, "", undefined);
+    this.finish(cause, detail, target);
     this.unavailable();
   }
 
@@ -272,7 +200,6 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
 
   protected closed(error: Error | undefined): void {
     this.listener.remove(this);
-    if (this.waits) this.endWait();
     const { target } = this;
     this.target = undefined;
     this.finish(error === undefined ? "done" : "client-closed", "", target?.target);
@@ -311,17 +238,18 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
   private finish(cause: Cause, detail: string, target: Target | undefined): void {
     if (this.over) return;
     this.over = true;
-    if (this.takeProbe()) this.upstream!.probeUnused();
+    const { upstream, attempts } = this.placement;
+    this.placement.end();
     const { tcpLog: log, witnesses, network } = this.services;
     const client = formatEndpoint(this.clientAddress, this.port);
     if (CAUSES[cause].side !== "none" && log.allows(cause)) {
       const level = CAUSES[cause].side === "client" || cause === "idle-timeout" ? "info" : "warn";
-      log.write(level, { cause, phase: CAUSES[cause].phase, upstream: this.upstream?.name ?? "", target: target?.name ?? "", detail, client, listener: this.listener.config.name }, "Connection failed");
+      log.write(level, { cause, phase: CAUSES[cause].phase, upstream: upstream?.name ?? "", target: target?.name ?? "", detail, client, listener: this.listener.config.name }, "Connection failed");
     }
     this.detail = detail;
     const milliseconds = network.clock.precise() - this.startedAt;
-    this.listener.ended(cause, CAUSES[cause].side === "none" ? CLASS_DONE : CLASS_FAILED, milliseconds, this.upstream, this.match);
-    witnesses?.ended(this, cause, 0, this.attempts, milliseconds);
+    this.listener.ended(cause, CAUSES[cause].side === "none" ? CLASS_DONE : CLASS_FAILED, milliseconds, upstream, this.match);
+    witnesses?.ended(this, cause, 0, attempts, milliseconds);
   }
 
   get isTraced(): boolean {
@@ -329,7 +257,8 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
   }
 
   account(cause: Cause, status: number, milliseconds: number): Account {
-    const { match, upstream, lastTarget, tries, connect, startedAt, answeredAt, candidates, queued, attempts, detail, bytesIn, bytesOut } = this;
+    const { match, lastTarget, tries, connect, startedAt, answeredAt, detail, bytesIn, bytesOut } = this;
+    const { upstream, candidates, queued, attempts } = this.placement;
     return {
       protocol: "tcp",
       at: this.services.network.clock.wall() - milliseconds,
@@ -364,13 +293,6 @@ export class TcpClient extends Connection implements Client, Waiter, Ended {
     const { attemptAt, answeredAt, connect } = this;
     const milliseconds = this.services.network.clock.precise() - attemptAt;
     return { target, at: attemptAt - this.startedAt, connect, firstByte: answeredAt === 0 ? 0 : answeredAt - attemptAt, milliseconds, status: 0, cause, detail, hedge: false };
-  }
-
-  /** Whether it is a probe whose end nobody has told yet; from now on it is told. */
-  takeProbe(): boolean {
-    const { probe } = this;
-    this.probe = false;
-    return probe;
   }
 
   drain(): void {

@@ -5,33 +5,28 @@ import { relayData, relayEnd } from "../net/relay.ts";
 import type { Cause } from "../observability/cause.ts";
 import { Connecting, type Opener } from "../upstream/connecting.ts";
 import type { Pooled, Target } from "../upstream/target.ts";
-import type { Upstream } from "../upstream/upstream.ts";
 import type { TcpClient, TcpServices } from "./relay.ts";
 
 export class TcpTarget extends Connection implements Pooled, Opener {
   readonly target: Target;
-  private readonly upstream: Upstream;
   private readonly client: TcpClient;
   private readonly services: TcpServices;
-  private readonly failed: (cause: Cause, detail: string) => void;
   private readonly connecting: Connecting;
   private gone = false;
   ready = false;
   /** This side has sent its last byte. */
   ended = false;
 
-  constructor(target: Target, upstream: Upstream, client: TcpClient, services: TcpServices, failed: (cause: Cause, detail: string) => void) {
+  constructor(target: Target, client: TcpClient, services: TcpServices) {
     super(services.wheel, target.counters);
     this.target = target;
-    this.upstream = upstream;
     this.client = client;
     this.services = services;
-    this.failed = failed;
     this.connecting = new Connecting(target, services.network, services.wheel, this);
   }
 
   connect(): void {
-    const { proxyProtocol, timeouts } = this.upstream.config;
+    const { proxyProtocol, timeouts } = this.client.placement.upstream!.config;
     this.target.opens(this);
     this.connecting.start(timeouts.connect, this.target.tlsWithin, proxyProtocol === undefined ? undefined : proxyHeader(proxyProtocol, this.client.origin));
   }
@@ -43,25 +38,24 @@ export class TcpTarget extends Connection implements Pooled, Opener {
     this.wheel.remove(this);
     this.target.closes(this);
     const elapsed = this.services.network.clock.precise() - this.connecting.startedAt;
-    if (this.ready) {
-      // What was to be learnt of it was learnt when it stood.
-      this.upstream.release(this.target);
-      this.upstream.tell(this.target, { failed: false, milliseconds: elapsed, status: 0 });
-    } else if (failed) this.upstream.leave(this.target, { failed, milliseconds: elapsed, status: 0 }, elapsed, this.client.takeProbe());
-    else this.upstream.leaveEarly(this.target, elapsed);
+    const { placement } = this.client;
+    // What was to be learnt of it was learnt when it stood.
+    if (this.ready) placement.leaveLearnt(elapsed);
+    else if (failed) placement.leave(true, 0, elapsed);
+    else placement.leaveEarly(elapsed);
     return true;
   }
 
   protected opened(): void {
     this.ready = true;
     const { milliseconds } = this.connecting;
-    this.upstream.learn(this.target, { failed: false, milliseconds, status: 0 }, milliseconds, this.client.takeProbe());
+    this.client.placement.learn(milliseconds);
     this.client.joined(milliseconds);
   }
 
   connectFailed(cause: Cause, detail: string): void {
     // A shortage of ours says nothing about the target.
-    if (this.leave(cause !== "overloaded")) this.failed(cause, detail);
+    if (this.leave(cause !== "overloaded")) this.client.connectFailed(this.target, cause, detail);
   }
 
   onDeadline(): void {

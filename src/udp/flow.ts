@@ -15,6 +15,7 @@ import { clientKey } from "../routing/key.ts";
 import type { Client } from "../routing/listener.ts";
 import type { Match } from "../routing/router.ts";
 import { CLASS_DONE, CLASS_FAILED, TOTAL_CLIENTS, TOTAL_CONNECTS, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
+import { type Applicant, Placement } from "../upstream/placement.ts";
 import type { Pooled, Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { UdpRelay } from "./relay.ts";
@@ -28,12 +29,11 @@ const LINGER = 2_000;
 /** Targets that a flow tells of; it may see more of them. */
 const MOST_TRIES = 32;
 const NO_HEADERS = (): undefined => undefined;
-const NOBODY: readonly Target[] = [];
 const NO_TRIES: readonly Attempt[] = [];
 /** The target's system has said that nobody is there. */
 const UNREACHABLE: ReadonlySet<string> = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"]);
 
-export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended {
+export class Flow extends Timed implements Client, Pooled, DatagramOwner, Applicant, Ended {
   readonly clientAddress: string;
   private readonly relay: UdpRelay;
   private readonly key: string;
@@ -43,8 +43,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
   /** When its last datagram came or went, in exact clock ms. */
   private lastAt = 0;
   private match: Match<Upstream> | undefined = undefined;
-  private upstream: Upstream | undefined = undefined;
-  private target: Target | undefined = undefined;
+  private readonly placement: Placement;
   /** The name of the last one. */
   private targetName = "";
   private socket: DatagramSocket | undefined = undefined;
@@ -52,12 +51,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
   private early: Buffer[] | undefined = undefined;
   /** The first datagram to this target, as long as it is the only one and has no reply: it can be sent once more. */
   private kept: Buffer | undefined = undefined;
-  /** Those that have failed since a reply came. */
-  private tried = NOBODY;
   private resent = 0;
-  private attempts = 0;
-  /** The circuit breaker let it through to try, and no target has had a say yet. */
-  private probe = false;
   // Of the target of now.
   private pickedAt = 0;
   private sent = 0;
@@ -71,7 +65,6 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
   private bytesOut = 0;
   /** When the first reply of all came. */
   private firstReplyAt = 0;
-  private candidates = NOBODY;
   private tries = NO_TRIES;
   /** It was there when the flow ended. */
   private lastTarget: Target | undefined = undefined;
@@ -83,6 +76,8 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
     this.relay = relay;
     this.key = key;
     this.peer = peer;
+    // A datagram is not worth waiting with: its client will say it again, or something newer.
+    this.placement = new Placement(this, relay.services.network, false);
     const clientAddress = plainAddress(peer.address);
     this.clientAddress = clientAddress;
     this.startedAt = relay.services.network.clock.precise();
@@ -108,8 +103,8 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
       if (this.early.length < MAX_EARLY) this.early.push(bytes);
       return;
     }
-    if (this.target !== undefined && !this.stays()) this.leaveDrained();
-    if (this.socket === undefined) this.pick([bytes]);
+    if (this.placement.target !== undefined && !this.stays()) this.leaveDrained();
+    if (this.socket === undefined) this.seek([bytes]);
     else {
       this.send(bytes);
       this.endIfAnswered();
@@ -125,62 +120,43 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
 
   /** Its target may go on with it, under the configuration and the states of now. */
   private stays(): boolean {
+    const { placement } = this;
     const match = this.relay.listener.router.route(this.request);
     const upstream = match?.upstream;
-    if (upstream !== this.upstream) {
-      const { target } = this;
-      const same = upstream?.targets.find(({ slot }) => slot === target!.slot);
+    if (upstream !== placement.upstream) {
+      const target = placement.target!;
+      const same = upstream?.targets.find(({ slot }) => slot === target.slot);
       if (same === undefined) return false;
       this.match = match;
-      this.upstream = upstream;
+      placement.renew(upstream!, same);
       if (same !== target) {
-        target!.closes(this);
+        target.closes(this);
         same.opens(this);
-        this.target = same;
       }
     }
-    this.upstream!.refresh();
+    placement.upstream!.refresh();
     // It may have been cut by that.
-    return this.target?.mayGoOn !== false;
+    return placement.target?.mayGoOn !== false;
   }
 
-  private pick(waiting: Buffer[]): void {
+  /** @param waiting datagrams, for the target that is found */
+  private seek(waiting: Buffer[]): void {
     this.early = waiting;
-    const match = this.relay.listener.router.route(this.request);
-    this.match = match;
-    this.upstream = match?.upstream;
-    if (match === undefined) {
-      this.end("no-route");
-      return;
-    }
-    const { upstream } = match;
-    const admission = upstream.admits();
-    this.probe = admission === "probe";
-    if (admission === "no") {
-      this.end("circuit-open");
-      return;
-    }
-    // A datagram is not worth waiting with: its client will say it again, or something newer.
-    if (upstream.isWaitedFor) {
-      this.end("queue-full");
-      return;
-    }
-    if (this.tried.length > 0 && !upstream.hasOther(this.tried)) this.tried = NOBODY;
-    const picked = upstream.pick(this.request, this.tried);
-    if (this.attempts === 0) this.candidates = upstream.candidates;
-    if (!(picked instanceof Promise)) this.use(picked);
-    else void picked.then((target) => this.over || this.use(target));
+    this.match = this.relay.listener.router.route(this.request);
+    if (this.match === undefined) this.end("no-route");
+    else this.placement.seek(this.match.upstream, this.request);
   }
 
-  private use(target: Target | undefined): void {
-    const upstream = this.upstream!;
-    if (target === undefined || !upstream.enter(target)) {
-      this.end(upstream.isFull(this.tried) ? "queue-full" : "no-target");
-      return;
-    }
+  turnedAway(cause: Cause): void {
+    this.end(cause);
+  }
+
+  flush(): void {
+    // Datagrams leave at once.
+  }
+
+  placed(target: Target): void {
     const { network } = this.relay.services;
-    this.attempts++;
-    this.target = target;
     this.targetName = target.name;
     this.pickedAt = network.clock.precise();
     this.sent = 0;
@@ -192,7 +168,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
   }
 
   onReady(socket: DatagramSocket): void {
-    if (this.over || this.target === undefined) {
+    if (this.over || this.placement.target === undefined) {
       socket.close();
       return;
     }
@@ -204,7 +180,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
   }
 
   private send(bytes: Buffer): void {
-    const { socket, upstream } = this;
+    const { socket, placement } = this;
     if (socket === undefined) {
       // One before it has found nobody there.
       this.early?.push(bytes);
@@ -217,9 +193,9 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
     }
     if (code === undefined) {
       this.sent++;
-      this.target!.counters.sent(bytes.length);
+      placement.target!.counters.sent(bytes.length);
     }
-    if (this.sent === 1 && this.answered === 0 && bytes.length <= upstream!.config.retry.buffer) this.kept = bytes;
+    if (this.sent === 1 && this.answered === 0 && bytes.length <= placement.upstream!.config.retry.buffer) this.kept = bytes;
     else {
       this.kept = undefined;
       release(bytes);
@@ -231,7 +207,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
     this.datagramsOut++;
     this.bytesOut += bytes.length;
     this.relay.listener.counters.sent(bytes.length);
-    this.target?.counters.received(bytes.length);
+    this.placement.target?.counters.received(bytes.length);
     this.active();
     this.relay.reply(bytes, this.peer);
     release(bytes);
@@ -247,17 +223,16 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
   /** The first reply says how its target does. */
   private learn(): void {
     const now = this.relay.services.network.clock.precise();
-    const elapsed = now - this.pickedAt;
     this.answeredAt = now;
     if (this.firstReplyAt === 0) this.firstReplyAt = now;
     this.kept = undefined;
     this.resent = 0;
-    this.tried = NOBODY;
-    this.upstream!.learn(this.target!, { failed: false, milliseconds: elapsed, status: 0 }, elapsed, this.takeProbe());
+    this.placement.forgive();
+    this.placement.learn(now - this.pickedAt);
   }
 
   onError(code: string): void {
-    if (this.over || this.target === undefined) return;
+    if (this.over || this.placement.target === undefined) return;
     if (this.socket === undefined && OUR_SHORTAGES.has(code)) this.end("overloaded", code);
     // Something was too large for the way, or the like: it is lost, and that is all.
     else if (this.socket === undefined || UNREACHABLE.has(code)) this.refused(code, undefined);
@@ -265,41 +240,39 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
 
   /** Nobody is there. @param unsent a datagram that did not even leave */
   private refused(code: string, unsent: Buffer | undefined): void {
-    const { target, kept, early } = this;
-    const { retry } = this.upstream!.config;
+    const { placement, kept, early } = this;
+    const target = placement.target!;
+    const { retry } = placement.upstream!.config;
     this.attemptEnds(connectCause(code), code);
     this.leave(true);
-    this.tried = [...this.tried, target!];
-    if (!this.upstream!.hasOther(this.tried) || this.tried.length >= MAX_ATTEMPTS) {
+    placement.avoid(target);
+    if (!placement.hasOther || placement.avoided >= MAX_ATTEMPTS) {
       this.end(connectCause(code), code);
       return;
     }
     const again = kept !== undefined && this.resent < retry.retries && retry.onConnectFailure ? kept : undefined;
     if (again !== undefined) {
       this.resent++;
-      target!.counters.add(TOTAL_RETRIES);
+      target.counters.add(TOTAL_RETRIES);
     }
     const waiting = [again, unsent, ...(early ?? [])].filter((bytes) => bytes !== undefined);
     // Without any, the next one goes elsewhere.
-    if (waiting.length > 0) this.pick(waiting);
+    if (waiting.length > 0) this.seek(waiting);
   }
 
   /** Away from its target. @param failed it could not be reached, or did not answer */
   private leave(failed: boolean): void {
-    const { target, upstream } = this;
+    const { placement } = this;
     const elapsed = this.relay.services.network.clock.precise() - this.pickedAt;
-    this.target = undefined;
     this.socket?.close();
     this.socket = undefined;
     this.kept = undefined;
     this.early = undefined;
-    target!.closes(this);
-    if (failed) upstream!.leave(target!, { failed, milliseconds: elapsed, status: 0 }, elapsed, this.takeProbe());
-    else if (this.answered > 0) {
-      // What was to be learnt of it was learnt with its first reply.
-      upstream!.release(target!);
-      upstream!.tell(target!, { failed: false, milliseconds: elapsed, status: 0 });
-    } else upstream!.leaveEarly(target!, 0);
+    placement.target!.closes(this);
+    if (failed) placement.leave(true, 0, elapsed);
+    // What was to be learnt of it was learnt with its first reply.
+    else if (this.answered > 0) placement.leaveLearnt(elapsed);
+    else placement.leaveEarly(0);
   }
 
   private leaveDrained(): void {
@@ -309,14 +282,14 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
 
   /** Another target may follow. */
   private attemptEnds(cause: Cause, detail: string): void {
-    this.upstream!.attemptFailed(cause);
-    if (this.tries.length < MOST_TRIES) this.tries = [...this.tries, this.tryOf(this.target!, cause, detail)];
+    this.placement.upstream!.attemptFailed(cause);
+    if (this.tries.length < MOST_TRIES) this.tries = [...this.tries, this.tryOf(this.placement.target!, cause, detail)];
   }
 
   onDeadline(): void {
     const { listener, services } = this.relay;
     const expected = (listener.config.udpResponses ?? 0) > 0 && this.sent > 0;
-    if (this.target === undefined || !expected || this.answered > 0 || services.draining) {
+    if (this.placement.target === undefined || !expected || this.answered > 0 || services.draining) {
       this.end("done");
       return;
     }
@@ -351,20 +324,20 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
     this.over = true;
     const { listener, services } = this.relay;
     const { udpLog: log, witnesses, wheel } = services;
-    this.lastTarget = this.target;
-    if (this.target !== undefined) this.leave(false);
-    if (this.takeProbe()) this.upstream!.probeUnused();
+    this.lastTarget = this.placement.target;
+    if (this.lastTarget !== undefined) this.leave(false);
+    this.placement.end();
     wheel.remove(this);
     listener.remove(this);
     this.relay.forget(this.key);
     const client = formatEndpoint(this.clientAddress, this.peer.port);
     if (CAUSES[cause].side !== "none" && log.allows(cause)) {
-      log.write("warn", { cause, phase: CAUSES[cause].phase, upstream: this.upstream?.name ?? "", target: this.targetName, detail, client, listener: listener.config.name }, "Flow ended");
+      log.write("warn", { cause, phase: CAUSES[cause].phase, upstream: this.match?.upstream.name ?? "", target: this.targetName, detail, client, listener: listener.config.name }, "Flow ended");
     }
     this.detail = detail;
     const milliseconds = Math.max(0, this.lastAt - this.startedAt);
-    listener.ended(cause, CAUSES[cause].side === "none" ? CLASS_DONE : CLASS_FAILED, milliseconds, this.upstream, this.match);
-    witnesses?.ended(this, cause, 0, this.attempts, milliseconds);
+    listener.ended(cause, CAUSES[cause].side === "none" ? CLASS_DONE : CLASS_FAILED, milliseconds, this.match?.upstream, this.match);
+    witnesses?.ended(this, cause, 0, this.placement.attempts, milliseconds);
   }
 
   get isTraced(): boolean {
@@ -372,14 +345,15 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
   }
 
   account(cause: Cause, status: number, milliseconds: number): Account {
-    const { relay, match, upstream, targetName, tries, lastTarget, startedAt, firstReplyAt, candidates, attempts, detail, bytesIn, bytesOut } = this;
+    const { relay, match, targetName, tries, lastTarget, startedAt, firstReplyAt, detail, bytesIn, bytesOut } = this;
+    const { candidates, attempts } = this.placement;
     const { clock } = relay.services.network;
     return {
       protocol: "udp",
       at: clock.wall() - (clock.precise() - startedAt),
       listener: relay.listener.config.name,
       route: match?.label ?? "",
-      upstream: upstream?.name ?? "",
+      upstream: match?.upstream.name ?? "",
       target: targetName,
       client: formatEndpoint(this.clientAddress, this.peer.port),
       method: "",
@@ -409,12 +383,5 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Ended 
     const { pickedAt, answeredAt } = this;
     const milliseconds = this.relay.services.network.clock.precise() - pickedAt;
     return { target, at: pickedAt - this.startedAt, connect: 0, firstByte: answeredAt === 0 ? 0 : answeredAt - pickedAt, milliseconds, status: 0, cause, detail, hedge: false };
-  }
-
-  /** Whether it is a probe whose end nobody has told yet; from now on it is told. */
-  private takeProbe(): boolean {
-    const { probe } = this;
-    this.probe = false;
-    return probe;
   }
 }

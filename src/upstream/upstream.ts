@@ -183,7 +183,10 @@ export class Upstream {
     const { only } = this;
     if (only !== undefined && tried.length === 0) {
       const picked = only.policy.pick(request, only.usable, tried);
-      if (!this.isLimited || (picked !== undefined && !(picked instanceof Promise) && !picked.isFull)) return picked;
+      if (!this.isLimited) return picked;
+      // Whoever thinks of one is not asked to think twice, unless that one turns out full.
+      if (picked instanceof Promise) return picked.then((target) => (target === undefined || target.isFull ? this.pickElsewhere(request, tried) : target));
+      if (picked !== undefined && !picked.isFull) return picked;
     }
     return this.pickElsewhere(request, tried);
   }
@@ -330,9 +333,9 @@ export class Upstream {
   }
 
   /** The policy hears how it ended. */
-  tell(target: Target, outcome: RoutingOutcome): void {
+  tell(target: Target, { failed, milliseconds, status }: RoutingOutcome): void {
     const policy = this.tiers[target.tier]?.policy;
-    if (policy?.ended !== undefined) policy.ended(target, { ...outcome });
+    if (policy?.ended !== undefined) policy.ended(target, { failed, milliseconds, status });
   }
 
   /**

@@ -31,7 +31,7 @@ class Stage {
     missed: (after, limit) => this.past.filter(({ id }) => id > after).slice(-limit),
   }, PATIENCE);
   private readonly api = new Api(streamEndpoints(this.streams), () => undefined, silentLog());
-  readonly server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: (request, server) => this.api.answer(request, () => server.timeout(request, 0)) });
+  readonly server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: (request, server) => this.api.answer(request, (silence) => server.timeout(request, silence)) });
   private readonly clients: AbortController[] = [];
 
   async read(query = "", headers: Record<string, string> = {}): Promise<Reader> {

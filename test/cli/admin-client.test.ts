@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { AdminClient, AdminRefused } from "../../src/cli/admin-client.ts";
 import { freePort } from "../support/ports.ts";
 import { openStage } from "../support/stage.ts";
+import { FAIRLEAD, ran } from "./ran.ts";
 
 const stage = openStage();
 const directory = stage.directory();
@@ -14,6 +15,10 @@ function answer(request: Request): Response | Promise<Response> {
   switch (new URL(request.url).pathname) {
     case "/echo":
       return request.text().then((body) => Response.json({ method: request.method, authorization: request.headers.get("authorization"), type: request.headers.get("content-type"), body }));
+    case "/page":
+      return new Response("<html>");
+    case "/v1/events":
+      return Response.json({ events: Array.from({ length: 1000 }, (_, id) => ({ id, at: "2026-07-01T12:00:00.000Z", upstream: "", target: "", kind: "started", summary: "x".repeat(200), by: "" })) });
     case "/none":
       return new Response(null, { status: 204 });
     case "/token":
@@ -101,5 +106,12 @@ describe("what is said", () => {
     expect(await refused(() => client.call("GET", "/token"))).toBe(`${admin} wants a token: give it with --token or FAIRLEAD_TOKEN`);
     expect(await refused(() => AdminClient.find({ config: "x.toml", admin, token: "no" }).call("GET", "/token"))).toBe(`${admin} wants a token: the one that was shown is not it`);
     expect(await refused(() => client.call("GET", "/elsewhere"))).toBe(`${admin} answers 502, and no Fairlead: is it the admin address?`);
+    expect(await refused(() => client.call("GET", "/page"))).toBe(`${admin} answers, but no Fairlead: is it the admin address?`);
+    for (const token of ["two\nlines", "t\u00F6ken"]) expect(await refused(() => AdminClient.find({ config: "x.toml", admin, token }).call("GET", "/echo"))).toContain("the token has characters that no token has");
   });
+});
+
+test("whoever has read enough of what a command says ends it without a complaint", async () => {
+  const { code, stdout, stderr } = await ran(["-c", `{ "${FAIRLEAD}" events --limit 1000 --admin 127.0.0.1:${tcp.port}; echo "code $?" >&2; } | head -n 1`], directory, ["sh"]);
+  expect({ code, lines: stdout.split("\n").length, stderr }).toEqual({ code: 0, lines: 2, stderr: "code 0\n" });
 });

@@ -56,6 +56,8 @@ describe("a command line that is not understood has exit code 2 and says what is
     [["run", "--log-format", "xml"], ["Allowed choices are text, json"]],
     [["run", "--log-level", "loud"], ["Allowed choices are debug, info, warn, error"]],
     [["--listen", ":1"], ["--listen and --target go together"]],
+    [["--pid-file", "x", "run"], ["'--pid-file' stands before 'run'", "fairlead run --pid-file <file>"]],
+    [["--workers", "2", "check"], ["'--workers' stands before 'check', which does not know it"]],
     [["--target", "127.0.0.1:1"], ["--listen and --target go together"]],
     [["--workers", "2"], ["--policy, --protocol, --tls and --workers go with --listen and --target"]],
     [["--listen", ":1", "--target", "a:1", "--protocol", "htp"], ["Allowed choices are http, tcp"]],

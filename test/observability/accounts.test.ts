@@ -157,12 +157,18 @@ describe("http", () => {
     const asker = await client(front);
     await asker.ask(get("/1"));
     let asked = 0;
-    target.script = async (request, connection) => (asked++ === 0 ? connection.end("") : sayWhich(request, connection));
+    target.script = async (request, connection) => {
+      if (asked++ > 0) await sayWhich(request, connection);
+      else setTimeout(() => connection.end(""), 60);
+    };
     await asker.ask(get("/2"));
     const account = await recorder.next(1);
     expect(account).toMatchObject({ attempts: 1, cause: "done" });
     expect(account.tries).toMatchObject([{ cause: "target-closed", connect: 0 }, { cause: "done", status: 200 }]);
     expect(account.tries[1]!.connect).toBeGreaterThan(0);
+    // What the closed one cost is not held against the one after it.
+    expect(account.tries[1]!.at).toBeGreaterThan(50);
+    expectOrder(account);
   });
 
   test("a reply that is cut short", async () => {

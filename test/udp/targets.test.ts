@@ -1,6 +1,8 @@
 /** A udp listener whose targets refuse, go silent, are taken out, or leave the configuration. */
 import { describe, expect, test } from "bun:test";
-import { Flag, TOTAL_FAILURES, TOTAL_RETRIES } from "../../src/scoreboard/scoreboard.ts";
+import { BREAKER_SINCE, BREAKER_STATE, Flag, TOTAL_FAILURES, TOTAL_RETRIES } from "../../src/scoreboard/scoreboard.ts";
+import { BreakerState } from "../../src/upstream/circuit-breaker.ts";
+import { LatencyClock } from "../../src/upstream/latency.ts";
 import { freePort } from "../support/ports.ts";
 import { sleep, until } from "../support/until.ts";
 import { atEnd, client, clients, config, plane, server, servers } from "./support.ts";
@@ -161,6 +163,25 @@ describe("a target that", () => {
     front.flag(a!, 0);
     expect((await each.ask("3")).text).toBe("a 3");
     expect(a!.texts).toEqual(["1", "3"]);
+  });
+});
+
+describe("a probe of the circuit breaker", () => {
+  test("whose target is taken out before it answered goes on as one elsewhere", async () => {
+    const silent = await server(() => undefined);
+    const [b] = await servers("b");
+    const front = await plane([silent, b!], "", `${FIRST}\n[upstreams.circuit_breaker]\nopen_for = "60s"\nprobes = 1`);
+    const { board, network } = front;
+    const set = (word: number, value: number): void => void (board.words[board.upstreamWordAt(0, word)] = value);
+    set(BREAKER_SINCE, new LatencyClock(network.clock).stamp - 61_000);
+    set(BREAKER_STATE, BreakerState.OPEN);
+    const each = await client(front);
+    each.send("1");
+    await until("the probe", () => silent.texts.length === 1);
+    front.flag(silent, Flag.DOWN);
+    expect((await each.ask("2")).text).toBe("b 2");
+    // It was the only one, and went well.
+    expect(board.words[board.upstreamWordAt(0, BREAKER_STATE)]).toBe(BreakerState.CLOSED);
   });
 });
 

@@ -10,7 +10,7 @@ import { Flag, Scoreboard } from "../../src/scoreboard/scoreboard.ts";
 import { LatencyClock } from "../../src/upstream/latency.ts";
 import { Target } from "../../src/upstream/target.ts";
 import { Upstream } from "../../src/upstream/upstream.ts";
-import { ANYBODY as request, manyTargets, snapshotOf } from "../support/upstreams.ts";
+import { ANYBODY as request, atWork, manyTargets, snapshotOf } from "../support/upstreams.ts";
 
 const MODULE = { kind: "module", path: "./mine.ts", version: "1", timeout: 50 } as const;
 
@@ -101,6 +101,21 @@ describe("a user's policy", () => {
     const { upstream, targets } = arrange({ pick: async (_request, all) => all[2] }, MODULE);
     expect(await upstream.pick(request, [])).toBe(targets[2]!);
     expect(await arrange({ pick: () => undefined }, MODULE).upstream.pick(request, [])).toBeUndefined();
+  });
+
+  test("thinks once for each pick, also where targets have limits, and again only if its choice is full", async () => {
+    let asked = 0;
+    const policy: RoutingPolicy = {
+      pick: async (_request, all) => {
+        asked++;
+        return all[0];
+      },
+    };
+    const { upstream } = atWork({ targets: manyTargets(2), max_requests: 1 }, { policy: () => policy });
+    const [first, second] = upstream.targets;
+    expect([await upstream.pick(request, []), asked]).toEqual([first, 1]);
+    upstream.enter(first!);
+    expect([await upstream.pick(request, []), asked]).toEqual([second, 3]);
   });
 
   test("that throws from ended is reported only", () => {

@@ -13,18 +13,18 @@ import type { Client, Listener } from "../../routing/listener.ts";
 import { Exchange } from "../exchange.ts";
 import { ClientSession } from "../h2/client-session.ts";
 import { PREFACE } from "../h2/frames.ts";
-import { localReply } from "../local-reply.ts";
 import type { OwnConnections } from "../own-connections.ts";
+import { overdue, scheduleWithin } from "../overdue.ts";
 import { Reception } from "../reception.ts";
 import type { Services } from "../services.ts";
 import type { Downstream, UpstreamStream } from "../sides.ts";
+import { ClientReply } from "./client-reply.ts";
 import { ClientRequest, Sent, type SentKind } from "./client-request.ts";
-import { type Answer, asksUpgrade, expectsContinue } from "../admission.ts";
+import { type Answer, asksUpgrade } from "../admission.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ReplyHead } from "./reply-head.ts";
 import { describeHead, type RequestDescription, RequestView } from "../request-view.ts";
-import { writeChunk, writeLastChunk, writeReplyHead } from "./writer.ts";
 
 type Phase = "idle" | "head" | "exchange" | "tunnel" | "linger" | "closed";
 
@@ -51,14 +51,11 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private isFirst = true;
 
   private readonly request = new ClientRequest();
+  private readonly reply: ClientReply;
   /** The reply was quicker than the request. */
   private replyDone = false;
-  private minor = 1;
-  private keepAlive = true;
-  private expects = false;
   /** When the whole request must be over, in clock ms; 0: no limit. */
   private requestEndsAt = 0;
-  private replyFraming: FramingKind = Framing.NONE;
   private lingered = 0;
   private advancing = false;
   private targetEnded = false;
@@ -71,6 +68,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.listener = listener;
     this.services = services;
     this.reception = new Reception(listener, services, arrival);
+    this.reply = new ClientReply(this, services, this.reception);
     this.exchange = new Exchange(this, services);
     this.view = new RequestView(services.requestHead);
   }
@@ -94,10 +92,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   /** Within an exchange: whichever is first, this or the end of the whole request. 0: only the latter. */
   private within(milliseconds: number): void {
-    const at = milliseconds > 0 ? this.services.network.clock.now + milliseconds : 0;
-    const end = this.requestEndsAt;
-    if (at === 0 && end === 0) this.wheel.cancel(this);
-    else this.wheel.schedule(this, at === 0 || (end !== 0 && end < at) ? end : at);
+    scheduleWithin(this, this.wheel, this.services.network.clock.now, milliseconds, this.requestEndsAt);
   }
 
   private awaitRequest(): void {
@@ -193,8 +188,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.isFirst = false;
     this.request.begin(head, buffer);
     this.replyDone = false;
-    this.minor = head.minor;
-    this.keepAlive = head.keepAlive;
+    this.reply.begin(head);
     this.view.show(buffer, head.parsedAt, buffer.length, config.limits);
     this.requestEndsAt = this.reception.endOf(head);
     this.within(0);
@@ -202,7 +196,6 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const { exchange } = this;
     const answer = this.reception.admit(exchange, head);
     exchange.asksUpgrade = asksUpgrade(head);
-    this.expects = expectsContinue(head);
     if (answer !== undefined) {
       if (answer.refusal) this.refuse("bad-request", answer.status, answer.text);
       else this.answer(answer);
@@ -299,40 +292,24 @@ export class ClientConnection extends Connection implements Client, Downstream {
   // The reply's way back.
 
   interim(head: ReplyHead): void {
-    if (this.minor === 0) return;
-    if (head.status === 100) this.expects = false;
-    this.services.output.begin(this);
-    writeReplyHead(this.services.lines, head, { framing: Framing.NONE, minor: this.minor, keepAlive: true, upgrade: false, lines: "" });
+    this.reply.interim(head);
   }
 
   replyHead(head: ReplyHead, framing: FramingKind, lines: string): void {
-    // A client of 1.0 reads to the close; one of 1.1 gets chunks where the target gave no length.
-    const mine = framing === Framing.CHUNKED || framing === Framing.UNTIL_CLOSE ? (this.minor === 0 ? Framing.UNTIL_CLOSE : Framing.CHUNKED) : framing;
-    if (mine === Framing.UNTIL_CLOSE || this.services.draining || this.expects) this.keepAlive = false;
-    this.replyFraming = mine;
     this.request.letGo(this.view);
-    this.services.output.begin(this);
-    writeReplyHead(this.services.lines, head, { framing: mine, minor: this.minor, keepAlive: this.keepAlive, upgrade: false, lines: this.reception.replyLines(head, lines) });
+    this.reply.head(head, framing, lines);
   }
 
   replyData(buffer: Buffer, start: number, end: number): void {
-    const { output } = this.services;
-    output.begin(this);
-    if (this.phase === "exchange" && this.replyFraming === Framing.CHUNKED) writeChunk(output, buffer, start, end);
-    else output.place(buffer, start, end);
+    this.reply.data(buffer, start, end);
   }
 
   get wantsMore(): boolean {
-    return this.keepAlive && !this.request.done;
+    return this.reply.keepAlive && !this.request.done;
   }
 
   replyEnd(trailers: Head | undefined, connection: UpstreamStream | undefined): void {
-    const { output } = this.services;
-    if (this.replyFraming === Framing.CHUNKED) {
-      output.begin(this);
-      writeLastChunk(this.services.lines, trailers);
-    }
-    output.flush();
+    this.reply.end(trailers);
     if (connection !== undefined) {
       this.replyDone = true;
       return;
@@ -358,7 +335,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   private advance(): boolean {
     const { request } = this;
     this.view.clear();
-    if (!this.keepAlive || !request.done) {
+    if (!this.reply.keepAlive || !request.done) {
       this.closeAfterReply();
       return false;
     }
@@ -409,7 +386,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   }
 
   replyError(cause: Cause, retryAfter: number): void {
-    if (this.expects || !this.request.done || this.services.draining) this.keepAlive = false;
+    if (this.reply.isAwaited || !this.request.done || this.services.draining) this.reply.keepAlive = false;
     this.writeLocal(CAUSES[cause].status, "", retryAfter);
     this.exchange.finish(cause);
     this.nextRequest();
@@ -418,26 +395,19 @@ export class ClientConnection extends Connection implements Client, Downstream {
   replyAbort(): void {
     if (this.phase !== "exchange") return;
     this.services.output.flush();
-    // Without a length or chunks only a reset tells the client that something is missing.
-    if (this.replyFraming === Framing.UNTIL_CLOSE) this.abort();
+    if (this.reply.endsWithClose) this.abort();
     else this.leave();
   }
 
   private writeLocal(status: number, text: string, retryAfter = 0, location?: string): void {
-    const { output, network } = this.services;
-    output.begin(this);
-    const { reason, lines, body } = localReply(status, text, network.clock.wall(), retryAfter, location);
-    const connection = !this.keepAlive ? "Connection: close\r\n" : this.minor === 0 ? "Connection: keep-alive\r\n" : "";
-    const sent = this.exchange.toHead ? "" : body;
-    output.text(`HTTP/1.1 ${status} ${reason}\r\n${lines}${this.reception.hsts}${connection}\r\n${sent}`);
-    this.exchange.bytesOut = sent.length;
-    output.flush();
+    this.exchange.telemetry.bytesOut = this.reply.local(status, text, this.exchange.toHead, retryAfter, location);
+    this.services.output.flush();
   }
 
   /** An answer of our own to a good request. */
   private answer({ status, text, location }: Answer): void {
-    if (!this.request.done || this.services.draining) this.keepAlive = false;
-    this.exchange.status = status;
+    if (!this.request.done || this.services.draining) this.reply.keepAlive = false;
+    this.exchange.telemetry.status = status;
     this.writeLocal(status, text, 0, location);
     this.exchange.finish("local");
     this.nextRequest();
@@ -450,18 +420,14 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   /** Say no and close. */
   private refuse(cause: Cause, status: number, reason: string): void {
-    this.keepAlive = false;
+    this.reply.keepAlive = false;
     if (!this.exchange.open) {
       // Without an exchange nothing is known of the method.
       this.exchange.toHead = false;
       this.listener.refused(cause, status);
     }
-    const { log } = this.services;
-    if (log.allows(cause)) {
-      const { phase } = CAUSES[cause];
-      log.write("info", { cause, phase, status, detail: reason, client: this.client, listener: this.listener.config.name }, "Request refused");
-    }
-    this.exchange.status = status;
+    this.reception.tellRefused(() => this.client, cause, status, reason);
+    this.exchange.telemetry.status = status;
     this.writeLocal(status, status === 503 ? "" : reason);
     this.exchange.finish(cause, reason);
     this.closeAfterReply();
@@ -491,8 +457,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   // Tunnels.
 
   switchProtocols(head: ReplyHead, connection: UpstreamStream, lines: string): void {
-    this.services.output.begin(this);
-    writeReplyHead(this.services.lines, head, { framing: Framing.NONE, minor: this.minor, keepAlive: true, upgrade: true, lines });
+    this.reply.upgrade(head, lines);
     this.phase = "tunnel";
     connection.joinTunnel(this);
     const waiting = this.request.take();
@@ -590,22 +555,14 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   private exchangeDeadline(): void {
     const { exchange } = this;
-    const { now } = this.services.network.clock;
-    if (this.requestEndsAt !== 0 && now >= this.requestEndsAt) {
-      if (exchange.hasReply || !exchange.open) {
-        exchange.finish("request-timeout");
-        this.abort();
-      } else exchange.fail("request-timeout", "");
-    } else if (this.congested) {
-      exchange.finish("client-write-timeout");
+    const cause = overdue(exchange, this.services.network.clock.now, this.congested, this.request.done, this.requestEndsAt);
+    if (cause === undefined) return;
+    if (cause === "client-body-timeout" && this.replyDone) this.requestUnwanted();
+    else if (exchange.hasReply || !exchange.open || cause === "client-write-timeout") {
+      exchange.finish(cause);
       this.abort();
-    } else if (!this.request.done && exchange.isSent && exchange.connection?.congested !== true) {
-      if (this.replyDone) this.requestUnwanted();
-      else if (exchange.hasReply) {
-        exchange.finish("client-body-timeout");
-        this.abort();
-      } else this.refuse("client-body-timeout", 408, "request body took too long");
-    }
+    } else if (cause === "request-timeout") exchange.fail(cause, "");
+    else this.refuse(cause, 408, "request body took too long");
   }
 
   get clientAddress(): string {
@@ -626,7 +583,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   }
 
   get protocol(): "HTTP/1.0" | "HTTP/1.1" {
-    return this.minor === 0 ? "HTTP/1.0" : "HTTP/1.1";
+    return this.reply.minor === 0 ? "HTTP/1.0" : "HTTP/1.1";
   }
 
   get bytesIn(): number {

@@ -220,10 +220,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
   }
 
   tell(cause: Cause, detail: string, status: number = CAUSES[cause].status): void {
-    const { log } = this.services;
-    if (log.allows(cause)) {
-      log.write("info", { cause, phase: CAUSES[cause].phase, status, detail, client: this.describe(), listener: this.listener.config.name, protocol: "h2" }, "Request refused");
-    }
+    this.reception.tellRefused(() => this.describe(), cause, status, detail, "h2");
   }
 
   describe(): string {

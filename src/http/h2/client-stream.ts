@@ -1,6 +1,5 @@
 /** One request of an HTTP/2 client and its reply: what its exchange sees of the client. */
 import type { Duplex } from "../../net/duplex.ts";
-import { keepPiece } from "../../net/pieces.ts";
 import { CAUSES, type Cause } from "../../observability/cause.ts";
 import type { Listener } from "../../routing/listener.ts";
 import { Exchange } from "../exchange.ts";
@@ -14,16 +13,17 @@ import { describeHead, type RequestDescription, RequestView } from "../request-v
 import { grpcLines, isGrpc } from "../grpc.ts";
 import { localReply } from "../local-reply.ts";
 import type { OwnConnections } from "../own-connections.ts";
+import { overdue, scheduleWithin } from "../overdue.ts";
 import type { Services } from "../services.ts";
 import type { Downstream, UpstreamStream } from "../sides.ts";
 import type { ClientSession } from "./client-session.ts";
 import { ErrorCode } from "./frames.ts";
 import type { HeaderBlock } from "./hpack/header-block.ts";
+import { RequestBody } from "./request-body.ts";
 import { requestLines, trailerLines } from "./request-lines.ts";
 import { Stream, type StreamLoss } from "./stream.ts";
 
 const VIA = "Via: 2.0 fairlead\r\n";
-const NO_PARTS: Buffer[] = [];
 
 export class ClientStream extends Stream implements Downstream, Duplex {
   protected readonly session: ClientSession;
@@ -31,15 +31,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   private readonly exchange: Exchange;
   private readonly view: RequestView;
   private framing: FramingKind = Framing.NONE;
-  /** The body as it came, from its beginning while it can be sent once more, else what waits. */
-  private parts = NO_PARTS;
-  private partBytes = 0;
-  /** The first of them that has not gone to the target. */
-  private nextPart = 0;
-  /** The first that has gone to none: for those before it the client has got its window back. */
-  private freshPart = 0;
-  /** More went than is kept. */
-  private moved = false;
+  /** Undefined: nothing of it has come. */
+  private body: RequestBody | undefined = undefined;
   /** Bytes of the body, or of a tunnel. */
   private received = 0;
   /** Of the request's head; -1: it does not say. */
@@ -99,7 +92,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     // Each call says TE: trailers, and few others do.
     exchange.isCall = head.has(Name.TE) && isGrpc(head);
     if (answer !== undefined) {
-      exchange.status = answer.status;
+      exchange.telemetry.status = answer.status;
       this.answer(answer.status, answer.text, 0, "bad-request", answer.location);
       this.conclude(answer.refusal ? "bad-request" : "local", answer.refusal ? answer.text : "");
       return;
@@ -109,10 +102,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
 
   private within(milliseconds: number): void {
     const { wheel, network } = this.services;
-    const at = milliseconds > 0 ? network.clock.now + milliseconds : 0;
-    const end = this.endsAt;
-    if (at === 0 && end === 0) wheel.cancel(this);
-    else wheel.schedule(this, at === 0 || (end !== 0 && end < at) ? end : at);
+    scheduleWithin(this, wheel, network.clock.now, milliseconds, this.endsAt);
   }
 
   /** How long the client may say nothing while its request goes on, in ms. A call is a conversation, like a tunnel. */
@@ -154,19 +144,16 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     }
     const { connection } = this.exchange;
     const length = end - start;
-    const flows = this.exchange.isSent && connection !== undefined && !connection.congested && this.nextPart === this.parts.length && !this.exchange.asksUpgrade;
-    if (flows && (this.moved || this.partBytes + length > this.exchange.keepsBody)) {
-      this.moved = true;
-      this.forgetParts();
+    const body = (this.body ??= new RequestBody(this.exchange.hasReply));
+    const flows = this.exchange.isSent && connection !== undefined && !connection.congested && !body.waits && !this.exchange.asksUpgrade;
+    if (flows && body.passes(length, this.exchange.keepsBody)) {
       connection.requestData(bytes, start, end);
       this.services.output.flush();
       this.afterSending(connection, length);
       return;
     }
-    if (this.parts === NO_PARTS) this.parts = [];
-    keepPiece(this.parts, Math.max(this.nextPart, this.freshPart), bytes, start, end);
-    this.partBytes += length;
-    if (flows) this.sendParts(connection);
+    body.keep(bytes, start, end);
+    if (flows) this.sendBody(connection);
   }
 
   /** END_STREAM. */
@@ -182,7 +169,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
       return;
     }
     const { connection } = this.exchange;
-    if (this.exchange.isSent && connection !== undefined && this.nextPart === this.parts.length) this.sendEnd(connection);
+    if (this.exchange.isSent && connection !== undefined && this.body?.waits !== true) this.sendEnd(connection);
   }
 
   trailersReceived(block: HeaderBlock): void {
@@ -201,22 +188,11 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   }
 
   /** @param all also what the connection has no room for, and must queue */
-  private sendParts(connection: UpstreamStream, all = false): void {
-    let length = 0;
-    while (this.nextPart < this.parts.length && (all || !connection.congested)) {
-      const part = this.parts[this.nextPart++]!;
-      if (this.nextPart > this.freshPart) {
-        this.freshPart = this.nextPart;
-        length += part.length;
-      }
-      connection.requestData(part, 0, part.length);
-    }
+  private sendBody(connection: UpstreamStream, all = false): void {
+    const { body } = this;
+    const length = body === undefined ? 0 : body.sendTo(connection, all, this.exchange.keepsBody);
     this.services.output.flush();
-    if (this.nextPart === this.parts.length && (this.moved || this.partBytes > this.exchange.keepsBody)) {
-      this.moved = true;
-      this.forgetParts();
-    }
-    if (this.remoteClosed && this.nextPart === this.parts.length) this.sendEnd(connection);
+    if (this.remoteClosed && body?.waits !== true) this.sendEnd(connection);
     else this.afterSending(connection, length);
   }
 
@@ -243,23 +219,16 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     this.services.output.flush();
   }
 
-  private forgetParts(): void {
-    this.parts = NO_PARTS;
-    this.partBytes = 0;
-    this.nextPart = 0;
-    this.freshPart = 0;
-  }
-
   // What the exchange asks of the client's side.
 
   sendRequest(connection: UpstreamStream): void {
     const { head } = this.view;
-    this.nextPart = 0;
+    this.body?.rewind();
     this.endSent = false;
     connection.requestHead(head, this.session.reception.forward(this.exchange, this.view, connection, VIA), this.exchange.asksUpgrade ? Framing.NONE : this.framing);
     if (this.framing === Framing.NONE || this.exchange.asksUpgrade) this.sendEnd(connection);
     // Of a hedge nobody hears when there is room again.
-    else this.sendParts(connection, connection !== this.exchange.connection);
+    else this.sendBody(connection, connection !== this.exchange.connection);
     // An earlier connection may have stopped the client.
     if (!connection.congested) this.resume();
     this.services.output.flush();
@@ -267,7 +236,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   }
 
   get canReplay(): boolean {
-    return !this.moved;
+    return this.body?.isGone !== true;
   }
 
   get requestDone(): boolean {
@@ -277,7 +246,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   requestWritable(): void {
     const { connection } = this.exchange;
     if (connection === undefined || !this.exchange.isSent || this.exchange.asksUpgrade) return;
-    if (!this.endSent) this.sendParts(connection);
+    if (!this.endSent) this.sendBody(connection);
     if (!connection.congested) this.resume();
   }
 
@@ -286,15 +255,9 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   }
 
   replyHead(head: ReplyHead, framing: FramingKind, lines: string): void {
-    this.forgetAfterReply();
+    this.body?.pass();
     this.session.writeReplyHead(this, head, this.session.reception.replyLines(head, lines), framing === Framing.NONE);
     if (this.exchange.isCall) this.within(this.patience);
-  }
-
-  /** Nothing is sent once more: what the log needs stays. */
-  private forgetAfterReply(): void {
-    if (this.nextPart === this.parts.length) this.forgetParts();
-    this.moved = true;
   }
 
   replyData(buffer: Buffer, start: number, end: number): void {
@@ -387,7 +350,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
       this.replyAbort();
       return;
     }
-    exchange.status = status;
+    exchange.telemetry.status = status;
     this.answer(status, reason, 0, cause);
     this.conclude(cause, reason);
   }
@@ -410,7 +373,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     session.writeLines(this, status, lines + session.reception.hsts, bodyless);
     if (bodyless) return;
     const bytes = Buffer.from(body, "latin1");
-    this.exchange.bytesOut = bytes.length;
+    this.exchange.telemetry.bytesOut = bytes.length;
     this.send(bytes, 0, bytes.length);
     this.finish(undefined);
   }
@@ -421,12 +384,10 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     this.session.writeTunnelHead(this, head, lines);
     this.tunnel = connection;
     connection.joinTunnel(this);
-    for (const part of this.parts.slice(this.nextPart)) {
+    for (const part of this.body?.take() ?? []) {
       connection.write(part, 0, part.length);
       this.taken(part.length);
     }
-    this.forgetParts();
-    this.moved = true;
     if (this.remoteClosed) connection.tunnelPeerEnded();
     this.tunnelActive();
   }
@@ -489,7 +450,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   lost(reason: StreamLoss): void {
     const { tunnel } = this;
     this.tunnel = undefined;
-    this.forgetParts();
+    this.body?.forget();
     if (tunnel !== undefined) {
       this.exchange.connection = undefined;
       this.exchange.finish("done");
@@ -502,28 +463,22 @@ export class ClientStream extends Stream implements Downstream, Duplex {
 
   onDeadline(): void {
     const { exchange } = this;
-    const { now } = this.services.network.clock;
     if (this.tunnel !== undefined) {
       exchange.finish("idle-timeout");
       this.replyAbort();
-    } else if (!exchange.open) this.replyAbort();
-    else if (this.endsAt !== 0 && now >= this.endsAt) {
-      if (exchange.hasReply) {
-        exchange.finish("request-timeout");
-        this.replyAbort();
-      } else exchange.fail("request-timeout", "");
-    } else if (this.congested) {
-      exchange.finish("client-write-timeout");
-      this.replyAbort();
-    } else if (exchange.isCall && exchange.hasReply) {
-      exchange.finish("idle-timeout");
-      this.replyAbort();
-    } else if (!this.remoteClosed && exchange.isSent && exchange.connection?.congested !== true) {
-      if (exchange.hasReply) {
-        exchange.finish("client-body-timeout");
-        this.replyAbort();
-      } else this.spoil("client-body-timeout", 408, "request body took too long");
+      return;
     }
+    if (!exchange.open) {
+      this.replyAbort();
+      return;
+    }
+    const cause = overdue(exchange, this.services.network.clock.now, this.congested, this.remoteClosed, this.endsAt);
+    if (cause === undefined) return;
+    if (exchange.hasReply || cause === "client-write-timeout") {
+      exchange.finish(cause);
+      this.replyAbort();
+    } else if (cause === "request-timeout") exchange.fail(cause, "");
+    else this.spoil(cause, 408, "request body took too long");
   }
 
   get own(): OwnConnections {

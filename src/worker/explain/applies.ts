@@ -1,8 +1,7 @@
 /** The rules that a request would be under: timeouts, retries, hedging, limits. */
 import type { Applies } from "../../admin/explained.ts";
 import type { ListenerConfig } from "../../config/snapshot.ts";
-import { MAX_CONNECT_ATTEMPTS as REQUEST_CONNECTS } from "../../http/retry.ts";
-import { MAX_CONNECT_ATTEMPTS as TCP_CONNECTS } from "../../tcp/relay.ts";
+import { MAX_CONNECT_ATTEMPTS } from "../../upstream/retry.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
 
 /** What the request has to do with them. */
@@ -23,7 +22,7 @@ export function appliesOf({ protocol, timeouts: own, limits }: ListenerConfig, {
   return {
     timeouts: { request_ms: whole, connect_ms: timeouts.connect, response_ms: isRequest ? timeouts.response : 0, attempt_ms: isRequest ? timeouts.attempt : 0, body_ms: isRequest ? timeouts.body : 0, idle_ms: idle },
     retries: {
-      connect_attempts: protocol !== "udp" && retry.onConnectFailure && retry.retries > 0 ? (isRequest ? REQUEST_CONNECTS : TCP_CONNECTS) : 1,
+      connect_attempts: protocol !== "udp" && retry.onConnectFailure && retry.retries > 0 ? MAX_CONNECT_ATTEMPTS : 1,
       further_attempts: protocol === "udp" ? 0 : retry.retries,
       idempotent,
       on: retry.retries === 0 || protocol === "udp" ? [] : triggers(retry, idempotent, isRequest, timeouts.attempt),

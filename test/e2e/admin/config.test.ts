@@ -1,8 +1,8 @@
 /** The configuration by the API: brought, refused, compared, kept, and never silently stale. */
 import { beforeAll, expect, test } from "bun:test";
-import { chmodSync, readFileSync, statSync, symlinkSync, renameSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, statSync, symlinkSync, renameSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { isAlive } from "../../../src/supervisor/runtime-directory.ts";
 import { freePort } from "../../support/ports.ts";
 import { openStage } from "../../support/stage.ts";
@@ -101,10 +101,17 @@ test("one that is brought runs at once, is in no file, and ends with the next re
   expect(await who(at, 4)).toEqual({ b: 4 });
   expect(readFileSync(at.file, "utf8")).toBe(withTargets(a));
   expect((await api(at, "GET", "config/diff")).body.words).toEqual([`upstream "main": target "${a}" is added`, `upstream "main": target "${b}" is removed`]);
-  const from = at.fairlead.log.length;
+  let from = at.fairlead.log.length;
+  const replaced = (): boolean => at.fairlead.log.slice(from).some(({ msg }) => msg === "A configuration that came by the API is replaced by what the file says");
+  // By whom ever.
+  expect((await api(at, "POST", "reload")).status).toBe(200);
+  await at.fairlead.line("the reload", ({ msg }) => msg === "Reload applied", from);
+  expect(replaced()).toBeTrue();
+  expect((await api(at, "PUT", "config", withTargets(b))).status).toBe(200);
+  from = at.fairlead.log.length;
   at.fairlead.signal("SIGHUP");
   await at.fairlead.line("the reload", ({ msg }) => msg === "Reload applied", from);
-  expect(at.fairlead.log.slice(from).map(({ msg }) => msg)).toContain("A configuration that came by the API is replaced by what the file says");
+  expect(replaced()).toBeTrue();
   expect(await who(at, 4)).toEqual({ a: 4 });
   expect((await api(at, "GET", "config")).body).toMatchObject({ source: "file", file: { changed: false }, applied: { by: "signal", summary: "targets +1 -1" } });
 });
@@ -159,7 +166,10 @@ test("with persist it is the file's, which keeps its mode, through a link, too",
   expect(await who(at, 4)).toEqual({ c: 4 });
   // A rejected one is not written.
   expect((await api(at, "PUT", "config?persist=true", "nonsense")).status).toBe(422);
+  // Nor is one that is well, but cannot be run here.
+  expect((await api(at, "PUT", "config?persist=true", withTargets(c).replace(`127.0.0.1:${at.admin}`, `127.0.0.1:${at.port}`))).body.detail).toContain("cannot open the admin address");
   expect(readFileSync(at.file, "utf8")).toBe(withTargets(c));
+  expect(readdirSync(dirname(real)).filter((name) => name.startsWith(`real-${at.port}`))).toEqual([`real-${at.port}.toml`]);
 });
 
 test("what was said of an upstream that does not go with the file any more is set aside, and comes back with it", async () => {

@@ -180,6 +180,11 @@ describe("what is told", () => {
     expect([code, stdout.includes("rules found")]).toEqual([0, true]);
   });
 
+  test.skipIf(!promtool)(`the example's alerts fire when it happens, and not otherwise${how}`, async () => {
+    const { code, stdout, stderr } = await run("promtool", ["test", "rules", join(import.meta.dir, "alerts.yml")]);
+    expect([code, code === 0 ? "" : stdout + stderr]).toEqual([0, ""]);
+  });
+
   test("docs/metrics.md has each of them, and no other", () => {
     const page = readFileSync(join(ROOT, "docs/metrics.md"), "utf8");
     const rows = page.split("\n").filter((line) => line.startsWith("| `fairlead_"));

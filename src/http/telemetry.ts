@@ -1,0 +1,245 @@
+/**
+ * What is told of an exchange: numbers and references while it goes on; counts, log lines and, if a witness wants one, an account when it, or one
+ * of its attempts, has ended. Nothing that happens depends on it.
+ */
+import { type Account, type Attempt, candidateNames, type Trace } from "../observability/account.ts";
+import { CAUSES, type Cause } from "../observability/cause.ts";
+import type { Ended } from "../observability/witnesses.ts";
+import type { Match } from "../routing/router.ts";
+import { classOf, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
+import type { Placement } from "../upstream/placement.ts";
+import type { Target } from "../upstream/target.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+import { grpcStatusFor } from "./grpc.ts";
+import type { RequestHead } from "./h1/request-head.ts";
+import type { RequestDescription } from "./request-view.ts";
+import type { Services } from "./services.ts";
+import type { Downstream } from "./sides.ts";
+
+const NO_FIELDS: readonly string[] = [];
+const NO_TRIES: readonly Attempt[] = [];
+
+export class Telemetry implements Ended {
+  match: Match<Upstream> | undefined = undefined;
+  /** Of the request, as `Services.accountFields` names them. */
+  fields = NO_FIELDS;
+  /** Made by us. */
+  requestId: string | undefined = undefined;
+  trace: Trace | undefined = undefined;
+  /** In exact clock ms, as all moments here. */
+  startedAt = 0;
+  /** What the client got; 0: nothing yet. */
+  status = 0;
+  /** What a gRPC call said of itself; -1: nothing. */
+  grpcStatus = -1;
+  detail = "";
+  /** Of the reply's body, or to the client through its tunnel. */
+  bytesOut = 0;
+  // Of the attempt of the moment.
+  attemptAt = 0;
+  /** When its reply began; 0: it has not. */
+  answeredAt = 0;
+  /** As its target was told; "": of none. */
+  span = "";
+  /** How long it was being connected, in ms. */
+  private connect = 0;
+  private isHedge = false;
+  /** It has not ended. */
+  private attempting = false;
+  private lastTarget: Target | undefined = undefined;
+  /** Those that have ended. */
+  private tries: Attempt[] | undefined = undefined;
+  /** Undefined: the request has yet to be asked. */
+  private described: RequestDescription | undefined = undefined;
+  private isCall = false;
+  private readonly client: Downstream;
+  private readonly services: Services;
+  private readonly placement: Placement;
+
+  constructor(client: Downstream, services: Services, placement: Placement) {
+    this.client = client;
+    this.services = services;
+    this.placement = placement;
+  }
+
+  begin(): void {
+    this.match = undefined;
+    this.fields = NO_FIELDS;
+    this.requestId = undefined;
+    this.trace = undefined;
+    this.startedAt = this.services.network.clock.precise();
+    this.status = 0;
+    this.grpcStatus = -1;
+    this.described = undefined;
+    this.detail = "";
+    this.bytesOut = 0;
+    this.answeredAt = 0;
+    this.connect = 0;
+    this.attempting = false;
+    this.lastTarget = undefined;
+    this.tries = undefined;
+  }
+
+  /** An account will tell of the request: now its head is at hand. */
+  describe(head: RequestHead): void {
+    this.described = this.client.describe(head);
+  }
+
+  // Attempts.
+
+  /** @param at in exact clock ms */
+  attemptBegins(target: Target, at: number): void {
+    this.lastTarget = target;
+    this.attempting = true;
+    this.attemptAt = at;
+    this.answeredAt = 0;
+    this.span = "";
+    this.connect = 0;
+    this.isHedge = false;
+  }
+
+  connected(): void {
+    this.connect = this.services.network.clock.precise() - this.attemptAt;
+  }
+
+  replyBegins(status: number): void {
+    this.answeredAt = this.services.network.clock.precise();
+    this.status = status;
+  }
+
+  /** It is over, and the exchange is not. @param status of its reply; 0: none came */
+  attemptEnds(cause: Cause, detail: string, status: number): void {
+    this.attempting = false;
+    const now = this.services.network.clock.precise();
+    this.tell(this.attemptOf(cause, detail, status, now, status > 0 && this.answeredAt === 0 ? now : this.answeredAt));
+  }
+
+  /** An attempt that has ended, this or a hedge. */
+  tell(attempt: Attempt): void {
+    this.placement.upstream!.attemptFailed(attempt.cause);
+    (this.tries ??= []).push(attempt);
+  }
+
+  /** The hedge is the attempt of the moment now. @param connect ms */
+  hedgeTakesOver(target: Target, startedAt: number, connect: number, span: string): void {
+    this.attemptBegins(target, startedAt);
+    this.connect = connect;
+    this.span = span;
+    this.isHedge = true;
+  }
+
+  /** What an attempt at this target came to is tried once more. */
+  retried(target: Target, cause: Cause, detail: string): void {
+    target.counters.add(TOTAL_RETRIES);
+    if (this.services.log.allows(cause)) this.log("debug", cause, detail, target, "Attempt failed, trying again");
+  }
+
+  private attemptOf(cause: Cause, detail: string, status: number, now: number, answeredAt: number): Attempt {
+    const { lastTarget, attemptAt, connect, isHedge, span } = this;
+    return {
+      target: lastTarget!.name,
+      at: attemptAt - this.startedAt,
+      connect,
+      firstByte: answeredAt === 0 ? 0 : answeredAt - attemptAt,
+      milliseconds: now - attemptAt,
+      status,
+      cause,
+      detail,
+      hedge: isHedge,
+      span: span === "" ? undefined : span,
+    };
+  }
+
+  // The end.
+
+  failed(cause: Cause, detail: string, target: Target | undefined): void {
+    if (this.services.log.allows(cause)) this.log(CAUSES[cause].side === "client" ? "info" : "warn", cause, detail, target, "Exchange failed");
+  }
+
+  ended(cause: Cause, detail: string, isCall: boolean, now: number): void {
+    this.detail = detail;
+    this.isCall = isCall;
+    const { match, status, tries, startedAt, placement } = this;
+    const milliseconds = now - startedAt;
+    this.client.listener.ended(cause, classOf(status), milliseconds, placement.upstream, match);
+    // Hedges that lost and pooled connections that turned out closed are worth being told of too.
+    const tried = tries === undefined ? placement.attempts : tries.length + (this.attempting ? 1 : 0);
+    this.services.witnesses?.ended(this, cause, status === 0 ? CAUSES[cause].status : status, tried, milliseconds);
+    this.lastTarget = undefined;
+  }
+
+  get isTraced(): boolean {
+    return this.trace?.sampled === true;
+  }
+
+  account(cause: Cause, status: number, milliseconds: number): Account {
+    const { client, match, fields, requestId, trace, startedAt, answeredAt, connect, lastTarget, detail, bytesOut } = this;
+    const { upstream, attempts, queued, candidates } = this.placement;
+    const described = this.described ?? client.describe();
+    return {
+      client: described.client,
+      method: described.method,
+      host: described.host,
+      path: described.path,
+      protocol: client.protocol,
+      at: this.services.network.clock.wall() - milliseconds,
+      listener: client.listener.config.name,
+      route: match?.label ?? "",
+      upstream: upstream?.name ?? "",
+      target: lastTarget?.name ?? "",
+      fields,
+      requestId: requestId ?? described.requestId,
+      status,
+      grpcStatus: this.isCall ? this.callStatus(cause, status) : undefined,
+      cause,
+      detail,
+      milliseconds,
+      queued,
+      connect,
+      firstByte: answeredAt === 0 ? 0 : answeredAt - startedAt,
+      bytesIn: client.bytesIn,
+      bytesOut,
+      attempts,
+      tries: this.triesWith(cause, milliseconds),
+      candidates: candidateNames(candidates),
+      candidateCount: candidates.length,
+      trace,
+    };
+  }
+
+  /** What the client of a call was told; undefined: nothing. */
+  private callStatus(cause: Cause, status: number): number | undefined {
+    if (this.grpcStatus >= 0) return this.grpcStatus;
+    return this.answeredAt > 0 || CAUSES[cause].side === "client" ? undefined : grpcStatusFor(cause, status);
+  }
+
+  /** With the last one, which ended with the exchange. */
+  private triesWith(cause: Cause, milliseconds: number): readonly Attempt[] {
+    const { tries, answeredAt } = this;
+    if (!this.attempting) return tries ?? NO_TRIES;
+    const last = this.attemptOf(cause, this.detail, answeredAt === 0 ? 0 : this.status, this.startedAt + milliseconds, answeredAt);
+    if (tries === undefined) return [last];
+    // A hedge that lost began after the one that won.
+    return [...tries, last].toSorted((a, b) => a.at - b.at);
+  }
+
+  private log(level: "debug" | "info" | "warn", cause: Cause, detail: string, target: Target | undefined, message: string): void {
+    const described = this.described ?? this.client.describe();
+    const { upstream, attempts } = this.placement;
+    this.services.log.write(
+      level,
+      {
+        cause,
+        phase: CAUSES[cause].phase,
+        ...(upstream === undefined ? {} : { upstream: upstream.name }),
+        ...(target === undefined ? {} : { target: target.name }),
+        ...(detail === "" ? {} : { detail }),
+        status: this.answeredAt === 0 ? CAUSES[cause].status : this.status,
+        attempts,
+        ...described,
+        requestId: this.requestId ?? described.requestId,
+      },
+      message,
+    );
+  }
+}
