@@ -75,6 +75,7 @@ byte by byte; the worst of the three counts. Sources are RFC sections, published
 
 Products run as they come, on one thread. nginx and HAProxy are set to keep connections to back ends, to say who asked in X-Forwarded-* and to add Via; nginx passes Upgrade on as its documentation has it
 for WebSocket. Cases about a product's own limits count as failed only where the back end is harmed. Fairlead is held to exact statuses and closed connections beyond this table, by \`npm test\`.
+The cases are Fairlead's own, and Fairlead was mended until it passed them all: its column says that nothing has come back, the others' what a first run finds.
 ${left.length === 0 ? "" : `\n${left.map((line) => `- ${line}\n`).join("")}`}
 Each cell: passed / lenient / failed.
 
