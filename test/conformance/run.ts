@@ -17,7 +17,7 @@ import { playRequest, playResponse } from "./runner.ts";
 const HELP = `npm run conformance -- [options]
   --products a,b  of nginx, haproxy, none (default: nginx,haproxy); Fairlead is always there
   --only TEXT     cases whose name or source contains it
-  --write         write test/conformance/RESULTS.md
+  --write         write test/conformance/RESULTS.md, which tells of each case too
   --help          this
 Ends with 1 when Fairlead fails a case, by the table's measure or by the stricter one of npm test.`;
 
@@ -120,7 +120,7 @@ async function main(): Promise<number> {
   const report: Report = { columns, versions, left, requests: entries(requests), replies: entries(replies) };
   const text = render(report);
   if (options.write === true) await Bun.write(join(import.meta.dir, "RESULTS.md"), text);
-  else console.log(text);
+  else console.log(text.slice(text.indexOf("## Requests"), text.indexOf("## Requests that")));
   const bad = [...report.requests, ...report.replies].flatMap(({ name, by }) => [...by].filter(([column, { grade }]) => column.startsWith(fairlead.name) && grade !== "passed").map(([column, { what }]) => `${column}: ${name}: ${what}`));
   for (const complaint of [...bad, ...complaints]) console.error(complaint);
   const played = report.requests.length + report.replies.length;

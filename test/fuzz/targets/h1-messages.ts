@@ -83,6 +83,29 @@ export const replyHead: Fuzzer = {
   },
 };
 
+/** A chunk's line (RFC 9112 section 7.1), its extensions read mildly: whatever is printable. */
+const SIZE_LINE = /^([0-9a-fA-F]{1,16})([ \t]*;[\t\x20-\x7e\x80-\xff]*)?$/;
+const TRAILER_LINE = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*$/;
+
+/** The body of a chunked message that is exactly these bytes, by its grammar and nothing else; undefined: it is none. */
+function bodyByGrammar(message: string): string | undefined {
+  let body = "";
+  for (let at = 0; ; ) {
+    const end = message.indexOf("\r\n", at);
+    const size = SIZE_LINE.exec(message.slice(at, Math.max(at, end)))?.[1];
+    if (size === undefined) return undefined;
+    at = end + 2;
+    const length = Number.parseInt(size, 16);
+    if (length === 0) {
+      const trailers = message.slice(at).split("\r\n");
+      return trailers.splice(-2).join("\n") === "\n" && trailers.every((line) => TRAILER_LINE.test(line)) ? body : undefined;
+    }
+    if (message.slice(at + length, at + length + 2) !== "\r\n") return undefined;
+    body += message.slice(at, at + length);
+    at += length + 2;
+  }
+}
+
 const HEAD = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 export const chunks: Fuzzer = {
@@ -103,6 +126,8 @@ export const chunks: Fuzzer = {
     hold(told(whole) === told(pieces) || (whole.result !== "ok" && pieces.result !== "ok"), `${told(whole)} in one piece, ${told(pieces)} in several`);
     if (whole.result === "ok") {
       hold(whole.used <= input.length, "more is used than came");
+      const byGrammar = bodyByGrammar(input.latin1Slice(0, whole.used));
+      hold(byGrammar === whole.body, `a body of ${shown(whole.body)}, and by its grammar of ${shown(String(byGrammar))}`);
       const message = Buffer.concat([Buffer.from(HEAD), input.subarray(0, whole.used)]);
       const difference = differsFromLlhttp(message, readRequest(message), REQUEST);
       hold(difference === undefined, difference ?? "");
