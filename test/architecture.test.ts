@@ -22,6 +22,7 @@ const RANKS: readonly (readonly string[])[] = [
   ["config"],
   ["http", "tcp", "udp"],
   ["accept"],
+  ["faults"],
   ["routing"],
   // An upstream asks its policy, and a policy knows of no upstream.
   ["upstream"],
@@ -30,7 +31,7 @@ const RANKS: readonly (readonly string[])[] = [
 ];
 
 /** Where sockets, time and chance come through the seam only. */
-const BEHIND_THE_SEAM = new Set(["accept", "http", "tcp", "udp", "policies", "routing", "upstream", "health", "sampling", "simulate"]);
+const BEHIND_THE_SEAM = new Set(["accept", "http", "tcp", "udp", "faults", "policies", "routing", "upstream", "health", "sampling", "simulate"]);
 const FORBIDDEN: Readonly<Record<string, RegExp>> = {
   "Bun's modules": /\bfrom "bun(?::[^"]*)?"|\bimport\("bun/,
   "the Bun global": /(?<![\w.$/"'`])Bun\s*\./,

@@ -66,7 +66,7 @@ export class Api {
       const brought = {
         names: Object.fromEntries(names.map((name, index) => [name, decoded(match[index + 1]!)])),
         // Who says more than is understood may mean less than is done: DELETE /v1/overrides?upstream=web would clear all of them.
-        query: checked(found.query ?? (method === "GET" ? undefined : NONE), Object.fromEntries(searchParams), "query"),
+        query: queryOf(searchParams, found.query ?? (method === "GET" ? undefined : NONE)),
         body: await bodyOf(request, found.body ?? (method === "GET" ? undefined : NONE)),
       };
       // All has come: what takes long from now on is our doing, as when a worker hangs that is to be told.
@@ -88,6 +88,14 @@ export class Api {
 /** Its path and query. The host before them is the Host field, which may be absent (HTTP/1.0) or no host at all. */
 function urlOf({ url }: Request): URL {
   return new URL(`http://localhost/${url.replace(/^https?:\/\/[^/?#]*/i, "").replace(/^\//, "")}`);
+}
+
+/** @throws Problem 400, also where a name is there twice: dry_run=true&dry_run=false says both */
+function queryOf(query: URLSearchParams, schema: z.ZodType | undefined): unknown {
+  if (schema === undefined) return undefined;
+  const twice = [...query.keys()].find((name, index, all) => all.indexOf(name) < index);
+  if (twice !== undefined) throw new Problem(400, `"${twice}" is twice in the query`);
+  return checked(schema, Object.fromEntries(query), "query");
 }
 
 function decoded(part: string): string {
@@ -135,8 +143,7 @@ async function bodyOf(request: Request, schema: z.ZodType | "text" | undefined):
 }
 
 /** @throws Problem 400 that says everything that is wrong with it */
-function checked(schema: z.ZodType | undefined, value: unknown, where: "query" | "body"): unknown {
-  if (schema === undefined) return undefined;
+function checked(schema: z.ZodType, value: unknown, where: "query" | "body"): unknown {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const errors = result.error.issues.map((issue) => ({ in: where, at: issue.path.join("."), message: issue.message }));

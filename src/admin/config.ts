@@ -31,7 +31,7 @@ const state = z.object({
   source: z.enum(["file", "api"]).meta({ description: "api: it came by PUT /v1/config and is in no file; the next reload ends it." }),
   file: z.object({ path: z.string(), changed: z.boolean(), since: z.iso.datetime().nullable(), problem: z.string().nullable() }).nullable().meta({ description: "Does the file on disk say something else than what runs?" }),
   applied: z.object({ generation: z.int(), at: z.iso.datetime(), by: z.string(), summary: z.string() }).meta({ description: "The last configuration that was applied." }),
-  rejected: z.object({ at: z.iso.datetime(), by: z.string(), errors: z.array(configError) }).nullable().meta({ description: "The last one that was not, when nothing has been applied since." }),
+  rejected: z.object({ at: z.iso.datetime(), by: z.string(), source: z.enum(["file", "api"]).meta({ description: "Of what the errors' lines are." }), errors: z.array(configError) }).nullable().meta({ description: "The last one that was not, when nothing has been applied since." }),
 });
 const stateWithConfig = state.extend({ config: z.unknown().meta({ description: "In force, in the file's words, with overrides and defaults; secrets are left out." }) });
 

@@ -1,7 +1,8 @@
 /** How much the service log tells: `GET` and `PUT /v1/log`. */
 import { z } from "zod";
 import { parseLongDuration } from "../config/values.ts";
-import { LOG_LEVELS, LOG_MODULES, type LogLevel, type LogLevels, type LogModule } from "../observability/log.ts";
+import { type Log, LOG_LEVELS, LOG_MODULES, type LogLevel, type LogLevels, type LogModule } from "../observability/log.ts";
+import { byCaller } from "./access.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 
 /** Who keeps the levels. */
@@ -38,17 +39,19 @@ const answer = z.object({
   lost_lines: z.int().describe("Lines of the access log that nobody took, since the start."),
 });
 
-const body = z.strictObject({
-  level: level.optional(),
-  modules: modules.optional(),
-  for: z
-    .string()
-    .refine((text) => (parseLongDuration(text) ?? 0) > 0 && parseLongDuration(text)! <= LONGEST, { error: 'for is a duration up to 24 days, as "10m"' })
-    .optional(),
-});
+const body = z
+  .strictObject({
+    level: level.optional(),
+    modules: modules.optional(),
+    for: z
+      .string()
+      .refine((text) => (parseLongDuration(text) ?? 0) > 0 && parseLongDuration(text)! <= LONGEST, { error: 'for is a duration up to 24 days, as "10m"' })
+      .optional(),
+  })
+  .refine(({ level: all, modules: own, for: period }) => period === undefined || all !== undefined || Object.keys(own ?? {}).length > 0, { path: ["for"], error: "for goes with level or modules" });
 
-/** @param lostLines of the access log */
-export function logEndpoints(settings: LevelSettings, lostLines: () => number): Endpoint[] {
+/** @param lostLines of the access log @param log hears who changes what */
+export function logEndpoints(settings: LevelSettings, lostLines: () => number, log: Log): Endpoint[] {
   const told = (): object => {
     const { levels: current, fromFile, overridden } = settings;
     return {
@@ -72,7 +75,12 @@ export function logEndpoints(settings: LevelSettings, lostLines: () => number): 
       handle: ({ body: { level: all, modules: own, for: period }, caller }) => {
         const nothing = all === undefined && Object.keys(own ?? {}).length === 0;
         const until = period === undefined ? undefined : Date.now() + parseLongDuration(period)!;
-        settings.override(nothing ? undefined : { level: all, modules: own, until, by: caller.name });
+        const by = byCaller(caller);
+        const change = (): void => settings.override(nothing ? undefined : { level: all, modules: own, until, by });
+        const say = (): void => log.info({ by, wanted: { level: all, modules: own, for: period } }, nothing ? "It is logged what the file says, by the API" : "What is logged is changed by the API");
+        // At the level at which it is heard, if it is at either.
+        const { level: usual, modules: each } = settings.levels;
+        for (const step of ["debug", "info"].includes(each.admin ?? usual) ? [say, change] : [change, say]) step();
         return told();
       },
     }),

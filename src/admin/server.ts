@@ -10,7 +10,7 @@ import { type Api, IDLE } from "./api.ts";
 const RETRY_INTERVAL = 100;
 const PATIENCE = 60_000;
 
-/** How long calls that are open may go on at an address that is left, in ms. */
+/** How long what is open may go on at an address that is left once all calls of it are answered, in ms: streams have no end of their own. */
 const LAST_ANSWERS = 1_000;
 
 export class AdminError extends Error {
@@ -22,6 +22,8 @@ export class AdminServer {
   private readonly api: Api;
   private readonly opened: (isOpen: boolean) => void;
   private server: Bun.Server<undefined> | undefined = undefined;
+  /** Calls of what is open that have no answer yet. */
+  private calls = new Set<Promise<Response>>();
   /** Of what is open. */
   private address = JSON.stringify("");
   /** Of a unix socket that is open: its name is ours to remove. */
@@ -40,17 +42,23 @@ export class AdminServer {
     const key = JSON.stringify(address ?? "");
     clearTimeout(this.retry);
     if (key === this.address) return;
-    const server = address === undefined ? undefined : await this.listen(address);
-    // Whoever moved it by a call of it is answered there still.
+    const calls = new Set<Promise<Response>>();
+    const server = address === undefined ? undefined : await this.listen(address, calls);
+    // Whoever moved it by a call of it is answered there still, however long that takes.
     this.letGo(false);
     this.server = server;
+    this.calls = calls;
     this.address = key;
     this.path = address?.kind === "unix" ? address.path : undefined;
     this.opened(server !== undefined);
   }
 
-  private async listen(address: Address): Promise<Bun.Server<undefined>> {
-    const fetch = (request: Request, server: Bun.Server<undefined>): Promise<Response> => this.api.answer(request, (silence) => server.timeout(request, silence));
+  private async listen(address: Address, calls: Set<Promise<Response>>): Promise<Bun.Server<undefined>> {
+    const fetch = (request: Request, server: Bun.Server<undefined>): Promise<Response> => {
+      const call = this.api.answer(request, (silence) => server.timeout(request, silence)).finally(() => calls.delete(call));
+      calls.add(call);
+      return call;
+    };
     // Each endpoint has its own limit, and says so; what it does not read takes no memory.
     const maxRequestBodySize = Number.MAX_SAFE_INTEGER;
     const failed = (why: string): AdminError => new AdminError(`cannot open the admin address ${formatAddress(address)}: ${why}`);
@@ -82,9 +90,9 @@ export class AdminServer {
 
   private letGo(atOnce: boolean): void {
     clearTimeout(this.retry);
-    const { server } = this;
+    const { server, calls } = this;
     void server?.stop(atOnce);
-    if (!atOnce) setTimeout(() => void server?.stop(true), LAST_ANSWERS).unref();
+    if (!atOnce) void Promise.allSettled(calls).then(() => setTimeout(() => void server?.stop(true), LAST_ANSWERS).unref());
     if (this.path !== undefined) rmSync(this.path, { force: true });
     this.server = undefined;
     this.path = undefined;

@@ -4,6 +4,7 @@ import { type Command, Option } from "commander";
 import { parse } from "smol-toml";
 import type { Address } from "../config/snapshot.ts";
 import { formatAddress, parseAddress } from "../config/values.ts";
+import { type ServerEvent, serverEvents } from "../view/event-stream.ts";
 
 export interface AdminOptions {
   /** Names the admin address, unless `admin` does. */
@@ -109,6 +110,17 @@ export class AdminClient {
       throw new AdminRefused(this.refusal(response.status, text), response.status, errorsOf(text));
     }
     return response;
+  }
+
+  /** Server-sent events. @throws AdminRefused also when they end */
+  async *events(path: string, headers: Readonly<Record<string, string>> = {}): AsyncGenerator<ServerEvent, never> {
+    const { body } = await this.fetch(path, { headers });
+    try {
+      yield* serverEvents(body!);
+    } catch {
+      throw new AdminRefused(`the connection to ${this.name} broke off`);
+    }
+    throw new AdminRefused(`${this.name} has ended the stream`);
   }
 
   private unreachable({ code, message }: NodeJS.ErrnoException): string {

@@ -16,7 +16,7 @@ export async function configShowCommand(options: ConfigOptions): Promise<void> {
       `generation ${generation}, applied ${moment(applied.at)} by ${applied.by}: ${applied.summary}`,
       ...(source === "api" ? [paint("yellow", "it came over the API and is in no file: the next reload ends it")] : []),
       ...(file === null ? [] : [fileLine(file, paint("bold", file.path))]),
-      ...(rejected === null ? [] : [paint("red", `rejected ${moment(rejected.at)} by ${rejected.by}, and not in force:`), ...errorLines(rejected.errors, file?.path ?? "the configuration")]),
+      ...(rejected === null ? [] : [paint("red", `rejected ${moment(rejected.at)} by ${rejected.by}, and not in force:`), ...errorLines(rejected.errors, rejected.source === "api" ? "what was sent" : (file?.path ?? "the configuration"))]),
     ]);
   });
 }

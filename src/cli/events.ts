@@ -1,9 +1,8 @@
 /** `fairlead events`: what has happened in the last day, and what happens. */
 import { escapeControls } from "../observability/access/escape.ts";
-import { serverEvents } from "../view/event-stream.ts";
 import { moment } from "../view/format.ts";
 import type { EventView } from "../view/shapes.ts";
-import { type AdminOptions, AdminRefused, withAdmin } from "./admin-client.ts";
+import { type AdminOptions, withAdmin } from "./admin-client.ts";
 import { type Paint, paintFor } from "./paint.ts";
 
 export interface EventsOptions extends AdminOptions {
@@ -25,12 +24,10 @@ export async function eventsCommand(options: EventsOptions): Promise<void> {
     for (const event of events.toReversed()) print(event);
     if (follow !== true) return;
     const last = events[0]?.id ?? 0;
-    const { body } = await admin.fetch("/v1/stream?overview=false", { headers: { "Last-Event-ID": String(last) } });
-    for await (const { type, data } of serverEvents(body!)) {
+    for await (const { type, data } of admin.events("/v1/stream?overview=false", { "Last-Event-ID": String(last) })) {
       const event = type === "event" ? (JSON.parse(data) as EventView) : undefined;
       if (event !== undefined && event.id > last && (upstream === undefined || event.upstream === upstream) && (target === undefined || event.target === target)) print(event);
     }
-    throw new AdminRefused(`${admin.name} has ended the stream`);
   });
 }
 

@@ -1,5 +1,4 @@
 /** `fairlead top`: the instance as it is, each second. */
-import { serverEvents } from "../view/event-stream.ts";
 import type { Overview } from "../view/shapes.ts";
 import { type AdminClient, type AdminOptions, AdminRefused, withAdmin } from "./admin-client.ts";
 import { paintFor } from "./paint.ts";
@@ -37,12 +36,10 @@ export async function topCommand(options: TopOptions): Promise<void> {
 async function printJson(admin: AdminClient, first: Overview, once: boolean): Promise<void> {
   if (once) return void process.stdout.write(`${JSON.stringify(first)}\n`);
   for await (const overview of overviews(admin)) process.stdout.write(`${JSON.stringify(overview)}\n`);
-  throw new AdminRefused(`${admin.name} has ended the stream`);
 }
 
 async function* overviews(admin: AdminClient): AsyncGenerator<Overview, void> {
-  const { body } = await admin.fetch("/v1/stream");
-  for await (const { type, data } of serverEvents(body!)) if (type === "overview") yield JSON.parse(data) as Overview;
+  for await (const { type, data } of admin.events("/v1/stream")) if (type === "overview") yield JSON.parse(data) as Overview;
 }
 
 async function show(admin: AdminClient, first: Overview, begin: View): Promise<never> {
@@ -58,7 +55,7 @@ async function show(admin: AdminClient, first: Overview, begin: View): Promise<n
   }, draw);
   draw();
   for (;;) {
-    let why = `${admin.name} has ended the stream`;
+    let why = "";
     try {
       for await (const next of overviews(admin)) {
         if (!view.paused) overview = next;
@@ -66,7 +63,8 @@ async function show(admin: AdminClient, first: Overview, begin: View): Promise<n
         draw();
       }
     } catch (error) {
-      why = error instanceof AdminRefused ? error.message : `the connection to ${admin.name} broke off`;
+      if (!(error instanceof AdminRefused)) throw error;
+      why = error.message;
     }
     view = { ...view, lost: { why, since: view.lost?.since ?? Date.now() } };
     draw();

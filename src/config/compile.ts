@@ -7,6 +7,7 @@ import { POLICY_NAMES } from "../policies/registry.ts";
 import { routeLabel } from "../routing/router.ts";
 import type { Path } from "./positions.ts";
 import { acmeOf, checkAcme } from "./acme.ts";
+import { checkFaults, faultsOf } from "./faults.ts";
 import { checkLogs, logsOf } from "./logs.ts";
 import { adminOf, mayBeSteered } from "./admin.ts";
 import { type Overrides, overridden } from "./overrides.ts";
@@ -73,7 +74,7 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 }
 
 /** The hint for a name that is not there: the nearest, else all of them. */
-function suggestion(word: string, known: readonly string[]): { hint?: string } {
+export function suggestion(word: string, known: readonly string[]): { hint?: string } {
   const near = nearest(word, known);
   if (near !== undefined) return { hint: near };
   return known.length === 0 ? {} : { hint: `known: ${known.slice(0, 10).join(", ")}${known.length > 10 ? ", …" : ""}` };
@@ -94,6 +95,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   checkReferences(long, problems);
   checkAcme(listeners, long.routes ?? [], options.directory, problems);
   checkRoutes(long.routes ?? [], listeners, suggestion, problems);
+  checkFaults(raw.faults, { listeners: listeners.map((listener, index) => ({ name: listenerName(listener, index), protocol: listener.protocol ?? "http" })), routes: routesOf(long.routes ?? []).map(routeLabel), upstreams: upstreams.map(({ name }) => name) }, suggestion, problems);
   const strange = strangePolicies(long.upstreams ?? [], options, problems);
   const policies = upstreams.map((upstream, index) => (strange.has(upstream.name) ? ROUND_ROBIN : policyOf(upstream, ["upstreams", index], options, problems)));
   for (const [index, upstream] of upstreams.entries()) {
@@ -123,6 +125,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     maxClients: raw.max_clients ?? 50_000,
     ...(admin === undefined ? {} : { admin }),
     ...(raw.tracing === undefined ? {} : { tracing: tracingOf(raw.tracing) }),
+    ...faultsOf(raw.faults),
     ...exchangesOf(raw),
     ...logsOf(raw, options.directory),
     metrics: { buckets: raw.metrics?.buckets ?? DEFAULTS.metrics.buckets, perTargetLimit: raw.metrics?.per_target_limit ?? DEFAULTS.metrics.per_target_limit },

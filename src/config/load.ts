@@ -215,6 +215,11 @@ function isSecret(path: Problem["path"]): boolean {
   return SECRETS.includes(String(path.at(-1))) || (path[0] === "tracing" && path[1] === "headers");
 }
 
+/** What stands where a table should may be what should stand in it: a secret, say. */
+function isTableWanted(expected: string): boolean {
+  return expected === "object" || expected === "record";
+}
+
 /** The line, unless it tells a secret. */
 function quotable(line: string | undefined): string | undefined {
   return line !== undefined && SECRETS.some((key) => new RegExp(`\\b${key}["']?\\s*=`, "i").test(line)) ? undefined : line;
@@ -234,7 +239,7 @@ function problemsOf(issue: z.core.$ZodIssue, root: unknown): Problem[] {
     case "invalid_type": {
       const found = valueAt(root, path);
       if (found === undefined) return [{ path: path.slice(0, -1), about: "key", message: `${path.length > 1 ? tableName(path.slice(0, -1)) : "the config"} needs "${last}"`, hint: `add ${last} = …` }];
-      return [{ path, about: "value", message: `"${last}" must be ${typeName(issue.expected)}${isSecret(path) ? "" : `, not ${describe(found)}`}` }];
+      return [{ path, about: "value", message: `"${last}" must be ${typeName(issue.expected)}${isSecret(path) ? "" : `, not ${typeof found === "string" && isTableWanted(issue.expected) ? "a text" : describe(found)}`}` }];
     }
     case "invalid_value": {
       const choices = issue.values.map((value) => JSON.stringify(value));

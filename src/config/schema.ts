@@ -446,6 +446,34 @@ const tracing = z.strictObject({
   queue: key(whole(1, 1_000_000), "The most spans that wait in each worker; more are lost.", 4096),
 });
 
+const delay = z.union([duration, z.tuple([duration, duration], { error: 'a delay is a duration, as "300ms", or a range, as ["100ms", "2s"]' })]);
+
+/** What a fault does and to whom, beside its name. */
+export const faultKeys = z.strictObject({
+  routes: key(z.array(z.string()), "Labels of routes: requests that go by any of these; absent: every one, and those that match none."),
+  upstreams: key(z.array(z.string()), "To any of these; absent: to every one."),
+  listeners: key(z.array(name), "That came in by any of these; absent: by every one that is not udp."),
+  hosts: key(route.shape.hosts.unwrap(), "For any of these; with tls-passthrough the name that the client asks for. Absent: every host."),
+  methods: key(route.shape.methods.unwrap(), "Any of these; absent: every method."),
+  headers: key(route.shape.headers.unwrap(), "All of these: a value, or true for any value."),
+  percent: key(percent, "Of all these requests, drawn by chance.", 100),
+  by_header: key(z.boolean(), "The client says what is injected, in X-Fairlead-Fault; requests without it are left alone.", false),
+  delay: key(delay, 'So long the request waits before anything else happens; ["100ms", "2s"]: by chance something between.'),
+  abort: key(whole(400, 599), "Answered with this status, without a target."),
+  grpc_status: key(whole(1, 16), "What gRPC calls are told in its place; without abort only they are."),
+  reset: key(z.boolean(), "The client's connection is reset; with HTTP/2 its stream.", false),
+  throttle: key(someSize, "Bytes a second of the reply's body; tcp: of what the target sends."),
+  truncate: key(z.union([parsed((text) => (text === "off" ? undefined : parseSize(text)), 'a size, as "10KiB"', SIZE), z.number().int().min(0)]), "After so much of its body the reply breaks off."),
+  targets: key(z.array(targetAddress), "For target_delay and target_error: attempts at these; absent: at every one."),
+  target_delay: key(delay, "So long an attempt waits before it goes to its target, as if that were slow."),
+  target_error: key(z.enum(["connect-refused", "connect-timeout", "response-timeout", "target-reset"]), "What an attempt comes to, as if it were its target's doing: it is tried again, and counts against the target."),
+});
+
+const faults = z.strictObject({
+  enabled: key(z.boolean(), "Faults may be injected, by these rules and by the admin API; false: whatever else is said here.", false),
+  rules: key(z.array(faultKeys.extend({ name: name.meta({ description: "How log, timeline and admin API call it." }) })), "What is injected; the first rule that matches a request, and whose percentage takes it, is it."),
+});
+
 export const configSchema = z
   .strictObject({
     workers: key(z.union([z.literal("auto"), whole(1, 256)]), "Data-plane processes; auto: one a core.", "auto"),
@@ -464,6 +492,7 @@ export const configSchema = z
       "The admin API; absent: off.",
     ),
     tracing: key(tracing, "Requests are traced (OpenTelemetry, W3C Trace Context); absent: they are not, and what clients say of traces goes on as it came."),
+    faults: key(faults, "Faults that are injected, to see what becomes of them; absent: none can be."),
     metrics: key(metrics, "What is measured, and how finely."),
     exchanges: key(
       z.strictObject({
@@ -491,6 +520,7 @@ export const configSchema = z
 export type RawConfig = z.output<typeof configSchema>;
 export type RawListener = z.output<typeof listener>;
 export type RawAccessLog = z.output<typeof accessLog>;
+export type RawFault = z.output<typeof faultKeys> & { readonly name: string };
 export type RawUpstream = z.output<typeof upstream>;
 
 /** What an absent key stands for, as people write it; undefined: nothing, or what cannot be said in a word. */

@@ -215,7 +215,8 @@ export class Heartbeats {
     member.cancel();
     this.members.delete(key);
     const slot = this.slots.get(key);
-    if (slot === undefined) return;
+    // One that joined leaves the configuration in a moment: until then it must not take part again.
+    if (slot === undefined || member.joined) return;
     const { rotation } = this.options;
     rotation.setUnhealthy(slot, Flag.SILENT, false);
     rotation.setCapacity(slot, undefined);

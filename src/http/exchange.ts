@@ -6,20 +6,22 @@ import type { Attempt, Trace } from "../observability/account.ts";
 import { CAUSES, type Cause } from "../observability/cause.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
 import type { Match } from "../routing/router.ts";
-import { type Applicant, Placement, RETRY_AFTER } from "../upstream/placement.ts";
+import type { Attempting } from "../faults/faulty-targets.ts";
+import { Placement, RETRY_AFTER } from "../upstream/placement.ts";
 import { mayRetry, mayRetryCall, mayRetryStatus } from "../upstream/retry.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { injects } from "./fault-injection.ts";
 import { failureOf, grpcStatusOf } from "./grpc.ts";
 import { type Hedge, type Hedged, planHedge } from "./hedge.ts";
 import { type OwnConnections, takeIdle } from "./own-connections.ts";
 import type { Services } from "./services.ts";
-import type { Downstream, StreamOwner, UpstreamStream } from "./sides.ts";
+import type { Downstream, ErrorReply, StreamOwner, UpstreamStream } from "./sides.ts";
 import { Telemetry } from "./telemetry.ts";
 import type { FramingKind, Head } from "./h1/head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
 
-export class Exchange implements StreamOwner, Applicant, Hedged {
+export class Exchange implements StreamOwner, Attempting, Hedged {
   open = false;
   connection: UpstreamStream | undefined = undefined;
   /** The request's method lets it be sent twice: RFC 9110 section 9.2.2. */
@@ -32,7 +34,9 @@ export class Exchange implements StreamOwner, Applicant, Hedged {
   hasReply = false;
   readonly telemetry: Telemetry;
   private readonly placement: Placement;
-  private readonly client: Downstream;
+  private readonly owner: Downstream;
+  /** Who is told of the reply: its owner, unless somebody came between. */
+  private client: Downstream;
   private readonly services: Services;
   private request: RoutingRequest | undefined = undefined;
   /** The connection that has the request's head. */
@@ -45,6 +49,7 @@ export class Exchange implements StreamOwner, Applicant, Hedged {
   private callFailure = 0;
 
   constructor(client: Downstream, services: Services) {
+    this.owner = client;
     this.client = client;
     this.services = services;
     this.placement = new Placement(this, services.network);
@@ -53,6 +58,7 @@ export class Exchange implements StreamOwner, Applicant, Hedged {
 
   begin(): void {
     this.open = true;
+    this.client = this.owner;
     this.connection = undefined;
     this.request = undefined;
     this.stale = false;
@@ -68,7 +74,19 @@ export class Exchange implements StreamOwner, Applicant, Hedged {
   dispatch(match: Match<Upstream>, request: RoutingRequest): void {
     this.telemetry.match = match;
     this.request = request;
+    const { faults } = this.services;
+    if (faults !== undefined && injects(faults, this, this.placement, match, request, this.services)) return;
     this.placement.seek(match.upstream, request);
+  }
+
+  /** Somebody comes between, and is told of the reply, until another exchange begins. */
+  replyThrough(between: (client: Downstream) => Downstream): void {
+    this.client = between(this.owner);
+  }
+
+  /** The reply goes through this one. */
+  repliesThrough(client: Downstream): boolean {
+    return this.open && this.client === client;
   }
 
   turnedAway(cause: Cause, detail: string, retryAfter: number): void {
@@ -76,9 +94,22 @@ export class Exchange implements StreamOwner, Applicant, Hedged {
   }
 
   placed(target: Target, atOnce: boolean): void {
-    const { placement, services, telemetry } = this;
+    this.attemptBegins(target, atOnce);
+    this.reach(target);
+  }
+
+  attemptBegins(target: Target, atOnce: boolean): void {
+    const { telemetry } = this;
+    telemetry.attemptBegins(target, atOnce ? telemetry.startedAt : this.services.network.clock.precise());
+  }
+
+  unreached(cause: Cause, detail: string): void {
+    this.attemptFailed(cause, detail, false);
+  }
+
+  reach(target: Target): void {
+    const { placement, services } = this;
     const upstream = placement.upstream!;
-    telemetry.attemptBegins(target, atOnce ? telemetry.startedAt : services.network.clock.precise());
     if (upstream.durations !== undefined && this.hedge === undefined) this.hedge = planHedge(this, upstream, services);
     const idle = this.stale ? undefined : takeIdle(target, upstream, this);
     if (idle !== undefined) {
@@ -308,6 +339,16 @@ export class Exchange implements StreamOwner, Applicant, Hedged {
     else if (elsewhere || placement.attempts <= config.retry.retries) placement.againLater();
     // Nobody else is there: say what went wrong with the one that is, not that none is usable.
     else this.fail(cause, detail, target);
+  }
+
+  /** No target has a say: its client is told this … */
+  answerInstead(reply: ErrorReply): void {
+    this.client.replyError("fault-injected", 0, reply);
+  }
+
+  /** … or nothing at all. */
+  abort(): void {
+    this.client.abort();
   }
 
   /** Answer with the status of `cause` and end. @param retryAfter in ms; 0: not said */

@@ -84,7 +84,7 @@ export function failureOf(grpcStatus: number): number {
 }
 
 /** The fields of a reply that has only these: a "Trailers-Only" one. */
-export function grpcLines(cause: Cause, status: number, text: string): string {
+export function grpcLines(cause: Cause, status: number, text: string, grpcStatus = grpcStatusFor(cause, status)): string {
   const message = text === "" ? cause.replaceAll("-", " ") : text;
-  return `content-type: application/grpc\r\ngrpc-status: ${grpcStatusFor(cause, status)}\r\ngrpc-message: ${encodeURI(message)}\r\n`;
+  return `content-type: application/grpc\r\ngrpc-status: ${grpcStatus}\r\ngrpc-message: ${encodeURI(message)}\r\n`;
 }

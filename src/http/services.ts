@@ -1,4 +1,5 @@
 /** What every connection of one worker shares: made once, handed down, never global. */
+import type { Faults } from "../faults/faults.ts";
 import type { Cork } from "../net/cork.ts";
 import type { Network } from "../net/network.ts";
 import type { OpenFiles } from "../net/open-files.ts";
@@ -36,6 +37,8 @@ export interface Services {
   witnesses: Witnesses | undefined;
   /** Undefined: what clients say of traces goes on as it came. */
   tracing: Tracing | undefined;
+  /** Undefined: none is in force. */
+  faults: Faults | undefined;
   /** Fields of each request whose values its account has; in lower case. */
   accountFields: readonly string[];
   /** Gathers what HTTP/2 connections write. */

@@ -12,6 +12,15 @@ import type { OwnConnections } from "./own-connections.ts";
 import type { RequestHead } from "./h1/request-head.ts";
 import type { RequestDescription } from "./request-view.ts";
 
+/** What a client is told that gets no reply of a target. */
+export interface ErrorReply {
+  readonly status: number;
+  /** What a gRPC call is told; undefined: what goes with the status. */
+  readonly grpcStatus: number | undefined;
+  /** For people. */
+  readonly text: string;
+}
+
 /** The client's side of an exchange, whatever it speaks. */
 export interface Downstream {
   /** Write the request to the exchange's connection, from its beginning. */
@@ -43,8 +52,10 @@ export interface Downstream {
   tunnelTargetEnded(): void;
   /** The target's side of the tunnel is gone. */
   tunnelClosed(broken: boolean): void;
-  /** Nothing of a reply was sent: say this instead. @param retryAfter in ms; 0: not said */
-  replyError(cause: Cause, retryAfter: number): void;
+  /** Nothing of a reply was sent: say this instead. @param retryAfter in ms; 0: not said @param saying absent: what goes with the cause */
+  replyError(cause: Cause, retryAfter: number, saying?: ErrorReply): void;
+  /** Break off the connection, or what is the request's part of it, without a word. */
+  abort(): void;
   /** What was written while nobody was reading from the network leaves now. */
   flush(): void;
   /** Something of a reply was sent and the rest will not come: the client must notice. */

@@ -80,6 +80,10 @@ export class Telemetry implements Ended {
     this.tries = undefined;
   }
 
+  get listenerName(): string {
+    return this.client.listener.config.name;
+  }
+
   /** An account will tell of the request: now its head is at hand. */
   describe(head: RequestHead): void {
     this.described = this.client.describe(head);
@@ -153,7 +157,7 @@ export class Telemetry implements Ended {
   // The end.
 
   failed(cause: Cause, detail: string, target: Target | undefined): void {
-    if (this.services.log.allows(cause)) this.log(CAUSES[cause].side === "client" ? "info" : "warn", cause, detail, target, "Exchange failed");
+    if (this.services.log.allows(cause)) this.log(CAUSES[cause].side === "client" || cause === "fault-injected" ? "info" : "warn", cause, detail, target, "Exchange failed");
   }
 
   ended(cause: Cause, detail: string, isCall: boolean, now: number): void {

@@ -46,6 +46,8 @@ export const CAUSES = {
   "upgrade-unsupported": { side: "balancer", phase: "connect", status: 502 },
   /** The target's drain is over, or it was put out of service. */
   "target-drained": { side: "balancer", phase: "any", status: 503 },
+  /** Somebody wants to see what becomes of it: an abort, a reset or a truncated reply. */
+  "fault-injected": { side: "balancer", phase: "any", status: 503 },
   "request-timeout": { side: "balancer", phase: "any", status: 504 },
   "shutdown": { side: "balancer", phase: "any", status: 503 },
   "connect-refused": { side: "target", phase: "connect", status: 502 },

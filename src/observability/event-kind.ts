@@ -39,6 +39,8 @@ export const EVENT_KINDS = {
   "worker-replaced": "Another worker serves in its place",
   "config-applied": "Another configuration is in force",
   "config-rejected": "A configuration was not taken",
+  "fault-injected": "Somebody wants something to go wrong: a fault is injected",
+  "fault-over": "A fault is injected no more",
   "certificate-renewed": "A certificate was renewed",
   "certificate-failed": "A certificate could not be renewed",
   "started": "This instance serves",

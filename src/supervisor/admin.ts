@@ -3,6 +3,7 @@ import { Api } from "../admin/api.ts";
 import { dashboardEndpoints } from "../admin/dashboard.ts";
 import { Details } from "../admin/details.ts";
 import type { Endpoint } from "../admin/endpoint.ts";
+import { faultEndpoints, type FaultSettings } from "../admin/faults.ts";
 import { logEndpoints } from "../admin/log.ts";
 import { type Configurable, configEndpoints } from "../admin/config.ts";
 import { eventEndpoints, eventTold } from "../admin/events.ts";
@@ -54,9 +55,10 @@ export interface AdminParts {
   readonly configuration: Configurable;
   readonly overrides: Steering;
   readonly levels: LogLevelControl;
+  readonly faults: FaultSettings;
 }
 
-export function createAdmin({ log, snapshot, status, health, membership, timeline, exchanges, scoreboard, clock, workers, sockets, config, configuration, overrides, levels }: AdminParts): AdminServer {
+export function createAdmin({ log, snapshot, status, health, membership, timeline, exchanges, scoreboard, clock, workers, sockets, config, configuration, overrides, levels, faults }: AdminParts): AdminServer {
   const sampler = new Sampler({ scoreboard, clock, snapshot });
   const what = { version: packageJson.version, startedAt: clock.wall(), snapshot, scoreboard, clock, workers: () => workers.serving, config };
   const picture = new Picture({ ...what, health, sampler, boundTo: (listener) => sockets.all.find(({ name }) => name === listener)?.address });
@@ -75,11 +77,12 @@ export function createAdmin({ log, snapshot, status, health, membership, timelin
     ...explainEndpoints((request) => told(workers.ask("explain", request)), status),
     ...resourceEndpoints(details),
     ...heartbeatEndpoints(membership.heartbeats),
-    ...logEndpoints(levels, () => scoreboard.lostLines),
+    ...logEndpoints(levels, () => scoreboard.lostLines, log),
     ...eventEndpoints(timeline),
     ...metricsEndpoints(new Metrics({ ...what, health, restarts: () => workers.restarts, processes: () => [{ name: "supervisor", pid: process.pid }, ...workers.serving.map(({ pid, slot }) => ({ name: `worker-${slot}`, pid }))] })),
     ...exchangeEndpoints(exchanges),
     ...targetEndpoints(() => ({ snapshot: snapshot(), rotation: health.rotation, steering: overrides })),
+    ...faultEndpoints(faults, () => clock.wall()),
     ...configEndpoints(() => configuration),
     openApiEndpoint(() => endpoints),
   ];

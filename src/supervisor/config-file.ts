@@ -1,5 +1,5 @@
 /** The configuration file on disk: is it what runs, and another text put in its place. */
-import { chownSync, closeSync, constants, accessSync, fsyncSync, linkSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, closeSync, constants, copyFileSync, accessSync, fsyncSync, linkSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
 export interface ConfigFileState {
@@ -10,6 +10,15 @@ export interface ConfigFileState {
   readonly since: string | null;
   /** Why it cannot be read. */
   readonly problem: string | null;
+}
+
+/** Not every file system has hard links, and not everybody may make one of another's file. */
+function hold(path: string, before: string): void {
+  try {
+    linkSync(path, before);
+  } catch {
+    copyFileSync(path, before);
+  }
 }
 
 export interface Replaced {
@@ -63,7 +72,7 @@ export class ConfigFile {
         closeSync(file);
       }
       rmSync(before, { force: true });
-      linkSync(path, before);
+      hold(path, before);
       // Only now is it known whether that is possible: it is not where the file itself is mounted.
       renameSync(draft, path);
     } catch (error) {

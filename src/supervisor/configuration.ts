@@ -177,7 +177,7 @@ export class Configuration implements Configurable {
     const at = new Date().toISOString();
     this.lastReload = { applied: outcome.ok, at, errors: outcome.ok ? [] : outcome.lines };
     if (!outcome.ok) {
-      this.rejected = { at, by: candidate.by, errors: [...outcome.errors] };
+      this.rejected = { at, by: candidate.by, source: candidate.text === undefined ? "file" : "api", errors: [...outcome.errors] };
       this.options.log.error({ errors: outcome.errors.length, generation: this.snapshot.generation, by: candidate.by, ...(outcome.errors.length === 1 ? { reason: outcome.lines[0] } : {}) }, "Reload rejected; nothing has changed");
       tellRejected(this.options.chronicle, this.snapshot, outcome.lines, asTold(candidate.by));
     }
@@ -191,8 +191,10 @@ export class Configuration implements Configurable {
     const how = this.how(joined);
     const read = source.load(how, text);
     if (!read.ok) {
-      for (const diagnostic of read.diagnostics) log.error({ ...diagnostic.place }, diagnosticLine(diagnostic));
-      return { ok: false, errors: read.diagnostics.map(errorOf), lines: read.diagnostics.map(diagnosticLine) };
+      // Their lines are not the file's.
+      const diagnostics = text === undefined ? read.diagnostics : read.diagnostics.map((diagnostic) => ({ ...diagnostic, file: SENT }));
+      for (const diagnostic of diagnostics) log.error({ ...diagnostic.place }, diagnosticLine(diagnostic));
+      return { ok: false, errors: diagnostics.map(errorOf), lines: diagnostics.map(diagnosticLine) };
     }
     for (const warning of read.warnings) log.warn(warning);
     const failed = (message: string): Outcome => ({ ok: false, errors: [errorOf({ message })], lines: [message] });
@@ -330,6 +332,9 @@ export class Configuration implements Configurable {
 function asTold(by: string): string {
   return by.startsWith("api:") ? by : "config";
 }
+
+/** What a configuration by the API is called, where the file has its name. */
+const SENT = "what was sent";
 
 /** Of a reload's changes the log has so many, at debug. */
 const MOST_WORDS = 100;

@@ -70,10 +70,13 @@ export function tellApplied(chronicle: Chronicle, before: Snapshot, after: Snaps
   tell(chronicle, difference, () => ({ cause, by }));
 }
 
-/** Targets have joined or left by themselves: what was told of each last says why. */
+/** What targets that join or leave by themselves say of it. */
+const COMINGS_AND_GOINGS = ["registered", "deregistered", "instance-started", "instance-serving", "instance-ended", "instance-stopped"] as const satisfies readonly EventKind[];
+
+/** Targets have joined or left by themselves: what was told of that last says why. */
 export function tellMoved(chronicle: Chronicle, before: Snapshot, after: Snapshot): void {
   tell(chronicle, between(before, after), (upstream, target) => {
-    const last = chronicle.latest(upstream, target);
+    const last = chronicle.latest(upstream, target, ...COMINGS_AND_GOINGS) ?? chronicle.latest(upstream, target);
     return { cause: last?.id ?? 0, by: last?.by ?? "" };
   });
 }

@@ -181,6 +181,7 @@ export class Overrides implements Steering {
   async removeTarget(upstream: string, target: string, drain: boolean, by: string): Promise<void> {
     targetOf(this.options.loaded().snapshot, upstream, target);
     this.refuseJoined(upstream, target);
+    if (drain && this.mustStay(upstream, target)) throw new Problem(422, `${target} is the last target of upstream "${upstream}", which needs one: set its state to maint, or add another one first`);
     if (drain) return this.say({ upstream, target, state: "drain", leaving: true, ...toldBy(by) });
     const told = toldBy(by);
     await this.change({
@@ -256,8 +257,9 @@ export class Overrides implements Steering {
       }
     }
     for (const { upstream, target, state, leaving, at, by } of this.states.values()) {
-      const why = whyAside(upstream) ?? (present.get(upstream)?.has(target) === true ? null : `${target} is no target of upstream "${upstream}"`);
-      overrides.push({ upstream, target, what: "state", keys: { state, ...(leaving === true ? { leaving } : {}) }, aside: why, at, by });
+      // A state goes with every configuration that has the target.
+      const gone = present.get(upstream)?.has(target) === true ? null : (whyAside(upstream) ?? `${target} is no target of upstream "${upstream}"`);
+      overrides.push({ upstream, target, what: "state", keys: { state, ...(leaving === true ? { leaving } : {}) }, aside: gone, at, by });
     }
     return { overrides, stateFile: this.stateFile === undefined ? null : { path: this.stateFile, problem: this.stateFileProblem } };
   }
@@ -270,6 +272,12 @@ export class Overrides implements Steering {
     const said = this.said.get(upstream)?.targets;
     const joined = group.targets.filter(({ name }) => !own.has(name) && said?.get(name)?.how !== "added");
     return joined.length === 0 ? own : new Set([...own, ...joined.map(({ name }) => name)]);
+  }
+
+  /** All others are about to be removed, and none comes by itself. */
+  private mustStay(upstream: string, target: string): boolean {
+    const { targets, heartbeat, supervised } = upstreamOf(this.options.loaded().snapshot, upstream);
+    return heartbeat === undefined && supervised === undefined && targets.every(({ name }) => name === target || this.states.get(keyOf(upstream, name))?.leaving === true);
   }
 
   /** Who brought them brings them back. @throws Problem 409 */
@@ -347,6 +355,8 @@ export class Overrides implements Steering {
       this.leaving.delete(key);
       if (found === undefined) return;
       this.removeTarget(upstream, target, false, by).catch((error: Error) => {
+        // Somebody else has removed it.
+        if (error instanceof Problem && error.status === 404) return;
         // Drained it stays: the last target of its upstream, say.
         log.error({ upstream, target, reason: error.message }, "Target has drained, but cannot be removed");
         const still = this.states.get(key);

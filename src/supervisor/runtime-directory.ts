@@ -135,6 +135,8 @@ export class RuntimeDirectory {
   /** The configuration that an instance runs which is in no file; it need not be ours. Undefined: none does. */
   static configOf(identity: string, path: string | undefined): KeptConfig | undefined {
     const directory = pathOf(identity, path);
+    // A configuration names programs that are run: it is believed of nobody else.
+    if (![...(path === undefined ? [parentDirectory()] : []), directory].every(isPrivate)) return undefined;
     const state = readJson(directory, "state.json") as InstanceState | undefined;
     if (state?.workers.some(({ pid }) => isAlive(pid)) !== true) return undefined;
     return (readJson(directory, "config.json") as KeptConfig | null | undefined) ?? undefined;
@@ -228,8 +230,13 @@ function privateDirectory(path: string): void {
   } catch (error) {
     throw new StartError(`cannot make the runtime directory ${path}: ${(error as Error).message}`);
   }
-  const found = lstatSync(path);
-  if (!found.isDirectory() || found.uid !== process.getuid?.() || (found.mode & 0o022) !== 0) throw new StartError(`the runtime directory ${path} must be a directory of this user that nobody else can write to; remove it, or choose another one with --runtime-dir`);
+  if (!isPrivate(path)) throw new StartError(`the runtime directory ${path} must be a directory of this user that nobody else can write to; remove it, or choose another one with --runtime-dir`);
+}
+
+/** A directory of this user that nobody else can write to. */
+function isPrivate(path: string): boolean {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found?.isDirectory() === true && found.uid === process.getuid?.() && (found.mode & 0o022) === 0;
 }
 
 /** Is there a process of this number? */

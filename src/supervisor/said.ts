@@ -56,6 +56,7 @@ export function targetSaid(said: Said, upstream: string, target: string, change:
   const how = known?.how === "added" || !own ? "added" : "changed";
   if (known !== undefined && known.how === how && Bun.deepEquals(known.keys, keys)) return said;
   const targets = new Map(before.targets);
+  if (known === undefined && how === "changed" && Object.keys(keys).length === 0) return said;
   if (how === "changed" && Object.keys(keys).length === 0) targets.delete(target);
   else targets.set(target, { how, keys, ...told });
   return withUpstream(said, upstream, { ...before, targets });
@@ -78,7 +79,8 @@ export function policySaid(said: Said, upstream: string, policy: PolicyKeys | un
 }
 
 export function forgotten(said: Said, upstream: string | undefined): Said {
-  return upstream === undefined ? new Map() : withUpstream(said, upstream, NOBODY);
+  if (upstream === undefined) return said.size === 0 ? said : new Map();
+  return said.has(upstream) ? withUpstream(said, upstream, NOBODY) : said;
 }
 
 const told = { at: z.iso.datetime({ offset: true }), by: z.string() };

@@ -25,6 +25,7 @@ import { begin, type Beginning, beginWithFile } from "./beginning.ts";
 import { CertificateWatch } from "./certificate-watch.ts";
 import { type Applicable, checkStateFile, Configuration, type ConfigSource } from "./configuration.ts";
 import { AdminUnavailable, StartError } from "./errors.ts";
+import { FaultControl } from "./faults.ts";
 import { adoptHealth, handDown, inherit, type Inheritance } from "./inheritance.ts";
 import { tellForgotten, tellStarted, tellUpgradeFailed } from "./instance-events.ts";
 import { checkOpenFiles } from "./limits.ts";
@@ -81,6 +82,7 @@ export class Supervisor {
   private readonly supervised: Supervised;
   private readonly workers: Workers;
   private readonly logging: Logging;
+  private readonly faults: FaultControl;
   private readonly acme: Acme;
   private readonly admin: AdminServer;
   private readonly certificates: CertificateWatch;
@@ -167,6 +169,7 @@ export class Supervisor {
     this.workers = new Workers({ self, logFormat, log: logs.of("workers"), levels: () => this.logging.levels.levels, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), keep: (batch) => this.exchanges.add(batch), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
     this.logging = new Logging(logs, this.workers);
     this.logging.follow(snapshot);
+    this.faults = new FaultControl({ clock: network.clock, log: logs.of("supervisor"), chronicle, snapshot: () => this.snapshot, send: (overlay) => this.workers.inject(overlay), closed: () => this.closed });
     this.certificates = new CertificateWatch(logs.of("tls"), () => void this.turns.take(() => this.configuration.renewCertificates()));
     this.acme = new Acme({ clock: network.clock, random: () => network.random(), log: logs.of("acme"), chronicle, show: (challenges) => this.workers.show(challenges) });
     this.overrides = new Overrides({
@@ -197,6 +200,7 @@ export class Supervisor {
         adopt: (other) => this.adopt(other),
         logged: (now) => this.logging.follow(now),
         applied: (now) => {
+          this.faults.follow(now);
           this.supervised.apply(now, true);
           this.acme.apply(now, true);
         },
@@ -208,7 +212,7 @@ export class Supervisor {
       },
       this.overrides,
     );
-    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, exchanges: this.exchanges, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState, configuration: this.configuration, overrides: this.overrides });
+    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, exchanges: this.exchanges, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState, configuration: this.configuration, overrides: this.overrides, faults: this.faults });
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 
@@ -263,6 +267,7 @@ export class Supervisor {
     this.join();
     // Others serve these sockets already, so there is time to find out who is healthy where that is not known.
     if (heir && (health === undefined || this.snapshot.upstreams.some(({ healthCheck }) => healthCheck?.initial === "down"))) await this.health.firstChecks(FIRST_CHECKS);
+    this.faults.follow(this.snapshot);
     if (!heir) await this.openAdmin(this.snapshot);
     await this.workers.start(this.snapshot);
     this.orphans = inheritance.orphans;
@@ -297,6 +302,7 @@ export class Supervisor {
     this.membership.close();
     this.health.stop();
     this.certificates.stop();
+    this.faults.stop();
     this.logging.stop();
   }
 

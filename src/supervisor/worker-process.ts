@@ -1,6 +1,7 @@
 /** One worker as its supervisor sees it: started, told things, heard from, gone. */
 import type { Challenges } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
+import type { FaultOverlay } from "../faults/faults.ts";
 import type { LogLevels } from "../observability/log.ts";
 import type { Batch } from "../observability/exchange-witness.ts";
 import type { BreakerChange } from "../upstream/circuit-breaker.ts";
@@ -31,6 +32,7 @@ export interface WorkerStart {
   /** What it does when its supervisor is gone. */
   readonly alone: "serve" | "end";
   readonly levels: LogLevels;
+  readonly faults: FaultOverlay;
   /** It has seen a target fail too much. */
   readonly report: (outlier: OutlierReport) => void;
   /** It has turned an upstream's circuit. */
@@ -44,7 +46,7 @@ export class WorkerEnded extends Error {}
 
 /** An answer that is waited for. */
 interface Waiting {
-  readonly type: "ready" | "applied" | "shown";
+  readonly type: "ready" | "applied" | "shown" | "injected";
   readonly generation: number;
   /** Without an error it is as wished. */
   readonly settle: (error?: Error) => void;
@@ -113,7 +115,7 @@ export class WorkerProcess {
       this.questions.end(`worker ended (${how})`);
     });
     this.ready = this.answer("ready", snapshot.generation).then(() => void (this.up = true));
-    this.send({ type: "start", generation: snapshot.generation, snapshot: encode(snapshot), descriptors: Object.fromEntries(served), inherited: start.sockets.length, scoreboard: start.scoreboard, slot, controlSocket, alone: start.alone, levels: start.levels });
+    this.send({ type: "start", generation: snapshot.generation, snapshot: encode(snapshot), descriptors: Object.fromEntries(served), inherited: start.sockets.length, scoreboard: start.scoreboard, slot, controlSocket, alone: start.alone, levels: start.levels, faults: start.faults });
   }
 
   private send(message: ToWorker): void {
@@ -126,8 +128,8 @@ export class WorkerProcess {
 
   private hear(message: Exclude<FromWorker, { type: "outlier" | "circuit" | "exchanges" | "answer" | "unanswered" }>): void {
     for (const { type, generation, settle } of this.waiting) {
-      // Challenges are numbered on their own, and nobody refuses them.
-      if (generation !== message.generation || (message.type === "failed" ? type === "shown" : message.type !== type)) continue;
+      // Challenges and faults are numbered on their own, and nobody refuses them.
+      if (generation !== message.generation || (message.type === "failed" ? type === "shown" || type === "injected" : message.type !== type)) continue;
       settle(message.type === "failed" ? new Error(message.reason) : undefined);
       return;
     }
@@ -165,6 +167,13 @@ export class WorkerProcess {
   async show(challenges: Challenges, sequence: number): Promise<void> {
     const answer = this.answer("shown", sequence);
     this.send({ type: "challenges", sequence, challenges });
+    await answer;
+  }
+
+  /** @throws WorkerEnded */
+  async inject(faults: FaultOverlay, sequence: number): Promise<void> {
+    const answer = this.answer("injected", sequence);
+    this.send({ type: "faults", sequence, faults });
     await answer;
   }
 

@@ -1,6 +1,7 @@
 /** The workers of an instance: as many as wanted, replaced when one dies or hangs, rolled over when their sockets change. */
 import { anyPending, type Challenges, NO_CHALLENGES } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
+import { type FaultOverlay, NO_OVERLAY } from "../faults/faults.ts";
 import type { Batch } from "../observability/exchange-witness.ts";
 import type { Log, LogFormat, LogLevels } from "../observability/log.ts";
 import type { Chronicle } from "../observability/timeline.ts";
@@ -50,6 +51,8 @@ export class Workers {
   private snapshot: Snapshot | undefined = undefined;
   private challenges: Challenges = NO_CHALLENGES;
   private challengesShown = 0;
+  private faults = NO_OVERLAY;
+  private faultsInjected = 0;
   private readonly crashes = new CrashLoop();
   private readonly watchdog: Timer;
   private stopping = false;
@@ -105,7 +108,7 @@ export class Workers {
     const { self, logFormat, board, directory, alone, report, turned, keep, levels } = this.options;
     if (this.stopping) throw new StartError("stopping");
     const slot = this.freeSlot();
-    const worker = new WorkerProcess({ self, slot, seat, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone, report, turned, keep, levels: levels() });
+    const worker = new WorkerProcess({ self, slot, seat, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone, report, turned, keep, levels: levels(), faults: this.faults });
     this.running.add(worker);
     void worker.ended.then((how) => this.gone(worker, how));
     try {
@@ -239,6 +242,13 @@ export class Workers {
     for (const worker of fresh) worker.receive();
     // Should one have died in the meantime.
     await this.replace();
+  }
+
+  /** All of them, and those who come later; resolves when all do. */
+  async inject(faults: FaultOverlay): Promise<void> {
+    this.faults = faults;
+    const sequence = ++this.faultsInjected;
+    await Promise.allSettled(this.staying.map((worker) => worker.inject(faults, sequence)));
   }
 
   /** All let their exchanges end; resolves when all have gone. */

@@ -3,7 +3,10 @@
  * It knows connections and nothing of what is said on them.
  */
 import type { Arrival } from "../accept/arrival.ts";
+import type { Faults } from "../faults/faults.ts";
+import type { Attempting } from "../faults/faulty-targets.ts";
 import { Connection } from "../net/connection.ts";
+import type { Duplex } from "../net/duplex.ts";
 import { formatEndpoint, plainAddress } from "../net/endpoint.ts";
 import type { NetSocket, Network } from "../net/network.ts";
 import { relayData, relayEnd } from "../net/relay.ts";
@@ -17,10 +20,11 @@ import { clientKey } from "../routing/key.ts";
 import type { Client, Listener } from "../routing/listener.ts";
 import type { Match } from "../routing/router.ts";
 import { CLASS_DONE, CLASS_FAILED, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
-import { type Applicant, Placement } from "../upstream/placement.ts";
+import { Placement } from "../upstream/placement.ts";
 import { MAX_CONNECT_ATTEMPTS } from "../upstream/retry.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { injects } from "./fault-injection.ts";
 import { TcpTarget } from "./target.ts";
 
 /** What tcp connections of one worker share. */
@@ -29,6 +33,8 @@ export interface TcpServices {
   readonly wheel: TimerWheel;
   readonly tcpLog: LimitedLog;
   readonly witnesses: Witnesses | undefined;
+  /** Undefined: none is in force. */
+  readonly faults: Faults | undefined;
 }
 
 const UNAVAILABLE = Buffer.from("HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 19\r\nConnection: close\r\n\r\nService Unavailable");
@@ -37,7 +43,7 @@ const NO_TRIES: readonly Attempt[] = [];
 const LINGER = 2_000;
 
 /** The client's side: owns the pair. */
-export class TcpClient extends Connection implements Client, Applicant, Ended {
+export class TcpClient extends Connection implements Client, Attempting, Ended {
   private readonly listener: Listener;
   private readonly services: TcpServices;
   private readonly arrival: Arrival | undefined;
@@ -63,6 +69,8 @@ export class TcpClient extends Connection implements Client, Applicant, Ended {
   private early: Buffer | undefined = undefined;
   /** This side has sent its last byte. */
   ended = false;
+  /** Where what the target sends goes: here, unless something comes between. */
+  sink: Duplex = this;
 
   constructor(listener: Listener, services: TcpServices, arrival?: Arrival) {
     super(services.wheel, listener.counters);
@@ -89,7 +97,7 @@ export class TcpClient extends Connection implements Client, Applicant, Ended {
     this.request = request;
     this.match = this.listener.router.route(request);
     if (this.match === undefined) this.turnedAway("no-route", "");
-    else this.placement.seek(this.match.upstream, request);
+    else if (this.services.faults === undefined || !injects(this.services.faults, this, this.listener.config.name, this.match, request, this.services)) this.placement.seek(this.match.upstream, request);
   }
 
   /** Where it comes from, for targets that want to know. */
@@ -99,11 +107,36 @@ export class TcpClient extends Connection implements Client, Applicant, Ended {
   }
 
   placed(target: Target): void {
+    this.attemptBegins(target);
+    this.reach(target);
+  }
+
+  attemptBegins(target: Target): void {
     this.lastTarget = target;
     this.attemptAt = this.services.network.clock.precise();
     this.connect = 0;
+  }
+
+  reach(target: Target): void {
     this.target = new TcpTarget(target, this, this.services);
     this.target.connect();
+  }
+
+  unreached(cause: Cause, detail: string): void {
+    const target = this.placement.target!;
+    this.placement.leave(true, 0, this.services.network.clock.precise() - this.attemptAt);
+    this.connectFailed(target, cause, detail);
+  }
+
+  /** What befell it, for its account. */
+  tell(detail: string): void {
+    this.detail = detail;
+  }
+
+  /** Break off, by no fault of anybody's. */
+  breakOff(): void {
+    this.finish("fault-injected", this.detail, undefined);
+    this.abort();
   }
 
   turnedAway(cause: Cause, detail: string): void {
@@ -183,7 +216,7 @@ export class TcpClient extends Connection implements Client, Applicant, Ended {
   onEnd(): void {
     this.ended = true;
     if (this.over) {
-      this.end();
+      this.sink.end();
       return;
     }
     const { target } = this;
@@ -195,13 +228,19 @@ export class TcpClient extends Connection implements Client, Applicant, Ended {
   }
 
   protected writable(): void {
-    this.target?.resume();
+    if (!this.sink.congested) this.target?.resume();
+  }
+
+  /** What held back its target is over. */
+  sourceMayGoOn(): void {
+    if (!this.congested) this.target?.resume();
   }
 
   protected closed(error: Error | undefined): void {
     this.listener.remove(this);
     const { target } = this;
     this.target = undefined;
+    if (this.sink !== this) this.sink.abort();
     this.finish(error === undefined ? "done" : "client-closed", "", target?.target);
     if (error !== undefined || target?.ready !== true) target?.abort();
     else target.end();
@@ -213,7 +252,7 @@ export class TcpClient extends Connection implements Client, Applicant, Ended {
     this.target = undefined;
     this.finish(error === undefined ? "done" : "target-reset", error?.message ?? "", target?.target);
     if (error !== undefined) this.abort();
-    else this.end();
+    else this.sink.end();
   }
 
   onDeadline(): void {
@@ -243,10 +282,10 @@ export class TcpClient extends Connection implements Client, Applicant, Ended {
     const { tcpLog: log, witnesses, network } = this.services;
     const client = formatEndpoint(this.clientAddress, this.port);
     if (CAUSES[cause].side !== "none" && log.allows(cause)) {
-      const level = CAUSES[cause].side === "client" || cause === "idle-timeout" ? "info" : "warn";
+      const level = CAUSES[cause].side === "client" || cause === "idle-timeout" || cause === "fault-injected" ? "info" : "warn";
       log.write(level, { cause, phase: CAUSES[cause].phase, upstream: upstream?.name ?? "", target: target?.name ?? "", detail, client, listener: this.listener.config.name }, "Connection failed");
     }
-    this.detail = detail;
+    if (detail !== "") this.detail = detail;
     const milliseconds = network.clock.precise() - this.startedAt;
     this.listener.ended(cause, CAUSES[cause].side === "none" ? CLASS_DONE : CLASS_FAILED, milliseconds, upstream, this.match);
     witnesses?.ended(this, cause, 0, attempts, milliseconds);

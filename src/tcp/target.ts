@@ -66,12 +66,12 @@ export class TcpTarget extends Connection implements Pooled, Opener {
     this.meter!.received(chunk.length);
     // Counted first: what has gone on is no more.
     this.client.relayed(chunk.length);
-    relayData(this, this.client, chunk);
+    relayData(this, this.client.sink, chunk);
   }
 
   onEnd(): void {
     this.ended = true;
-    relayEnd(this.client, this.client.ended, this);
+    relayEnd(this.client.sink, this.client.ended, this);
   }
 
   protected writable(): void {

@@ -48,7 +48,9 @@ export class Placement implements Waiter, RoutingOutcome {
   failed = false;
   milliseconds = 0;
   status = 0;
-  private readonly applicant: Applicant;
+  private readonly owner: Applicant;
+  /** Speaks for the exchange: its owner, unless somebody came between. */
+  private applicant: Applicant;
   private readonly host: PlacementHost;
   private readonly waits: boolean;
   private standing: Standing = "new";
@@ -66,6 +68,7 @@ export class Placement implements Waiter, RoutingOutcome {
 
   /** @param waits in the queue, where all are full */
   constructor(applicant: Applicant, host: PlacementHost, waits = true) {
+    this.owner = applicant;
     this.applicant = applicant;
     this.host = host;
     this.waits = waits;
@@ -74,6 +77,7 @@ export class Placement implements Waiter, RoutingOutcome {
   /** For another exchange; the one before is over. */
   begin(): void {
     if (this.standing === "new") return;
+    this.applicant = this.owner;
     this.upstream = undefined;
     this.target = undefined;
     this.attempts = 0;
@@ -82,6 +86,11 @@ export class Placement implements Waiter, RoutingOutcome {
     this.standing = "new";
     this.request = undefined;
     this.tried = NOBODY;
+  }
+
+  /** Somebody else is told what becomes of it, until it begins anew. */
+  tellInstead(applicant: Applicant): void {
+    this.applicant = applicant;
   }
 
   // The way there.
@@ -208,13 +217,26 @@ export class Placement implements Waiter, RoutingOutcome {
       this.pick();
       return;
     }
+    this.pause(
+      (over) => clock.after(pause, over),
+      () => this.pick(),
+    );
+  }
+
+  /** Nothing goes on until `wait` calls what it is given. @param wait gives what calls that off, should the exchange end before */
+  pause(wait: (over: () => void) => () => void, goOn: () => void): void {
     this.standing = "pausing";
-    this.cancelPause = clock.after(pause, () => {
+    this.cancelPause = wait(() => {
       this.cancelPause = undefined;
-      this.standing = "left";
-      this.pick();
+      this.standing = this.target === undefined ? "left" : "placed";
+      goOn();
       this.applicant.flush();
     });
+  }
+
+  private endPause(): void {
+    this.cancelPause?.();
+    this.cancelPause = undefined;
   }
 
   /** The attempt that has ended was none. */
@@ -241,6 +263,7 @@ export class Placement implements Waiter, RoutingOutcome {
 
   /** Its place is from now on the second one; the first is left. */
   adopt(target: Target): void {
+    this.endPause();
     this.target = target;
     this.attempts++;
     this.standing = "placed";
@@ -295,8 +318,11 @@ export class Placement implements Waiter, RoutingOutcome {
   end(): void {
     this.serial++;
     if (this.isQueued) this.leaveQueue();
-    this.cancelPause?.();
-    this.cancelPause = undefined;
+    if (this.cancelPause !== undefined) {
+      this.endPause();
+      // There is no connection yet that could leave it.
+      if (this.target !== undefined) this.leaveEarly(0);
+    }
     if (this.retrying) {
       this.retrying = false;
       this.upstream!.retryEnds();

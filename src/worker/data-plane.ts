@@ -12,6 +12,7 @@ import { TlsHandshake } from "../accept/tls-handshake.ts";
 import { TlsTermination } from "../accept/tls-termination.ts";
 import type { Challenges } from "../acme/challenges.ts";
 import type { ListenerConfig, Snapshot, TracingConfig, UpstreamConfig } from "../config/snapshot.ts";
+import { type FaultOverlay, Faults } from "../faults/faults.ts";
 import { RequestHead } from "../http/h1/request-head.ts";
 import { ReplyHead } from "../http/h1/reply-head.ts";
 import { ClientConnection } from "../http/h1/client-connection.ts";
@@ -97,6 +98,7 @@ export class DataPlane {
   private accessLog: AccessLog | undefined = undefined;
   private traceExport: TraceExport | undefined = undefined;
   private exchanges: ExchangeWitness | undefined = undefined;
+  private readonly faults: Faults;
   /** Which shortages are told of. */
   private saysShortage = false;
   private nextComplaint = 0;
@@ -138,6 +140,7 @@ export class DataPlane {
       udpLog: limited("udp"),
       tlsLog: limited("tls"),
       witnesses: undefined,
+      faults: undefined,
       accountFields: [],
       tracing: undefined,
       requestHead: new RequestHead(MAX_FIELDS),
@@ -152,6 +155,7 @@ export class DataPlane {
       draining: false,
       short: false,
     };
+    this.faults = new Faults(network, () => (this.services.faults = this.faults.active ? this.faults : undefined));
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
     this.lag = new LoopLag(scoreboard, slot, network.clock.now);
     this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log: logs.of("policy"), random: () => network.random(), report: (outlier) => options.report?.(outlier), turned: (change) => options.turned?.(change) };
@@ -229,6 +233,7 @@ export class DataPlane {
     this.applyAccessLog(snapshot);
     this.exchanges = this.exchangeWitness(snapshot);
     this.services.witnesses = Witnesses.of([this.accessLog, this.exchanges, this.traceExport, ...(this.options.witnesses ?? [])]);
+    this.faults.apply(snapshot.faults);
     this.buildUpstreams(snapshot, factories);
     for (const config of snapshot.listeners) {
       const router = this.router(config);
@@ -411,6 +416,16 @@ export class DataPlane {
     return arrival?.tls?.alpn === "h2" ? new ClientSession(listener, services, arrival) : new ClientConnection(listener, services, arrival);
   }
 
+  /** Inject these, over what the configuration says. */
+  injectFaults(overlay: FaultOverlay): void {
+    this.faults.override(overlay);
+  }
+
+  /** Exchanges that wait because of a fault. */
+  get heldByFaults(): number {
+    return this.faults.holding;
+  }
+
   /** Which way a request would go, and why; nothing is sent, and nothing is changed. @throws Unexplainable */
   explain(request: RequestToExplain): Promise<Explained> {
     const listeners = [...this.listeners].map(([name, listener]) => ({ listener, port: this.portOf(name, listener.config) }));
@@ -432,6 +447,8 @@ export class DataPlane {
   /** Stop accepting; resolves when the last client has gone, or after `timeout` ms, when what is left is cut. */
   async drain(timeout: number): Promise<void> {
     this.services.draining = true;
+    // Nobody is to wait for long delays now.
+    this.faults.stop();
     this.closeSockets();
     for (const listener of this.listeners.values()) for (const client of listener.clients) client.drain();
     await new Promise<void>((resolve) => {
@@ -449,6 +466,7 @@ export class DataPlane {
   stop(): void {
     this.closeSockets();
     for (const listener of this.listeners.values()) for (const client of [...listener.clients]) client.abort();
+    this.faults.stop();
     for (const target of this.targets.values()) target.retire();
     this.accessLog?.end();
     this.stopTicks();

@@ -70,6 +70,7 @@ export function runWorker(logFormat: LogFormat): void {
     scoreboard.setWorkerWord(slot, WORKER_PID, process.pid);
     setInterval(() => scoreboard.setWorkerWord(slot, WORKER_HEARTBEAT, scoreboard.workerWord(slot, WORKER_HEARTBEAT) + 1), HEARTBEAT_INTERVAL);
     plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, logs, jsonAccessLog: logFormat === "json", openFiles: openFilesLimit(), report: (outlier) => say({ type: "outlier", outlier }), turned: (change) => say({ type: "circuit", change }), keep: (batch) => say({ type: "exchanges", batch }) });
+    plane.injectFaults(message.faults);
     const snapshot = JSON.parse(message.snapshot) as Snapshot;
     await apply(plane, snapshot);
     const isDatagram = (name: string): boolean => snapshot.listeners.some((listener) => listener.name === name && listener.protocol === "udp");
@@ -135,6 +136,12 @@ export function runWorker(logFormat: LogFormat): void {
     else if (message.type === "reopen") {
       logs.reopen();
       plane?.reopenLogs();
+    } else if (message.type === "faults") {
+      const { faults, sequence } = message;
+      order = order.then(() => {
+        plane?.injectFaults(faults);
+        say({ type: "injected", generation: sequence });
+      });
     } else if (message.type === "challenges") {
       const { challenges, sequence } = message;
       order = order.then(() => {

@@ -1,6 +1,7 @@
 /** What supervisor and worker say to each other over IPC. Nothing else crosses. */
 
 import type { Challenges } from "../acme/challenges.ts";
+import type { FaultOverlay } from "../faults/faults.ts";
 import type { LogLevels } from "../observability/log.ts";
 import type { Explained, NotExplained, RequestToExplain } from "../admin/explained.ts";
 import type { Batch } from "../observability/exchange-witness.ts";
@@ -28,6 +29,7 @@ export type ToWorker =
       /** What to do when the supervisor is gone. */
       readonly alone: "serve" | "end";
       readonly levels: LogLevels;
+      readonly faults: FaultOverlay;
     }
   /** Log this much from now on. */
   | { readonly type: "levels"; readonly levels: LogLevels }
@@ -39,6 +41,8 @@ export type ToWorker =
   | { readonly type: "apply"; readonly generation: number; readonly snapshot: EncodedSnapshot }
   /** Show these to whoever validates, and no others. `sequence` counts up by one each time. */
   | { readonly type: "challenges"; readonly sequence: number; readonly challenges: Challenges }
+  /** Inject these over what the configuration says. `sequence` counts up by one each time. */
+  | { readonly type: "faults"; readonly sequence: number; readonly faults: FaultOverlay }
   /** Answer this, with what is here now. `sequence` counts up by one each time. */
   | { readonly type: "ask"; readonly sequence: number; readonly question: Question }
   /** It has the last exchanges: there may be more. */
@@ -65,6 +69,8 @@ export type FromWorker =
   | { readonly type: "exchanges"; readonly batch: Batch }
   /** The challenges of that sequence number are shown. */
   | { readonly type: "shown"; readonly generation: number }
+  /** The faults of that sequence number are injected. */
+  | { readonly type: "injected"; readonly generation: number }
   /** What was asked under that sequence number: its answer, or why there is none. */
   | { readonly type: "answer"; readonly generation: number; readonly answer: unknown }
   | { readonly type: "unanswered"; readonly generation: number; readonly reason: string }

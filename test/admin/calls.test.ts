@@ -14,8 +14,22 @@ const silences: number[] = [];
 const api = new Api(
   [
     endpoint({ method: "GET", path: "/ready", summary: "", access: "open", answers: {}, handle: () => ({ status: "ok" }) }),
+    endpoint({
+      method: "PUT",
+      path: "/v1/address",
+      summary: "",
+      access: "open",
+      answers: {},
+      handle: async () => {
+        port = await freePort();
+        await server.open({ kind: "tcp", host: "127.0.0.1", port });
+        await Bun.sleep(1_500);
+        return { moved: true };
+      },
+    }),
     endpoint({ method: "DELETE", path: "/v1/overrides", summary: "", access: "open", answers: {}, handle: () => ({ cleared: ++cleared }) }),
     endpoint({ method: "PUT", path: "/v1/long", summary: "", access: "open", body: z.strictObject({}), answers: {}, handle: () => ({ allowed: silences.at(-1) }) }),
+    endpoint({ method: "PUT", path: "/v1/dry", summary: "", access: "open", query: z.strictObject({ dry_run: z.string() }), answers: {}, handle: ({ query }) => query }),
   ],
   () => undefined,
   silentLog(),
@@ -55,6 +69,12 @@ describe("what is not understood is no reason to do more than was meant", () => 
     expect(cleared).toBe(before);
   });
 
+  test("two answers to one question are none", async () => {
+    expect(await call("PUT", "/v1/dry?dry_run=true", "{}")).toEqual([200, '{"dry_run":"true"}']);
+    const [status, text] = await call("PUT", "/v1/dry?dry_run=true&dry_run=false", "{}");
+    expect([status, text]).toEqual([400, expect.stringContaining('\\"dry_run\\" is twice in the query')]);
+  });
+
   test("nothing, or an empty object, is understood", async () => {
     for (const body of [undefined, "", "{}"]) expect((await call("DELETE", "/v1/overrides", body))[0]).toBe(200);
   });
@@ -62,6 +82,14 @@ describe("what is not understood is no reason to do more than was meant", () => 
   test("a query of who only asks is let be: whoever scrapes may add one", async () => {
     expect((await call("GET", "/ready?from=keepalived"))[0]).toBe(200);
   });
+});
+
+test("who moves the address is answered where that was asked, though it takes longer than others may stay", async () => {
+  const before = port;
+  const response = await fetch(`http://127.0.0.1:${before}/v1/address`, { method: "PUT" });
+  expect(await response.json()).toEqual({ moved: true });
+  expect((await fetch(`http://127.0.0.1:${port}/ready`)).status).toBe(200);
+  expect(port).not.toBe(before);
 });
 
 test("what is done may take longer than a connection may be idle else", async () => {

@@ -15,6 +15,18 @@ function answer(request: Request): Response | Promise<Response> {
   switch (new URL(request.url).pathname) {
     case "/echo":
       return request.text().then((body) => Response.json({ method: request.method, authorization: request.headers.get("authorization"), type: request.headers.get("content-type"), body }));
+    case "/ends":
+      return new Response("event: a\ndata: 1\n\n");
+    case "/breaks":
+      return new Response(
+        new ReadableStream({
+          async start(controller) {
+            controller.enqueue("event: a\ndata: 1\n\n");
+            await Bun.sleep(10);
+            controller.error(new Error("gone"));
+          },
+        }),
+      );
     case "/page":
       return new Response("<html>");
     case "/v1/events":
@@ -78,6 +90,20 @@ describe("the admin address", () => {
     const config = file("every.toml", `[admin]\naddress = ":${everywhere.port}"\ntoken = "x"\n`);
     expect(await AdminClient.find({ config }).call<object>("GET", "/echo")).toMatchObject({ method: "GET" });
     await everywhere.stop(true);
+  });
+});
+
+describe("a stream of events", () => {
+  test.each([
+    ["/ends", "has ended the stream"],
+    ["/breaks", "broke off"],
+  ])("of %s is told, and how it ends", async (path, how) => {
+    const seen: string[] = [];
+    const reading = async (): Promise<void> => {
+      for await (const { type, data } of AdminClient.find({ config: "x.toml", admin: `127.0.0.1:${tcp.port}` }).events(path)) seen.push(`${type} ${data}`);
+    };
+    expect(await refused(reading)).toContain(how);
+    expect(seen).toEqual(["a 1"]);
   });
 });
 

@@ -55,6 +55,7 @@ describe("one error, its place and its cure", () => {
     ['address = ":8080"\n', "", 'f.toml:1:1: [[listeners]] needs "address" (add address = …)'],
     ['upstream = "api"\n', "", 'f.toml:1:1: this listener has no upstream, and there are no routes (add upstream = "…" or [[routes]])'],
     ['address = ":8080"', 'address = ":8080"\nprotocol = "tcp"\nhealth_path = "/up"', 'f.toml:4:1: health_path goes with protocol = "http" (leave it out)'],
+    ['"round-robin"', '"round-robin"\nsticky = "a-secret-of-16-or-more"', 'f.toml:7:10: "sticky" must be a table, not a text'],
     ['address = ":8080"', 'address = ":8080"\ntls = true', 'f.toml:3:7: "tls" must be a table or "self-signed", not true'],
     ['address = ":8080"', 'address = ":8080"\nredirect_https = 70000', 'f.toml:3:18: "redirect_https" must be at most 65535, not 70000'],
     ['"round-robin"', '"round-robin"\ntls = "self-signed"', 'f.toml:7:7: "tls" must be a table or true or false, not "self-signed"'],

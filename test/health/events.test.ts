@@ -1,11 +1,15 @@
 /** What those who decide about targets tell the timeline, and what each event follows from. */
 import { expect, test } from "bun:test";
-import type { UpstreamConfig } from "../../src/config/snapshot.ts";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Snapshot, UpstreamConfig } from "../../src/config/snapshot.ts";
 import { HealthMonitor } from "../../src/health/monitor.ts";
 import { Heartbeats } from "../../src/health/heartbeats.ts";
+import { ALL_EVENT_KINDS } from "../../src/observability/event-kind.ts";
 import { silentLog } from "../../src/observability/log.ts";
 import { Timeline } from "../../src/observability/timeline.ts";
 import { Flag, Scoreboard } from "../../src/scoreboard/scoreboard.ts";
+import { tellMoved } from "../../src/supervisor/instance-events.ts";
 import { CHECK, FakeNetwork, PASSING, snapshotOf, target, upstream } from "./support.ts";
 
 const [A, B] = ["127.0.0.1:9000", "127.0.0.1:9001"] as const;
@@ -126,4 +130,38 @@ test("heartbeats: registered, silent, back, gone", () => {
     ["registered", "Registered by its heartbeat, good for 1s at a time", ""],
     ["deregistered", "Said good-bye", ""],
   ]);
+});
+
+test("a back end that registered and says good-bye while it drains takes no request more, and what follows names its cause", () => {
+  const { rotation, monitor, network, snapshot, timeline, told } = stage({ heartbeat: { ttl: 1_000, register: true } });
+  const heartbeats = new Heartbeats({ rotation, clock: network.clock, log: silentLog(), chronicle: timeline, changed: () => {} });
+  const C = "127.0.0.1:9002";
+  const apply = (before: Snapshot, ...targets: number[]): Snapshot => {
+    const after = snapshotOf({ ...snapshot.upstreams[0]!, targets: targets.map((slot) => target(slot)) });
+    monitor.apply(after);
+    heartbeats.apply(after);
+    tellMoved(timeline, before, after);
+    return after;
+  };
+  heartbeats.apply(snapshot);
+  heartbeats.beat("main", C, { capacity: 4 });
+  const joined = apply(snapshot, 0, 1, 2);
+  heartbeats.beat("main", C, { capacity: 4, draining: true });
+  heartbeats.leave("main", C);
+  expect(rotation.status(2).state).toBe("draining");
+  apply(joined, 0, 1);
+  expect(told(C).map(([kind, , cause]) => [kind, cause])).toEqual([
+    ["registered", ""],
+    ["weight", ""],
+    ["joined", "registered"],
+    ["drain", ""],
+    ["deregistered", ""],
+    ["left", "deregistered"],
+  ]);
+});
+
+test("docs/timeline.md has each kind", () => {
+  const page = readFileSync(join(import.meta.dir, "../../docs/timeline.md"), "utf8");
+  const named = new Set([...page.slice(page.indexOf("### Kinds"), page.indexOf("### How much")).matchAll(/`([a-z-]+)`/g)].map(([, kind]) => kind));
+  expect(ALL_EVENT_KINDS.filter((kind) => !named.has(kind))).toEqual([]);
 });

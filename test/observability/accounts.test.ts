@@ -366,3 +366,27 @@ describe("witnesses", () => {
     expect(asked).toEqual([["done", 200, 1, account.milliseconds, false]]);
   });
 });
+
+describe("a request that comes to no exchange is told of too:", () => {
+  const unknown = { method: "", host: "", path: "", upstream: "", target: "", attempts: 0, tries: [] };
+
+  test("one whose head cannot be read, over HTTP/1 and HTTP/2", async () => {
+    const { plane: started, recorder } = await plane([await nobody()]);
+    const one = await client(started);
+    one.request("BAD\r\n\r\n");
+    expect(await recorder.next()).toMatchObject({ ...unknown, protocol: "HTTP/1.1", listener: "front", status: 400, cause: "bad-request", detail: "malformed request line", bytesOut: "Bad Request: malformed request line".length });
+    expect(recorder.accounts[0]!.client).toMatch(/^127\.0\.0\.1:\d+$/);
+    const other = await H2Client.connect(started.port());
+    open.push(() => other.destroy());
+    other.send(headers(1, asks("GET", `/${"x".repeat(9_000)}`)));
+    expect(await recorder.next(1)).toMatchObject({ ...unknown, protocol: "HTTP/2.0", status: 414, cause: "bad-request", bytesOut: "URI Too Long: request line too long".length });
+  });
+
+  test("one whose client is one too many", async () => {
+    const { plane: started, recorder } = await plane([await nobody()], "", { listener: "max_clients = 1" });
+    await client(started);
+    await until("the first is there", () => started.board.clients === 1);
+    await client(started);
+    expect(await recorder.next()).toMatchObject({ ...unknown, status: 503, cause: "too-many-connections" });
+  });
+});

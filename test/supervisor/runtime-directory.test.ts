@@ -71,6 +71,18 @@ describe("the runtime directory", () => {
     expect(() => new RuntimeDirectory("x", file, undefined)).toThrow("runtime directory");
   });
 
+  test("has a configuration that is believed only of this user", () => {
+    const path = fresh();
+    const directory = new RuntimeDirectory("x", path, undefined);
+    const kept = { text: "workers = 1", at: "2026-01-01T00:00:00.000Z", by: "api:token" };
+    expect(RuntimeDirectory.configOf("x", path)).toBeUndefined();
+    directory.write({ ...state, workers: [{ pid: process.pid, controlSocket: "" }] });
+    directory.writeConfig(kept);
+    expect(RuntimeDirectory.configOf("x", path)).toEqual(kept);
+    chmodSync(path, 0o777);
+    expect(RuntimeDirectory.configOf("x", path)).toBeUndefined();
+  });
+
   test("has a path that sockets fit into", () => {
     expect(() => new RuntimeDirectory("x", join(root, "d".repeat(90)), undefined)).toThrow("too long");
   });

@@ -1,6 +1,7 @@
 /** A data plane in this process: real sockets, one worker, and a scoreboard whose states the test writes. */
 import { loadConfigText, SlotAllocator } from "../../src/config/load.ts";
-import type { Snapshot } from "../../src/config/snapshot.ts";
+import type { FaultRule, Snapshot } from "../../src/config/snapshot.ts";
+import type { FaultOverlay } from "../../src/faults/faults.ts";
 import { bunNetwork } from "../../src/net/bun.ts";
 import type { Witness } from "../../src/observability/account.ts";
 import { type Log, oneLog, silentLog } from "../../src/observability/log.ts";
@@ -17,6 +18,8 @@ export interface PlaneOptions {
   readonly log?: Log;
   readonly openFiles?: number;
   readonly witnesses?: readonly Witness[];
+  /** Chance, uniform in [0, 1). */
+  readonly random?: () => number;
 }
 
 export class Plane {
@@ -31,7 +34,8 @@ export class Plane {
 
   private constructor(options: PlaneOptions) {
     this.options = options;
-    const { log = silentLog(), policies, openFiles, witnesses = [] } = options;
+    const { log = silentLog(), policies, openFiles, witnesses = [], random } = options;
+    if (random !== undefined) this.network.random = random;
     this.plane = new DataPlane({ network: this.network, scoreboard: this.board, slot: 0, logs: oneLog(log), openFiles, witnesses, ...(policies === undefined ? {} : { policies }), report: (outlier) => void this.reports.push(outlier) });
   }
 
@@ -82,6 +86,23 @@ export class Plane {
 
   get clients(): number {
     return this.plane.openClients;
+  }
+
+  /** What people say of faults. */
+  injectFaults(overlay: FaultOverlay): void {
+    this.plane.injectFaults(overlay);
+  }
+
+  /** Exchanges that wait because of one. */
+  get heldByFaults(): number {
+    return this.plane.heldByFaults;
+  }
+
+  /** What a configuration says of faults, without running it. */
+  static rules(toml: string): readonly FaultRule[] {
+    const loaded = loadConfigText(toml, "test", { slots: new SlotAllocator(SLOTS), generation: 1 });
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.diagnostics));
+    return loaded.snapshot.faults ?? [];
   }
 
   drain(timeout: number): Promise<void> {

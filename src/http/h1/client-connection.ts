@@ -16,8 +16,9 @@ import { PREFACE } from "../h2/frames.ts";
 import type { OwnConnections } from "../own-connections.ts";
 import { overdue, scheduleWithin } from "../overdue.ts";
 import { Reception } from "../reception.ts";
+import { refuseRequest } from "../refusal.ts";
 import type { Services } from "../services.ts";
-import type { Downstream, UpstreamStream } from "../sides.ts";
+import type { Downstream, ErrorReply, UpstreamStream } from "../sides.ts";
 import { ClientReply } from "./client-reply.ts";
 import { ClientRequest, Sent, type SentKind } from "./client-request.ts";
 import { type Answer, asksUpgrade } from "../admission.ts";
@@ -385,9 +386,9 @@ export class ClientConnection extends Connection implements Client, Downstream {
     return true;
   }
 
-  replyError(cause: Cause, retryAfter: number): void {
+  replyError(cause: Cause, retryAfter: number, saying?: ErrorReply): void {
     if (this.reply.isAwaited || !this.request.done || this.services.draining) this.reply.keepAlive = false;
-    this.writeLocal(CAUSES[cause].status, "", retryAfter);
+    this.writeLocal(saying?.status ?? CAUSES[cause].status, saying?.text ?? "", retryAfter);
     this.exchange.finish(cause);
     this.nextRequest();
   }
@@ -421,15 +422,14 @@ export class ClientConnection extends Connection implements Client, Downstream {
   /** Say no and close. */
   private refuse(cause: Cause, status: number, reason: string): void {
     this.reply.keepAlive = false;
-    if (!this.exchange.open) {
-      // Without an exchange nothing is known of the method.
-      this.exchange.toHead = false;
-      this.listener.refused(cause, status);
-    }
+    const { exchange } = this;
+    // Without an exchange nothing is known of the method.
+    if (!exchange.open) exchange.toHead = false;
     this.reception.tellRefused(() => this.client, cause, status, reason);
-    this.exchange.telemetry.status = status;
+    exchange.telemetry.status = status;
     this.writeLocal(status, status === 503 ? "" : reason);
-    this.exchange.finish(cause, reason);
+    if (exchange.open) exchange.finish(cause, reason);
+    else refuseRequest(this.services, { listener: this.listener, protocol: this.protocol, client: this.client, cause, status, detail: reason, bytesOut: exchange.telemetry.bytesOut });
     this.closeAfterReply();
   }
 

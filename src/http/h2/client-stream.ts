@@ -14,8 +14,9 @@ import { grpcLines, isGrpc } from "../grpc.ts";
 import { localReply } from "../local-reply.ts";
 import type { OwnConnections } from "../own-connections.ts";
 import { overdue, scheduleWithin } from "../overdue.ts";
+import { refuseRequest } from "../refusal.ts";
 import type { Services } from "../services.ts";
-import type { Downstream, UpstreamStream } from "../sides.ts";
+import type { Downstream, ErrorReply, UpstreamStream } from "../sides.ts";
 import type { ClientSession } from "./client-session.ts";
 import { ErrorCode } from "./frames.ts";
 import type { HeaderBlock } from "./hpack/header-block.ts";
@@ -322,8 +323,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     this.services.output.flush();
   }
 
-  replyError(cause: Cause, retryAfter: number): void {
-    this.answer(CAUSES[cause].status, "", retryAfter, cause);
+  replyError(cause: Cause, retryAfter: number, saying?: ErrorReply): void {
+    this.answer(saying?.status ?? CAUSES[cause].status, saying?.text ?? "", retryAfter, cause, undefined, saying?.grpcStatus);
     this.conclude(cause);
   }
 
@@ -336,8 +337,8 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   private refuse(status: number, reason: string): void {
     this.exchange.toHead = false;
     this.session.tell("bad-request", reason, status);
-    this.session.listener.refused("bad-request", status);
     this.answer(status, reason);
+    refuseRequest(this.services, { listener: this.listener, protocol: this.protocol, client: this.session.describe(), cause: "bad-request", status, detail: reason, bytesOut: this.exchange.telemetry.bytesOut });
     this.conclude("bad-request");
   }
 
@@ -362,10 +363,10 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   }
 
   /** Write a reply of our own. */
-  private answer(status: number, text: string, retryAfter = 0, cause: Cause = "bad-request", location?: string): void {
+  private answer(status: number, text: string, retryAfter = 0, cause: Cause = "bad-request", location?: string, grpcStatus?: number): void {
     const { session } = this;
     if (this.view.hasHead && isGrpc(this.view.head)) {
-      session.writeLines(this, 200, grpcLines(cause, status, text), true);
+      session.writeLines(this, 200, grpcLines(cause, status, text, grpcStatus), true);
       return;
     }
     const { lines, body } = localReply(status, text, this.services.network.clock.wall(), retryAfter, location);

@@ -22,6 +22,7 @@ export interface Asked {
 }
 
 const SCHEME_PORTS: Readonly<Record<Asked["scheme"], number>> = { http: 80, https: 443, tcp: 0, udp: 0 };
+const MAX_PORT = 65_535;
 /** A client that nobody has said anything about. */
 const SOMEBODY = { address: "127.0.0.1", port: 50_000 };
 
@@ -29,9 +30,9 @@ const SOMEBODY = { address: "127.0.0.1", port: 50_000 };
 export function askedOf({ url, method = "GET", headers = {}, client }: RequestToExplain): Asked {
   const [, scheme = "", authority = "", rest = ""] = /^([A-Za-z]+):\/\/([^/?#]*)([^#]*)/.exec(url) ?? [];
   const known = scheme.toLowerCase();
-  if (!(known in SCHEME_PORTS)) throw new Unexplainable(`"${url}" is no URL of a request: write it with scheme and host, as https://api.example.com/v1/x or tcp://127.0.0.1:5432`);
+  if (!Object.hasOwn(SCHEME_PORTS, known)) throw new Unexplainable(`"${url}" is no URL of a request: write it with scheme and host, as https://api.example.com/v1/x or tcp://127.0.0.1:5432`);
   const place = /^(?:\[([^\]]+)\]|([^:[\]\s@]+))(?::(\d{1,5}))?$/.exec(authority);
-  if (place === null || Number(place[3] ?? 1) > 65_535) throw new Unexplainable(`"${authority}" in the URL is no host: write a name or an address, with a port if it is not the usual one`);
+  if (place === null || Number(place[3] ?? 1) > MAX_PORT) throw new Unexplainable(`"${authority}" in the URL is no host: write a name or an address, with a port if it is not the usual one`);
   const own = place[3] === undefined ? SCHEME_PORTS[known as Asked["scheme"]] : Number(place[3]);
   const fields = Object.entries(headers).flatMap(([name, value]) => (typeof value === "string" ? [value] : value).map((one) => [name, one] as const));
   const withHost = fields.some(([name]) => name.toLowerCase() === "host") ? fields : [["Host", authority] as const, ...fields];
@@ -49,7 +50,7 @@ function clientOf(text: string | undefined): { readonly address: string; readonl
   if (ipaddr.isValid(text)) return { address: text, port: SOMEBODY.port };
   const [, v6, v4, port] = /^(?:\[([^\]]+)\]|([\d.]+)):(\d{1,5})$/.exec(text) ?? [];
   const address = v6 ?? v4 ?? "";
-  if (!ipaddr.isValid(address)) throw new Unexplainable(`client "${text}" is no address: write it as 203.0.113.9, 203.0.113.9:5000 or [2001:db8::1]:5000`);
+  if (!ipaddr.isValid(address) || Number(port) > MAX_PORT) throw new Unexplainable(`client "${text}" is no address: write it as 203.0.113.9, 203.0.113.9:5000 or [2001:db8::1]:5000`);
   return { address, port: Number(port) };
 }
 

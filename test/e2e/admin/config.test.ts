@@ -43,7 +43,8 @@ test("what is wrong is refused with its place, changes nothing, and is told afte
   ];
   expect(refused).toMatchObject({ status: 422, body: { errors } });
   const { body } = await api(at, "GET", "config");
-  expect(body).toMatchObject({ generation: 1, source: "file", applied: { generation: 1 }, rejected: { by: "api:token", errors } });
+  expect(body).toMatchObject({ generation: 1, source: "file", applied: { generation: 1 }, rejected: { by: "api:token", source: "api", errors } });
+  expect((await api(at, "GET", "events?kind=config-rejected&limit=1")).body.events).toMatchObject([{ summary: expect.stringContaining("what was sent:2:1:") }]);
   expect(await who(at, 4)).toEqual({ a: 4 });
   expect((await api(at, "PUT", "config", "not toml at all")).body.errors).toMatchObject([{ line: 1 }]);
   expect((await api(at, "PUT", "config", withTargets(a).replace('name = "main"\n', 'name = "main"\npolicy = "./nobody.ts"\n'))).status).toBe(422);
@@ -143,7 +144,7 @@ test("what is in no file goes on over a takeover, and is forgotten by a stop", a
   const refused = await api(at, "POST", "reload");
   expect(refused).toMatchObject({ status: 422, body: { errors: [{ line: 1 }] } });
   expect((await api(at, "GET", "config/diff")).status).toBe(422);
-  expect((await api(at, "GET", "config")).body).toMatchObject({ source: "api", rejected: { by: "api:token", errors: [{ line: 1 }] } });
+  expect((await api(at, "GET", "config")).body).toMatchObject({ source: "api", rejected: { by: "api:token", source: "file", errors: [{ line: 1 }] } });
   await writeFile(at.file, withTargets(a));
   await at.fairlead.stop();
   await steeredAgain(at);
@@ -184,6 +185,12 @@ test("what was said of an upstream that does not go with the file any more is se
   expect((await api(at, "PUT", "config", withTargets(a, b))).status).toBe(200);
   expect(await who(at, 4)).toEqual({ a: 2, b: 2 });
   expect((await api(at, "GET", "overrides")).body.overrides).toMatchObject([{ upstream: "main", what: "policy", aside: expect.stringContaining('policy file "./mine.ts" is not named by the configuration') }]);
+  // A state is in force whatever becomes of the rest.
+  const state = `upstreams/main/targets/${encodeURIComponent(a)}/state`;
+  await api(at, "PUT", state, { state: "maint" });
+  expect(await who(at, 2)).toEqual({ b: 2 });
+  expect((await api(at, "GET", "overrides")).body.overrides).toMatchObject([{ what: "policy", aside: expect.any(String) }, { what: "state", aside: null }]);
+  await api(at, "PUT", state, { state: "ready" });
   expect((await api(at, "PUT", "config", mine)).status).toBe(200);
   expect((await api(at, "GET", "overrides")).body.overrides).toMatchObject([{ what: "policy", aside: null }]);
   expect(await who(at, 2)).toEqual({ b: 2 });

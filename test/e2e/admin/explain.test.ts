@@ -95,6 +95,8 @@ targets = [{ address = "${a!.address}" }, { address = "${b!.address}" }]
     return [response.status, ((await response.json()) as { detail: string }).detail];
   };
   expect(await problem({ url: "nonsense" })).toEqual([422, expect.stringContaining("no URL of a request")]);
+  expect(await problem({ url: "constructor://127.0.0.1/" })).toEqual([422, expect.stringContaining("no URL of a request")]);
+  expect(await problem({ url, client: "[::1]:99999" })).toEqual([422, expect.stringContaining("is no address")]);
   expect(await problem({ url, listener: "back" })).toEqual([422, `there is no listener "back"; there are front (http, port ${port})`]);
   expect(await problem("{")).toEqual([400, "the body is not JSON"]);
   expect(await problem({})).toEqual([400, expect.stringContaining("url")]);

@@ -152,6 +152,23 @@ describe("targets and policies", () => {
     expect((await api(at, "DELETE", target(address))).status).toBe(404);
   });
 
+  test("the last one is not even drained to be removed", async () => {
+    expect((await api(at, "DELETE", target(a))).status).toBe(204);
+    for (const query of ["", "?drain=true"]) expect((await api(at, "DELETE", `${target(b)}${query}`)).status).toBe(422);
+    expect(await who(at, 2)).toEqual({ b: 2 });
+    expect((await api(at, "PUT", target(a), {})).status).toBe(201);
+    expect((await api(at, "GET", "overrides")).body.overrides).toEqual([]);
+  });
+
+  test("what changes nothing is no new generation", async () => {
+    const before = await generationOf(at);
+    expect((await api(at, "PUT", target(a), {})).status).toBe(200);
+    expect((await api(at, "PUT", target(a), { weight: null })).status).toBe(200);
+    expect((await api(at, "DELETE", "overrides")).body).toMatchObject({ cleared: 0 });
+    expect((await api(at, "DELETE", "overrides/main")).body).toMatchObject({ cleared: 0 });
+    expect(await generationOf(at)).toBe(before);
+  });
+
   test("what was said outlives workers, reloads, the supervisor, an upgrade, and a stop", async () => {
     await api(at, "PUT", target(c), { weight: 3, max_requests: 50 });
     await api(at, "DELETE", target(a));

@@ -175,8 +175,13 @@ describe("the service log", () => {
 
   test("tells more of one module at run time, in all processes, those that come later too, and less again after a while", async () => {
     await reload(ROTATED);
+    const before = serviceLog().length;
+    await admin("PUT", "/v1/log", { level: "error" });
+    await admin("PUT", "/v1/log", { level: "info" });
+    // Who makes it silent is heard, and who ends that.
+    expect(lines("admin", "info", before)).toMatchObject([{ by: "api:token", wanted: { level: "error" } }, { by: "api:token", wanted: { level: "info" } }]);
     const answer = await admin("PUT", "/v1/log", { modules: { http: "debug" }, for: "1h" });
-    expect(answer).toMatchObject({ level: "info", modules: { http: "debug", health: "info" }, file: { level: "info", modules: {} }, override: { modules: { http: "debug" }, by: "token" } });
+    expect(answer).toMatchObject({ level: "info", modules: { http: "debug", health: "info" }, file: { level: "info", modules: {} }, override: { modules: { http: "debug" }, by: "api:token" } });
     const [first] = (await admin("GET", "/v1/status"))["workers"] as number[];
     process.kill(first!, "SIGKILL");
     await until("another worker", async () => {

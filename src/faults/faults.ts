@@ -1,0 +1,221 @@
+/**
+ * Faults at work in one worker: which rules are in force, which of them takes a request, and what waits because of one.
+ *
+ * A rule that ends, by its time, by a person or by a reload, lets go at once of whatever it holds.
+ */
+import type { ClientFault, FaultDelay, FaultRule, TargetFault } from "../config/snapshot.ts";
+import type { Clock } from "../net/network.ts";
+import type { RoutingRequest } from "../policies/policy.ts";
+import { readChoice } from "./choice.ts";
+
+/** What people say over what the file says. */
+export interface FaultOverlay {
+  /** In the place of the file's of the same names, and before all others. */
+  readonly rules: readonly FaultRule[];
+  /** Names of the file's that are not in force. */
+  readonly stopped: readonly string[];
+}
+
+export const NO_OVERLAY: FaultOverlay = { rules: [], stopped: [] };
+
+/** Which way something goes. */
+export interface Passage {
+  readonly listener: string;
+  /** Its label; "": the listener's default. */
+  readonly route: string;
+  readonly upstream: string;
+}
+
+/** What befalls one exchange. */
+export interface Injection {
+  readonly rule: FaultRule;
+  /** "invalid": its client said what cannot be understood. */
+  readonly fault: ClientFault | "invalid";
+}
+
+export interface FaultHost {
+  readonly clock: Clock;
+  random(): number;
+}
+
+/** setTimeout's own limit, about 24.8 days. */
+const LONGEST = 2 ** 31 - 1;
+/** Whoever speaks HTTP may say under this name what is to befall it. */
+export const FAULT_FIELD = "x-fairlead-fault";
+
+interface Held {
+  readonly rule: FaultRule;
+  readonly letGo: () => void;
+}
+
+export class Faults {
+  /** A rule is in force: until then nobody need ask. */
+  active = false;
+  private readonly host: FaultHost;
+  private readonly changed: () => void;
+  /** Undefined: no fault may be injected. */
+  private file: readonly FaultRule[] | undefined = undefined;
+  private overlay = NO_OVERLAY;
+  private rules: readonly FaultRule[] = [];
+  private readonly held = new Set<Held>();
+  private cancelEnd: (() => void) | undefined = undefined;
+  private over = false;
+
+  /** @param changed hears when `active` may have changed */
+  constructor(host: FaultHost, changed: () => void) {
+    this.host = host;
+    this.changed = changed;
+  }
+
+  /** The configuration says this. @param rules undefined: no fault may be injected */
+  apply(rules: readonly FaultRule[] | undefined): void {
+    this.file = rules;
+    this.settle();
+  }
+
+  /** People say this. */
+  override(overlay: FaultOverlay): void {
+    this.overlay = overlay;
+    this.settle();
+  }
+
+  /** No fault from now on: whoever is held goes on. */
+  stop(): void {
+    this.over = true;
+    this.settle();
+  }
+
+  private settle(): void {
+    const { file, overlay, rules: before, over } = this;
+    const wall = this.host.clock.wall();
+    const said = file === undefined || over ? [] : overlay.rules.filter(({ until }) => until === undefined || until > wall);
+    const replaced = new Set([...said.map(({ name }) => name), ...overlay.stopped]);
+    const own = file === undefined || over ? [] : file.filter(({ name }) => !replaced.has(name));
+    // One that is said once more is the same to those that it holds.
+    this.rules = [...said, ...own].map((rule) => before.find((other) => sameFault(other, rule)) ?? rule);
+    this.active = this.rules.length > 0;
+    this.awaitEnd(said, wall);
+    this.changed();
+    for (const held of [...this.held]) {
+      if (this.isInForce(held.rule)) continue;
+      this.held.delete(held);
+      held.letGo();
+    }
+  }
+
+  private awaitEnd(rules: readonly FaultRule[], wall: number): void {
+    this.cancelEnd?.();
+    const next = Math.min(...rules.map(({ until }) => until ?? Number.POSITIVE_INFINITY));
+    this.cancelEnd = Number.isFinite(next) ? this.host.clock.after(Math.min(next - wall, LONGEST), () => this.settle()) : undefined;
+  }
+
+  // Who is taken.
+
+  /** What befalls this exchange on its client's side; undefined: nothing. */
+  forClient(passage: Passage, request: RoutingRequest, isCall: boolean): Injection | undefined {
+    for (const rule of this.rules) {
+      const { effect } = rule;
+      if (effect.side === "target" || !matches(rule, passage, request)) continue;
+      if (effect.side === "client") {
+        if (fits(effect, request, isCall) && this.draws(rule)) return { rule, fault: effect };
+        continue;
+      }
+      const said = request.protocol === "http" ? request.header(FAULT_FIELD) : undefined;
+      if (said !== undefined && this.draws(rule)) return { rule, fault: readChoice(said) ?? "invalid" };
+    }
+    return undefined;
+  }
+
+  /** Rules that may take attempts of this exchange. */
+  forTargets(passage: Passage, request: RoutingRequest): readonly FaultRule[] {
+    return this.rules.filter((rule) => rule.effect.side === "target" && reaches(rule.effect, request) && matches(rule, passage, request));
+  }
+
+  /** What befalls an attempt at this target; undefined: nothing. @param rules of `forTargets`; those that have ended since take nobody */
+  atTarget(rules: readonly FaultRule[], target: string): { readonly rule: FaultRule; readonly fault: TargetFault } | undefined {
+    for (const rule of rules) {
+      const { effect } = rule;
+      if (effect.side !== "target" || !this.isInForce(rule)) continue;
+      if ((effect.targets.length === 0 || effect.targets.includes(target)) && this.draws(rule)) return { rule, fault: effect };
+    }
+    return undefined;
+  }
+
+  private draws({ percent }: FaultRule): boolean {
+    return percent >= 100 || this.host.random() * 100 < percent;
+  }
+
+  isInForce(rule: FaultRule): boolean {
+    return this.rules.includes(rule);
+  }
+
+  // Who is held.
+
+  /** In ms. */
+  lengthOf({ from, to }: FaultDelay): number {
+    return from === to ? from : from + Math.round(this.host.random() * (to - from));
+  }
+
+  /** Goes on after so many ms, or when the rule ends. @returns what calls it off */
+  wait(rule: FaultRule, milliseconds: number, goOn: () => void): () => void {
+    const cancelTimer = this.host.clock.after(milliseconds, () => {
+      release();
+      goOn();
+    });
+    const release = this.hold(rule, () => {
+      cancelTimer();
+      goOn();
+    });
+    return () => {
+      cancelTimer();
+      release();
+    };
+  }
+
+  /** @param letGo called once when the rule ends @returns what says that nothing is held any more */
+  hold(rule: FaultRule, letGo: () => void): () => void {
+    const held = { rule, letGo };
+    this.held.add(held);
+    return () => void this.held.delete(held);
+  }
+
+  /** Exchanges that are held now. */
+  get holding(): number {
+    return this.held.size;
+  }
+}
+
+/** Whenever they end. */
+function sameFault({ until: _one, ...a }: FaultRule, { until: _other, ...b }: FaultRule): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** What cannot be done to it is not done by half. */
+function fits({ abort, grpcStatus, truncate }: ClientFault, { protocol }: RoutingRequest, isCall: boolean): boolean {
+  if (protocol !== "http") return abort === undefined && grpcStatus === undefined && truncate === undefined;
+  return grpcStatus === undefined || abort !== undefined || isCall;
+}
+
+/** Of a connection that nobody looks into only connecting can fail. */
+function reaches({ error }: TargetFault, { protocol }: RoutingRequest): boolean {
+  return protocol === "http" || error === undefined || error === "connect-refused" || error === "connect-timeout";
+}
+
+function matches(rule: FaultRule, { listener, route, upstream }: Passage, request: RoutingRequest): boolean {
+  if (!has(rule.upstreams, upstream) || !has(rule.listeners, listener) || !has(rule.routes, route)) return false;
+  if (rule.methods.length > 0 && !rule.methods.includes(request.method)) return false;
+  if (rule.hosts.length > 0 && !isAmong(rule.hosts, request.host)) return false;
+  return rule.headers.every(({ name, value }) => {
+    const found = request.header(name);
+    return found !== undefined && (value === undefined || found === value);
+  });
+}
+
+function has(names: readonly string[], name: string): boolean {
+  return names.length === 0 || names.includes(name);
+}
+
+function isAmong(hosts: readonly string[], host: string): boolean {
+  const name = host.toLowerCase().replace(/:\d*$/, "").replace(/\.$/, "");
+  return hosts.some((each) => each === "*" || each === name || (each.startsWith("*.") && name.endsWith(each.slice(1))));
+}

@@ -1,0 +1,160 @@
+/**
+ * Which faults are injected: what the file says, and for a while what people say over it. Every worker goes by it.
+ *
+ * Workers know when a fault of a person's ends, and end it also when nobody is left to tell them.
+ */
+import type { FaultSettings, ListedFault } from "../admin/faults.ts";
+import { Problem } from "../admin/problem.ts";
+import { faultKeysOf, type FaultScope } from "../config/faults.ts";
+import type { FaultRule, Snapshot } from "../config/snapshot.ts";
+import type { FaultOverlay } from "../faults/faults.ts";
+import type { Clock } from "../net/network.ts";
+import type { Log } from "../observability/log.ts";
+import type { Chronicle } from "../observability/timeline.ts";
+import { routeLabel } from "../routing/router.ts";
+
+interface Told {
+  readonly by: string;
+  readonly at: string;
+}
+
+export interface FaultControlOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly chronicle: Chronicle;
+  /** In force now. */
+  readonly snapshot: () => Snapshot;
+  /** Resolves when all workers go by it. */
+  readonly send: (overlay: FaultOverlay) => Promise<void>;
+  /** Why nothing can be changed now; undefined: it can. */
+  readonly closed: () => string | undefined;
+}
+
+export class FaultControl implements FaultSettings {
+  private readonly options: FaultControlOptions;
+  private file: readonly FaultRule[] | undefined = undefined;
+  /** By name, the newest first. */
+  private added: ReadonlyMap<string, { readonly rule: FaultRule; readonly told: Told }> = new Map();
+  /** The file's that somebody has ended, by name; in force again when the file says something else of them. */
+  private stopped: ReadonlyMap<string, { readonly rule: FaultRule; readonly told: Told }> = new Map();
+  private cancelEnd: (() => void) | undefined = undefined;
+
+  constructor(options: FaultControlOptions) {
+    this.options = options;
+  }
+
+  /** The file says this. Workers know it by their snapshot. */
+  follow({ faults }: Snapshot): void {
+    const before = this.inForce;
+    const same = (rule: FaultRule): boolean => faults?.some((other) => Bun.deepEquals(other, rule)) === true;
+    const { added, stopped } = this;
+    this.file = faults;
+    this.stopped = new Map([...stopped].filter(([, { rule }]) => same(rule)));
+    if (faults === undefined) this.added = new Map();
+    this.tell(before, "config");
+    if (this.added.size !== added.size || this.stopped.size !== stopped.size) void this.settle();
+  }
+
+  /** No timer of it is left. */
+  stop(): void {
+    this.cancelEnd?.();
+  }
+
+  get enabled(): boolean {
+    return this.file !== undefined;
+  }
+
+  get scope(): FaultScope {
+    const { listeners, routes, upstreams } = this.options.snapshot();
+    return { listeners, routes: routes.map(routeLabel), upstreams: upstreams.map(({ name }) => name) };
+  }
+
+  get list(): readonly ListedFault[] {
+    const own = (this.file ?? []).filter(({ name }) => !this.added.has(name));
+    return [
+      ...[...this.added.values()].map(({ rule, told }) => ({ rule, source: "api" as const, active: true, told })),
+      ...own.map((rule) => {
+        const told = this.stopped.get(rule.name)?.told;
+        return { rule, source: "file" as const, active: told === undefined, ...(told === undefined ? {} : { told }) };
+      }),
+    ];
+  }
+
+  private get inForce(): readonly FaultRule[] {
+    return this.list.filter(({ active }) => active).map(({ rule }) => rule);
+  }
+
+  async inject(rule: FaultRule, by: string): Promise<void> {
+    this.refuseWhenClosed();
+    const before = this.inForce;
+    const others = [...this.added].filter(([name]) => name !== rule.name);
+    this.added = new Map([[rule.name, { rule, told: this.toldBy(by) }], ...others]);
+    this.tell(before, by);
+    await this.settle();
+  }
+
+  async end(name: string | undefined, by: string): Promise<number> {
+    this.refuseWhenClosed();
+    const before = this.inForce;
+    const isMeant = (rule: FaultRule): boolean => name === undefined || rule.name === name;
+    if (name !== undefined && !this.list.some(({ rule }) => isMeant(rule))) throw new Problem(404, `there is no fault "${name}"`);
+    const told = this.toldBy(by);
+    const resting = (this.file ?? []).filter((rule) => isMeant(rule) && !this.stopped.has(rule.name));
+    this.added = new Map([...this.added].filter(([, { rule }]) => !isMeant(rule)));
+    this.stopped = new Map([...this.stopped, ...resting.map((rule) => [rule.name, { rule, told }] as const)]);
+    this.tell(before, by);
+    await this.settle();
+    return before.filter(isMeant).length;
+  }
+
+  /** Somebody's time is over. */
+  private expire(): void {
+    const before = this.inForce;
+    const wall = this.options.clock.wall();
+    this.added = new Map([...this.added].filter(([, { rule }]) => rule.until! > wall));
+    this.tell(before, "supervisor");
+    void this.settle();
+  }
+
+  /** Workers go by it from now on. */
+  private settle(): Promise<void> {
+    const { clock, send } = this.options;
+    this.cancelEnd?.();
+    const rules = [...this.added.values()].map(({ rule }) => rule);
+    const next = Math.min(...rules.map(({ until }) => until!));
+    this.cancelEnd = rules.length === 0 ? undefined : clock.after(Math.max(1, next - clock.wall()), () => this.expire());
+    return send({ rules, stopped: [...this.stopped.keys()] });
+  }
+
+  /** @throws Problem 503 */
+  private refuseWhenClosed(): void {
+    const closed = this.options.closed();
+    if (closed !== undefined) throw new Problem(503, closed);
+  }
+
+  private toldBy(by: string): Told {
+    return { by, at: new Date(this.options.clock.wall()).toISOString() };
+  }
+
+  /** What begins and ends. @param by who has changed it */
+  private tell(before: readonly FaultRule[], by: string): void {
+    const { log, chronicle } = this.options;
+    const after = this.inForce;
+    for (const rule of before) {
+      if (after.includes(rule)) continue;
+      const { name } = rule;
+      // One that another of its name has replaced goes on, in a way.
+      if (after.some((other) => other.name === name)) continue;
+      log.warn({ fault: name, by }, "Fault is injected no more");
+      chronicle.record({ kind: "fault-over", summary: `Fault "${name}" is injected no more`, by });
+    }
+    for (const rule of after) {
+      if (before.some((other) => Bun.deepEquals(other, rule))) continue;
+      const { name, until } = rule;
+      const keys = faultKeysOf(rule);
+      const end = until === undefined ? {} : { until: new Date(until).toISOString() };
+      log.warn({ fault: name, by, keys, ...end }, "FAULT IS INJECTED");
+      chronicle.record({ kind: "fault-injected", summary: `Fault "${name}" is injected${until === undefined ? "" : ` until ${end.until}`}: ${Object.entries(keys).map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ")}`, by });
+    }
+  }
+}
