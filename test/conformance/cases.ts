@@ -58,7 +58,7 @@ export function asked({ method, asks = [] }: ResponseCase): string {
 }
 
 /** How long a client waits inside a request, in ms. */
-export const PAUSE = 400;
+export const PAUSE = 150;
 
 export function refuse(name: string, source: string, send: string, statuses: readonly number[] = [400], before = 0): RequestCase {
   return { name, source, send, end: false, verdict: { kind: "refused", statuses, before } };

@@ -1,6 +1,7 @@
 /** Small texts that strangers write: Cookie, traceparent; and those that operators write: format strings, bodies of the admin API. */
 import { ACCESS, admit } from "../../../src/admin/access.ts";
 import { requestToExplain } from "../../../src/admin/explained.ts";
+import { faultEndpoints } from "../../../src/admin/faults.ts";
 import { heartbeatEndpoints } from "../../../src/admin/heartbeats.ts";
 import { logEndpoints } from "../../../src/admin/log.ts";
 import { Problem } from "../../../src/admin/problem.ts";
@@ -82,7 +83,7 @@ export const accessFormat: Fuzzer = {
 const nobody = () => {
   throw new Error("not to be called");
 };
-const BODIES = [...targetEndpoints(nobody), ...heartbeatEndpoints({} as never), ...logEndpoints({} as never, nobody)].flatMap(({ body, path }) => (body === undefined || body === "text" ? [] : [{ path, body }]));
+const BODIES = [...targetEndpoints(nobody), ...heartbeatEndpoints({} as never), ...logEndpoints({} as never, nobody, {} as never), ...faultEndpoints({} as never, nobody)].flatMap(({ body, path }) => (body === undefined || body === "text" ? [] : [{ path, body }]));
 BODIES.push({ path: "/v1/explain", body: requestToExplain });
 
 const ADMIN = { address: { kind: "tcp", host: "127.0.0.1", port: 1 }, tokens: [{ name: "t", token: "a long token", access: "steer" }] } as const;
@@ -90,7 +91,7 @@ const ADMIN = { address: { kind: "tcp", host: "127.0.0.1", port: 1 }, tokens: [{
 /** The first line is what a request shows of itself (Host, Origin, Authorization by `|`), the rest its body. */
 export const admin: Fuzzer = {
   name: "admin",
-  words: ['"weight"', '"state"', '"drain"', '"policy"', '"zone"', '"level"', '"ttl"', '"load"', '"path"', '"method"', '"headers"', "{", "}", "[", "]", ":", ",", "null", "true", "1e400", "-0", "1.5", '"__proto__"', '"constructor"', '""', '"p2c"', "\n", "|", "Bearer ", "Bearer a long token", "127.0.0.1", "localhost:1", "[::1]", "http://", "evil.test", "0x7f.1", "\ufeff"],
+  words: ['"delay"', '"abort"', '"percentage"', '"for"', '"weight"', '"state"', '"drain"', '"policy"', '"zone"', '"level"', '"ttl"', '"load"', '"path"', '"method"', '"headers"', "{", "}", "[", "]", ":", ",", "null", "true", "1e400", "-0", "1.5", '"__proto__"', '"constructor"', '""', '"p2c"', "\n", "|", "Bearer ", "Bearer a long token", "127.0.0.1", "localhost:1", "[::1]", "http://", "evil.test", "0x7f.1", "\ufeff"],
   seeds: texts('127.0.0.1:1||Bearer a long token\n{"weight": 2}', 'localhost|http://localhost|\n{"state": "drain"}', '[::1]:1|null|x\n{"policy": "p2c"}', 'a|b|c\n{"level": "debug", "modules": {"http": "info"}}', '|||\n{"listener": "l", "method": "GET", "path": "/", "headers": {"a": "b"}}', '|||\n{"ttl": "10s", "weight": 3, "load": 0.5}'),
   run(input) {
     const text = input.toString("utf8");
