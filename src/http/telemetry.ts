@@ -2,7 +2,7 @@
  * What is told of an exchange: numbers and references while it goes on; counts, log lines and, if a witness wants one, an account when it, or one
  * of its attempts, has ended. Nothing that happens depends on it.
  */
-import { type Account, type Attempt, type Trace, wholeOf } from "../observability/account.ts";
+import { type Account, type Attempt, type Trace, wholeOf, withoutQuery } from "../observability/account.ts";
 import { CAUSES, type Cause } from "../observability/cause.ts";
 import type { Passing } from "../observability/head-text.ts";
 import type { Ended } from "../observability/witnesses.ts";
@@ -214,6 +214,7 @@ export class Telemetry implements Ended {
         status: this.answeredAt === 0 ? CAUSES[cause].status : this.status,
         attempts,
         ...described,
+        path: withoutQuery(described.path),
         requestId: this.requestId ?? described.requestId,
       },
       message,

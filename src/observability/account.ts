@@ -126,3 +126,9 @@ export function candidateNames(targets: readonly { readonly name: string }[]): r
   if (names === undefined) namesOf.set(targets, (names = targets.slice(0, MOST_CANDIDATES).map(({ name }) => name)));
   return names;
 }
+
+/** What follows the ? may hold secrets; that there was something is told. */
+export function withoutQuery(path: string): string {
+  const at = path.indexOf("?");
+  return at < 0 ? path : `${path.slice(0, at)}?…`;
+}
