@@ -125,16 +125,20 @@ for (const sample of ["", "sample = 0.4"]) {
     for (let number = 1; number <= 3; number++) await client.reply();
     const h2 = await H2Client.connect(front.port());
     open.push(() => h2.destroy());
-    h2.send(get(1, "/h2?x", ["user-agent", "h2-client"]));
+    // Two heads in one piece of memory.
+    for (const [index, wanted] of ["/h2?x", "/h2?y"].entries()) {
+      h2.send(get(1 + index * 2, wanted, ["user-agent", "h2-client"]));
+      await until("its account", () => keeper.kept.length === 12 + index);
+    }
 
-    const kept = await until("all accounts", () => (keeper.kept.length === 12 ? keeper.kept : undefined));
+    const kept = await until("all accounts", () => (keeper.kept.length === 13 ? keeper.kept : undefined));
     expect(kept.map((account) => JSON.stringify(account))).toEqual(keeper.said);
-    expect(kept.map(({ path: asked }) => asked)).toEqual(["/plain?a=b", "/", "/p?q", "/?q", "/twice", "/late", "/big", "/last", "/pipe1", "/pipe2", "/pipe3", "/h2?x"]);
+    expect(kept.map(({ path: asked }) => asked)).toEqual(["/plain?a=b", "/", "/p?q", "/?q", "/twice", "/late", "/big", "/last", "/pipe1", "/pipe2", "/pipe3", "/h2?x", "/h2?y"]);
     expect(kept[0]).toMatchObject({ method: "GET", host: "a.example", fields: ["wrk/4", "https://r.example/"], requestId: "r1" });
     expect(kept[4]).toMatchObject({ fields: ["one, two", ""], requestId: "1, 2" });
     const lines = await until("all lines", () => {
       const all = readFileSync(path, "utf8").split("\n").filter(Boolean);
-      return all.length === 12 ? all.map((line) => JSON.parse(line) as Record<string, unknown>) : undefined;
+      return all.length === 13 ? all.map((line) => JSON.parse(line) as Record<string, unknown>) : undefined;
     });
     for (const [index, { method, host, path: asked, client: who, fields, requestId, protocol, target: where, bytesIn, bytesOut, listener }] of kept.entries()) {
       const line = lines[index]!;
