@@ -4,8 +4,9 @@ import type { Account, Witness } from "../../src/observability/account.ts";
 import { CAUSE_NUMBERS } from "../../src/observability/cause.ts";
 import { CAUSES_OF_END } from "../../src/scoreboard/scoreboard.ts";
 import { asks } from "../conformance/h2/cases.ts";
-import { data, ErrorCode, headers, rstStream } from "../support/h2-frames.ts";
+import { data, ErrorCode, headers, more, rstStream } from "../support/h2-frames.ts";
 import { H2Client, reply as h2Reply, rstWith } from "../support/h2.ts";
+import { H2Target } from "../support/h2-target.ts";
 import { Plane, type PlaneOptions } from "../support/plane.ts";
 import { always, RawBackend, reply, sayWhich, type Script } from "../support/raw-backend.ts";
 import { RawClient } from "../support/raw-client.ts";
@@ -35,17 +36,17 @@ interface Arranged {
   readonly plane: Plane;
   readonly target: RawBackend;
   readonly recorder: Recorder;
-  readonly text: (rules: string, more?: string) => string;
+  readonly text: (rules: string, upstream?: string) => string;
 }
 
 const LONG = "x".repeat(20_000);
 
-/** @param rules of the faults @param more of the upstream */
-async function arranged(rules: string, { script = sayWhich, more = "", targets = 1, ...options }: { script?: Script; more?: string; targets?: number } & PlaneOptions = {}): Promise<Arranged> {
+/** @param rules of the faults @param upstream more of it */
+async function arranged(rules: string, { script = sayWhich, upstream: own = "", targets = 1, ...options }: { script?: Script; upstream?: string; targets?: number } & PlaneOptions = {}): Promise<Arranged> {
   const backends = await Promise.all(Array.from({ length: targets }, () => RawBackend.start(script)));
   for (const each of backends) open.push(() => each.stop());
   const listed = backends.map(({ address }) => `[[upstreams.targets]]\naddress = "${address}"\n`).join("");
-  const text = (faults: string, upstream = more): string => `[[listeners]]\naddress = "127.0.0.1:0"\nupstream = "main"\nname = "front"\n[[upstreams]]\nname = "main"\n${upstream}\n${listed}${faults}`;
+  const text = (faults: string, upstream = own): string => `[[listeners]]\naddress = "127.0.0.1:0"\nupstream = "main"\nname = "front"\n[[upstreams]]\nname = "main"\n${upstream}\n${listed}${faults}`;
   const recorder = new Recorder();
   const plane = await Plane.start(text(rules), { ...options, witnesses: [recorder] });
   open.push(() => plane.stop());
@@ -110,7 +111,7 @@ describe("abort", () => {
   });
 
   test("counts against no target, and opens no circuit", async () => {
-    const work = await arranged(on("abort = 502\npercent = 50"), { random: randomFrom(3), more: "circuit_breaker = { min_requests = 2 }\noutlier_detection = { consecutive_5xx = 1 }" });
+    const work = await arranged(on("abort = 502\npercent = 50"), { random: randomFrom(3), upstream: "circuit_breaker = { min_requests = 2 }\noutlier_detection = { consecutive_5xx = 1 }" });
     const client = await h1(work.plane);
     const statuses: number[] = [];
     for (let i = 0; i < 60; i++) statuses.push((await client.request(get()).reply()).status);
@@ -264,7 +265,7 @@ describe("throttle", () => {
 
 describe("truncate", () => {
   test("breaks off after so much of the body; a shorter one is whole", async () => {
-    const work = await arranged(on('truncate = "10KiB"'), { script: async (request, connection) => void ((await request.ended) && connection.write(reply(200, request.target === "/short" ? "short" : LONG))), more: "outlier_detection = { consecutive_5xx = 1 }" });
+    const work = await arranged(on('truncate = "10KiB"'), { script: async (request, connection) => void ((await request.ended) && connection.write(reply(200, request.target === "/short" ? "short" : LONG))), upstream: "outlier_detection = { consecutive_5xx = 1 }" });
     const client = await h1(work.plane);
     expect((await client.request(get("/short")).reply()).text).toBe("short");
     client.request(get("/long"));
@@ -312,7 +313,7 @@ describe("by the client's header", () => {
 
 describe("as if targets did it", () => {
   test("a refused connect is tried elsewhere, and counts against the target", async () => {
-    const work = await arranged("", { targets: 2, more: 'policy = "first"\noutlier_detection = { consecutive_local = 3 }' });
+    const work = await arranged("", { targets: 2, upstream: 'policy = "first"\noutlier_detection = { consecutive_local = 3 }' });
     await work.plane.apply(work.text(on(`target_error = "connect-refused"\ntargets = ["${work.target.address}"]`)));
     const client = await h1(work.plane);
     for (let i = 0; i < 3; i++) expect((await client.request(get()).reply()).status).toBe(200);
@@ -322,7 +323,7 @@ describe("as if targets did it", () => {
   });
 
   test("a reset is not repeated where that could do harm, and opens the circuit", async () => {
-    const work = await arranged(on('target_error = "target-reset"'), { more: "circuit_breaker = { min_requests = 2 }" });
+    const work = await arranged(on('target_error = "target-reset"'), { upstream: "circuit_breaker = { min_requests = 2 }" });
     const client = await h1(work.plane);
     expect((await client.request("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n").reply()).status).toBe(502);
     expect(await account(work)).toMatchObject({ cause: "target-reset", attempts: 1 });
@@ -332,7 +333,7 @@ describe("as if targets did it", () => {
   });
 
   test("a slow one answers late, and one that never answers runs into the timeout; who leaves frees its place", async () => {
-    const work = await arranged(on('target_delay = "80ms"'), { more: 'retries = 0\ntimeouts = { response = "100ms", connect = "60ms" }' });
+    const work = await arranged(on('target_delay = "80ms"'), { upstream: 'retries = 0\ntimeouts = { response = "100ms", connect = "60ms" }' });
     const client = await h1(work.plane);
     expect((await client.request(get()).reply()).status).toBe(200);
     expect((await account(work)).tries[0]!.milliseconds).toBeGreaterThan(75);
@@ -348,6 +349,31 @@ describe("as if targets did it", () => {
     client.destroy();
     await until("its place is free", () => work.plane.heldByFaults === 0 && work.plane.openRequests(work.target) === 0);
   });
+});
+
+test("targets of HTTP/2 are throttled and cut off alike, and their connection serves on", async () => {
+  const target = await H2Target.start(({ connection, id }) => connection.send(headers(id, [[":status", "200"]], more), data(id, LONG.slice(0, 10_000), more), data(id, LONG.slice(10_000))));
+  open.push(() => target.stop());
+  const text = (rules: string): string => `[[listeners]]\naddress = "127.0.0.1:0"\nupstream = "main"\n[[upstreams]]\nname = "main"\nprotocol = "h2c"\n[[upstreams.targets]]\naddress = "${target.address}"\n${rules}`;
+  const recorder = new Recorder();
+  const plane = await Plane.start(text(on('throttle = "100KB"')), { witnesses: [recorder] });
+  open.push(() => plane.stop());
+  const [one, two] = [await h1(plane), await h2(plane)];
+  one.request(get());
+  two.send(headers(1, asks("GET")));
+  expect((await one.reply()).text).toBe(LONG);
+  expect((await two.expect(h2Reply(1))).text).toBe(LONG);
+  await until("both accounts", () => recorder.accounts.length === 2);
+  for (const { milliseconds, cause } of recorder.accounts) expect([cause, milliseconds > 90]).toEqual(["done", true]);
+  await plane.apply(text(on("truncate = 5000")));
+  two.send(headers(3, asks("GET")));
+  await two.expect(rstWith(3, ErrorCode.INTERNAL_ERROR));
+  expect(two.stream(3).bytes).toBe(5_000);
+  await plane.apply(text(on('target_error = "target-reset"\npercent = 0')));
+  two.send(headers(5, asks("GET")));
+  expect((await two.expect(h2Reply(5))).text).toBe(LONG);
+  await until("nothing open", () => plane.openRequests(target) === 0);
+  expect(plane.openConnections(target)).toBe(1);
 });
 
 test("with no rule in force everything is as it is without", async () => {

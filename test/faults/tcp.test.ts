@@ -1,8 +1,5 @@
 /** Faults that are injected into tcp connections: a reset, a delay, a slow target, targets that cannot be reached. */
 import { afterEach, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { loadConfigText, SlotAllocator } from "../../src/config/load.ts";
 import type { Account } from "../../src/observability/account.ts";
 import { Plane } from "../support/plane.ts";
 import { connected, RawConnection } from "../support/raw-connection.ts";
@@ -99,16 +96,4 @@ test("targets that cannot be reached are left for others, and answer for it", as
   await until("it waits", () => work.plane.heldByFaults === 1);
   leaver.destroy();
   await until("nothing is open", () => work.plane.heldByFaults === 0 && work.targets.every((target) => work.plane.openRequests(target) === 0));
-});
-
-test("docs/faults.md: each configuration in it is one", () => {
-  const blocks = [...readFileSync(join(import.meta.dir, "../../docs/faults.md"), "utf8").matchAll(/^```toml\n([\s\S]*?)^```$/gm)].map(([, text]) => text!);
-  expect(blocks.length).toBeGreaterThanOrEqual(3);
-  const around = '[[listeners]]\nname = "web"\naddress = ":8080"\nupstream = "shop"\n[[routes]]\nname = "checkout"\npath_prefix = "/checkout"\nupstream = "shop"\n[[upstreams]]\nname = "shop"\n[[upstreams.targets]]\naddress = "10.0.0.1:9001"\n';
-  for (const block of blocks) {
-    const text = /^\[faults\]/m.test(block) ? block : `[faults]\nenabled = true\n${block}`;
-    const loaded = loadConfigText(around + text, "docs", { slots: new SlotAllocator({ targets: 8, upstreams: 8 }), generation: 1 });
-    expect([block, loaded.ok ? [] : loaded.diagnostics]).toEqual([block, []]);
-    expect(loaded.ok && loaded.snapshot.faults!.length > 0).toBe(true);
-  }
 });
