@@ -29,7 +29,7 @@ export function readClientHello(bytes: Buffer, limit: number): ReadClientHello {
     // What is no TLS is known by its first bytes.
     if (left > 0 && bytes[at] !== HANDSHAKE) return { problem: at === 0 ? "not TLS" : "another record within the ClientHello" };
     if (left > 1 && bytes[at + 1] !== 3) return { problem: "not TLS" };
-    if (left < RECORD_HEADER) return waitFor(at + RECORD_HEADER + 1, limit);
+    if (left < RECORD_HEADER) return waitFor(at + RECORD_HEADER + wanted - have, limit);
     const length = bytes.readUInt16BE(at + 3);
     if (length === 0 || length > MAX_RECORD) return { problem: `a record of ${length} bytes` };
     at += RECORD_HEADER;

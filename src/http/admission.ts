@@ -1,6 +1,6 @@
 /** What a proxy answers itself instead of passing it on: refusals of good syntax, TRACE, Max-Forwards, the health path. */
 import type { ListenerConfig } from "../config/snapshot.ts";
-import { Name } from "./fields.ts";
+import { type Fields, Name } from "./fields.ts";
 import { joined } from "./forward.ts";
 import { Parse, refusals } from "./h1/head.ts";
 import type { RequestHead } from "./h1/request-head.ts";
@@ -61,9 +61,20 @@ function hasUnderscoreName(head: RequestHead): boolean {
   return false;
 }
 
-/** The client asks to leave HTTP for another protocol, and may: RFC 9110 section 7.8. h2c is not passed on. */
+/** The client asks to leave HTTP for another protocol, and may: RFC 9110 section 7.8. */
 export function asksUpgrade(head: RequestHead): boolean {
-  return head.connectionUpgrade && head.minor === 1 && head.has(Name.UPGRADE) && joined(head, Name.UPGRADE).toLowerCase() !== "h2c";
+  return head.connectionUpgrade && head.minor === 1 && head.has(Name.UPGRADE) && !namesHttp(head);
+}
+
+/** Protocols that carry requests: in a tunnel they would pass by everything that is decided of one. */
+const HTTP_PROTOCOLS = new Set(["h2c", "h2", "http"]);
+
+/** Does Upgrade name HTTP itself, as one of several protocols too? RFC 9110 section 7.8: a list of `name[/version]`. */
+export function namesHttp(head: Fields): boolean {
+  return joined(head, Name.UPGRADE)
+    .toLowerCase()
+    .split(",")
+    .some((protocol) => HTTP_PROTOCOLS.has(protocol.split("/", 1)[0]!.trim()));
 }
 
 /** The client waits for a 100 before it sends the body. */

@@ -23,18 +23,42 @@ export type RequestVerdict =
   /** The client ended too early: nothing completes, whatever the client is told. */
   | { readonly kind: "incomplete" }
   /** The rules leave it open: refused with 4xx/5xx, or forwarded in a well-formed way as `requests`. */
-  | { readonly kind: "either"; readonly requests: readonly Expected[] };
+  | { readonly kind: "either"; readonly requests: readonly Expected[] }
+  /** However it ends: the back end sees these requests at most, in their order, each whole or broken off. */
+  | { readonly kind: "at most"; readonly requests: readonly Expected[] }
+  /** The back end is never asked for one of these protocols, and no tunnel comes of it. */
+  | { readonly kind: "no tunnel"; readonly protocols: readonly string[] };
 
 export interface RequestCase {
   readonly name: string;
-  /** Rule number of the project's protocol rules, RFC section, or CVE. */
+  /** Section of an RFC, a published work with its year, or a CVE. */
   readonly source: string;
   /** latin1 bytes. */
   readonly send: string;
   /** FIN after the last byte. */
   readonly end: boolean;
   readonly verdict: RequestVerdict;
+  /** The source says MUST: to make something well-formed of it is no reading that the RFC leaves open. */
+  readonly must?: boolean;
+  /** Why a milder reader may see more than one request in it, each well-formed. */
+  readonly room?: string;
+  /** To back ends of HTTP/1 only. */
+  readonly h1Only?: boolean;
+  /** The client sends so many bytes, waits for whatever comes (at most PAUSE ms), and sends the rest. */
+  readonly pauseAt?: number;
+  /** What the back end does: waits for the whole request and answers (default), answers as soon as it has the head, or agrees to any upgrade. */
+  readonly backend?: "early" | "agreeable";
+  /** About this product's own limits and rules; another may have its own. */
+  readonly own?: boolean;
 }
+
+/** The request that a response case answers. */
+export function asked({ method, asks = [] }: ResponseCase): string {
+  return `${method} /case HTTP/1.1\r\nHost: a.test\r\n${asks.map((line) => `${line}\r\n`).join("")}\r\n`;
+}
+
+/** How long a client waits inside a request, in ms. */
+export const PAUSE = 150;
 
 export function refuse(name: string, source: string, send: string, statuses: readonly number[] = [400], before = 0): RequestCase {
   return { name, source, send, end: false, verdict: { kind: "refused", statuses, before } };
@@ -54,6 +78,25 @@ export function cut(name: string, source: string, send: string): RequestCase {
 
 export function either(name: string, source: string, send: string, ...requests: readonly Expected[]): RequestCase {
   return { name, source, send, end: false, verdict: { kind: "either", requests: requests.length === 0 ? [{}] : requests } };
+}
+
+export function atMost(name: string, source: string, send: string, ...requests: readonly Expected[]): RequestCase {
+  return { name, source, send, end: false, verdict: { kind: "at most", requests } };
+}
+
+/** The same cases, where the RFC says that they MUST be refused. */
+export function must(...cases: readonly RequestCase[]): RequestCase[] {
+  return cases.map((one) => ({ ...one, must: true }));
+}
+
+/** The same cases, in which a milder reader may see more than one request. */
+export function room(reason: string, ...cases: readonly RequestCase[]): RequestCase[] {
+  return cases.map((one) => ({ ...one, room: reason }));
+}
+
+/** The same cases, about limits and rules that each product has of its own. */
+export function own(...cases: readonly RequestCase[]): RequestCase[] {
+  return cases.map((one) => ({ ...one, own: true }));
 }
 
 /** `METHOD / HTTP/1.1` with Host, these field lines (without their CRLF), and a body. */
@@ -92,7 +135,7 @@ export type ResponseVerdict =
   | { readonly kind: "bad" }
   /** 502, or a reply that the client sees to be cut short: never one that looks complete. */
   | { readonly kind: "broken" }
-  /** The rules leave it open: 502 or this body, complete. */
+  /** The rules leave it open: 502, a reply that is visibly cut short, or this body, complete. */
   | { readonly kind: "either"; readonly body: string };
 
 export interface ResponseCase {
@@ -104,6 +147,8 @@ export interface ResponseCase {
   readonly send: string;
   /** What the back end does after the last byte. */
   readonly after: "stay" | "end" | "reset";
+  /** Field lines of the request beside Host. */
+  readonly asks?: readonly string[];
   readonly verdict: ResponseVerdict;
 }
 

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, test } from "bun:test";
 import { requestCases } from "./requests/index.ts";
 import { responseCases } from "./responses/index.ts";
-import { Lanes, playRequest, playResponse } from "./runner.ts";
+import { Lanes } from "./lanes.ts";
+import { playRequest, playResponse } from "./runner.ts";
 
 const LANES = 24;
 let lanes: Lanes;

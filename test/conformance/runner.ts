@@ -1,71 +1,20 @@
 /**
- * Plays conformance cases against one Fairlead.
- *
- * Each lane is a listener with an upstream and a recording back end of its own, so that whatever one back end sees between the
- * start and the end of a case belongs to that case, also when it is a request that was smuggled in.
- * After each delivery a probe goes over the lane: a connection that the case poisoned would answer it wrongly.
+ * Plays conformance cases: what the back end saw, what the client was told, and whether the next request gets its own answer
+ * (a connection that the case poisoned would answer it wrongly).
  */
-import { Fairlead } from "../support/fairlead.ts";
+import { sayWhich as sayWhichH2 } from "../support/h2-backend.ts";
 import type { Message } from "../support/messages.ts";
-import { freePort } from "../support/ports.ts";
 import { RawBackend, type Script, sayWhich } from "../support/raw-backend.ts";
 import { RawClient } from "../support/raw-client.ts";
-import { toToml } from "../support/toml.ts";
 import { until } from "../support/until.ts";
-import type { Expected, RequestCase, ResponseCase } from "./cases.ts";
+import { asked, type Expected, PAUSE, type RequestCase, type ResponseCase } from "./cases.ts";
+import { type Backend, behave, type Lane, type Lanes } from "./lanes.ts";
 
 /** How long a verdict may take. */
 const PATIENCE = 3_000;
 /** Longer messages are not sent byte by byte, but in pieces. */
 const BYTEWISE_LIMIT = 1_500;
 const PIECE = 1_000;
-
-export interface Lane {
-  readonly port: number;
-  readonly backend: RawBackend;
-}
-
-/** One Fairlead with many lanes; a case borrows one. */
-export class Lanes {
-  private readonly free: Lane[];
-  private readonly waiting: ((lane: Lane) => void)[] = [];
-  private readonly all: readonly Lane[];
-  private readonly fairlead: Fairlead;
-
-  private constructor(fairlead: Fairlead, lanes: Lane[]) {
-    this.fairlead = fairlead;
-    this.all = [...lanes];
-    this.free = lanes;
-  }
-
-  /** @param http2 is spoken too: then the preface of HTTP/2 is no request of HTTP/1 */
-  static async open(count: number, http2: boolean): Promise<Lanes> {
-    const lanes: Lane[] = [];
-    while (lanes.length < count) lanes.push({ port: await freePort(), backend: await RawBackend.start() });
-    const toml = toToml({
-      workers: 1,
-      listeners: lanes.map(({ port }, i) => ({ name: `l${i}`, address: `127.0.0.1:${port}`, protocol: "http", http2, upstream: `u${i}` })),
-      upstreams: lanes.map(({ backend }, i) => ({ name: `u${i}`, policy: "round-robin", targets: [{ address: backend.address }] })),
-    });
-    return new Lanes(await Fairlead.start(toml), lanes);
-  }
-
-  async use<T>(play: (lane: Lane) => Promise<T>): Promise<T> {
-    const lane = this.free.pop() ?? (await new Promise<Lane>((resolve) => this.waiting.push(resolve)));
-    try {
-      return await play(lane);
-    } finally {
-      const next = this.waiting.shift();
-      if (next === undefined) this.free.push(lane);
-      else next(lane);
-    }
-  }
-
-  async close(): Promise<void> {
-    await this.fairlead.kill();
-    await Promise.all(this.all.map(({ backend }) => backend.stop()));
-  }
-}
 
 type Delivery = readonly [name: string, parts: (bytes: Buffer) => Buffer[]];
 
@@ -76,7 +25,7 @@ function split(bytes: Buffer, size: number): Buffer[] {
 }
 
 /** The same bytes in one segment, in two, and one by one: what they mean must not change. */
-const DELIVERIES: readonly Delivery[] = [
+export const DELIVERIES: readonly Delivery[] = [
   ["in one segment", (bytes) => [bytes]],
   ["in two segments", (bytes) => split(bytes, Math.max(1, Math.ceil(bytes.length / 2)))],
   ["byte by byte", (bytes) => split(bytes, bytes.length > BYTEWISE_LIMIT ? PIECE : 1)],
@@ -107,13 +56,21 @@ export function compare(message: Message, wanted: Omit<Expected, "line">): void 
   }
   if (wanted.trailers !== undefined) {
     const trailers = message.trailers.map(([name, value]) => `${name}: ${value}`);
-    demand(JSON.stringify(trailers) === JSON.stringify(wanted.trailers), `trailers ${JSON.stringify(wanted.trailers)} expected, got ${JSON.stringify(trailers)}`);
+    // HTTP/2 has all names in lower case.
+    demand(JSON.stringify(trailers).toLowerCase() === JSON.stringify(wanted.trailers).toLowerCase(), `trailers ${JSON.stringify(wanted.trailers)} expected, got ${JSON.stringify(trailers)}`);
   }
 }
 
+/** From now on it waits for whole requests; what came stays. */
+function behaveAgain(backend: Backend): void {
+  if (backend instanceof RawBackend) backend.script = sayWhich;
+  else backend.target.script = sayWhichH2;
+}
+
 /** A plain request over the lane must get its own answer. */
-async function probe(lane: Lane): Promise<void> {
-  const before = lane.backend.seen.length;
+export async function probe(lane: Lane<Backend>): Promise<void> {
+  behaveAgain(lane.backend);
+  const before = lane.backend.requests.length;
   const client = await RawClient.connect(lane.port);
   try {
     const path = `/probe-${Math.random().toString(36).slice(2)}`;
@@ -122,25 +79,42 @@ async function probe(lane: Lane): Promise<void> {
   } finally {
     client.destroy();
   }
-  const strangers = lane.backend.requests.slice(before).filter(({ target }) => !target.startsWith("/probe-"));
+  // A request that was broken off may have been on its way.
+  const strangers = lane.backend.requests.slice(before).filter(({ target, state }) => !target.startsWith("/probe-") && state !== "truncated");
   demand(strangers.length === 0, `a request came out of nowhere: ${show(strangers)}`);
 }
 
-async function deliver(lane: Lane, test: RequestCase, parts: Buffer[]): Promise<RawClient> {
-  const client = await RawClient.connect(lane.port);
+/** Sends a case's bytes in these parts; stops when the other side has ended. */
+export async function deliver(port: number, test: RequestCase, parts: (bytes: Buffer) => Buffer[]): Promise<RawClient> {
+  const client = await RawClient.connect(port);
   const method = /^(?:\r\n)*([A-Z]+) /.exec(test.send)?.[1];
   if (method === "HEAD") client.reader.methods.push(method);
-  for (const part of parts) {
-    if (client.peer !== "open") break;
-    await client.segments([part]);
+  const bytes = Buffer.from(test.send, "latin1");
+  const { pauseAt = bytes.length } = test;
+  await send(client, parts(bytes.subarray(0, pauseAt)));
+  if (pauseAt < bytes.length) {
+    await until("an early answer", () => client.receivedLength > 0 || client.peer !== "open", PAUSE).catch(() => undefined);
+    await send(client, parts(bytes.subarray(pauseAt)));
   }
   if (test.end) client.end();
   return client;
 }
 
-function expectRequests(backend: RawBackend, wanted: readonly Expected[]): void {
+async function send(client: RawClient, parts: readonly Buffer[]): Promise<void> {
+  for (const part of parts) {
+    if (client.peer !== "open") return;
+    await client.segments([part]);
+  }
+}
+
+export function expectRequests(backend: Backend, wanted: readonly Expected[]): void {
   const { complete } = backend;
   demand(complete.length === wanted.length, `${wanted.length} request(s) expected at the back end, got ${show(backend.requests)}`);
+  expectOrder(complete, wanted);
+}
+
+/** These messages are the first of the wanted ones. */
+export function expectOrder(complete: readonly Message[], wanted: readonly Expected[]): void {
   for (const [i, request] of complete.entries()) {
     const { line } = wanted[i] as Expected;
     if (line !== undefined) demand(request.startLine === line, `request line ${JSON.stringify(line)} expected, got ${JSON.stringify(request.startLine)}`);
@@ -148,18 +122,20 @@ function expectRequests(backend: RawBackend, wanted: readonly Expected[]): void 
   }
 }
 
-function got(client: RawClient): string {
+export function got(client: RawClient): string {
   return `${JSON.stringify(client.receivedText.slice(0, 300))} (connection ${client.peer})`;
 }
 
-function finals(client: RawClient): Message[] {
+export function finals(client: RawClient): Message[] {
   return client.reader.messages.filter(({ status }) => status >= 200);
 }
 
-async function judge(lane: Lane, { verdict }: RequestCase, client: RawClient): Promise<void> {
+async function judge(lane: Lane<Backend>, { verdict }: RequestCase, client: RawClient): Promise<void> {
   const { backend } = lane;
-  const replies = verdict.kind === "forwarded" || verdict.kind === "either" ? verdict.requests.length : 1;
-  await until("a verdict", () => client.peer !== "open" || finals(client).filter(({ state }) => state === "complete").length >= replies, PATIENCE).catch(() => {
+  const replies = "requests" in verdict ? verdict.requests.length : 1;
+  const answered = (count: number) => client.peer !== "open" || finals(client).filter(({ state }) => state === "complete").length >= count;
+  await until("a verdict", () => answered(replies), verdict.kind === "at most" ? PAUSE : PATIENCE).catch(() => {
+    if (verdict.kind === "at most" && answered(1)) return;
     throw new Wrong(`neither ${replies} repl${replies === 1 ? "y" : "ies"} nor the end of the connection: ${got(client)}; the back end saw ${show(backend.requests)}`);
   });
   demand(client.reader.malformed === undefined, `the client got a malformed reply: ${client.reader.malformed}`);
@@ -191,11 +167,25 @@ async function judge(lane: Lane, { verdict }: RequestCase, client: RawClient): P
     case "either":
       if ((statuses[0] ?? 0) < 400) expectRequests(backend, verdict.requests);
       else demand(backend.complete.length === 0, `refused with ${statuses[0]}, and yet the back end got ${show(backend.requests)}`);
+      return;
+    case "at most":
+      await expectTidy(backend);
+      demand(backend.requests.length <= verdict.requests.length, `at most ${verdict.requests.length} request(s) expected at the back end, got ${show(backend.requests)}`);
+      expectOrder(backend.complete, verdict.requests);
+      return;
+    case "no tunnel":
+      expectNoTunnel(backend, client, verdict.protocols);
   }
 }
 
+export function expectNoTunnel(backend: Backend, client: RawClient, protocols: readonly string[]): void {
+  const asked = backend.requests.flatMap((request) => request.headers("upgrade").flatMap((value) => value.toLowerCase().split(/[,/\s]+/)));
+  demand(!asked.some((protocol) => protocols.includes(protocol)), `the back end is asked to upgrade: ${show(backend.requests)}`);
+  demand(!client.reader.messages.some(({ status }) => status === 101), `a tunnel was made: ${got(client)}`);
+}
+
 /** Nothing that Fairlead began may stay half-done at the back end. */
-export async function expectTidy(backend: RawBackend): Promise<void> {
+export async function expectTidy(backend: Backend): Promise<void> {
   demand(backend.malformed.length === 0, `the back end got malformed bytes: ${backend.malformed.join("; ")}`);
   await until("unfinished requests to be aborted", () => backend.requests.every(({ state }) => state !== "open"), PATIENCE).catch(() => {
     throw new Wrong(`an unfinished request stays open at the back end: ${show(backend.requests)}`);
@@ -203,12 +193,11 @@ export async function expectTidy(backend: RawBackend): Promise<void> {
 }
 
 /** Throws with a sentence that says what is wrong. */
-export async function playRequest(lanes: Lanes, test: RequestCase): Promise<void> {
-  const bytes = Buffer.from(test.send, "latin1");
+export async function playRequest<B extends Backend>(lanes: Lanes<B>, test: RequestCase): Promise<void> {
   for (const [how, parts] of DELIVERIES) {
     await lanes.use(async (lane) => {
-      lane.backend.clear(sayWhich);
-      const client = await deliver(lane, test, parts(bytes));
+      behave(lane.backend, test.backend ?? "patient");
+      const client = await deliver(lane.port, test, parts);
       try {
         await judge(lane, test, client);
         await expectTidy(lane.backend);
@@ -269,7 +258,7 @@ async function judgeResponse({ backend }: Lane, { verdict, method }: ResponseCas
       if (!refused && reply.framing === "close") demand(client.peer === "reset", `an error expected at the end of a body without length, got ${got(client)}`);
       return;
     case "either":
-      demand(refused || (reply.state === "complete" && reply.text === verdict.body), `502 or ${JSON.stringify(verdict.body)} expected, got ${got(client)}`);
+      demand(refused || reply.state === "truncated" || (reply.state === "complete" && reply.text === verdict.body), `502, a reply cut short, or ${JSON.stringify(verdict.body)} expected, got ${got(client)}`);
   }
 }
 
@@ -281,7 +270,7 @@ export async function playResponse(lanes: Lanes, test: ResponseCase): Promise<vo
       lane.backend.clear(answering(test, parts(bytes)));
       const client = await RawClient.connect(lane.port);
       try {
-        client.request(`${test.method} /case HTTP/1.1\r\nHost: a.test\r\n\r\n`);
+        client.request(asked(test));
         await judgeResponse(lane, test, client);
         await probe(lane);
       } catch (error) {

@@ -13,6 +13,7 @@ import type { Cause } from "../../observability/cause.ts";
 import { Connecting, type Opener } from "../../upstream/connecting.ts";
 import type { Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
+import { namesHttp } from "../admission.ts";
 import { Name } from "../fields.ts";
 import { UpstreamSession } from "../h2/upstream-session.ts";
 import type { Services } from "../services.ts";
@@ -319,7 +320,7 @@ export class UpstreamConnection extends Connection implements OwnStream, Opener 
   private switchProtocols(buffer: Buffer, at: number): void {
     const exchange = this.exchange!;
     const head = this.services.replyHead;
-    if (!exchange.asksUpgrade || !head.connectionUpgrade || !head.has(Name.UPGRADE)) {
+    if (!exchange.asksUpgrade || !head.connectionUpgrade || !head.has(Name.UPGRADE) || namesHttp(head)) {
       this.spoil("bad-reply", "101 that nobody asked for");
       return;
     }

@@ -1,7 +1,7 @@
 /** From HTTP/2 to HTTP/1.1 and back: each request arrives once and well-formed or not at all, each reply whole or with an error. */
 import { afterAll, beforeAll, describe, test } from "bun:test";
 import { responseCases } from "../responses/index.ts";
-import { Lanes } from "../runner.ts";
+import { Lanes } from "../lanes.ts";
 import { downgrade } from "./downgrade.ts";
 import { playReply } from "./replies.ts";
 import { fitsBytewise, play } from "./runner.ts";

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { H2Client, reply } from "../../support/h2.ts";
 import { sayWhich } from "../../support/raw-backend.ts";
-import { Lanes } from "../runner.ts";
+import { Lanes } from "../lanes.ts";
 import { get } from "./cases.ts";
 import { connection } from "./connection.ts";
 import { frames } from "./frames.ts";

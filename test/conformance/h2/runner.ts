@@ -1,10 +1,11 @@
-/** Plays HTTP/2 cases on the lanes of ../runner.ts: what came back, what the back end saw, and whether the next client is served. */
+/** Plays HTTP/2 cases on the lanes of ../lanes.ts: what came back, what the back end saw, and whether the next client is served. */
 import { ErrorCode } from "../../support/h2-frames.ts";
 import { H2Client, reply, type Wish } from "../../support/h2.ts";
 import { type RawBackend, sayWhich } from "../../support/raw-backend.ts";
 import { until } from "../../support/until.ts";
 import type { Expected } from "../cases.ts";
-import { compare, demand, expectTidy, type Lane, type Lanes, show } from "../runner.ts";
+import type { Lane, Lanes } from "../lanes.ts";
+import { compare, demand, expectTidy, show } from "../runner.ts";
 import { get, type H2Case, type Sees, type Step } from "./cases.ts";
 
 /** How long a verdict may take, in ms. */

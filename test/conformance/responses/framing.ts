@@ -1,4 +1,4 @@
-/** How long a reply is, and replies that lie about it (rules 7–16). */
+/** How long a reply is, and replies that lie about it. */
 import { type ResponseCase, bad, broken, gives, open } from "../cases.ts";
 
 const OK = "HTTP/1.1 200 OK\r\n";
@@ -13,15 +13,15 @@ function chunked(body: string, ...fields: readonly string[]): string {
 }
 
 function badLength(name: string, value: string): ResponseCase {
-  return bad(`Content-Length ${name}`, "rule 7, RFC 9112 6.3", withLength(value));
+  return bad(`Content-Length ${name}`, "RFC 9112 6.3", withLength(value));
 }
 
 function badCoding(name: string, ...lines: readonly string[]): ResponseCase {
-  return bad(`Transfer-Encoding: ${name}`, "rules 5, 8, RFC 9112 6.1", `${OK}${lines.map((line) => `${line}\r\n`).join("")}\r\n5\r\nhello\r\n${END}`);
+  return bad(`Transfer-Encoding: ${name}`, "RFC 9112 6.1", `${OK}${lines.map((line) => `${line}\r\n`).join("")}\r\n5\r\nhello\r\n${END}`);
 }
 
 function badChunk(name: string, body: string): ResponseCase {
-  return broken(`chunks: ${name}`, "rules 9–11, 14, RFC 9112 7.1", chunked(body));
+  return broken(`chunks: ${name}`, "RFC 9112 7.1", chunked(body));
 }
 
 export const framing: readonly ResponseCase[] = [
@@ -31,9 +31,9 @@ export const framing: readonly ResponseCase[] = [
   gives("chunked", "RFC 9112 7.1", chunked(`5\r\nhello\r\n6\r\n world\r\n${END}`), { status: 200, body: "hello world" }),
   gives("chunked in another case", "RFC 9112 7", `${OK}tRANSFER-eNCODING: Chunked\r\n\r\n5\r\nhello\r\n${END}`, { status: 200, body: "hello" }),
   gives("an empty chunked body", "RFC 9112 7.1", chunked(END), { status: 200, body: "" }),
-  gives("chunk extensions are stripped", "rule 12, RFC 9112 7.1.1", chunked(`5;a=b;c="d\\"e"\r\nhello\r\n0;z\r\n\r\n`), { status: 200, body: "hello" }),
-  gives("trailers go on as trailers", "rule 13, RFC 9110 6.5", chunked("5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n", "Trailer: X-Sum"), { status: 200, body: "hello", trailers: ["X-Sum: 1"], lacks: ["X-Sum"] }),
-  gives("Content-Length and Transfer-Encoding in trailers are dropped", "rule 13, RFC 9110 6.5.1", chunked("5\r\nhello\r\n0\r\nContent-Length: 99\r\nX-Ok: 1\r\nTransfer-Encoding: gzip\r\n\r\n"), {
+  gives("chunk extensions are stripped", "RFC 9112 7.1.1", chunked(`5;a=b;c="d\\"e"\r\nhello\r\n0;z\r\n\r\n`), { status: 200, body: "hello" }),
+  gives("trailers go on as trailers", "RFC 9110 6.5", chunked("5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n", "Trailer: X-Sum"), { status: 200, body: "hello", trailers: ["X-Sum: 1"], lacks: ["X-Sum"] }),
+  gives("Content-Length and Transfer-Encoding in trailers are dropped", "RFC 9110 6.5.1", chunked("5\r\nhello\r\n0\r\nContent-Length: 99\r\nX-Ok: 1\r\nTransfer-Encoding: gzip\r\n\r\n"), {
     status: 200,
     body: "hello",
     trailers: ["X-Ok: 1"],
@@ -45,17 +45,17 @@ export const framing: readonly ResponseCase[] = [
   gives("HTTP/1.0 with keep-alive", "RFC 9112 9.3", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello", { status: 200, body: "hello" }),
   gives("Connection: close with a length", "RFC 9112 9.6", `${OK}Connection: close\r\nContent-Length: 5\r\n\r\nhello`, { status: 200, body: "hello" }, "end"),
 
-  gives("HEAD with a Content-Length", "rule 15, RFC 9112 6.3", `${OK}Content-Length: 500\r\n\r\n`, { status: 200, body: "", has: { "content-length": "500" } }, "stay", "HEAD"),
-  gives("HEAD with Transfer-Encoding", "rule 15, RFC 9112 6.1", chunked(""), { status: 200, body: "" }, "stay", "HEAD"),
-  gives("HEAD with a body that came anyway", "rule 15, RFC 9112 6.3", withLength("5"), { status: 200, body: "" }, "stay", "HEAD"),
-  gives("204", "rule 15, RFC 9112 6.3", "HTTP/1.1 204 No Content\r\n\r\n", { status: 204, body: "", lacks: ["Transfer-Encoding"] }),
-  gives("204 with a body that came anyway", "rule 15, RFC 9112 6.3", "HTTP/1.1 204 No Content\r\n\r\nhello", { status: 204, body: "" }),
-  gives("304 with the length of what it is about", "rule 15, RFC 9110 8.6", "HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\nETag: x\r\n\r\n", { status: 304, body: "", has: { etag: "x" } }),
-  gives("304 with a body that came anyway", "rule 15, RFC 9112 6.3", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello", { status: 304, body: "" }),
-  gives("bytes beyond a length", "rule 16, RFC 9112 6.3", `${withLength("5")}extra`, { status: 200, body: "hello" }),
-  gives("a second reply beyond the first", "rule 16", `${withLength("5")}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil`, { status: 200, body: "hello" }),
-  gives("bytes beyond a chunked reply", "rule 16", `${chunked(`5\r\nhello\r\n${END}`)}extra`, { status: 200, body: "hello" }),
-  gives("an empty line beyond a reply", "rule 16", `${withLength("5")}\r\n`, { status: 200, body: "hello" }),
+  gives("HEAD with a Content-Length", "RFC 9112 6.3", `${OK}Content-Length: 500\r\n\r\n`, { status: 200, body: "", has: { "content-length": "500" } }, "stay", "HEAD"),
+  gives("HEAD with Transfer-Encoding", "RFC 9112 6.1", chunked(""), { status: 200, body: "" }, "stay", "HEAD"),
+  gives("HEAD with a body that came anyway", "RFC 9112 6.3", withLength("5"), { status: 200, body: "" }, "stay", "HEAD"),
+  gives("204", "RFC 9112 6.3", "HTTP/1.1 204 No Content\r\n\r\n", { status: 204, body: "", lacks: ["Transfer-Encoding"] }),
+  gives("204 with a body that came anyway", "RFC 9112 6.3", "HTTP/1.1 204 No Content\r\n\r\nhello", { status: 204, body: "" }),
+  gives("304 with the length of what it is about", "RFC 9110 8.6", "HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\nETag: x\r\n\r\n", { status: 304, body: "", has: { etag: "x" } }),
+  gives("304 with a body that came anyway", "RFC 9112 6.3", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello", { status: 304, body: "" }),
+  gives("bytes beyond a length", "RFC 9112 6.3", `${withLength("5")}extra`, { status: 200, body: "hello" }),
+  gives("a second reply beyond the first", "RFC 9112 9.2", `${withLength("5")}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil`, { status: 200, body: "hello" }),
+  gives("bytes beyond a chunked reply", "RFC 9112 9.2", `${chunked(`5\r\nhello\r\n${END}`)}extra`, { status: 200, body: "hello" }),
+  gives("an empty line beyond a reply", "RFC 9112 9.2", `${withLength("5")}\r\n`, { status: 200, body: "hello" }),
 
   badLength("with a plus sign", "+5"),
   badLength("with a minus sign", "-5"),
@@ -66,10 +66,10 @@ export const framing: readonly ResponseCase[] = [
   badLength("as a list", "5, 5"),
   badLength("above 2^53", "9007199254740993"),
   badLength("of 2^64 + 5, which overflows to 5", "18446744073709551621"),
-  bad("two Content-Length that agree", "rule 7, what breaks 6", `${OK}Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello`),
-  bad("two Content-Length that differ", "rule 7, what breaks 6", `${OK}Content-Length: 5\r\nContent-Length: 9\r\n\r\nhello`),
-  bad("Content-Length before Transfer-Encoding", "rule 8, RFC 9112 6.3", `${OK}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n${END}`),
-  bad("Transfer-Encoding before Content-Length", "rule 8, RFC 9112 6.3", `${OK}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n5\r\nhello\r\n${END}`),
+  bad("two Content-Length that agree", "RFC 9112 6.3", `${OK}Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello`),
+  bad("two Content-Length that differ", "RFC 9112 6.3", `${OK}Content-Length: 5\r\nContent-Length: 9\r\n\r\nhello`),
+  bad("Content-Length before Transfer-Encoding", "RFC 9112 6.3", `${OK}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n${END}`),
+  bad("Transfer-Encoding before Content-Length", "RFC 9112 6.3", `${OK}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n5\r\nhello\r\n${END}`),
   badCoding("chunked twice", "Transfer-Encoding: chunked, chunked"),
   badCoding("chunked on two lines", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
   badCoding("unknown", "Transfer-Encoding: frob"),
@@ -77,7 +77,7 @@ export const framing: readonly ResponseCase[] = [
   badCoding("a parameter", "Transfer-Encoding: chunked;a=b"),
   badCoding("vertical tab", "Transfer-Encoding: \x0bchunked"),
   badCoding("empty", "Transfer-Encoding:"),
-  bad("Transfer-Encoding in HTTP/1.0", "rule 6, RFC 9112 6.1", `HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n${END}`, "end"),
+  bad("Transfer-Encoding in HTTP/1.0", "RFC 9112 6.1", `HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n${END}`, "end"),
 
   badChunk("size with 0x", `0x5\r\nhello\r\n${END}`),
   badChunk("size with a plus sign", `+5\r\nhello\r\n${END}`),
@@ -93,12 +93,12 @@ export const framing: readonly ResponseCase[] = [
   badChunk("LF alone at the end", "5\r\nhello\r\n0\r\n\n"),
   badChunk("a trailer without a colon", "5\r\nhello\r\n0\r\ngarbage\r\n\r\n"),
   badChunk("a folded trailer", "5\r\nhello\r\n0\r\nX-A: 1\r\n 2\r\n\r\n"),
-  broken("the connection ends inside a length", "rule 14, what breaks 1", withLength("50"), "end"),
-  broken("the connection is reset inside a length", "rule 14, what breaks 1", withLength("50"), "reset"),
-  broken("the connection ends inside a chunk", "rule 14, what breaks 2", chunked("a\r\nhello"), "end"),
-  broken("the connection ends after a whole chunk", "rule 14, what breaks 2", chunked("5\r\nhello\r\n"), "end"),
-  broken("the connection ends after the zero chunk's line", "rule 14, what breaks 2", chunked("5\r\nhello\r\n0\r\n"), "end"),
-  broken("the connection is reset inside a chunk", "rule 14, what breaks 2", chunked("a\r\nhello"), "reset"),
-  broken("a body that should end with the connection is reset", "what breaks 2", `${OK}\r\nhello`, "reset"),
+  broken("the connection ends inside a length", "RFC 9112 8", withLength("50"), "end"),
+  broken("the connection is reset inside a length", "RFC 9112 8", withLength("50"), "reset"),
+  broken("the connection ends inside a chunk", "RFC 9112 8", chunked("a\r\nhello"), "end"),
+  broken("the connection ends after a whole chunk", "RFC 9112 8", chunked("5\r\nhello\r\n"), "end"),
+  broken("the connection ends after the zero chunk's line", "RFC 9112 8", chunked("5\r\nhello\r\n0\r\n"), "end"),
+  broken("the connection is reset inside a chunk", "RFC 9112 8", chunked("a\r\nhello"), "reset"),
+  broken("a body that should end with the connection is reset", "RFC 9112 8", `${OK}\r\nhello`, "reset"),
   open("leading zeros in a length", "RFC 9110 8.6", withLength("005"), "hello"),
 ];
