@@ -3,6 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { machineSecret } from "../../src/supervisor/machine-secret.ts";
+import { keptSelfSigned } from "../../src/supervisor/self-signed-file.ts";
 
 const SUPERVISOR = resolve(import.meta.dir, "../../src/supervisor");
 const own = process.getuid!();
@@ -16,20 +18,35 @@ const at = (...names: readonly string[]): string => join(directory, ...names);
 /** As earlier versions had it, among temporary files. */
 const before = (name: string): string => at("tmp", `fairlead-${own}`, name);
 
-/** What a process of its own finds. */
-async function run(code: string, environment: Readonly<Record<string, string>> = {}): Promise<string> {
+/** What is found with this environment; the words of the error when that is one. */
+function found(work: () => string, environment: Readonly<Record<string, string>> = {}): string {
   mkdirSync(at("tmp"), { recursive: true });
-  const child = Bun.spawn([process.execPath, "-e", code], { env: { ...process.env, TMPDIR: at("tmp"), XDG_STATE_HOME: at("state"), ...environment }, stderr: "pipe" });
-  const [out, error] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-  return (await child.exited) === 0 ? out.trim() : error;
+  const before = { ...process.env };
+  Object.assign(process.env, { STATE_DIRECTORY: "", TMPDIR: at("tmp"), XDG_STATE_HOME: at("state"), ...environment });
+  try {
+    return work();
+  } catch (error) {
+    return (error as Error).message;
+  } finally {
+    for (const name of ["STATE_DIRECTORY", "TMPDIR", "XDG_STATE_HOME"]) {
+      if (before[name] === undefined) delete process.env[name];
+      else process.env[name] = before[name];
+    }
+  }
 }
 
-const secretOf = (environment?: Readonly<Record<string, string>>): Promise<string> => run(`import { machineSecret } from "${SUPERVISOR}/machine-secret.ts"; console.log(machineSecret());`, environment);
-const certificateOf = (): Promise<string> => run(`import { keptSelfSigned } from "${SUPERVISOR}/self-signed-file.ts"; const { file, certificate, key } = keptSelfSigned(["a.test"]); console.log(file + "\\n" + certificate + key);`);
+const secretOf = (environment?: Readonly<Record<string, string>>): string => found(machineSecret, environment);
+const certificateOf = (): string =>
+  found(() => {
+    const { file, certificate, key } = keptSelfSigned(["a.test"]);
+    return `${file}\n${certificate}${key}`.trim();
+  });
 
 describe("the secret of this machine", () => {
   test("is the same for processes that start at the same time, and is kept for this user only", async () => {
-    const all = await Promise.all(Array.from({ length: 4 }, () => secretOf()));
+    const script = `import { machineSecret } from "${SUPERVISOR}/machine-secret.ts"; console.log(machineSecret());`;
+    const env = { ...process.env, STATE_DIRECTORY: "", TMPDIR: directory, XDG_STATE_HOME: at("state") };
+    const all = await Promise.all(Array.from({ length: 4 }, async () => (await new Response(Bun.spawn([process.execPath, "-e", script], { env, stderr: "inherit" }).stdout).text()).trim()));
     expect(all[0]).toMatch(/^[0-9a-f]{64}$/);
     expect(new Set(all).size).toBe(1);
     expect(readdirSync(at("state/fairlead"))).toEqual(["sticky-secret"]);
@@ -37,28 +54,28 @@ describe("the secret of this machine", () => {
     expect(existsSync(before("sticky-secret"))).toBe(false);
   });
 
-  test("is made anew where there is none, or others can read it", async () => {
-    await secretOf();
+  test("is made anew where there is none, or others can read it", () => {
+    secretOf();
     for (const spoil of [(path: string) => writeFileSync(path, ""), (path: string) => chmodSync(path, 0o644)]) {
       const path = at("state/fairlead/sticky-secret");
       const last = readFileSync(path, "utf8");
       spoil(path);
-      const secret = await secretOf();
+      const secret = secretOf();
       expect(secret).toHaveLength(64);
       expect(secret).not.toBe(last);
-      expect([await secretOf(), statSync(path).mode & 0o777]).toEqual([secret, 0o600]);
+      expect([secretOf(), statSync(path).mode & 0o777]).toEqual([secret, 0o600]);
     }
   });
 
-  test("comes from among the temporary files once", async () => {
+  test("comes from among the temporary files once", () => {
     mkdirSync(before(""), { recursive: true, mode: 0o700 });
     writeFileSync(before("sticky-secret"), SECRET, { mode: 0o600 });
-    expect(await secretOf()).toBe(SECRET);
+    expect(secretOf()).toBe(SECRET);
     expect(existsSync(before("sticky-secret"))).toBe(false);
-    expect(await secretOf()).toBe(SECRET);
+    expect(secretOf()).toBe(SECRET);
   });
 
-  test("does not come from there when somebody else could have put it there, or read it", async () => {
+  test("does not come from there when somebody else could have put it there, or read it", () => {
     const traps: Readonly<Record<string, () => void>> = {
       "a directory that others write to": () => chmodSync(before(""), 0o777),
       "a file that others read": () => chmodSync(before("sticky-secret"), 0o644),
@@ -84,29 +101,29 @@ describe("the secret of this machine", () => {
       mkdirSync(before(""), { recursive: true, mode: 0o700 });
       writeFileSync(before("sticky-secret"), SECRET, { mode: 0o600 });
       set();
-      const secret = await secretOf();
+      const secret = secretOf();
       expect([what, /^[0-9a-f]{64}$/.test(secret), secret === SECRET]).toEqual([what, true, false]);
     }
   });
 
-  test("is beside the runtime directories where there can be no state directory, and nowhere that others write to", async () => {
+  test("is beside the runtime directories where there can be no state directory, and nowhere that others write to", () => {
     writeFileSync(at("file"), "");
-    const secret = await secretOf({ XDG_STATE_HOME: at("file") });
-    expect(await secretOf({ XDG_STATE_HOME: at("file") })).toBe(secret);
+    const secret = secretOf({ XDG_STATE_HOME: at("file") });
+    expect(secretOf({ XDG_STATE_HOME: at("file") })).toBe(secret);
     expect(readFileSync(before("sticky-secret"), "utf8")).toBe(secret);
     mkdirSync(at("open/fairlead"), { recursive: true });
     chmodSync(at("open/fairlead"), 0o777);
-    expect(await secretOf({ XDG_STATE_HOME: at("open") })).toContain(`the state directory ${at("open/fairlead")} must be a directory of this user that nobody else can write to`);
+    expect(secretOf({ XDG_STATE_HOME: at("open") })).toContain(`the state directory ${at("open/fairlead")} must be a directory of this user that nobody else can write to`);
   });
 });
 
-test("the development certificate is kept beside it, and the one of before stays", async () => {
-  const first = await certificateOf();
+test("the development certificate is kept beside it, and the one of before stays", () => {
+  const first = certificateOf();
   const [file, ...pem] = first.split("\n");
   expect([file, statSync(file!).mode & 0o777]).toEqual([at("state/fairlead/self-signed.pem"), 0o600]);
   mkdirSync(before(""), { recursive: true, mode: 0o700 });
   writeFileSync(before("self-signed.pem"), `${pem.join("\n")}\n`, { mode: 0o600 });
   rmSync(file!);
-  expect(await certificateOf()).toBe(first);
+  expect(certificateOf()).toBe(first);
   expect(existsSync(before("self-signed.pem"))).toBe(false);
 });

@@ -94,7 +94,8 @@ health_check = { type = "command", command = ["/bin/sh", "-c", 'rm -f "$0"; echo
         if (fairlead.ended !== undefined) throw new Error(`it ended with ${fairlead.ended}: ${fairlead.lines.join("\n")}`);
         return existsSync(at("logs/service.log")) && log().some(({ msg, pid }) => msg === "Fairlead is ready" && pid === fairlead.pid);
       }, 15_000);
-    const log = (): { readonly msg?: string; readonly pid?: number; readonly workers?: number[] }[] => readFileSync(at("logs/service.log"), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+    /** Whole lines: the last one may be on its way. */
+    const log = (): { readonly msg?: string; readonly pid?: number; readonly workers?: number[] }[] => readFileSync(at("logs/service.log"), "utf8").split("\n").slice(0, -1).map((line) => JSON.parse(line));
     const first = launch(toml([low]));
     let running = first;
     await ready(first);

@@ -174,7 +174,8 @@ describe("redirect_https", () => {
 describe("a self-signed certificate", () => {
   test("is for this machine and the hosts of the routes, and good for who trusts it", async () => {
     const { names, certificate: ca } = await tlsExchange(ports.own, {});
-    expect(names).toBe("DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1, DNS:shop.test");
+    // This user's other instances have theirs in it too.
+    expect(names.split(", ")).toEqual(expect.arrayContaining(["DNS:localhost", "IP Address:127.0.0.1", "IP Address:0:0:0:0:0:0:0:1", "DNS:shop.test"]));
     for (const host of ["localhost", "127.0.0.1"]) expect(await (await fetch(`https://${host}:${ports.own}/`, { tls: { ca } })).text()).toBe("ok");
     expect(fairlead.log.some(({ level, msg }) => level === "warn" && msg?.includes("self-signed") === true)).toBe(true);
   });
