@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { AccessLog } from "../src/observability/access-log.ts";
 import { type AccessFormat, FORMATS } from "../src/observability/access/format.ts";
-import type { Account } from "../src/observability/account.ts";
+import { HeadText, type Passing } from "../src/observability/head-text.ts";
 import { silentLog } from "../src/observability/log.ts";
 import { startBackends } from "./backends.ts";
 import { accepts, childrenOf, startPinned, stopAll, waitUntil } from "./processes.ts";
@@ -27,9 +27,18 @@ function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
-function account(number: number): Account {
+const AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)";
+
+/** As a request that has come by HTTP leaves it: what its client said stands in the bytes of its head. */
+function account(number: number): Passing {
   const target = `127.0.0.1:900${number % 3}`;
+  const [method, host, path] = ["GET", "localhost:8080", `/v1/items/${number % 997}?page=${number % 7}`];
+  const text = new HeadText();
+  let at = 0;
+  for (const each of [method, host, path, "", AGENT, ""]) text.add(at, (at += each.length));
+  text.buffer = Buffer.from([method, host, path, AGENT].join(""));
   return {
+    text,
     protocol: "HTTP/1.1",
     at: 1_780_000_000_000 + number / 10,
     listener: "http",
@@ -37,10 +46,10 @@ function account(number: number): Account {
     upstream: "backends",
     target,
     client: "127.0.0.1:45678",
-    method: "GET",
-    host: "localhost:8080",
-    path: `/v1/items/${number % 997}?page=${number % 7}`,
-    fields: ["Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)", ""],
+    method,
+    host,
+    path,
+    fields: [AGENT, ""],
     requestId: "",
     status: 200,
     cause: "done",
@@ -89,11 +98,16 @@ function told({ cost, none }: Compared, mode: string): string {
   return `${cost.toFixed(2)} µs a request${mode === "none" ? "" : ` (+${(cost - none).toFixed(2)}, ${((cost / none - 1) * 100).toFixed(1)} %)`}`;
 }
 
-/** Time on a processor so far, user and system, of threads that have ended too, in µs; a hundredth of a second exact. */
-function cpuOf(pid: number): number {
+interface Cpu {
+  readonly user: number;
+  readonly system: number;
+}
+
+/** Time on a processor so far, of threads that have ended too, in µs; a hundredth of a second exact, and how it is divided is the kernel's estimate. */
+function cpuOf(pid: number): Cpu {
   const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
+  return { user: Number(fields[11]) * 10_000, system: Number(fields[12]) * 10_000 };
 }
 
 async function traffic(): Promise<void> {
@@ -114,6 +128,7 @@ async function traffic(): Promise<void> {
   }
   const what = { name: "log", title: "", listener: "http", path: "/", connections: 64, lua: 'wrk.headers["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"\n' } as const;
   const costs: Record<(typeof MODES)[number], number[]> = { none: [], json: [], combined: [] };
+  const parts: Record<(typeof MODES)[number], Cpu[]> = { none: [], json: [], combined: [] };
   for (const { port } of instances) await load(what, port, 3, directory);
   for (let round = 0; round < Number(options.rounds); round++) {
     for (const { mode, port, child, worker, access } of instances) {
@@ -121,7 +136,10 @@ async function traffic(): Promise<void> {
       const { requests, errors } = await load(what, port, Number(options.seconds), directory);
       // A machine that others use too lets some of wrk's time out.
       if (errors > requests / 100) throw new Error(`${errors} of ${requests} requests failed`);
-      costs[mode].push((cpuOf(worker) - before) / requests);
+      const after = cpuOf(worker);
+      const part = { user: (after.user - before.user) / requests, system: (after.system - before.system) / requests };
+      parts[mode].push(part);
+      costs[mode].push(part.user + part.system);
       if (mode === "none") continue;
       // The same pages again: what a file that grows for ever costs is the machine's.
       if (statSync(access).size === 0) throw new Error("nothing was logged");
@@ -134,7 +152,8 @@ async function traffic(): Promise<void> {
   for (const mode of MODES) {
     // Others on the machine only ever add: the least is what it costs when they are quiet.
     const [middle, least] = [median, (values: readonly number[]) => Math.min(...values)].map((of) => ({ cost: of(costs[mode]), none: of(costs.none) })) as [Compared, Compared];
-    console.log(`${mode.padEnd(9)} median ${told(middle, mode)}, least ${told(least, mode)}`);
+    const [user, system] = [median(parts[mode].map((part) => part.user)), median(parts[mode].map((part) => part.system))];
+    console.log(`${mode.padEnd(9)} median ${told(middle, mode)}, user ${user.toFixed(2)}, system ${system.toFixed(2)}; least ${told(least, mode)}`);
   }
 }
 

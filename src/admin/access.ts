@@ -64,7 +64,9 @@ function digest(text: string): Buffer {
 /** A Host field that no name service has had a part in. */
 function isLoopbackName(host: string): boolean {
   const name = host.replace(/:\d+$/, "").toLowerCase();
-  return name === "localhost" || isLoopback(name.replace(/^\[(.*)\]$/, "$1"));
+  const bracketed = /^\[(.*)\]$/.exec(name)?.[1];
+  // As browsers and people write them: not 2130706433, nor 127.1, which are nobody's names but need not be understood either.
+  return name === "localhost" || (bracketed === undefined ? ipaddr.IPv4.isValidFourPartDecimal(name) && isLoopback(name) : ipaddr.IPv6.isValid(bracketed) && isLoopback(bracketed));
 }
 
 export function isLoopback(address: string): boolean {

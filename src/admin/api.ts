@@ -5,6 +5,7 @@ import type { Log } from "../observability/log.ts";
 import { admit } from "./access.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { Problem } from "./problem.ts";
+import { jsonResponse } from "./json.ts";
 
 /** Nothing that is told here is longer, in bytes, … */
 const MAX_JSON = 64 * 1024;
@@ -73,7 +74,7 @@ export class Api {
       allow(found.endless === true ? 0 : WORK);
       const result = await found.handle({ ...brought, caller, request });
       if (found.endless !== true) allow(IDLE);
-      const response = result instanceof Response ? result : Response.json(result);
+      const response = result instanceof Response ? result : jsonResponse(result);
       if (!response.headers.has("Cache-Control")) response.headers.set("Cache-Control", "no-store");
       response.headers.set("X-Content-Type-Options", "nosniff");
       // The server leaves the body of a HEAD's answer out, and says how long it would have been; of one without end there is no such thing.

@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { ConfigDiff } from "../config/diff.ts";
 import { byCaller } from "./access.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
+import { jsonResponse } from "./json.ts";
 
 const configError = z.object({ message: z.string(), line: z.int().nullable(), column: z.int().nullable(), hint: z.string().nullable() });
 const keyChange = z.object({ key: z.string(), from: z.unknown(), to: z.unknown() });
@@ -54,7 +55,7 @@ export interface Configurable {
 const flag = z.enum(["", "true", "false"], { error: "is true or false" }).transform((text) => text !== "false").optional();
 
 export function configEndpoints(config: () => Configurable): Endpoint[] {
-  const answered = (body: object, etag: string): Response => Response.json(body, { headers: { ETag: etag } });
+  const answered = (body: object, etag: string): Response => jsonResponse(body, { headers: { ETag: etag } });
   const outcome = (report: DiffReport): Response => answered({ ...config().report(), diff: report }, config().etag);
   const applied = { 200: { description: "It is in force on all workers.", schema: state.extend({ diff }) } };
   return [

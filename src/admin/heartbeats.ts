@@ -4,6 +4,7 @@ import { parseDuration } from "../config/values.ts";
 import { type Beat, BeatRefused, type Heartbeats } from "../health/heartbeats.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { Problem } from "./problem.ts";
+import { jsonResponse } from "./json.ts";
 
 /** As of a configured weight. */
 const MAX_CAPACITY = 1_000;
@@ -40,7 +41,7 @@ export function heartbeatEndpoints(heartbeats: Heartbeats): Endpoint[] {
         const said = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined)) as Beat;
         try {
           const { joined, ttl: good } = heartbeats.beat(upstream!, target!, said);
-          return Response.json({ ttl: good / 1000 }, { status: joined ? 201 : 200 });
+          return jsonResponse({ ttl: good / 1000 }, { status: joined ? 201 : 200 });
         } catch (error) {
           if (error instanceof BeatRefused) throw new Problem(error.reason === "unknown" ? 404 : 409, error.message);
           throw error;

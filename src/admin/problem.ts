@@ -1,4 +1,5 @@
 /** What the admin API says when it does not do what was asked: a problem document (RFC 9457). */
+import { jsonText } from "./json.ts";
 
 /** Where the page about all of them is. Types are names, told apart by programs; they need not be fetched. */
 const TYPES = "https://fairlead.dev/problems/";
@@ -40,6 +41,6 @@ export class Problem extends Error {
   response(): Response {
     const [name, title] = KINDS[this.status];
     const body = { type: `${TYPES}${name}`, title, status: this.status, detail: this.message, ...this.members };
-    return new Response(`${JSON.stringify(body)}\n`, { status: this.status, headers: { "Content-Type": "application/problem+json", "Cache-Control": "no-store", ...this.headers } });
+    return new Response(`${jsonText(body)}\n`, { status: this.status, headers: { "Content-Type": "application/problem+json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", ...this.headers } });
   }
 }

@@ -1,5 +1,5 @@
 /** The admin address: opened, moved and closed as the configuration says. What is answered there is api.ts's business. */
-import { chmodSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import type { Address } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
 import { removeStaleSocket } from "../net/stale-socket.ts";
@@ -66,9 +66,7 @@ export class AdminServer {
     if (occupied !== undefined) throw failed(occupied);
     try {
       const how = { maxRequestBodySize, development: false, fetch };
-      const server = address.kind === "unix" ? Bun.serve({ unix: address.path, ...how }) : Bun.serve({ hostname: address.host, port: address.port, idleTimeout: IDLE, ...how });
-      // Who may connect may look inside: the user and nobody else.
-      if (address.kind === "unix") chmodSync(address.path, 0o600);
+      const server = address.kind === "unix" ? serveUnix(address.path, how) : Bun.serve({ hostname: address.host, port: address.port, idleTimeout: IDLE, ...how });
       this.log.info({ admin: formatAddress(address.kind === "unix" ? address : { ...address, port: server.port ?? address.port }) }, "Admin address open");
       return server;
     } catch (error) {
@@ -98,5 +96,15 @@ export class AdminServer {
     this.path = undefined;
     this.address = JSON.stringify("");
     this.opened(false);
+  }
+}
+
+/** Who may connect may look inside: the user and nobody else, from the first moment on. */
+function serveUnix(path: string, how: { readonly maxRequestBodySize: number; readonly development: boolean; readonly fetch: (request: Request, server: Bun.Server<undefined>) => Promise<Response> }): Bun.Server<undefined> {
+  const before = process.umask(0o177);
+  try {
+    return Bun.serve({ unix: path, ...how });
+  } finally {
+    process.umask(before);
   }
 }

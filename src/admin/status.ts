@@ -8,6 +8,7 @@ import type { InstanceStatus as SupervisedStatus } from "../supervised/supervise
 import type { CertificateStatus } from "./certificates.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import type { Traffic } from "./traffic.ts";
+import { jsonResponse } from "./json.ts";
 
 export interface InstanceStatus {
   readonly generation: number;
@@ -60,7 +61,7 @@ export function statusEndpoints(status: () => InstanceStatus, readiness: () => R
       answers: { 200: { description: "It is.", schema: health }, 503: { description: "It drains.", schema: health } },
       handle: () => {
         const { draining, generation } = readiness();
-        return Response.json({ status: draining ? "draining" : "ok", generation }, { status: draining ? 503 : 200 });
+        return jsonResponse({ status: draining ? "draining" : "ok", generation }, { status: draining ? 503 : 200 });
       },
     }),
     endpoint({
@@ -77,9 +78,9 @@ export function statusEndpoints(status: () => InstanceStatus, readiness: () => R
 
 function readyAnswer({ draining, generation, serving, wanted }: Readiness): Response {
   const workers = { serving, wanted };
-  if (draining) return Response.json({ status: "draining", generation, workers, reason: "the instance stops: what is open may end, and nobody new is served" }, { status: 503 });
-  if (serving === 0) return Response.json({ status: "not-serving", generation, workers, reason: `none of ${wanted} workers serves: they start, or cannot; the service log says why` }, { status: 503 });
-  return Response.json({ status: "ok", generation, workers });
+  if (draining) return jsonResponse({ status: "draining", generation, workers, reason: "the instance stops: what is open may end, and nobody new is served" }, { status: 503 });
+  if (serving === 0) return jsonResponse({ status: "not-serving", generation, workers, reason: `none of ${wanted} workers serves: they start, or cannot; the service log says why` }, { status: 503 });
+  return jsonResponse({ status: "ok", generation, workers });
 }
 
 function told(status: InstanceStatus): object {

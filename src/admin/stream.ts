@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { Problem } from "./problem.ts";
+import { jsonText } from "./json.ts";
 
 /** At a time. */
 export const MAX_STREAMS = 32;
@@ -29,7 +30,7 @@ interface NumberedEvent {
 const encoder = new TextEncoder();
 
 function eventMessage(event: NumberedEvent): Uint8Array {
-  return encoder.encode(`event: event\nid: ${event.id}\ndata: ${JSON.stringify(event)}\n\n`);
+  return encoder.encode(`event: event\nid: ${event.id}\ndata: ${jsonText(event)}\n\n`);
 }
 
 /** All that are open. While there is none, nothing is made. */
@@ -84,7 +85,7 @@ export class Streams {
   }
 
   private overview(): Uint8Array {
-    return encoder.encode(`event: overview\ndata: ${JSON.stringify(this.sources.overview())}\n\n`);
+    return encoder.encode(`event: overview\ndata: ${jsonText(this.sources.overview())}\n\n`);
   }
 
   private forget(stream: Stream): void {

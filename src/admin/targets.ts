@@ -8,6 +8,7 @@ import { byCaller } from "./access.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { targetOf, upstreamOf } from "./named.ts";
 import type { Steering, TargetChange } from "./steering.ts";
+import { jsonResponse } from "./json.ts";
 
 /** What is changed, and under whose eyes. */
 export interface Changeable {
@@ -87,7 +88,7 @@ export function targetEndpoints(subject: () => Changeable): Endpoint[] {
       answers: { 200: { description: "It is changed, on all workers.", schema: targetAnswer }, 201: { description: "It is added, on all workers.", schema: targetAnswer } },
       handle: async ({ names: { upstream, target }, body, caller }) => {
         const { added } = await subject().steering.setTarget(upstream!, target!, body, byCaller(caller));
-        return Response.json(told(upstream!, target!), { status: added ? 201 : 200 });
+        return jsonResponse(told(upstream!, target!), { status: added ? 201 : 200 });
       },
     }),
     endpoint({
@@ -99,7 +100,7 @@ export function targetEndpoints(subject: () => Changeable): Endpoint[] {
       answers: { 202: { description: "It drains, and is removed then.", schema: targetAnswer }, 204: { description: "It is a target no longer, on any worker." } },
       handle: async ({ names: { upstream, target }, query: { drain = false }, caller }) => {
         await subject().steering.removeTarget(upstream!, target!, drain, byCaller(caller));
-        return drain ? Response.json(told(upstream!, target!), { status: 202 }) : new Response(null, { status: 204 });
+        return drain ? jsonResponse(told(upstream!, target!), { status: 202 }) : new Response(null, { status: 204 });
       },
     }),
     endpoint({

@@ -4,6 +4,7 @@ import { type Command, Option } from "commander";
 import { parse } from "smol-toml";
 import type { Address } from "../config/snapshot.ts";
 import { formatAddress, parseAddress } from "../config/values.ts";
+import { printable, printableJson, printableValue } from "../observability/controls.ts";
 import { type ServerEvent, serverEvents } from "../view/event-stream.ts";
 
 export interface AdminOptions {
@@ -13,6 +14,8 @@ export interface AdminOptions {
   readonly admin?: string;
   /** Instead of FAIRLEAD_TOKEN, and of the configuration's. */
   readonly token?: string;
+  /** Answers are printed as JSON: then they are told as they came, and printed by `json`. */
+  readonly json?: boolean;
 }
 
 /** The admin address cannot be found or reached, or refuses: the message says why and what to do. */
@@ -63,8 +66,11 @@ export class AdminClient {
   private readonly origin: string;
   private readonly path: string | undefined;
   private readonly token: string | undefined;
+  private readonly asItCame: boolean;
 
-  constructor(address: Address, token: string | undefined) {
+  /** @param asItCame texts of answers may do something to a terminal */
+  constructor(address: Address, token: string | undefined, asItCame = false) {
+    this.asItCame = asItCame;
     this.name = formatAddress(address);
     this.path = address.kind === "unix" ? address.path : undefined;
     this.origin = address.kind === "unix" ? "http://localhost" : `http://${formatAddress({ ...address, host: reachable(address.host) })}`;
@@ -72,24 +78,30 @@ export class AdminClient {
   }
 
   /** @throws AdminRefused */
-  static find({ config, admin, token }: AdminOptions): AdminClient {
-    if (admin !== undefined) return new AdminClient(addressOf(admin, "--admin"), token ?? adminOf(config)?.token);
+  static find({ config, admin, token, json }: AdminOptions): AdminClient {
+    if (admin !== undefined) return new AdminClient(addressOf(admin, "--admin"), token ?? adminOf(config)?.token, json);
     const named = adminOf(config);
-    if (named === undefined && config === DEFAULT_CONFIG) return new AdminClient(addressOf(DEFAULT_ADMIN, "--admin"), token);
+    if (named === undefined && config === DEFAULT_CONFIG) return new AdminClient(addressOf(DEFAULT_ADMIN, "--admin"), token, json);
     if (named === undefined) throw new AdminRefused(`there is no ${config} to say where the admin address is: name another with --config, or the address with --admin ${DEFAULT_ADMIN}`);
     if (named.address === undefined) throw new AdminRefused(`${config} has no admin address: add [admin] with address = "127.0.0.1:9901" to it and reload, or name one with --admin`);
-    return new AdminClient(addressOf(named.address, config), token ?? named.token);
+    return new AdminClient(addressOf(named.address, config), token ?? named.token, json);
   }
 
   /** The JSON that is answered. @param body sent as JSON, a text as it is @throws AdminRefused */
   async call<Answer>(method: "GET" | "PUT" | "POST" | "PATCH" | "DELETE", path: string, body?: unknown): Promise<Answer> {
     const response = await this.fetch(path, { method, ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body), headers: { "Content-Type": typeof body === "string" ? "text/plain" : "application/json" } }) });
-    if (response.status === 204) return undefined as Answer;
+    return response.status === 204 ? (undefined as Answer) : this.told<Answer>(await response.text(), response.status);
+  }
+
+  /** What an answer says, in texts that a terminal only shows. @param text JSON @throws AdminRefused when it is none */
+  told<Answer>(text: string, status?: number): Answer {
+    let value: unknown;
     try {
-      return (await response.json()) as Answer;
+      value = JSON.parse(text);
     } catch {
-      throw new AdminRefused(`${this.name} answers, but no Fairlead: is it the admin address?`, response.status);
+      throw new AdminRefused(`${this.name} answers, but no Fairlead: is it the admin address?`, status);
     }
+    return (this.asItCame ? value : printableValue(value)) as Answer;
   }
 
   /** The answer as it comes, for what is no JSON or does not end. @throws AdminRefused when its status is no success */
@@ -134,8 +146,13 @@ export class AdminClient {
     const detail = detailOf(text);
     if (status === 401) return `${this.name} wants a token: ${this.token === undefined ? "give it with --token or FAIRLEAD_TOKEN" : "the one that was shown is not it"}`;
     if (detail === undefined) return `${this.name} answers ${status}, and no Fairlead: is it the admin address?`;
-    return detail;
+    return printable(detail);
   }
+}
+
+/** As JSON that a terminal only shows. */
+export function json(value: unknown, indent?: number): string {
+  return printableJson(JSON.stringify(value, undefined, indent));
 }
 
 /** @throws AdminRefused when it can be in no header field */
@@ -158,7 +175,7 @@ function detailOf(text: string): string | undefined {
 function errorsOf(text: string): object[] {
   try {
     const { errors } = JSON.parse(text) as { readonly errors?: unknown };
-    return Array.isArray(errors) ? errors.filter((error): error is object => typeof error === "object" && error !== null) : [];
+    return Array.isArray(errors) ? errors.filter((error): error is object => typeof error === "object" && error !== null).map((error) => printableValue(error) as object) : [];
   } catch {
     return [];
   }

@@ -1,5 +1,5 @@
 /** Tables of text: columns as wide as what is in them, numbers to the right. */
-import { escapeControls } from "../observability/access/escape.ts";
+import { printable } from "../observability/controls.ts";
 import { type Paint, plain } from "./paint.ts";
 
 export interface Column<Row> {
@@ -18,7 +18,7 @@ const GAP = "  ";
 /** @param width of the room, in characters; what does not fit is cut @returns lines, the titles first */
 export function columns<Row>(rows: readonly Row[], wished: readonly Column<Row>[], width = Number.POSITIVE_INFINITY, paint: Paint = plain): string[] {
   const all = withRoom(rows, wished, width);
-  const cells = rows.map((row) => all.map(({ text }) => escapeControls(text(row))));
+  const cells = rows.map((row) => all.map(({ text }) => printable(text(row))));
   const wanted = all.map(({ title }, index) => Math.max(title.length, ...cells.map((line) => line[index]!.length)));
   const widths = fitted(wanted, all, width);
   const line = (texts: readonly string[], row: Row | undefined): string => {

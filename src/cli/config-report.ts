@@ -1,6 +1,6 @@
 /** What the admin address says of configurations, as text. */
 import type { ConfigError, ConfigReport, DiffReport } from "../admin/config.ts";
-import { type AdminClient, type AdminOptions, AdminRefused, withAdmin } from "./admin-client.ts";
+import { type AdminClient, type AdminOptions, AdminRefused, withAdmin, json as asJson } from "./admin-client.ts";
 import { type Paint, paintFor } from "./paint.ts";
 
 export interface ConfigOptions extends AdminOptions {
@@ -42,11 +42,11 @@ export function print(lines: readonly string[]): void {
 }
 
 export function printDiff(diff: DiffReport, json: boolean | undefined): void {
-  print(json === true ? [JSON.stringify(diff, undefined, 2)] : diffLines(diff, paintFor(process.stdout)));
+  print(json === true ? [asJson(diff, 2)] : diffLines(diff, paintFor(process.stdout)));
 }
 
 /** What is in force now. */
 export function printApplied({ generation, diff, ...report }: Applied, json: boolean | undefined): void {
-  if (json === true) return print([JSON.stringify({ generation, ...report, diff }, undefined, 2)]);
+  if (json === true) return print([asJson({ generation, ...report, diff }, 2)]);
   print([`generation ${generation} is in force on all workers${diff.changed ? "" : ": it says the same as before"}`, ...(diff.changed ? diffLines(diff, paintFor(process.stdout)) : [])]);
 }

@@ -2,14 +2,14 @@
 import { readFileSync } from "node:fs";
 import type { ConfigReport, DiffReport } from "../admin/config.ts";
 import { moment } from "../view/format.ts";
-import { AdminRefused } from "./admin-client.ts";
+import { AdminRefused, json as asJson } from "./admin-client.ts";
 import { type Applied, type ConfigOptions, errorLines, print, printApplied, printDiff, withConfig } from "./config-report.ts";
 import { paintFor } from "./paint.ts";
 
 export async function configShowCommand(options: ConfigOptions): Promise<void> {
   await withConfig(options, options.config, async (admin) => {
     const report = await admin.call<ConfigReport & { readonly config: unknown }>("GET", "/v1/config");
-    if (options.json === true) return print([JSON.stringify(report, undefined, 2)]);
+    if (options.json === true) return print([asJson(report, 2)]);
     const { generation, source, file, applied, rejected } = report;
     const paint = paintFor(process.stdout);
     print([

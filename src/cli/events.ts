@@ -1,8 +1,7 @@
 /** `fairlead events`: what has happened in the last day, and what happens. */
-import { escapeControls } from "../observability/access/escape.ts";
 import { moment } from "../view/format.ts";
 import type { EventView } from "../view/shapes.ts";
-import { type AdminOptions, withAdmin } from "./admin-client.ts";
+import { type AdminOptions, json as asJson, withAdmin } from "./admin-client.ts";
 import { type Paint, paintFor } from "./paint.ts";
 
 export interface EventsOptions extends AdminOptions {
@@ -16,7 +15,7 @@ export interface EventsOptions extends AdminOptions {
 export async function eventsCommand(options: EventsOptions): Promise<void> {
   const { upstream, target, limit, follow, json } = options;
   const paint = paintFor(process.stdout);
-  const print = (event: EventView): boolean => process.stdout.write(`${json === true ? JSON.stringify(event) : line(event, paint)}\n`);
+  const print = (event: EventView): boolean => process.stdout.write(`${json === true ? asJson(event) : line(event, paint)}\n`);
   await withAdmin(options, async (admin) => {
     const query = new URLSearchParams({ limit, ...(upstream === undefined ? {} : { upstream }), ...(target === undefined ? {} : { target }) });
     const { events } = await admin.call<{ readonly events: readonly EventView[] }>("GET", `/v1/events?${query.toString()}`);
@@ -25,7 +24,7 @@ export async function eventsCommand(options: EventsOptions): Promise<void> {
     if (follow !== true) return;
     const last = events[0]?.id ?? 0;
     for await (const { type, data } of admin.events("/v1/stream?overview=false", { "Last-Event-ID": String(last) })) {
-      const event = type === "event" ? (JSON.parse(data) as EventView) : undefined;
+      const event = type === "event" ? admin.told<EventView>(data) : undefined;
       if (event !== undefined && event.id > last && (upstream === undefined || event.upstream === upstream) && (target === undefined || event.target === target)) print(event);
     }
   });
@@ -33,5 +32,5 @@ export async function eventsCommand(options: EventsOptions): Promise<void> {
 
 function line({ at, upstream, target, kind, summary, by }: EventView, paint: Paint): string {
   const place = [upstream, target].filter((part) => part !== "").join(" ");
-  return `${paint("dim", moment(at))}  ${paint("bold", kind.padEnd(16))}${place === "" ? "" : `  ${place}`}  ${escapeControls(summary)}${by === "" ? "" : paint("dim", `  by ${by}`)}`;
+  return `${paint("dim", moment(at))}  ${paint("bold", kind.padEnd(16))}${place === "" ? "" : `  ${place}`}  ${summary}${by === "" ? "" : paint("dim", `  by ${by}`)}`;
 }

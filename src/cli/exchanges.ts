@@ -1,7 +1,7 @@
 /** `fairlead exchanges`: those that failed, were slow or were tried again, and how they were decided. */
 import { clock, milliseconds } from "../view/format.ts";
 import type { ExchangeView } from "../view/shapes.ts";
-import { type AdminOptions, withAdmin } from "./admin-client.ts";
+import { type AdminOptions, withAdmin, json as asJson } from "./admin-client.ts";
 import { type Column, columns } from "./columns.ts";
 import { paintFor } from "./paint.ts";
 
@@ -27,13 +27,13 @@ const COLUMNS: readonly Column<ExchangeView>[] = [
 
 /** @param id of a record; undefined: all that match */
 export async function exchangesCommand(id: string | undefined, options: ExchangesOptions): Promise<void> {
-  await withAdmin(options, async (admin) => {
-    if (id !== undefined) return void process.stdout.write(`${JSON.stringify(await admin.call<ExchangeView>("GET", `/v1/exchanges/${encodeURIComponent(id)}`), undefined, 2)}\n`);
+  await withAdmin({ ...options, json: id !== undefined || options.json === true }, async (admin) => {
+    if (id !== undefined) return void process.stdout.write(`${asJson(await admin.call<ExchangeView>("GET", `/v1/exchanges/${encodeURIComponent(id)}`), 2)}\n`);
     const { upstream, target, cause, requestId, limit } = options;
     const query = new URLSearchParams({ limit });
     for (const [key, value] of Object.entries({ upstream, target, cause, request_id: requestId })) if (value !== undefined) query.set(key, value);
     const { exchanges } = await admin.call<{ readonly exchanges: readonly ExchangeView[] }>("GET", `/v1/exchanges?${query.toString()}`);
-    if (options.json === true) for (const exchange of exchanges) process.stdout.write(`${JSON.stringify(exchange)}\n`);
+    if (options.json === true) for (const exchange of exchanges) process.stdout.write(`${asJson(exchange)}\n`);
     else process.stdout.write(exchanges.length === 0 ? "none is like that\n" : `${columns(exchanges, COLUMNS, undefined, paintFor(process.stdout)).join("\n")}\n`);
   });
 }

@@ -1,6 +1,6 @@
 /** `fairlead explain GET https://api.example.com/v1/x`: which way that request would go in the running instance, and why. */
 import type { Explained, RequestToExplain } from "../admin/explained.ts";
-import { type AdminOptions, withAdmin } from "./admin-client.ts";
+import { type AdminOptions, withAdmin, json as asJson } from "./admin-client.ts";
 import { explanation } from "./explanation.ts";
 import { paintFor } from "./paint.ts";
 import { USAGE_ERROR } from "./usage.ts";
@@ -20,7 +20,7 @@ export async function explainCommand(words: readonly string[], options: ExplainO
   const request = requestOf(words, options);
   await withAdmin(options, async (admin) => {
     const told = await admin.call<Explained>("POST", "/v1/explain", request);
-    process.stdout.write(options.json === true ? `${JSON.stringify(told, undefined, 2)}\n` : explanation(told, request, paintFor(process.stdout), Date.now()));
+    process.stdout.write(options.json === true ? `${asJson(told, 2)}\n` : explanation(told, request, paintFor(process.stdout), Date.now()));
   });
 }
 

@@ -1,6 +1,5 @@
 /** An explanation as text for people: the way first, then the reasons. */
 import type { Explained, ExplainedTarget, ExplainedUpstream, RequestToExplain } from "../admin/explained.ts";
-import { escapeControls } from "../observability/access/escape.ts";
 import type { Paint } from "./paint.ts";
 
 /** Rows of targets that are shown. */
@@ -108,7 +107,7 @@ function targetLines({ targets, targets_left_out: leftOut }: ExplainedUpstream, 
 function whyNot({ why_not: why, since, check, ejected, note }: ExplainedTarget, now: number): string {
   return why
     .map((reason) => {
-      if (reason === "down") return `down${since === null ? "" : ` for ${duration(now - Date.parse(since))}`}${check === null || check.ok ? "" : `: ${escapeControls(check.reason)}`}`;
+      if (reason === "down") return `down${since === null ? "" : ` for ${duration(now - Date.parse(since))}`}${check === null || check.ok ? "" : `: ${check.reason}`}`;
       if (reason === "ejected" && ejected !== null) return `ejected by ${ejected.detector} for another ${duration(Math.max(0, Date.parse(ejected.until) - now))}${ejected.times > 1 ? ` (${ejected.times} times so far)` : ""}`;
       return reason;
     })

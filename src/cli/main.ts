@@ -10,7 +10,7 @@ async function main(): Promise<void> {
     }
     case "__policies": {
       const { runPolicyCheck } = await import("../supervisor/policy-check.ts");
-      await runPolicyCheck(rest[0] ?? "[]");
+      await runPolicyCheck(rest[0]!);
       return;
     }
     case "__keeper": {
@@ -20,7 +20,7 @@ async function main(): Promise<void> {
     }
     case "__program": {
       const { becomeProgram } = await import("../supervised/program.ts");
-      return becomeProgram(Number(rest[0]), rest.slice(1));
+      return becomeProgram(Number(rest[0]), rest[1]!, rest.slice(2));
     }
     case "__spells": {
       const { runBackend } = await import("./demo/backend-process.ts");

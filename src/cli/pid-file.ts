@@ -6,7 +6,9 @@ import { StartError } from "../supervisor/errors.ts";
 export function writePidFile(path: string): void {
   try {
     // Readers see the old id or the new one, never half of it.
-    writeFileSync(`${path}.${process.pid}`, `${process.pid}\n`);
+    // Whoever could write another number would have root signal what it is.
+    rmSync(`${path}.${process.pid}`, { force: true });
+    writeFileSync(`${path}.${process.pid}`, `${process.pid}\n`, { mode: 0o644, flag: "wx" });
     renameSync(`${path}.${process.pid}`, path);
   } catch (error) {
     throw new StartError(`cannot write the pid file ${path}: ${(error as Error).message}`);

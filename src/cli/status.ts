@@ -1,10 +1,9 @@
 /** `fairlead status`: is anything wrong, and how much goes through. */
-import { escapeControls } from "../observability/access/escape.ts";
 import { bytes, count, milliseconds, percent, plural, rate, span } from "../view/format.ts";
 import { findingsOf } from "../view/findings.ts";
 import { errorShare, inRotation, type Level, upstreamHealth } from "../view/health.ts";
 import type { Overview, UpstreamView } from "../view/shapes.ts";
-import { type AdminOptions, withAdmin } from "./admin-client.ts";
+import { type AdminOptions, withAdmin, json as asJson } from "./admin-client.ts";
 import { type Column, columns } from "./columns.ts";
 import { type Paint, paintFor } from "./paint.ts";
 
@@ -15,7 +14,7 @@ export interface StatusOptions extends AdminOptions {
 export async function statusCommand(options: StatusOptions): Promise<void> {
   await withAdmin(options, async (admin) => {
     const overview = await admin.call<Overview>("GET", "/v1/overview");
-    process.stdout.write(options.json === true ? `${JSON.stringify(overview, undefined, 2)}\n` : `${statusLines(overview, paintFor(process.stdout)).join("\n")}\n`);
+    process.stdout.write(options.json === true ? `${asJson(overview, 2)}\n` : `${statusLines(overview, paintFor(process.stdout)).join("\n")}\n`);
   });
 }
 
@@ -25,7 +24,7 @@ const WORDS: Readonly<Record<Level, string>> = { ok: "well", warn: "look at", ba
 export function findingLines(overview: Overview, paint: Paint): string[] {
   const findings = findingsOf(overview);
   if (findings.length === 0) return [paint("green", "nothing is wrong")];
-  return findings.map(({ level, subject, text }) => `${paint(STYLES[level] ?? "dim", WORDS[level].padEnd(10))}  ${subject} ${escapeControls(text)}`);
+  return findings.map(({ level, subject, text }) => `${paint(STYLES[level] ?? "dim", WORDS[level].padEnd(10))}  ${subject} ${text}`);
 }
 
 export const UPSTREAM_COLUMNS: readonly Column<UpstreamView>[] = [

@@ -1,6 +1,6 @@
 /** `fairlead top`: the instance as it is, each second. */
 import type { Overview } from "../view/shapes.ts";
-import { type AdminClient, type AdminOptions, AdminRefused, withAdmin } from "./admin-client.ts";
+import { type AdminClient, type AdminOptions, AdminRefused, withAdmin, json as asJson } from "./admin-client.ts";
 import { paintFor } from "./paint.ts";
 import { frame, rowCount, type Sort, type View } from "./top/frame.ts";
 import { Screen } from "./top/screen.ts";
@@ -34,12 +34,12 @@ export async function topCommand(options: TopOptions): Promise<void> {
 
 /** A line for each second. */
 async function printJson(admin: AdminClient, first: Overview, once: boolean): Promise<void> {
-  if (once) return void process.stdout.write(`${JSON.stringify(first)}\n`);
-  for await (const overview of overviews(admin)) process.stdout.write(`${JSON.stringify(overview)}\n`);
+  if (once) return void process.stdout.write(`${asJson(first)}\n`);
+  for await (const overview of overviews(admin)) process.stdout.write(`${asJson(overview)}\n`);
 }
 
 async function* overviews(admin: AdminClient): AsyncGenerator<Overview, void> {
-  for await (const { type, data } of admin.events("/v1/stream")) if (type === "overview") yield JSON.parse(data) as Overview;
+  for await (const { type, data } of admin.events("/v1/stream")) if (type === "overview") yield admin.told<Overview>(data);
 }
 
 async function show(admin: AdminClient, first: Overview, begin: View): Promise<never> {

@@ -1,5 +1,5 @@
 /** `fairlead weigh`: give a target more of the traffic, or less. */
-import { withAdmin } from "./admin-client.ts";
+import { withAdmin, json as asJson } from "./admin-client.ts";
 import { findTarget, pathOf } from "./find-target.ts";
 import type { TargetOptions } from "./target-state.ts";
 
@@ -8,6 +8,6 @@ export async function weighCommand(address: string, weight: number | undefined, 
   await withAdmin(options, async (admin) => {
     const target = await findTarget(admin, address, options.upstream);
     const told = await admin.call<{ readonly weight: number }>("PUT", pathOf(target), { weight: weight ?? null });
-    process.stdout.write(options.json === true ? `${JSON.stringify(told)}\n` : `${target.upstream} ${target.address} has weight ${told.weight}\n`);
+    process.stdout.write(options.json === true ? `${asJson(told)}\n` : `${target.upstream} ${target.address} has weight ${told.weight}\n`);
   });
 }

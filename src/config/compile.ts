@@ -20,6 +20,7 @@ import type { SlotAllocator, SlotPlan } from "./slots.ts";
 import type { HealthCheckConfig, ListenerConfig, ListenerTls, OutlierConfig, PolicyConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig, UpstreamTls } from "./snapshot.ts";
 import { listenerTls, type TlsSources, upstreamTls } from "./tls.ts";
 import { addressKey, checkUdp } from "./udp.ts";
+import { userOf } from "./user.ts";
 import { formatAddress, parseAddress } from "./values.ts";
 
 /** Something wrong at a path of the config; load.ts finds its place in the file. */
@@ -86,6 +87,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   const listeners = long.listeners ?? [];
   const upstreams = (long.upstreams ?? []).map((upstream) => overridden(withJoined(upstream, options.joined?.get(upstream.name) ?? []), options.overrides?.get(upstream.name)));
   const admin = adminOf(raw, options.secrets, options.directory, problems);
+  const user = userOf(raw, problems);
   checkTracing(raw.tracing, problems);
   checkLogs(raw, options.directory, nearest, problems);
   checkListeners(listeners, long, problems);
@@ -123,6 +125,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     workers,
     drainTimeout: raw.drain_timeout ?? 30_000,
     maxClients: raw.max_clients ?? 50_000,
+    ...(user === undefined ? {} : { user }),
     ...(admin === undefined ? {} : { admin }),
     ...(raw.tracing === undefined ? {} : { tracing: tracingOf(raw.tracing) }),
     ...faultsOf(raw.faults),

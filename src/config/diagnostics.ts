@@ -1,5 +1,7 @@
 /** What is wrong with a config, where, and what would be right: made for a person's eyes. */
 
+import { printable, printableInPlace } from "../observability/controls.ts";
+
 export interface Place {
   /** From 1. */
   readonly line: number;
@@ -37,14 +39,14 @@ export function formatDiagnostics(diagnostics: readonly Diagnostic[], options: {
   const paint = (code: number, text: string): string => (options.color ? `\x1b[${code}m${text}\x1b[0m` : text);
   const blocks = diagnostics.map(({ file, place, message, hint, quoted }) => {
     const at = place === undefined ? file : `${file}:${place.line}:${place.column}`;
-    const lines = [`${paint(1, at)}: ${paint(31, "error")}: ${message}`];
+    const lines = [`${paint(1, printable(at))}: ${paint(31, "error")}: ${printable(message)}`];
     if (place !== undefined && quoted !== undefined) {
       const gutter = String(place.line);
       const indent = quoted.slice(0, place.column - 1).replaceAll(/[^\t]/g, " ");
       const length = Math.max(1, Math.min(place.length, quoted.length - place.column + 1));
-      lines.push(`  ${gutter} | ${quoted}`, `  ${" ".repeat(gutter.length)} | ${indent}${paint(31, "^".repeat(length))}`);
+      lines.push(`  ${gutter} | ${printableInPlace(quoted)}`, `  ${" ".repeat(gutter.length)} | ${indent}${paint(31, "^".repeat(length))}`);
     }
-    if (hint !== undefined) lines.push(`  ${hint}`);
+    if (hint !== undefined) lines.push(`  ${printable(hint)}`);
     return lines.join("\n");
   });
   const count = diagnostics.length === 1 ? "1 error" : `${diagnostics.length} errors`;

@@ -191,7 +191,7 @@ function warningsOf(snapshot: Snapshot): string[] {
 
 function syntaxDiagnostic(error: TomlError, text: string, file: string): Diagnostic {
   const message = error.message.split("\n", 1)[0]!.replace(/^Invalid TOML document: /, "");
-  return { file, place: { line: error.line, column: error.column, length: 1 }, message: `not valid TOML: ${message}`, hint: undefined, quoted: quotable(text.split(/\r?\n/)[error.line - 1]) };
+  return { file, place: { line: error.line, column: error.column, length: 1 }, message: `not valid TOML: ${message}`, hint: undefined, quoted: quotable(text.split(/\r?\n/), error.line) };
 }
 
 function locate(problems: readonly Problem[], text: string | undefined, file: string): Diagnostic[] {
@@ -200,19 +200,19 @@ function locate(problems: readonly Problem[], text: string | undefined, file: st
   const located = problems.map(({ path, about, message, hint }): Diagnostic => {
     const place: Place | undefined = about === "key" ? positions?.key(path) : positions?.value(path);
     const where = positions === undefined && path.length > 0 ? `${path.map(String).join(".")}: ` : "";
-    const line = place === undefined ? undefined : lines[place.line - 1];
-    const secret = isSecret(path) || (path[0] === "tracing" && line?.includes("headers") === true);
-    return { file, place, message: where + message, hint, quoted: secret ? undefined : quotable(line) };
+    return { file, place, message: where + message, hint, quoted: place === undefined || isSecret(path) ? undefined : quotable(lines, place.line) };
   });
   return located.sort((a, b) => (a.place?.line ?? 0) - (b.place?.line ?? 0) || (a.place?.column ?? 0) - (b.place?.column ?? 0));
 }
 
-/** Keys whose values are for nobody's eyes, a log's neither. */
-const SECRETS = ["token", "secret", "eab_hmac_key", "authorization", "api-key", "x-api-key"];
+/** Keys whose values are for nobody's eyes, a log's neither, … */
+const SECRET = /(?:token|secret|password|hmac_key|authorization|api[-_]key)$/i;
+/** … and tables that are so as a whole: what programs are told, and what spans and checks are sent with. */
+const SECRET_TABLE = /(?:environment|headers)$/;
 
-/** So are the headers that spans are sent with, all of them. */
+/** What a route looks for in a request is none. */
 function isSecret(path: Problem["path"]): boolean {
-  return SECRETS.includes(String(path.at(-1))) || (path[0] === "tracing" && path[1] === "headers");
+  return path[0] !== "routes" && path.some((step, index) => SECRET_TABLE.test(String(step)) || (index === path.length - 1 && SECRET.test(String(step))));
 }
 
 /** What stands where a table should may be what should stand in it: a secret, say. */
@@ -220,9 +220,16 @@ function isTableWanted(expected: string): boolean {
   return expected === "object" || expected === "record";
 }
 
-/** The line, unless it tells a secret. */
-function quotable(line: string | undefined): string | undefined {
-  return line !== undefined && SECRETS.some((key) => new RegExp(`\\b${key}["']?\\s*=`, "i").test(line)) ? undefined : line;
+const KEY_OF_SECRET = new RegExp(`(?:${SECRET.source.replace("$", "")}|${SECRET_TABLE.source.replace("$", "")})["']?\\s*=`, "i");
+const HEAD_OF_TABLE = /^\s*\[+([^\]]*)\]/;
+
+/** The line, unless it tells a secret. @param number from 1 */
+function quotable(lines: readonly string[], number: number): string | undefined {
+  const line = lines[number - 1];
+  const table = lines.slice(0, number).findLast((each) => HEAD_OF_TABLE.test(each)) ?? "";
+  if (/\broutes\b/.test(table)) return line;
+  const isSecretTable = SECRET_TABLE.test(HEAD_OF_TABLE.exec(table)?.[1]?.trim() ?? "");
+  return line === undefined || isSecretTable || KEY_OF_SECRET.test(line) ? undefined : line;
 }
 
 /** zod's issues in our words. */

@@ -61,6 +61,8 @@ const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const headerName = z.string().regex(token, { error: "this is not a header name" });
 const fieldValue = z.string().regex(/^[\t\x20-\x7e]*$/, { error: "a header value has printable characters only" });
 
+const owner = z.union([z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*\$?$/, { error: "a user or group is a name, or a number" }), whole(0, 2 ** 32 - 2)]);
+
 const MIN_LOG_BUFFER = 4 * 1024;
 const MAX_LOG_BUFFER = 16 * 1024 ** 2;
 const bufferSize = (bytes: number | undefined): number | undefined => (bytes !== undefined && bytes >= MIN_LOG_BUFFER && bytes <= MAX_LOG_BUFFER ? bytes : undefined);
@@ -479,6 +481,8 @@ export const configSchema = z
     workers: key(z.union([z.literal("auto"), whole(1, 256)]), "Data-plane processes; auto: one a core.", "auto"),
     drain_timeout: key(duration, "How long open requests may go on when Fairlead stops.", "30s"),
     max_clients: key(whole(1, 10_000_000), "Client connections over all listeners.", 50_000),
+    user: key(owner, "Whom workers, back ends of Fairlead's own and command checks run as when root starts it: a name or a number. The supervisor stays root. Absent: as it was started."),
+    group: key(owner, "With user: its group, and the only one; absent: the one that the system has for it."),
     zone: key(name, "Where this instance runs: upstreams with prefer_zone use the targets of that zone first."),
     log: key(log, "The service log."),
     access_log: key(accessLog, "One line a request; absent: none."),

@@ -21,6 +21,13 @@ export type Address =
 /** Where a listener's socket is from: bound by us, or made by systemd and known by its name. */
 export type ListenAddress = Address | { readonly kind: "systemd"; readonly name: string };
 
+export interface UserConfig {
+  /** As the configuration has it. */
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 export interface Snapshot {
   /** Counts up by one with each configuration that was applied. */
   readonly generation: number;
@@ -30,6 +37,8 @@ export interface Snapshot {
   readonly drainTimeout: Milliseconds;
   /** Client connections over all listeners and workers. */
   readonly maxClients: number;
+  /** Whom workers, back ends of our own and command checks run as, where root starts Fairlead; absent: as it was started. */
+  readonly user?: UserConfig;
   readonly admin?: AdminConfig;
   readonly log: LogConfig;
   /** Absent: there is none. */

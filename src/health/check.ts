@@ -49,6 +49,8 @@ export interface CheckContext {
   readonly tls?: TlsClient;
   /** What a connection to the target begins with. */
   readonly preface?: Buffer;
+  /** Words that stand before those of a program that a check runs, as things are now. */
+  readonly starter?: () => readonly string[];
 }
 
 /** A check of one target, made ready once and run again and again. */

@@ -35,6 +35,8 @@ export interface HealthCheckerOptions {
   readonly chronicle?: Chronicle;
   /** Hears of each check that passes, and whether it brought the target back. */
   readonly passed?: (slot: number, back: boolean) => void;
+  /** See CheckContext. */
+  readonly starter?: () => readonly string[];
 }
 
 export interface ApplyOptions {
@@ -84,7 +86,7 @@ export class HealthChecker {
     this.log = options.log;
     this.chronicle = options.chronicle ?? NO_CHRONICLE;
     this.passed = options.passed;
-    this.context = { network: options.network, hanging: new HangingConnects() };
+    this.context = { network: options.network, hanging: new HangingConnects(), ...(options.starter === undefined ? {} : { starter: options.starter }) };
   }
 
   /**

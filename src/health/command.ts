@@ -27,8 +27,8 @@ function environmentOf(target: TargetConfig, config: HealthCheckConfig): Readonl
   return { FAIRLEAD_TARGET: target.name, ...place };
 }
 
-function run({ command, timeout }: HealthCheckConfig, environment: Readonly<Record<string, string>>, { network }: CheckContext, done: (verdict: Verdict) => void): () => void {
-  const [program = "", ...args] = command;
+function run({ command, timeout }: HealthCheckConfig, environment: Readonly<Record<string, string>>, { network, starter }: CheckContext, done: (verdict: Verdict) => void): () => void {
+  const [program = "", ...args] = [...(starter?.() ?? []), ...command];
   // A group of its own, so that all of it can be ended.
   const child = spawn(program, args, { detached: true, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...environment } });
   const output = { stdout: "", stderr: "" };

@@ -17,6 +17,8 @@ export interface HealthMonitorOptions {
   readonly scoreboard: Scoreboard;
   readonly log: Log;
   readonly chronicle: Chronicle;
+  /** See CheckContext. */
+  readonly starter?: () => readonly string[];
 }
 
 export class HealthMonitor {
@@ -26,13 +28,13 @@ export class HealthMonitor {
   private readonly clock: Clock;
   private readonly chronicle: Chronicle;
 
-  constructor({ network, scoreboard, log, chronicle }: HealthMonitorOptions) {
+  constructor({ network, scoreboard, log, chronicle, starter }: HealthMonitorOptions) {
     const { clock } = network;
     this.clock = clock;
     this.chronicle = chronicle;
     this.rotation = new Rotation({ scoreboard, clock, log, chronicle });
     this.ejection = new Ejection({ scoreboard, rotation: this.rotation, clock, log, chronicle });
-    this.checker = new HealthChecker({ network, scoreboard, rotation: this.rotation, log, chronicle, passed: (slot, back) => this.ejection.passed(slot, back) });
+    this.checker = new HealthChecker({ network, scoreboard, rotation: this.rotation, log, chronicle, passed: (slot, back) => this.ejection.passed(slot, back), ...(starter === undefined ? {} : { starter }) });
   }
 
   /** These are the targets from now on. */

@@ -8,9 +8,8 @@ import type { Listener } from "../routing/listener.ts";
 import type { Exchange } from "./exchange.ts";
 import { type FramingKind, type Head, TrailerFields } from "./h1/head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
-import type { RequestHead } from "./h1/request-head.ts";
 import type { OwnConnections } from "./own-connections.ts";
-import type { RequestDescription } from "./request-view.ts";
+import type { RequestView } from "./request-view.ts";
 import type { Services } from "./services.ts";
 import type { Downstream, ErrorReply, UpstreamStream } from "./sides.ts";
 
@@ -211,8 +210,12 @@ export class FaultedReply implements Downstream {
     return this.client.bytesIn;
   }
 
-  describe(head?: RequestHead): RequestDescription {
-    return this.client.describe(head);
+  get view(): RequestView {
+    return this.client.view;
+  }
+
+  get clientName(): string {
+    return this.client.clientName;
   }
 }
 

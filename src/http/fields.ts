@@ -133,6 +133,19 @@ export class Fields {
     return -1;
   }
 
+  /** Index of the first field of this name from `from` on; -1: none. @param name in lower case */
+  findName(name: string, from = 0): number {
+    const { buffer, nameStart, nameEnd } = this;
+    for (let i = from; i < this.count; i++) {
+      const start = nameStart[i]!;
+      if (nameEnd[i]! - start !== name.length) continue;
+      let at = 0;
+      while (at < name.length && LOWER[buffer[start + at]!] === name.charCodeAt(at)) at++;
+      if (at === name.length) return i;
+    }
+    return -1;
+  }
+
   value(index: number): string {
     return this.buffer.latin1Slice(this.valueStart[index]!, this.valueEnd[index]!);
   }

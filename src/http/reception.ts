@@ -51,9 +51,7 @@ export class Reception {
     exchange.begin();
     exchange.toHead = head.methodIs("HEAD");
     exchange.idempotent = isIdempotent(head);
-    const { accountFields, witnesses } = this.services;
-    if (witnesses?.wantMost === true) exchange.telemetry.describe(head);
-    if (accountFields.length > 0) exchange.telemetry.fields = accountFields.map((name) => head.get(name) ?? "");
+    if (this.services.witnesses?.wantMost === true) exchange.telemetry.describe(head);
     return answerHere(head, this.listener.config, this.services.draining || this.services.board.draining, this.services.challenges);
   }
 

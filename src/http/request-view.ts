@@ -2,6 +2,7 @@
 import type { Peer } from "../accept/arrival.ts";
 import type { HashKey } from "../config/snapshot.ts";
 import { plainAddress } from "../net/endpoint.ts";
+import type { HeadText } from "../observability/head-text.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
 import { keyOf } from "../routing/key.ts";
 import { Name } from "./fields.ts";
@@ -19,7 +20,7 @@ export interface RequestDescription {
   readonly requestId: string;
 }
 
-export function describeHead(client: string, head: RequestHead): RequestDescription {
+function describeHead(client: string, head: RequestHead): RequestDescription {
   return { client, method: head.method, host: head.host, path: head.target, requestId: head.has(Name.X_REQUEST_ID) ? joined(head, Name.X_REQUEST_ID) : "" };
 }
 
@@ -92,10 +93,20 @@ export class RequestView implements RoutingRequest {
 
   /** @param scratch a parser of its own: somebody may be in the middle of what the worker's holds */
   describe(client: string, scratch: RequestHead): RequestDescription {
-    const { buffer } = this;
-    if (buffer === undefined) return { client, method: "", host: "", path: "", requestId: "" };
-    scratch.parse(buffer, this.at, this.end, this.limits!);
-    return describeHead(client, scratch);
+    if (this.buffer === undefined) return { client, method: "", host: "", path: "", requestId: "" };
+    return describeHead(client, this.parsedBy(scratch));
+  }
+
+  /** Only where there is a head. @param scratch as `describe` needs it */
+  parsedBy(scratch: RequestHead): RequestHead {
+    scratch.parse(this.buffer!, this.at, this.end, this.limits!);
+    return scratch;
+  }
+
+  /** Where the head is now, for who knows what stands where in it. */
+  locate(text: HeadText): void {
+    text.buffer = this.buffer;
+    text.base = this.at;
   }
 
   get clientAddress(): string {

@@ -10,7 +10,7 @@ import type { FramingKind, Head } from "./h1/head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
 import type { OwnConnections } from "./own-connections.ts";
 import type { RequestHead } from "./h1/request-head.ts";
-import type { RequestDescription } from "./request-view.ts";
+import type { RequestView } from "./request-view.ts";
 
 /** What a client is told that gets no reply of a target. */
 export interface ErrorReply {
@@ -66,9 +66,10 @@ export interface Downstream {
   readonly protocol: Account["protocol"];
   /** Bytes of the request's body, or of its tunnel, that were read. */
   readonly bytesIn: number;
-  /** Who asked for what, for people. */
-  /** @param head its head, where it is at hand; absent: it is read again */
-  describe(head?: RequestHead): RequestDescription;
+  /** The request, until its exchange has ended. */
+  readonly view: RequestView;
+  /** The client's address and port, for people. */
+  readonly clientName: string;
 }
 
 /** The target's side of an exchange: one request out, one reply in, on a connection that may serve others after it. */

@@ -2,27 +2,23 @@
  * What is told of an exchange: numbers and references while it goes on; counts, log lines and, if a witness wants one, an account when it, or one
  * of its attempts, has ended. Nothing that happens depends on it.
  */
-import { type Account, type Attempt, candidateNames, type Trace } from "../observability/account.ts";
+import { type Account, type Attempt, type Trace, wholeOf, withoutQuery } from "../observability/account.ts";
 import { CAUSES, type Cause } from "../observability/cause.ts";
+import type { Passing } from "../observability/head-text.ts";
 import type { Ended } from "../observability/witnesses.ts";
 import type { Match } from "../routing/router.ts";
 import { classOf, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
 import type { Placement } from "../upstream/placement.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { HttpAccount } from "./account.ts";
 import { grpcStatusFor } from "./grpc.ts";
 import type { RequestHead } from "./h1/request-head.ts";
-import type { RequestDescription } from "./request-view.ts";
 import type { Services } from "./services.ts";
 import type { Downstream } from "./sides.ts";
 
-const NO_FIELDS: readonly string[] = [];
-const NO_TRIES: readonly Attempt[] = [];
-
 export class Telemetry implements Ended {
   match: Match<Upstream> | undefined = undefined;
-  /** Of the request, as `Services.accountFields` names them. */
-  fields = NO_FIELDS;
   /** Made by us. */
   requestId: string | undefined = undefined;
   trace: Trace | undefined = undefined;
@@ -42,15 +38,16 @@ export class Telemetry implements Ended {
   /** As its target was told; "": of none. */
   span = "";
   /** How long it was being connected, in ms. */
-  private connect = 0;
+  connect = 0;
   private isHedge = false;
   /** It has not ended. */
   private attempting = false;
-  private lastTarget: Target | undefined = undefined;
+  /** The last one tried. */
+  target: Target | undefined = undefined;
   /** Those that have ended. */
-  private tries: Attempt[] | undefined = undefined;
-  /** Undefined: the request has yet to be asked. */
-  private described: RequestDescription | undefined = undefined;
+  tries: Attempt[] | undefined = undefined;
+  /** Undefined: nobody has wanted any. */
+  private told: HttpAccount | undefined = undefined;
   private isCall = false;
   private readonly client: Downstream;
   private readonly services: Services;
@@ -64,19 +61,18 @@ export class Telemetry implements Ended {
 
   begin(): void {
     this.match = undefined;
-    this.fields = NO_FIELDS;
     this.requestId = undefined;
     this.trace = undefined;
     this.startedAt = this.services.network.clock.precise();
     this.status = 0;
     this.grpcStatus = -1;
-    this.described = undefined;
+    this.told?.begin();
     this.detail = "";
     this.bytesOut = 0;
     this.answeredAt = 0;
     this.connect = 0;
     this.attempting = false;
-    this.lastTarget = undefined;
+    this.target = undefined;
     this.tries = undefined;
   }
 
@@ -86,14 +82,18 @@ export class Telemetry implements Ended {
 
   /** An account will tell of the request: now its head is at hand. */
   describe(head: RequestHead): void {
-    this.described = this.client.describe(head);
+    this.teller.mark(head);
+  }
+
+  private get teller(): HttpAccount {
+    return (this.told ??= new HttpAccount(this, this.placement, this.client, this.services));
   }
 
   // Attempts.
 
   /** @param at in exact clock ms */
   attemptBegins(target: Target, at: number): void {
-    this.lastTarget = target;
+    this.target = target;
     this.attempting = true;
     this.attemptAt = at;
     this.answeredAt = 0;
@@ -139,9 +139,9 @@ export class Telemetry implements Ended {
   }
 
   private attemptOf(cause: Cause, detail: string, status: number, now: number, answeredAt: number): Attempt {
-    const { lastTarget, attemptAt, connect, isHedge, span } = this;
+    const { target, attemptAt, connect, isHedge, span } = this;
     return {
-      target: lastTarget!.name,
+      target: target!.name,
       at: attemptAt - this.startedAt,
       connect,
       firstByte: answeredAt === 0 ? 0 : answeredAt - attemptAt,
@@ -169,7 +169,8 @@ export class Telemetry implements Ended {
     // Hedges that lost and pooled connections that turned out closed are worth being told of too.
     const tried = tries === undefined ? placement.attempts : tries.length + (this.attempting ? 1 : 0);
     this.services.witnesses?.ended(this, cause, status === 0 ? CAUSES[cause].status : status, tried, milliseconds);
-    this.lastTarget = undefined;
+    this.told?.letGo();
+    this.target = undefined;
   }
 
   get isTraced(): boolean {
@@ -177,58 +178,30 @@ export class Telemetry implements Ended {
   }
 
   account(cause: Cause, status: number, milliseconds: number): Account {
-    const { client, match, fields, requestId, trace, startedAt, answeredAt, connect, lastTarget, detail, bytesOut } = this;
-    const { upstream, attempts, queued, candidates } = this.placement;
-    const described = this.described ?? client.describe();
-    return {
-      client: described.client,
-      method: described.method,
-      host: described.host,
-      path: described.path,
-      protocol: client.protocol,
-      at: this.services.network.clock.wall() - milliseconds,
-      listener: client.listener.config.name,
-      route: match?.label ?? "",
-      upstream: upstream?.name ?? "",
-      target: lastTarget?.name ?? "",
-      fields,
-      requestId: requestId ?? described.requestId,
-      status,
-      grpcStatus: this.isCall ? this.callStatus(cause, status) : undefined,
-      cause,
-      detail,
-      milliseconds,
-      queued,
-      connect,
-      firstByte: answeredAt === 0 ? 0 : answeredAt - startedAt,
-      bytesIn: client.bytesIn,
-      bytesOut,
-      attempts,
-      tries: this.triesWith(cause, milliseconds),
-      candidates: candidateNames(candidates),
-      candidateCount: candidates.length,
-      trace,
-    };
+    return wholeOf(this.passing(cause, status, milliseconds));
   }
 
-  /** What the client of a call was told; undefined: nothing. */
-  private callStatus(cause: Cause, status: number): number | undefined {
+  passing(cause: Cause, status: number, milliseconds: number): Passing {
+    return this.teller.end(cause, status, milliseconds);
+  }
+
+  /** What the client of a call was told; undefined: nothing, or it was no call. */
+  callStatus(cause: Cause, status: number): number | undefined {
+    if (!this.isCall) return undefined;
     if (this.grpcStatus >= 0) return this.grpcStatus;
     return this.answeredAt > 0 || CAUSES[cause].side === "client" ? undefined : grpcStatusFor(cause, status);
   }
 
-  /** With the last one, which ended with the exchange. */
-  private triesWith(cause: Cause, milliseconds: number): readonly Attempt[] {
-    const { tries, answeredAt } = this;
-    if (!this.attempting) return tries ?? NO_TRIES;
-    const last = this.attemptOf(cause, this.detail, answeredAt === 0 ? 0 : this.status, this.startedAt + milliseconds, answeredAt);
-    if (tries === undefined) return [last];
-    // A hedge that lost began after the one that won.
-    return [...tries, last].toSorted((a, b) => a.at - b.at);
+  /** The attempt that ended with the exchange; undefined: there was none. @param milliseconds that the exchange took */
+  lastTry(cause: Cause, milliseconds: number): Attempt | undefined {
+    const { answeredAt } = this;
+    if (!this.attempting) return undefined;
+    return this.attemptOf(cause, this.detail, answeredAt === 0 ? 0 : this.status, this.startedAt + milliseconds, answeredAt);
   }
 
   private log(level: "debug" | "info" | "warn", cause: Cause, detail: string, target: Target | undefined, message: string): void {
-    const described = this.described ?? this.client.describe();
+    const { view, clientName } = this.client;
+    const described = view.describe(clientName, this.services.toldHead);
     const { upstream, attempts } = this.placement;
     this.services.log.write(
       level,
@@ -241,6 +214,7 @@ export class Telemetry implements Ended {
         status: this.answeredAt === 0 ? CAUSES[cause].status : this.status,
         attempts,
         ...described,
+        path: withoutQuery(described.path),
         requestId: this.requestId ?? described.requestId,
       },
       message,

@@ -111,6 +111,7 @@ export class LoadBalancer {
     this.board.setBounds(snapshot.metrics.buckets, ALL_ROWS);
     const acme = snapshot.listeners.find(({ tls }) => tls?.acme !== undefined);
     if (acme !== undefined) throw new ConfigurationError(`listener "${acme.name}" wants a certificate by ACME, which a supervisor orders: use fairlead run, or name the files of a certificate`);
+    if (snapshot.user !== undefined) throw new ConfigurationError(`user = "${snapshot.user.name}" is for workers, and there are none in one process: start it as that user, or use fairlead run`);
     const network = bunNetwork();
     const { log = silentLog(), onExchange } = this.options;
     const monitor = new HealthMonitor({ network, scoreboard: this.board, log, chronicle: this.timeline });

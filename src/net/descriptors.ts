@@ -1,6 +1,5 @@
 /** Passes open descriptors from one process to another over a unix socket: SCM_RIGHTS of sendmsg(2) and recvmsg(2), unix(7). */
 import { ptr } from "bun:ffi";
-import { unlinkSync } from "node:fs";
 import { libc } from "./libc.ts";
 
 const AF_UNIX = 1;
@@ -45,53 +44,41 @@ function message(count: number): { readonly header: Uint8Array; readonly control
   return { header, control: new DataView(control.buffer), parts: [data, vector, control] };
 }
 
-/** Give these descriptors to whoever listens at `path` (see receiveDescriptors). @throws when nobody does */
-export function sendDescriptors(path: string, descriptors: readonly number[]): void {
+/** Give these descriptors to the process at the other end of this unix socket, with one byte. @throws when they cannot be sent */
+export function passDescriptors(socket: number, descriptors: readonly number[]): void {
+  const { header, control, parts } = message(descriptors.length);
+  const length = CMSGHDR + 4 * descriptors.length;
+  if (MAC) control.setUint32(0, length, true);
+  else control.setBigUint64(0, BigInt(length), true);
+  control.setInt32(CMSGHDR - 8, SOL_SOCKET, true);
+  control.setInt32(CMSGHDR - 4, SCM_RIGHTS, true);
+  for (const [index, descriptor] of descriptors.entries()) control.setInt32(CMSGHDR + 4 * index, descriptor, true);
+  const sent = Number(libc().sendmsg(socket, ptr(header), 0));
+  if (sent !== 1 || parts.length === 0) throw new Error("descriptors cannot be sent");
+}
+
+/**
+ * Ask the process that listens at `path` for descriptors (see passDescriptors).
+ * @param request what it is told, in a few words
+ * @param timeout ms; the wait blocks this process
+ * @throws when nobody listens there, or nothing, or not `count` descriptors, came
+ */
+export function requestDescriptors(path: string, request: string, count: number, timeout: number): number[] {
   const c = libc();
   const socket = c.socket(AF_UNIX, SOCK_STREAM, 0);
   const address = socketAddress(path);
   try {
     if (socket < 0 || c.connect(socket, ptr(address), address.length) !== 0) throw new Error(`cannot connect to ${path}`);
-    const { header, control, parts } = message(descriptors.length);
-    const length = CMSGHDR + 4 * descriptors.length;
-    if (MAC) control.setUint32(0, length, true);
-    else control.setBigUint64(0, BigInt(length), true);
-    control.setInt32(CMSGHDR - 8, SOL_SOCKET, true);
-    control.setInt32(CMSGHDR - 4, SCM_RIGHTS, true);
-    for (const [index, descriptor] of descriptors.entries()) control.setInt32(CMSGHDR + 4 * index, descriptor, true);
-    const sent = Number(c.sendmsg(socket, ptr(header), 0));
-    if (sent !== 1 || parts.length === 0) throw new Error(`cannot send descriptors to ${path}`);
-  } finally {
-    if (socket >= 0) c.close(socket);
-  }
-}
-
-/**
- * Wait at `path` for descriptors that another process sends.
- * @param ask called once somebody can connect: make the other process send
- * @param timeout ms; the wait blocks the process
- * @throws when nothing, or not `count` descriptors, came
- */
-export async function receiveDescriptors(path: string, count: number, timeout: number, ask: () => Promise<void>): Promise<number[]> {
-  const c = libc();
-  const listener = c.socket(AF_UNIX, SOCK_STREAM, 0);
-  const address = socketAddress(path);
-  let connection = -1;
-  try {
-    if (listener < 0 || c.bind(listener, ptr(address), address.length) !== 0 || c.listen(listener, 1) !== 0) throw new Error(`cannot listen at ${path}`);
-    await ask();
-    waitFor(listener, timeout);
-    connection = c.accept(listener, null, null);
-    waitFor(connection, timeout);
+    const words = Buffer.from(request);
+    if (Number(c.send(socket, ptr(words), BigInt(words.length), 0)) !== words.length) throw new Error(`cannot ask at ${path}`);
+    waitFor(socket, timeout);
     const { header, control, parts } = message(count);
-    const received = Number(c.recvmsg(connection, ptr(header), 0));
+    const received = Number(c.recvmsg(socket, ptr(header), 0));
     const length = MAC ? control.getUint32(0, true) : Number(control.getBigUint64(0, true));
     if (received !== 1 || parts.length === 0 || length !== CMSGHDR + 4 * count || control.getInt32(CMSGHDR - 4, true) !== SCM_RIGHTS) throw new Error("no descriptors came");
     return Array.from({ length: count }, (_, index) => control.getInt32(CMSGHDR + 4 * index, true));
   } finally {
-    if (connection >= 0) c.close(connection);
-    if (listener >= 0) c.close(listener);
-    unlinkSync(path);
+    if (socket >= 0) c.close(socket);
   }
 }
 

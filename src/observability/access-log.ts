@@ -1,9 +1,10 @@
 /** The access log: one line an exchange, made and gathered here. How lines get out is line-file.ts. */
 import type { AccessLogConfig } from "../config/snapshot.ts";
-import type { AccessFormat, LineMaker } from "./access/format.ts";
+import type { AccessFormat } from "./access/format.ts";
 import { compileFormat, FORMATS, headersOf } from "./access/format.ts";
+import type { LineMaker } from "./access/line-code.ts";
 import { Line, LONGEST_LINE } from "./access/line.ts";
-import type { Account, Witness } from "./account.ts";
+import { type Account, type Witness, wholeOf } from "./account.ts";
 import type { Cause } from "./cause.ts";
 import { LineFile } from "./line-file.ts";
 import type { Log } from "./log.ts";
@@ -26,6 +27,7 @@ export interface AccessLogOptions {
 export class AccessLog implements Witness {
   /** Request headers that its lines tell, as accounts have to bring them. */
   readonly headers: readonly string[];
+  readonly readsAtOnce = true;
   private readonly config: AccessLogConfig;
   private readonly options: AccessLogOptions;
   private readonly file: LineFile;
@@ -70,7 +72,7 @@ export class AccessLog implements Witness {
   }
 
   tell(account: Account): void {
-    if (this.silent.has(account.listener)) return;
+    if (this.silent.size > 0 && this.silent.has(account.listener)) return;
     const { file, line } = this;
     const longest = Math.min(LONGEST_LINE, file.longest);
     this.make(account, line);
@@ -120,6 +122,7 @@ const TEXT: AccessFormat = { kind: "text" };
 /** The same with less of what its client said. */
 function shortened(account: Account, length: number): Account {
   const cut = (text: string): string => (text.length > length ? `${text.slice(0, length)}...` : text);
-  const { method, host, path, detail, requestId, fields } = account;
-  return { ...account, method: cut(method), host: cut(host), path: cut(path), detail: cut(detail), requestId: cut(requestId), fields: fields.map(cut) };
+  const whole = wholeOf(account);
+  const { method, host, path, detail, requestId, fields } = whole;
+  return { ...whole, method: cut(method), host: cut(host), path: cut(path), detail: cut(detail), requestId: cut(requestId), fields: fields.map(cut) };
 }

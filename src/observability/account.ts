@@ -103,6 +103,19 @@ export interface Witness {
   tell(account: Account): void;
   /** It wants most of them: what an account tells of a request is best taken down while its head is at hand. */
   readonly wantsMost?: boolean;
+  /** It keeps nothing of an account when `tell` has returned. */
+  readonly readsAtOnce?: boolean;
+}
+
+/** A copy that stays as it is. */
+export function wholeOf(account: Account): Account {
+  const { protocol, at, listener, route, upstream, target, client, method, host, path, fields, requestId, status, grpcStatus, cause, detail } = account;
+  const { milliseconds, queued, connect, firstByte, bytesIn, bytesOut, attempts, tries, candidates, candidateCount, trace, datagrams } = account;
+  return {
+    protocol, at, listener, route, upstream, target, client, method, host, path, fields, requestId, status, grpcStatus, cause, detail,
+    milliseconds, queued, connect, firstByte, bytesIn, bytesOut, attempts, tries, candidates, candidateCount, trace,
+    ...(datagrams === undefined ? {} : { datagrams }),
+  };
 }
 
 /** A list serves many exchanges, until somebody comes or goes: then there is another one. */
@@ -112,4 +125,10 @@ export function candidateNames(targets: readonly { readonly name: string }[]): r
   let names = namesOf.get(targets);
   if (names === undefined) namesOf.set(targets, (names = targets.slice(0, MOST_CANDIDATES).map(({ name }) => name)));
   return names;
+}
+
+/** What follows the ? may hold secrets; that there was something is told. */
+export function withoutQuery(path: string): string {
+  const at = path.indexOf("?");
+  return at < 0 ? path : `${path.slice(0, at)}?…`;
 }

@@ -1,5 +1,5 @@
 /** What is kept of an exchange: its account, in the words of the API, without what may be secret. */
-import type { Account, Attempt } from "./account.ts";
+import { type Account, type Attempt, withoutQuery } from "./account.ts";
 import { CAUSES, type Cause } from "./cause.ts";
 
 /** Why an exchange is kept. */
@@ -114,12 +114,6 @@ export function recordOf(account: Account, rules: RecordRules): ExchangeRecord {
 
 function tryOf({ target, at, connect, firstByte, milliseconds, status, cause, detail, hedge }: Attempt): TryRecord {
   return { target, at_ms: rounded(at), connect_ms: rounded(connect), first_byte_ms: rounded(firstByte), duration_ms: rounded(milliseconds), status, cause, detail: clipped(detail, MAX_TEXT), hedge };
-}
-
-/** That there was one is told. */
-function withoutQuery(path: string): string {
-  const at = path.indexOf("?");
-  return at < 0 ? path : `${path.slice(0, at)}?…`;
 }
 
 function clipped(text: string, length: number): string {

@@ -3,12 +3,12 @@
  * buffer until the next flush, and what the buffer has no room for is lost and counted.
  */
 import { ptr } from "bun:ffi";
-import { closeSync, constants, fstatSync, openSync, type Stats, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, openSync, type Stats, writeSync } from "node:fs";
 import { libc } from "../net/libc.ts";
 
-const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_NOCTTY } = constants;
+const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants;
 /** Owner writes, group reads. */
-const MODE = 0o640;
+export const LOG_FILE_MODE = 0o640;
 const NEWLINE = 10;
 /** POSIX's PIPE_BUF as Linux has it: so much is written whole or not at all, whoever else writes to the same pipe. */
 const PIPE_WHOLE = process.platform === "linux" ? 4096 : 512;
@@ -135,7 +135,7 @@ export class LineFile {
     if (now < this.nextOpen) return;
     const standard = STANDARD.get(this.path);
     try {
-      if (standard === undefined) this.take(openSync(this.path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, MODE), true);
+      if (standard === undefined) this.take(openSync(this.path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | linkFlag(this.path), LOG_FILE_MODE), true);
       else this.takeStandard(standard);
     } catch {
       // No directory, no permission, a named pipe that nobody reads: until that changes lines are held, and then lost.
@@ -172,6 +172,14 @@ export class LineFile {
     this.fd = -1;
     this.nextOpen = performance.now() + OPEN_EVERY;
   }
+}
+
+/** A link is followed when it is ours or root's: another's could make us write into any file. @throws Error when it is another's */
+function linkFlag(path: string): number {
+  const there = lstatSync(path, { throwIfNoEntry: false });
+  if (there?.isSymbolicLink() !== true) return O_NOFOLLOW;
+  if (there.uid !== 0 && there.uid !== process.getuid?.()) throw new Error(`${path} is a link of user ${there.uid}'s`);
+  return 0;
 }
 
 function kindOf(stats: Stats, own: boolean): Kind {

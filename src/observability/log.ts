@@ -1,6 +1,6 @@
 /** The service log: one line an event, as JSON or for a person's eyes, by module, each with its own level. Not the access log. */
 import pino from "pino";
-import { escapeControls } from "./access/escape.ts";
+import { printable, printableJson } from "./controls.ts";
 import { LineFile } from "./line-file.ts";
 
 export type Log = Pick<pino.Logger, "debug" | "info" | "warn" | "error">;
@@ -51,9 +51,9 @@ const RETRY = 1_000;
 /** `12:00:01.123 INFO  message key=value module=http`: control characters are escaped, so that no header can forge a line. */
 export function formatText(line: string): string {
   const { level, time, msg, pid: _pid, module, ...fields } = JSON.parse(line) as Record<string, unknown> & { level: number; time: string; msg?: string; module?: string };
-  let text = `${String(time).slice(11, 23)} ${NAMES[level] ?? level} ${escapeControls(msg ?? "")}`;
+  let text = `${String(time).slice(11, 23)} ${NAMES[level] ?? level} ${printable(msg ?? "")}`;
   for (const [key, value] of Object.entries(fields)) {
-    text += ` ${key}=${typeof value === "string" && !QUOTED.test(value) ? value : escapeControls(String(JSON.stringify(value)))}`;
+    text += ` ${key}=${typeof value === "string" && !QUOTED.test(value) ? printable(value) : printableJson(JSON.stringify(value))}`;
   }
   return `${text}${module === undefined ? "" : ` module=${module}`}\n`;
 }
@@ -68,7 +68,7 @@ export class ServiceLog implements Logs {
 
   constructor(format: LogFormat) {
     const json = format === "json";
-    const write = json ? (line: string) => this.write(line) : (line: string) => this.write(formatText(line));
+    const write = json ? (line: string) => this.write(printableJson(line)) : (line: string) => this.write(formatText(line));
     this.root = pino({ level: "info", base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime, formatters: json ? { level: (label) => ({ level: label }) } : {} }, { write });
   }
 

@@ -8,6 +8,8 @@ export interface Ended {
   readonly isTraced: boolean;
   /** @param milliseconds that it took */
   account(cause: Cause, status: number, milliseconds: number): Account;
+  /** The same for those who read it at once. Absent: that would save nothing. */
+  passing?(cause: Cause, status: number, milliseconds: number): Account;
 }
 
 export class Witnesses {
@@ -32,6 +34,10 @@ export class Witnesses {
     let account: Account | undefined;
     for (const witness of this.list) {
       if (!witness.wants(cause, status, attempts, milliseconds, isTraced)) continue;
+      if (witness.readsAtOnce === true && exchange.passing !== undefined) {
+        witness.tell(exchange.passing(cause, status, milliseconds));
+        continue;
+      }
       account ??= exchange.account(cause, status, milliseconds);
       witness.tell(account);
     }

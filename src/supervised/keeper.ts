@@ -38,10 +38,10 @@ export function runKeeper({ self, board, logFormat }: KeeperOptions): void {
     if (process.connected) process.send!(message);
   };
 
-  const start = ({ id, command, directory, environment, label, stopTimeout }: ToKeeper & { type: "start" }): void => {
+  const start = ({ id, command, directory, user, environment, label, stopTimeout }: ToKeeper & { type: "start" }): void => {
     if (leaving) return say({ type: "ended", id, how: "not started: its keeper is leaving" });
     const [program = "", ...args] = self;
-    const child = spawn(program, [...args, "__program", String(process.pid), ...command], { cwd: directory, env: { ...process.env, ...environment }, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(program, [...args, "__program", String(process.pid), user, ...command], { cwd: directory, env: { ...process.env, ...environment }, detached: true, stdio: ["ignore", "pipe", "pipe"] });
     kept.set(id, { child, stopTimeout, late: undefined });
     const ended = (how: string): void => {
       const known = kept.get(id);

@@ -1,5 +1,6 @@
 /** What a back end prints, passed on line by line with its name in front. */
 import type { Readable, Writable } from "node:stream";
+import { printableJson, printableOutput } from "../observability/controls.ts";
 import type { LogFormat } from "../observability/log.ts";
 
 /** A line that goes on for longer is passed on in pieces. */
@@ -8,7 +9,7 @@ const MAX_LINE = 16 * 1024;
 export function passOnLines(from: Readable, to: Writable, label: string, format: LogFormat): void {
   const decoder = new TextDecoder();
   let rest = "";
-  const labelled = (line: string): string => (format === "json" ? `${JSON.stringify({ instance: label, line })}\n` : `${label} | ${line}\n`);
+  const labelled = (line: string): string => (format === "json" ? `${printableJson(JSON.stringify({ instance: label, line }))}\n` : `${label} | ${printableOutput(line)}\n`);
   const read = (text: string): void => {
     const lines = (rest + text).split("\n");
     rest = lines.pop()!;

@@ -6,6 +6,8 @@ export type ToKeeper =
       readonly id: number;
       readonly command: readonly string[];
       readonly directory: string;
+      /** Whom it runs as, "uid:gid"; "-": as the keeper. */
+      readonly user: string;
       /** Added to the environment. */
       readonly environment: Readonly<Record<string, string>>;
       /** Stands before each line that it prints. */

@@ -37,6 +37,10 @@ export interface SupervisedOptions {
   readonly network: Network;
   readonly log: Log;
   readonly chronicle: Chronicle;
+  /** Whom back ends run as, "uid:gid"; "-": as this process. */
+  readonly user: () => string;
+  /** See CheckContext. */
+  readonly starter: () => readonly string[];
   /** Other instances serve than before. */
   readonly changed: () => void;
 }
@@ -66,7 +70,7 @@ export class Supervised {
 
   constructor(options: SupervisedOptions) {
     this.options = options;
-    this.context = { network: options.network, hanging: new HangingConnects() };
+    this.context = { network: options.network, hanging: new HangingConnects(), starter: options.starter };
   }
 
   /** Run what this snapshot asks for from now on. @param roll replace also what has not changed, where the config wants that */
@@ -201,6 +205,7 @@ export class Supervised {
       id: instance.id,
       command: config.command,
       directory: config.directory,
+      user: this.options.user(),
       environment: { ...config.environment, PORT: String(instance.port) },
       label: `${upstream}:${instance.port}`,
       stopTimeout: config.stopTimeout,

@@ -1,10 +1,12 @@
 /** Makes the scoreboard of an instance: a sparse file in memory, and room enough that no reload outgrows it. */
-import { closeSync, existsSync, openSync, readdirSync, statfsSync, unlinkSync } from "node:fs";
+import { closeSync, constants, existsSync, fstatSync, openSync, readdirSync, statfsSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { tryLock } from "../net/file-lock.ts";
 import { Scoreboard, TARGET_CELLS } from "../scoreboard/scoreboard.ts";
 import { StartError } from "./errors.ts";
+
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 /** Rows that are never used cost address space only. */
 export const CAPACITY = { targets: 65_536, upstreams: 4_096 };
@@ -56,8 +58,9 @@ function removeStale(directory: string): void {
     if (!NAME.test(name)) continue;
     const path = join(directory, name);
     try {
-      const file = openSync(path, "r");
-      if (tryLock(file, "exclusive")) unlinkSync(path);
+      // Anybody may put anything there: a link, or a pipe that would keep us waiting for who writes to it.
+      const file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+      if (fstatSync(file).isFile() && tryLock(file, "exclusive")) unlinkSync(path);
       closeSync(file);
     } catch {
       // Another user's, or gone by now.

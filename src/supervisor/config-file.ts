@@ -1,5 +1,5 @@
 /** The configuration file on disk: is it what runs, and another text put in its place. */
-import { chownSync, closeSync, constants, copyFileSync, accessSync, fsyncSync, linkSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { accessSync, closeSync, constants, copyFileSync, fchmodSync, fchownSync, fsyncSync, linkSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
 export interface ConfigFileState {
@@ -17,7 +17,7 @@ function hold(path: string, before: string): void {
   try {
     linkSync(path, before);
   } catch {
-    copyFileSync(path, before);
+    copyFileSync(path, before, constants.COPYFILE_EXCL);
   }
 }
 
@@ -63,11 +63,14 @@ export class ConfigFile {
     const { mode, uid, gid } = statSync(path);
     accessSync(dirname(path), constants.W_OK);
     try {
-      const file = openSync(draft, "w", mode & 0o777);
+      rmSync(draft, { force: true });
+      const file = openSync(draft, "wx", 0o600);
       try {
         writeFileSync(file, text);
+        // Who could read or write the one before can the new one, whatever the umask says, and nobody else.
+        if (process.getuid?.() === 0) fchownSync(file, uid, gid);
+        fchmodSync(file, mode & 0o777);
         fsyncSync(file);
-        if (process.getuid?.() === 0) chownSync(draft, uid, gid);
       } finally {
         closeSync(file);
       }

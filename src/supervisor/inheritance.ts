@@ -4,7 +4,7 @@
  */
 import { unlinkSync } from "node:fs";
 import type { Snapshot } from "../config/snapshot.ts";
-import { receiveDescriptors } from "../net/descriptors.ts";
+import { requestDescriptors } from "../net/descriptors.ts";
 import type { Log } from "../observability/log.ts";
 import { Flag, Scoreboard } from "../scoreboard/scoreboard.ts";
 import { StartError } from "./errors.ts";
@@ -80,7 +80,7 @@ async function takeOver(directory: RuntimeDirectory, log: Log): Promise<Inherita
   const health = healthOf(state, directory);
   for (const { controlSocket } of orphans) {
     try {
-      const fds = await receiveDescriptors(directory.handover, state.sockets.length, HANDOVER_TIMEOUT, () => tell(controlSocket, `send ${directory.handover}`));
+      const fds = requestDescriptors(controlSocket, "send\n", state.sockets.length, HANDOVER_TIMEOUT);
       log.info({ from: state.supervisor, orphans: orphans.map(({ pid }) => pid) }, "Taking over from a supervisor that died");
       const release = async (): Promise<void> => {
         for (const orphan of orphans) await tell(orphan.controlSocket, "drain").catch(() => {});

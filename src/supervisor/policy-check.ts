@@ -2,8 +2,10 @@
  * Loads policy files in a process of its own before any worker does: what hangs, crashes or ends the process there does so nowhere else,
  * and a reload with it is rejected before anything has changed.
  */
-import type { Snapshot } from "../config/snapshot.ts";
+import type { Snapshot, UserConfig } from "../config/snapshot.ts";
+import { become } from "../net/identity.ts";
 import { loadPolicyModule } from "../policies/module.ts";
+import { runAs } from "./run-as.ts";
 
 /** How long all files together may take to load, in ms. */
 const LOAD_TIMEOUT = 5_000;
@@ -11,6 +13,12 @@ const LOAD_TIMEOUT = 5_000;
 interface PolicyFile {
   readonly path: string;
   readonly version: string;
+}
+
+interface ToCheck {
+  readonly files: readonly PolicyFile[];
+  /** Whom workers will be, when they load them; undefined: as this process. */
+  readonly user?: UserConfig | undefined;
 }
 
 type FromCheck = { readonly loading: string } | { readonly done: true; readonly problem?: string };
@@ -36,7 +44,7 @@ export async function policyProblem(self: readonly string[], snapshot: Snapshot,
   if (files.length === 0) return undefined;
   let loading = files[0]!.path;
   let answer: FromCheck | undefined;
-  const child = Bun.spawn([...self, "__policies", JSON.stringify(files)], {
+  const child = Bun.spawn([...self, "__policies", JSON.stringify({ files, user: runAs(snapshot) } satisfies ToCheck)], {
     stdio: ["ignore", "ignore", "ignore"],
     env: process.env,
     ipc: (message: FromCheck) => {
@@ -56,13 +64,15 @@ export async function policyProblem(self: readonly string[], snapshot: Snapshot,
   return `policy ${loading} ends the process that loads it (${child.signalCode ?? `exit code ${child.exitCode}`})`;
 }
 
-/** The process that loads them. @param files as JSON */
-export async function runPolicyCheck(files: string): Promise<never> {
+/** The process that loads them. @param asked a ToCheck as JSON */
+export async function runPolicyCheck(asked: string): Promise<never> {
   const say = (message: FromCheck): void => void process.send!(message);
   let problem: string | undefined;
   let current = "";
   try {
-    for (const { path, version } of JSON.parse(files) as PolicyFile[]) {
+    const { files, user } = JSON.parse(asked) as ToCheck;
+    if (user !== undefined) become(user);
+    for (const { path, version } of files) {
       current = path;
       say({ loading: path });
       const make = await loadPolicyModule(path, version);

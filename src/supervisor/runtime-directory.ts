@@ -39,7 +39,7 @@ const EVENTS = "events.jsonl";
 /** Longest path that a unix socket may have on every system. */
 const MAX_SOCKET_PATH = 103;
 /** Everything that this file ever makes in the directory; nothing else is ever taken away. */
-const OURS = /^((state|slots|beats|overrides|config|events)\.jsonl?(\.\d+)?|\d+-\d+\.sock|\d+\.handover)$/;
+const OURS = /^((state|slots|beats|overrides|config|events)\.jsonl?(\.\d+)?|\d+-\d+\.sock)$/;
 
 export class RuntimeDirectory {
   readonly path: string;
@@ -82,11 +82,6 @@ export class RuntimeDirectory {
 
   controlSocket(slot: number): string {
     return join(this.path, `${process.pid}-${slot}.sock`);
-  }
-
-  /** A name for a socket of our own. */
-  get handover(): string {
-    return join(this.path, `${process.pid}.handover`);
   }
 
   /** Undefined: nobody ran here, or what it left is unreadable. */
@@ -212,7 +207,8 @@ function pathOf(identity: string, path: string | undefined): string {
   return path ?? join(parentDirectory(), Bun.hash(identity).toString(36));
 }
 
-function parentDirectory(): string {
+/** Of all that this user runs; it may not be there, or be somebody else's. */
+export function parentDirectory(): string {
   return join(tmpdir(), `fairlead-${process.getuid?.() ?? 0}`);
 }
 

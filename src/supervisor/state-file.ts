@@ -65,7 +65,8 @@ export function writeStateFile(path: string, kept: Kept): void {
 export function replaceFile(path: string, text: string, mode: number): void {
   const draft = `${path}.${process.pid}.new`;
   try {
-    const file = openSync(draft, "w", mode);
+    rmSync(draft, { force: true });
+    const file = openSync(draft, "wx", mode);
     try {
       writeFileSync(file, text);
       fsyncSync(file);

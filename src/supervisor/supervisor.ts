@@ -35,6 +35,7 @@ import { Notifier } from "./notify.ts";
 import { Overrides } from "./overrides.ts";
 import { PendingSlots } from "./pending-slots.ts";
 import { policyProblem } from "./policy-check.ts";
+import { giveBoard, giveLogs, ownerWord, programStarter, runAs, userWarning } from "./run-as.ts";
 import { type InstanceState, type KeptConfig, type RuntimeDirectory } from "./runtime-directory.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Successor } from "./successor.ts";
@@ -111,8 +112,7 @@ export class Supervisor {
     logs.set(loaded.snapshot.log);
     logs.moveTo(loaded.snapshot.log.path);
     for (const warning of loaded.warnings) logs.of("config").warn(warning);
-    const warning = checkOpenFiles(loaded.snapshot);
-    if (warning !== undefined) log.warn(warning);
+    for (const warning of [checkOpenFiles(loaded.snapshot), userWarning(loaded.snapshot)]) if (warning !== undefined) log.warn(warning);
     const problem = await policyProblem(options.self, loaded.snapshot);
     if (problem !== undefined) throw new StartError(problem);
     checkStateFile(loaded.snapshot);
@@ -154,6 +154,8 @@ export class Supervisor {
     this.sockets = sockets;
     this.notifier = notifier;
     this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
+    giveBoard(this.board.path!, runAs(snapshot));
+    giveLogs(snapshot);
     this.board.generation = snapshot.generation;
     this.board.setBounds(snapshot.metrics.buckets, this.slots.used);
     const network = bunNetwork();
@@ -162,9 +164,10 @@ export class Supervisor {
     this.journal = new TimelineJournal(chronicle, directory, network.clock, logs.of("supervisor"));
     tellForgotten(chronicle);
     this.exchanges = new ExchangeRing(network.clock.wall());
-    this.health = new HealthMonitor({ network, scoreboard: this.board, log: logs.of("health"), chronicle });
+    const starter = (): string[] => programStarter(self, runAs(this.snapshot));
+    this.health = new HealthMonitor({ network, scoreboard: this.board, log: logs.of("health"), chronicle, starter });
     const { rotation, ejection } = this.health;
-    this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, logs, chronicle, changed: () => void this.turns.take(() => this.configuration.rejoin()) });
+    this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, logs, chronicle, starter, user: () => ownerWord(runAs(this.snapshot)), changed: () => void this.turns.take(() => this.configuration.rejoin()) });
     this.supervised = this.membership.supervised;
     this.workers = new Workers({ self, logFormat, log: logs.of("workers"), levels: () => this.logging.levels.levels, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), keep: (batch) => this.exchanges.add(batch), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
     this.logging = new Logging(logs, this.workers);
@@ -399,6 +402,9 @@ export class Supervisor {
       prepared?.abandon();
       throw error;
     }
+    giveLogs(snapshot, runAs(before));
+    const isOthers = runAs(snapshot)?.uid !== runAs(before)?.uid || runAs(snapshot)?.gid !== runAs(before)?.gid;
+    if (isOthers) giveBoard(this.board.path!, runAs(snapshot));
     this.configuration.loaded = loaded;
     this.watch(snapshot);
     try {
@@ -406,6 +412,8 @@ export class Supervisor {
       else await this.workers.roll(snapshot, prepared.sockets, () => prepared.commit());
     } catch (error) {
       prepared?.abandon();
+      if (isOthers) giveBoard(this.board.path!, runAs(before));
+      giveLogs(before, runAs(snapshot));
       this.configuration.loaded = previous;
       this.watch(before);
       this.admin.openWhenFree(before.admin?.address);

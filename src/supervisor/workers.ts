@@ -266,8 +266,8 @@ export class Workers {
   }
 }
 
-/** As many workers, and listeners of the same names, addresses and protocols: they serve on as they are. */
+/** As many workers, the same user's, and listeners of the same names, addresses and protocols: they serve on as they are. */
 export function canApplyInPlace(snapshot: Snapshot, before: Snapshot): boolean {
-  const shape = ({ workers, listeners }: Snapshot): string => JSON.stringify([workers, listeners.map(({ name, address, protocol, tls, proxyProtocol }) => [name, address, protocol, tls !== undefined && proxyProtocol !== undefined])]);
+  const shape = ({ workers, user, listeners }: Snapshot): string => JSON.stringify([workers, user?.uid, user?.gid, listeners.map(({ name, address, protocol, tls, proxyProtocol }) => [name, address, protocol, tls !== undefined && proxyProtocol !== undefined])]);
   return shape(snapshot) === shape(before);
 }

@@ -1,10 +1,9 @@
 /** Where a worker hears from a supervisor that did not start it: hand over the listening sockets, then leave. */
 import { existsSync, unlinkSync } from "node:fs";
-import { sendDescriptors } from "../net/descriptors.ts";
+import { passDescriptors } from "../net/descriptors.ts";
 
 /**
- * Listen on a unix socket of mode 0600. A line `send PATH` passes `descriptors` to the socket at PATH; `drain` lets the worker go.
- * Each is answered with a line.
+ * Listen on a unix socket of mode 0600. A line `send` is answered with `descriptors`, `drain` lets the worker go. Each is answered with a line.
  */
 export function answerControl(path: string, descriptors: readonly number[], drain: () => void): void {
   if (existsSync(path)) unlinkSync(path);
@@ -13,10 +12,11 @@ export function answerControl(path: string, descriptors: readonly number[], drai
     unix: path,
     socket: {
       data(socket, chunk) {
-        const [verb, argument = ""] = chunk.toString("utf8").trim().split(" ", 2);
+        const verb = chunk.toString("utf8").trim();
         if (verb === "send") {
           try {
-            sendDescriptors(argument, descriptors);
+            // `fd` works and is not in the types.
+            passDescriptors((socket as unknown as { readonly fd: number }).fd, descriptors);
             socket.end("sent\n");
           } catch (error) {
             // A worker that drains has closed them already; what it still serves is not to end by this.

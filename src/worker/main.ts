@@ -1,11 +1,13 @@
 /** A worker process: runs the data plane, does what its supervisor says, and goes on serving when the supervisor is gone. */
-import { openSync } from "node:fs";
+import { accessSync, constants, openSync } from "node:fs";
 import { NO_CHALLENGES } from "../acme/challenges.ts";
-import type { Snapshot } from "../config/snapshot.ts";
+import type { Snapshot, UserConfig } from "../config/snapshot.ts";
 import { bunNetwork } from "../net/bun.ts";
 import { tryLock } from "../net/file-lock.ts";
+import { become, ROOT } from "../net/identity.ts";
 import { libc } from "../net/libc.ts";
 import { openFilesLimit } from "../net/open-files.ts";
+import { STANDARD } from "../observability/line-file.ts";
 import { type LogFormat, ServiceLog } from "../observability/log.ts";
 import { Scoreboard, WORKER_HEARTBEAT, WORKER_PID } from "../scoreboard/scoreboard.ts";
 import type { NotExplained } from "../admin/explained.ts";
@@ -19,6 +21,18 @@ import type { FromWorker, Question, QuestionKind, Questions, ToWorker } from "./
 function problemOf(error: unknown): NotExplained {
   if (error instanceof Unexplainable) return { problem: error.message };
   throw error;
+}
+
+/** Of files that are opened anew again and again, it is said at once. @throws Error that says which it cannot */
+function mayWriteLogs({ log, accessLog }: Snapshot, { name }: UserConfig): void {
+  for (const path of [log.path, accessLog?.path]) {
+    if (path === undefined || STANDARD.has(path)) continue;
+    try {
+      accessSync(path, constants.W_OK);
+    } catch {
+      throw new Error(`user "${name}" cannot write the log ${path}: let it enter the directory, or name a file elsewhere`);
+    }
+  }
 }
 
 /** A SIGTERM from a person, when no supervisor is left to say how long. */
@@ -55,6 +69,7 @@ export function runWorker(logFormat: LogFormat): void {
   };
 
   const apply = async (to: DataPlane, snapshot: Snapshot): Promise<void> => {
+    if (snapshot.user !== undefined) mayWriteLogs(snapshot, snapshot.user);
     await to.apply(snapshot);
     logs.moveTo(snapshot.log.path);
     ({ drainTimeout } = snapshot);
@@ -68,24 +83,26 @@ export function runWorker(logFormat: LogFormat): void {
     // Held until we end: whoever sweeps up after dead processes leaves the file alone.
     tryLock(openSync(message.scoreboard, "r"), "shared");
     scoreboard.setWorkerWord(slot, WORKER_PID, process.pid);
-    setInterval(() => scoreboard.setWorkerWord(slot, WORKER_HEARTBEAT, scoreboard.workerWord(slot, WORKER_HEARTBEAT) + 1), HEARTBEAT_INTERVAL);
-    plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, logs, jsonAccessLog: logFormat === "json", openFiles: openFilesLimit(), report: (outlier) => say({ type: "outlier", outlier }), turned: (change) => say({ type: "circuit", change }), keep: (batch) => say({ type: "exchanges", batch }) });
-    plane.injectFaults(message.faults);
     const snapshot = JSON.parse(message.snapshot) as Snapshot;
-    await apply(plane, snapshot);
-    const isDatagram = (name: string): boolean => snapshot.listeners.some((listener) => listener.name === name && listener.protocol === "udp");
-    const streams = Object.entries(descriptors).filter(([name]) => !isDatagram(name));
-    for (const [name, fd] of streams) plane.open(name, fd);
-    datagrams = Object.entries(descriptors).filter(([name]) => isDatagram(name));
     // In the order in which they were given.
     const inOrder = Array.from({ length: inherited }, (_, index) => FIRST_DESCRIPTOR + index);
-    for (const fd of inOrder) if (!streams.some(([, other]) => other === fd)) spare.add(fd);
     try {
       answerControl(message.controlSocket, inOrder, () => leave(drainTimeout));
     } catch (error) {
       // Clients come first: only a takeover is not possible then.
       log.warn({ socket: message.controlSocket, reason: (error as Error).message }, "Control socket cannot be opened");
     }
+    // From here on nothing is root's, and no byte of a client has come yet.
+    if (snapshot.user !== undefined && process.getuid?.() === ROOT) become(snapshot.user);
+    setInterval(() => scoreboard.setWorkerWord(slot, WORKER_HEARTBEAT, scoreboard.workerWord(slot, WORKER_HEARTBEAT) + 1), HEARTBEAT_INTERVAL);
+    plane = new DataPlane({ network: bunNetwork(), scoreboard, slot, logs, jsonAccessLog: logFormat === "json", openFiles: openFilesLimit(), report: (outlier) => say({ type: "outlier", outlier }), turned: (change) => say({ type: "circuit", change }), keep: (batch) => say({ type: "exchanges", batch }) });
+    plane.injectFaults(message.faults);
+    await apply(plane, snapshot);
+    const isDatagram = (name: string): boolean => snapshot.listeners.some((listener) => listener.name === name && listener.protocol === "udp");
+    const streams = Object.entries(descriptors).filter(([name]) => !isDatagram(name));
+    for (const [name, fd] of streams) plane.open(name, fd);
+    datagrams = Object.entries(descriptors).filter(([name]) => isDatagram(name));
+    for (const fd of inOrder) if (!streams.some(([, other]) => other === fd)) spare.add(fd);
     say({ type: "ready", generation });
   };
 

@@ -77,7 +77,7 @@ export class Fairlead {
     this.directory = directory;
     // A group of its own, so that workers which outlive their supervisor can be ended too.
     // `bun test --no-orphans` tells every bun below it to end with its parent; here workers outlive theirs, and we end the group.
-    const env = { ...process.env, BUN_FEATURE_FLAG_NO_ORPHANS: undefined, TMPDIR: RUNTIME, ...environment };
+    const env = { ...process.env, BUN_FEATURE_FLAG_NO_ORPHANS: undefined, TMPDIR: RUNTIME, XDG_STATE_HOME: join(RUNTIME, "state"), ...environment };
     const before = [...(openFiles === undefined ? [] : [`ulimit -n ${openFiles}`]), ...(activation === undefined ? [] : [`export LISTEN_PID=$$ LISTEN_FDS=${activation.fds.length}`]), ...(activation?.names === undefined ? [] : [`export LISTEN_FDNAMES='${activation.names}'`])];
     const [command, ...rest] = before.length === 0 ? [starter, ...args] : ["/bin/sh", "-c", `${before.join("; ")}; exec "$0" "$@"`, starter, ...args];
     this.child = spawn(command!, rest, { cwd: directory, env, stdio: ["ignore", "pipe", "pipe", ...(activation?.fds ?? [])], detached: true });

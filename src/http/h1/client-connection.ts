@@ -25,7 +25,7 @@ import { type Answer, asksUpgrade } from "../admission.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head, type ParseResult } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ReplyHead } from "./reply-head.ts";
-import { describeHead, type RequestDescription, RequestView } from "../request-view.ts";
+import { RequestView } from "../request-view.ts";
 
 type Phase = "idle" | "head" | "exchange" | "tunnel" | "linger" | "closed";
 
@@ -44,7 +44,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
   readonly listener: Listener;
   private readonly reception: Reception;
   private readonly exchange: Exchange;
-  private readonly view: RequestView;
+  readonly view: RequestView;
   /** Of the client, for people: made when it is asked for. */
   private name: string | undefined = undefined;
   private phase: Phase = "idle";
@@ -425,11 +425,11 @@ export class ClientConnection extends Connection implements Client, Downstream {
     const { exchange } = this;
     // Without an exchange nothing is known of the method.
     if (!exchange.open) exchange.toHead = false;
-    this.reception.tellRefused(() => this.client, cause, status, reason);
+    this.reception.tellRefused(() => this.clientName, cause, status, reason);
     exchange.telemetry.status = status;
     this.writeLocal(status, status === 503 ? "" : reason);
     if (exchange.open) exchange.finish(cause, reason);
-    else refuseRequest(this.services, { listener: this.listener, protocol: this.protocol, client: this.client, cause, status, detail: reason, bytesOut: exchange.telemetry.bytesOut });
+    else refuseRequest(this.services, { listener: this.listener, protocol: this.protocol, client: this.clientName, cause, status, detail: reason, bytesOut: exchange.telemetry.bytesOut });
     this.closeAfterReply();
   }
 
@@ -569,8 +569,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     return this.view.clientAddress;
   }
 
-  /** For people. */
-  private get client(): string {
+  get clientName(): string {
     return (this.name ??= formatEndpoint(this.view.clientAddress, this.view.clientPort));
   }
 
@@ -588,9 +587,5 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   get bytesIn(): number {
     return this.request.received + this.tunnelled;
-  }
-
-  describe(head?: RequestHead): RequestDescription {
-    return head === undefined ? this.view.describe(this.client, this.services.toldHead) : describeHead(this.client, head);
   }
 }

@@ -8,8 +8,7 @@ import { asksUpgrade } from "../admission.ts";
 import { Framing, Parse, refusals, TrailerFields, type FramingKind, type Head } from "../h1/head.ts";
 import { withoutClaims } from "../forward.ts";
 import type { ReplyHead } from "../h1/reply-head.ts";
-import type { RequestHead } from "../h1/request-head.ts";
-import { describeHead, type RequestDescription, RequestView } from "../request-view.ts";
+import { RequestView } from "../request-view.ts";
 import { grpcLines, isGrpc } from "../grpc.ts";
 import { localReply } from "../local-reply.ts";
 import type { OwnConnections } from "../own-connections.ts";
@@ -30,7 +29,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
   protected readonly session: ClientSession;
   private readonly services: Services;
   private readonly exchange: Exchange;
-  private readonly view: RequestView;
+  readonly view: RequestView;
   private framing: FramingKind = Framing.NONE;
   /** Undefined: nothing of it has come. */
   private body: RequestBody | undefined = undefined;
@@ -498,8 +497,7 @@ export class ClientStream extends Stream implements Downstream, Duplex {
     return this.received;
   }
 
-  describe(head?: RequestHead): RequestDescription {
-    const client = this.session.describe();
-    return head === undefined ? this.view.describe(client, this.services.toldHead) : describeHead(client, head);
+  get clientName(): string {
+    return this.session.describe();
   }
 }

@@ -6,8 +6,6 @@
 /** Everything else goes into a line as it is. */
 const UNSAFE = /[^\x20\x21\x23-\x5b\x5d-\x7e]/;
 const EACH_UNSAFE = /[^\x20\x21\x23-\x5b\x5d-\x7e]/g;
-/** C0, DEL and C1. */
-const CONTROLS = /[\x00-\x1f\x7f-\x9f]/g;
 
 /** `\x0a`, as nginx writes them; `\u1234` for what is no byte. */
 export function escapeText(text: string): string {
@@ -22,11 +20,6 @@ function hexadecimal(character: string): string {
 /** What stands between the quotes of a JSON string (RFC 8259 section 7). */
 export function escapeJson(text: string): string {
   return UNSAFE.test(text) ? text.replaceAll(EACH_UNSAFE, forJson) : text;
-}
-
-/** For a terminal, which takes control characters, those beyond ASCII too, for orders: `\u009b`. All else stays as it is. */
-export function escapeControls(text: string): string {
-  return text.replaceAll(CONTROLS, (character) => fourDigits(character.charCodeAt(0)));
 }
 
 function forJson(character: string): string {

@@ -1,7 +1,9 @@
 /** A format of the access log: what is wrong with it, which headers it needs, and the function that makes lines of accounts. */
 import type { Account } from "../account.ts";
+import { Slot } from "../head-text.ts";
 import { escapeText } from "./escape.ts";
 import type { Line } from "./line.ts";
+import { LineCode, type LineMaker } from "./line-code.ts";
 import { thousandths, writeIsoTime } from "./numbers.ts";
 import { headerOf, JSON_FIELDS, type Variable, VARIABLES, variableProblem } from "./variables.ts";
 
@@ -18,9 +20,6 @@ export const FORMATS: Readonly<Record<string, AccessFormat>> = {
   common: { kind: "template", template: COMMON },
   combined: { kind: "template", template: `${COMMON} "$http_referer" "$http_user_agent"` },
 };
-
-/** Writes one line, with its newline: ASCII only. */
-export type LineMaker = (account: Account, line: Line) => void;
 
 interface Piece {
   /** Stands before the variable. */
@@ -81,16 +80,16 @@ function variableOf(name: string, headers: readonly string[]): Variable {
   const header = headerOf(name);
   if (header === undefined) return VARIABLES[name]!;
   const at = headers.indexOf(header);
-  return { kind: "text", of: ({ fields }) => fields[at] ?? "", about: "" };
+  return { kind: "text", of: ({ fields }) => fields[at] ?? "", slot: Slot.FIELDS + at, about: "" };
 }
 
 /** @param headers the order in which accounts have their fields; all of `headersOf` are among them */
 export function compileFormat(format: AccessFormat, headers: readonly string[]): LineMaker {
   if (format.kind === "text") return writeText;
-  const code = new Code();
+  const code = new LineCode();
   if (format.kind === "json") {
     for (const [index, name] of format.fields.entries()) code.field(name, variableOf(name, headers), index === 0);
-    code.word("}\n");
+    code.literal("}\n");
     const fields = code.maker();
     return (account, line) => {
       fields(account, line);
@@ -98,73 +97,15 @@ export function compileFormat(format: AccessFormat, headers: readonly string[]):
     };
   }
   const { pieces, rest } = parse(format.template);
-  for (const { literal, name } of pieces) code.variable(literal, variableOf(name, headers));
-  code.word(`${rest}\n`);
+  for (const { literal, name } of pieces) {
+    code.literal(literal);
+    code.variable(variableOf(name, headers));
+  }
+  code.literal(`${rest}\n`);
   return code.maker();
 }
 
 const BRACE = 0x7b;
-
-/**
- * The body of a function over all variables of a format. A loop over them would call each by way of the same few places, which no compiler can see
- * through: that took 1.4 times as long. Literals are in it as JSON strings; nothing that a client says is.
- */
-class Code {
-  private body = "";
-  private readonly of: unknown[] = [];
-
-  word(literal: string): void {
-    if (literal !== "") this.body += `line.word(${JSON.stringify(literal)});\n`;
-  }
-
-  /** @returns an expression for its value */
-  private valueOf({ of }: Variable): string {
-    return `f${this.of.push(of) - 1}(account`;
-  }
-
-  variable(literal: string, variable: Variable): void {
-    const value = this.valueOf(variable);
-    this.word(literal);
-    switch (variable.kind) {
-      case "time":
-        this.body += `${value}, line);\n`;
-        break;
-      case "thousandths":
-        this.body += `line.thousandths(${value}));\n`;
-        break;
-      case "integer":
-        this.body += `number = ${value}); if (number === undefined) line.word("-"); else line.integer(number);\n`;
-        break;
-      default:
-        this.body += `text = ${value}); if (text === "") line.word("-"); else line.${variable.kind}(text);\n`;
-    }
-  }
-
-  /** The comma of the first one becomes the brace, so it is always there. */
-  field(name: string, variable: Variable, first: boolean): void {
-    const value = this.valueOf(variable);
-    const otherwise = first ? ` else line.word(${JSON.stringify(`,${JSON.stringify(name)}:null`)});` : "";
-    const begin = (quote: string): string => `line.word(${JSON.stringify(`,${JSON.stringify(name)}:${quote}`)});`;
-    switch (variable.kind) {
-      case "time":
-        this.body += `${begin('"')} ${value}, line); line.byte(34);\n`;
-        break;
-      case "thousandths":
-        this.body += `${begin("")} line.thousandths(${value}));\n`;
-        break;
-      case "integer":
-        this.body += `number = ${value}); if (number !== undefined) { ${begin("")} line.integer(number); }${otherwise}\n`;
-        break;
-      default:
-        this.body += `text = ${value}); if (text !== "") { ${begin('"')} line.${variable.kind === "text" ? "json" : "word"}(text); line.byte(34); }${otherwise}\n`;
-    }
-  }
-
-  maker(): LineMaker {
-    const make = new Function(...this.of.map((_, index) => `f${index}`), `return (account, line) => { let text, number;\nline.length = 0;\n${this.body}}`) as (...of: unknown[]) => LineMaker;
-    return make(...this.of);
-  }
-}
 
 /** For people's eyes. */
 function writeText(account: Account, line: Line): void {

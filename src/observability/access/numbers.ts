@@ -1,4 +1,5 @@
 /** Times as texts, without a Date for each line. */
+import { eightsOf } from "./eights.ts";
 import type { Line } from "./line.ts";
 
 const Z = 0x5a;
@@ -10,19 +11,19 @@ export function thousandths(count: number): string {
 }
 
 /** Remembers what it made of the second before: lines come in the order of their times, more or less. */
-function bySecond(make: (second: number) => string): (second: number) => string {
-  let last = Number.NaN;
-  let text = "";
+function bySecond<Made>(make: (second: number) => Made): (second: number) => Made {
+  let last = 0;
+  let made = make(0);
   return (second) => {
     if (second !== last) {
       last = second;
-      text = make(second);
+      made = make(second);
     }
-    return text;
+    return made;
   };
 }
 
-const utc = bySecond((second) => new Date(second * 1000).toISOString().slice(0, 20));
+const utc = bySecond((second) => eightsOf(new Date(second * 1000).toISOString().slice(0, 20)));
 const local = bySecond((second) => {
   const { day, month, year, clock, zone } = localParts(second);
   return `${day}/${MONTHS[month - 1]!}/${year}:${clock} ${zone.replace(":", "")}`;
@@ -46,7 +47,7 @@ function localParts(second: number): { readonly day: string; readonly month: num
 /** `2026-07-01T12:00:01.123Z`. @param at wall-clock ms since 1970 */
 export function writeIsoTime(at: number, line: Line): void {
   const second = Math.floor(at / 1000);
-  line.word(utc(second));
+  line.eights(utc(second));
   line.threeDigits(Math.floor(at - second * 1000));
   line.byte(Z);
 }

@@ -3,13 +3,20 @@
  * what they mean there.
  */
 import type { Account, Attempt } from "../account.ts";
+import { type Passing, Slot } from "../head-text.ts";
 import type { Line } from "./line.ts";
 import { localIsoTime, localTime, thousandths, writeIsoTime } from "./numbers.ts";
 
 /** What it tells, and how that is written. An empty one is "-" in a format string and left out in JSON; a number is one there too. */
 export type Variable = { readonly about: string } & (
-  /** To be escaped. */
-  | { readonly kind: "text"; readonly of: (account: Account) => string }
+  /** To be escaped. Undefined `slot`: the head's bytes do not have it as it is. */
+  | { readonly kind: "text"; readonly of: (account: Passing) => string; readonly slot?: number | undefined }
+  /** Texts with a space between them; empty where the first is. */
+  | { readonly kind: "list"; readonly of: readonly (Variable & { readonly kind: "text" })[] }
+  /** The same in every line; it needs no escapes. */
+  | { readonly kind: "constant"; readonly value: string }
+  /** To be escaped too, but one of few. */
+  | { readonly kind: "known"; readonly of: (account: Account) => string }
   /** Cannot hold what would have to be. */
   | { readonly kind: "word"; readonly of: (account: Account) => string }
   /** Undefined: it is empty. */
@@ -19,7 +26,9 @@ export type Variable = { readonly about: string } & (
   | { readonly kind: "time"; readonly of: (account: Account, line: Line) => void }
 );
 
-const text = (about: string, of: (account: Account) => string): Variable => ({ kind: "text", of, about });
+const text = (about: string, of: (account: Passing) => string, slot?: number): Variable & { readonly kind: "text" } => ({ kind: "text", of, slot, about });
+const constant = (about: string, value: string): Variable => ({ kind: "constant", value, about });
+const known = (about: string, of: (account: Account) => string): Variable => ({ kind: "known", of, about });
 const word = (about: string, of: (account: Account) => string): Variable => ({ kind: "word", of, about });
 const integer = (about: string, of: (account: Account) => number | undefined): Variable => ({ kind: "integer", of, about });
 const milliseconds = (about: string, of: (account: Account) => number): Variable => ({ kind: "thousandths", of: (account) => of(account) * 1000, about });
@@ -54,32 +63,32 @@ function eachTry(tries: readonly Attempt[], of: (attempt: Attempt) => string): s
 const orNone = (milliseconds: number): string => (milliseconds > 0 ? thousandths(milliseconds) : "-");
 
 export const VARIABLES: Readonly<Record<string, Variable>> = {
-  level: word('"info": for whoever reads this and the service log from one stream', () => "info"),
-  msg: word('"access"', () => "access"),
+  level: constant('"info": for whoever reads this and the service log from one stream', "info"),
+  msg: constant('"access"', "access"),
   time: { kind: "time", about: "when the exchange ended, in UTC: 2026-07-01T12:00:01.123Z", of: (a, line) => writeIsoTime(endOf(a), line) },
-  time_local: word("the same in the local zone, as Common has it: 01/Jul/2026:14:00:01 +0200", (a) => localTime(endOf(a))),
-  time_iso8601: word("the same as 2026-07-01T14:00:01+02:00", (a) => localIsoTime(endOf(a))),
+  time_local: known("the same in the local zone, as Common has it: 01/Jul/2026:14:00:01 +0200", (a) => localTime(endOf(a))),
+  time_iso8601: known("the same as 2026-07-01T14:00:01+02:00", (a) => localIsoTime(endOf(a))),
   msec: seconds("the same in seconds since 1970: 1782907201.123", (a) => endOf(a)),
   client: text("the client's address and port", (a) => a.client),
-  remote_addr: text("the client's address", (a) => addressOf(a.client)),
+  remote_addr: text("the client's address", (a) => a.address ?? addressOf(a.client)),
   remote_port: word("its port", (a) => a.client.slice(a.client.lastIndexOf(":") + 1)),
-  remote_user: word('always "-": nobody logs in here', () => ""),
-  request: text("method, path and protocol", (a) => (a.method === "" ? "" : `${a.method} ${a.path} ${a.protocol}`)),
-  method: text("the request's method; TCP and UDP where there are no requests", methodOf),
-  request_method: text("the same", methodOf),
-  host: text("the host that was asked for", (a) => a.host),
-  path: text("path and query, as they came", (a) => a.path),
-  request_uri: text("the same", (a) => a.path),
+  remote_user: constant('always "-": nobody logs in here', ""),
+  request: { kind: "list", about: "method, path and protocol", of: [text("", (a) => a.method, Slot.METHOD), text("", (a) => a.path, Slot.PATH), text("", (a) => a.protocol)] },
+  method: text("the request's method; TCP and UDP where there are no requests", methodOf, Slot.METHOD),
+  request_method: text("the same", methodOf, Slot.METHOD),
+  host: text("the host that was asked for", (a) => a.host, Slot.HOST),
+  path: text("path and query, as they came", (a) => a.path, Slot.PATH),
+  request_uri: text("the same", (a) => a.path, Slot.PATH),
   uri: text("the path without the query", (a) => a.path.slice(0, queryAt(a.path))),
   args: text("the query", (a) => a.path.slice(queryAt(a.path) + 1)),
-  protocol: word("HTTP/1.0, HTTP/1.1, HTTP/2.0, tcp or udp", (a) => a.protocol),
-  server_protocol: word("the same", (a) => a.protocol),
+  protocol: known("HTTP/1.0, HTTP/1.1, HTTP/2.0, tcp or udp", (a) => a.protocol),
+  server_protocol: known("the same", (a) => a.protocol),
   status: integer("what the client got; 499: nothing, for it had gone; 0: there are no statuses", (a) => a.status),
   grpc_status: integer("of a gRPC call: its status", (a) => a.grpcStatus),
-  listener: word("the listener's name", (a) => a.listener),
-  route: text("the route, by its name, or what it matches", (a) => a.route),
-  upstream: word("the upstream's name", (a) => a.upstream),
-  target: text("the target that answered, or was tried last", (a) => a.target),
+  listener: known("the listener's name", (a) => a.listener),
+  route: known("the route, by its name, or what it matches", (a) => a.route),
+  upstream: known("the upstream's name", (a) => a.upstream),
+  target: known("the target that answered, or was tried last", (a) => a.target),
   attempts: integer("how often a target was asked", (a) => a.attempts),
   milliseconds: milliseconds("from the head of the request to the last byte of the reply", (a) => a.milliseconds),
   request_time: seconds("the same in seconds", (a) => a.milliseconds),
@@ -89,7 +98,7 @@ export const VARIABLES: Readonly<Record<string, Variable>> = {
   bytes_in: integer("bytes of the request's body; tcp, udp: all from the client", (a) => a.bytesIn),
   bytes_out: integer("bytes of the reply's body; tcp, udp: all to the client", (a) => a.bytesOut),
   body_bytes_sent: integer("the same", (a) => a.bytesOut),
-  cause: word("why it ended: done, or what went wrong", (a) => a.cause),
+  cause: known("why it ended: done, or what went wrong", (a) => a.cause),
   detail: text("in words, what the cause does not say", (a) => a.detail),
   request_id: text("X-Request-ID: ours, else the client's", (a) => a.requestId),
   datagrams_in: integer("udp: datagrams from the client", (a) => a.datagrams?.in),

@@ -187,6 +187,21 @@ describe.skipIf(CHROMIUM === undefined)("the dashboard in Chromium", () => {
     await page.getByText("picked first").waitFor();
   });
 
+  test("shows what clients send as text, whatever it is", async () => {
+    const hostile = `<svg/onload=document.title=1>"'><img/src=x/onerror=document.title=1>`;
+    const client = await stage.client(front);
+    await client.ask(`GET /broken/${hostile} HTTP/1.1\r\nHost: a.test\r\nUser-Agent: ${hostile}\r\nX-Request-ID: ${hostile}\r\n\r\n`);
+    client.destroy();
+    await page.getByRole("link", { name: "Exchanges" }).first().click();
+    await page.getByLabel("Request id").fill(hostile);
+    await page.keyboard.press("Enter");
+    await until("it", async () => (await page.locator(".exchanges tbody tr").count()) === 1);
+    expect(await text(".exchanges tbody tr")).toContain(hostile);
+    await page.locator(".exchanges tbody a").click();
+    await page.getByRole("heading", { name: `GET /broken/${hostile}` }).waitFor();
+    expect(await page.evaluate(() => [document.title === "1", document.querySelectorAll('img[src="x"], svg[onload]').length])).toEqual([false, 0]);
+  });
+
   test("says which configuration was rejected, where it is wrong, and goes on", async () => {
     const file = join(front.fairlead.directory, "fairlead.toml");
     const good = configText(front.port, config);
