@@ -30,7 +30,7 @@ export const config: Fuzzer = {
     const load = () => loadConfigText(text, "fuzz.toml", { slots: new SlotAllocator(SLOTS), generation: 1, secret: () => "secret", selfSigned: () => SELF_SIGNED });
     const loaded = load();
     if (!loaded.ok) {
-      const lines = text.split("\n");
+      const lines = text.split(/\r?\n/);
       hold(loaded.diagnostics.length > 0, "refused without a word");
       hold(formatDiagnostics(loaded.diagnostics, { color: false }) !== "", "nothing to read");
       for (const { place, message, quoted } of loaded.diagnostics) {
@@ -38,7 +38,7 @@ export const config: Fuzzer = {
         if (place === undefined) continue;
         const line = lines[place.line - 1];
         hold(line !== undefined && place.column >= 1 && place.length >= 1 && place.column <= line.length + 1, `${message}: ${JSON.stringify(place)} is not in the text`);
-        hold(quoted === undefined || quoted === line.replace(/\r$/, ""), `${message}: line ${place.line} is quoted as ${shown(quoted ?? "")}`);
+        hold(quoted === undefined || quoted === line, `${message}: line ${place.line} is quoted as ${shown(quoted ?? "")}`);
       }
       return loaded.diagnostics.map(({ message }) => message.replaceAll(/"[^"]*"|\d+/g, "…")).toSorted()[0]!.slice(0, 80);
     }
