@@ -1,12 +1,13 @@
 /** `[listeners.tls.acme]`: what it means together with the other listeners and the routes, and where what comes of it is kept. */
 import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { namesOf } from "./certificates.ts";
 import type { Problem } from "./compile.ts";
 import type { RawConfig, RawListener } from "./schema.ts";
 import type { AcmeAccountConfig, AcmeCertificateConfig, AcmeChallenge, CertificateConfig } from "./snapshot.ts";
+import { isFile } from "./stat.ts";
 
 type RawAcme = NonNullable<Exclude<NonNullable<RawListener["tls"]>, "self-signed">["acme"]>;
 type RawRoutes = NonNullable<RawConfig["routes"]>;
@@ -62,7 +63,7 @@ export function checkAcme(listeners: readonly RawListener[], routes: RawRoutes, 
       else wrong(acme.challenge === undefined ? "" : "challenge", "tls-alpn-01 cannot be answered behind a proxy that sends the PROXY protocol", "add a listener that speaks http without tls (the CA asks on port 80), for http-01");
     }
     if ((acme.eab_kid === undefined) !== (acme.eab_hmac_key === undefined)) wrong(acme.eab_kid === undefined ? "eab_hmac_key" : "eab_kid", "eab_kid and eab_hmac_key go together", "add the other one, or leave both out");
-    if (acme.ca !== undefined && statSync(resolve(directory, acme.ca), { throwIfNoEntry: false })?.isFile() !== true) problems.push({ path: [...at, "ca"], about: "value", message: `no file ${resolve(directory, acme.ca)}`, hint: "its path is relative to the config file" });
+    if (acme.ca !== undefined && !isFile(resolve(directory, acme.ca))) problems.push({ path: [...at, "ca"], about: "value", message: `no file ${resolve(directory, acme.ca)}`, hint: "its path is relative to the config file" });
     if (acme.domains === undefined) checkRouteHosts(routes, wrong);
     const { file } = accountOf(acme, directory);
     const who = JSON.stringify([acme.email, acme.eab_kid, acme.eab_hmac_key, acme.ca]);

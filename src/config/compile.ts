@@ -1,5 +1,4 @@
 /** A config whose every value is right by itself becomes a Snapshot, or a list of what does not fit together. */
-import { statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { distance } from "fastest-levenshtein";
@@ -19,6 +18,7 @@ import type { SecretFiles } from "./secret-files.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
 import type { HealthCheckConfig, ListenerConfig, ListenerTls, OutlierConfig, PolicyConfig, Snapshot, StickyConfig, TargetConfig, UpstreamConfig, UpstreamTls } from "./snapshot.ts";
 import { listenerTls, type TlsSources, upstreamTls } from "./tls.ts";
+import { statOf } from "./stat.ts";
 import { addressKey, checkUdp } from "./udp.ts";
 import { userOf } from "./user.ts";
 import { formatAddress, parseAddress } from "./values.ts";
@@ -297,9 +297,9 @@ function policyOf(upstream: RawUpstream, at: Path, options: CompileOptions, prob
     return ROUND_ROBIN;
   }
   const path = resolve(options.directory, policy);
-  const file = statSync(path, { throwIfNoEntry: false });
-  if (file?.isFile() !== true) problems.push({ path: [...at, "policy"], about: "value", message: `no file ${path}`, hint: "a policy's path is relative to the config file" });
-  return { kind: "module", path, version: file === undefined ? "" : `${file.mtimeMs}-${file.size}`, timeout: upstream.policy_timeout ?? 1_000 };
+  const file = statOf(path);
+  if (typeof file !== "object" || !file.isFile()) problems.push({ path: [...at, "policy"], about: "value", message: `no file ${path}`, hint: "a policy's path is relative to the config file" });
+  return { kind: "module", path, version: typeof file !== "object" ? "" : `${file.mtimeMs}-${file.size}`, timeout: upstream.policy_timeout ?? 1_000 };
 }
 
 /** The first layer that says something wins, the defaults last. */

@@ -1,5 +1,5 @@
 /** [log] and [access_log]: what they say, and what of it does not fit. */
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { type AccessFormat, FORMATS, type FormatProblem, templateProblem } from "../observability/access/format.ts";
 import { JSON_FIELDS, VARIABLES, variableProblem } from "../observability/access/variables.ts";
@@ -7,6 +7,7 @@ import { STANDARD } from "../observability/line-file.ts";
 import type { Problem } from "./compile.ts";
 import type { RawAccessLog, RawConfig } from "./schema.ts";
 import type { AccessLogConfig, Snapshot } from "./snapshot.ts";
+import { statOf } from "./stat.ts";
 
 const BUFFER = 64 * 1024;
 const FLUSH = 100;
@@ -55,8 +56,10 @@ function checkFile(path: string, at: readonly string[], directory: string, probl
   const file = resolve(directory, path);
   const wrong = (message: string, hint: string): void => void problems.push({ path: at, about: "value", message, hint });
   const folder = dirname(file);
-  const stats = statSync(file, { throwIfNoEntry: false });
-  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) wrong(`no directory ${folder}`, "make it, or name another; a path is relative to the config file");
+  const stats = statOf(file);
+  const around = statOf(folder);
+  if (typeof stats === "string") wrong(`${file} cannot be opened: ${stats}`, "name another file");
+  else if (typeof around !== "object" || !around.isDirectory()) wrong(`no directory ${folder}`, "make it, or name another; a path is relative to the config file");
   else if (stats?.isDirectory() === true) wrong(`${file} is a directory`, "name a file in it");
   else if (!isWritable(stats === undefined ? folder : file)) wrong(`no permission to write ${file}`, "let Fairlead's user write there, or name another file");
 }
