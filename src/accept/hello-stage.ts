@@ -35,7 +35,7 @@ export class HelloStage extends Stage {
     this.refuse("bad-client-hello", "it ended within the ClientHello");
   }
 
-  onDeadline(): void {
+  protected due(): void {
     this.refuse("client-hello-timeout", "no ClientHello in time");
   }
 }

@@ -90,7 +90,7 @@ export class ProxyStage extends Stage {
     super.closed();
   }
 
-  onDeadline(): void {
+  protected due(): void {
     this.refuse("proxy-header-timeout", "no PROXY protocol header in time");
   }
 }

@@ -44,7 +44,7 @@ export abstract class Stage extends Connection implements Client {
   /** The peer as it is known here. */
   protected abstract get peer(): Peer | undefined;
 
-  /** @param milliseconds until onDeadline */
+  /** @param milliseconds until due */
   protected within(milliseconds: number): void {
     this.wheel.schedule(this, this.services.network.clock.now + milliseconds);
   }
@@ -75,7 +75,7 @@ export abstract class Stage extends Connection implements Client {
     this.abort();
   }
 
-  onEnd(): void {
+  protected atEnd(): void {
     // Half a greeting is worth a word; who only looked whether the port is open is not.
     if (this.received === undefined) this.end();
     else if (this.isOpen) this.cutShort();

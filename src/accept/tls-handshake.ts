@@ -82,7 +82,7 @@ export class TlsHandshake extends Connection implements Client, HandshakeOwner {
     return plainAddress(this.peer?.remoteAddress);
   }
 
-  onDeadline(): void {
+  protected due(): void {
     this.fail("tls-handshake-timeout", `none within ${this.listener.config.timeouts.tlsHandshake} ms`);
   }
 
@@ -95,6 +95,6 @@ export class TlsHandshake extends Connection implements Client, HandshakeOwner {
   }
 
   onData(): void {}
-  onEnd(): void {}
+  protected atEnd(): void {}
   protected writable(): void {}
 }

@@ -14,6 +14,10 @@ export interface Meter {
   sent(bytes: number): void;
 }
 
+/** How long a peer may read nothing of what it is still sent after we have ended, in ms. */
+const PATIENCE = 30_000;
+const RESET: Error = Object.assign(new Error("reset by the peer"), { code: "ECONNRESET" });
+
 export abstract class Connection extends Timed implements SocketOwner, Duplex {
   protected socket: NetSocket | undefined = undefined;
   protected readonly wheel: TimerWheel;
@@ -27,6 +31,8 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
   /** Close as soon as the queue is written. */
   private ending: "no" | "shutdown" | "end" = "no";
   private finished = false;
+  /** A write found the connection reset. The system tells that once: what was to be read ends, after that, as if the peer had ended it. */
+  private wasReset = false;
 
   constructor(wheel: TimerWheel, meter?: Meter) {
     super();
@@ -37,11 +43,16 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
   // What the protocol does with it.
   protected abstract opened(socket: NetSocket): void;
   abstract onData(chunk: Buffer): void;
-  abstract onEnd(): void;
+  /** The peer has sent its last byte, and means it: writing is still possible. */
+  protected abstract atEnd(): void;
   /** Gone for good; called exactly once, also after abort(). */
   protected abstract closed(error: Error | undefined): void;
   /** All that was queued is written: the source may go on. */
   protected abstract writable(): void;
+  /** Some of what was queued, or all of it and a FIN, is written: the peer reads, if slowly. */
+  protected progressed(): void {}
+  /** Its deadline has come. */
+  protected abstract due(): void;
 
   onOpen(socket: NetSocket): void {
     this.socket = socket;
@@ -58,19 +69,39 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
     this.socket = undefined;
     this.queue = undefined;
     this.wheel.remove(this);
-    this.closed(error);
+    this.closed(error ?? (this.wasReset ? RESET : undefined));
+  }
+
+  onEnd(): void {
+    if (this.wasReset) this.tearDown();
+    else this.atEnd();
+  }
+
+  /** Nothing can be sent any more, nor will anything come. */
+  private tearDown(): void {
+    const { socket } = this;
+    if (socket === undefined) return;
+    socket.data = NOBODY;
+    socket.terminate();
+    this.onClose(RESET);
   }
 
   onDrain(): void {
     const { queue, socket } = this;
     if (queue === undefined || socket === undefined) return;
-    while (queue.length > 0) {
+    for (let some = false; queue.length > 0; some = true) {
       const first = queue[0]!;
       const left = first.length - this.queueOffset;
       const taken = socket.write(first, this.queueOffset, left);
-      if (taken < 0) return;
+      if (taken < 0) {
+        this.wasReset = true;
+        // Who has ended waits for nothing but this queue.
+        if (this.ending === "end") this.tearDown();
+        return;
+      }
       if (taken < left) {
         this.queueOffset += taken;
+        if (some || taken > 0) this.goesOn();
         return;
       }
       this.queueOffset = 0;
@@ -78,9 +109,21 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
       release(first);
     }
     this.queue = undefined;
-    if (this.ending === "shutdown") socket.shutdown();
-    else if (this.ending === "end") this.close(socket);
+    if (this.ending === "shutdown") {
+      socket.shutdown();
+      this.progressed();
+    } else if (this.ending === "end") this.close(socket);
     else this.writable();
+  }
+
+  private goesOn(): void {
+    if (this.ending === "end") this.wheel.schedule(this, this.wheel.now + PATIENCE);
+    else this.progressed();
+  }
+
+  onDeadline(): void {
+    if (this.ending === "end") this.abort();
+    else this.due();
   }
 
   get isOpen(): boolean {
@@ -100,6 +143,7 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
     let taken = 0;
     if (this.queue === undefined) {
       taken = socket.write(bytes, offset, length);
+      if (taken < 0) this.wasReset = true;
       if (taken === length || taken < 0) return;
       this.queue = [];
     }
@@ -127,11 +171,13 @@ export abstract class Connection extends Timed implements SocketOwner, Duplex {
     if (this.queue === undefined) this.socket?.shutdown();
   }
 
-  /** FIN after what is queued, then close. */
+  /** FIN after what is queued, then close. A peer that reads nothing of it for a while is cut off. */
   end(): void {
     if (this.ending === "end") return;
     this.ending = "end";
-    if (this.queue === undefined && this.socket !== undefined) this.close(this.socket);
+    if (this.socket === undefined) return;
+    if (this.queue === undefined) this.close(this.socket);
+    else this.goesOn();
   }
 
   private close(socket: NetSocket): void {

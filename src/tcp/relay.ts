@@ -196,7 +196,7 @@ export class TcpClient extends Connection implements Client, Attempting, Ended {
   /** A byte went through: the idle time starts anew. */
   active(): void {
     const idle = this.listener.config.timeouts.tunnelIdle;
-    if (idle > 0) this.wheel.schedule(this, this.services.network.clock.now + idle);
+    if (idle > 0 && !this.over) this.wheel.schedule(this, this.services.network.clock.now + idle);
   }
 
   onData(chunk: Buffer): void {
@@ -213,7 +213,7 @@ export class TcpClient extends Connection implements Client, Attempting, Ended {
     this.active();
   }
 
-  onEnd(): void {
+  protected atEnd(): void {
     this.ended = true;
     if (this.over) {
       this.sink.end();
@@ -236,6 +236,10 @@ export class TcpClient extends Connection implements Client, Attempting, Ended {
     if (!this.congested) this.target?.resume();
   }
 
+  protected override progressed(): void {
+    this.active();
+  }
+
   protected closed(error: Error | undefined): void {
     this.listener.remove(this);
     const { target } = this;
@@ -255,7 +259,7 @@ export class TcpClient extends Connection implements Client, Attempting, Ended {
     else this.sink.end();
   }
 
-  onDeadline(): void {
+  protected due(): void {
     if (!this.over) this.finish("idle-timeout", "", this.target?.target);
     this.target?.abort();
     this.abort();

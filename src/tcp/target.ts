@@ -58,7 +58,7 @@ export class TcpTarget extends Connection implements Pooled, Opener {
     if (this.leave(cause !== "overloaded")) this.client.connectFailed(this.target, cause, detail);
   }
 
-  onDeadline(): void {
+  protected due(): void {
     // It has none: its client's counts.
   }
 
@@ -69,13 +69,17 @@ export class TcpTarget extends Connection implements Pooled, Opener {
     relayData(this, this.client.sink, chunk);
   }
 
-  onEnd(): void {
+  protected atEnd(): void {
     this.ended = true;
     relayEnd(this.client.sink, this.client.ended, this);
   }
 
   protected writable(): void {
     this.client.resume();
+  }
+
+  protected override progressed(): void {
+    this.client.active();
   }
 
   override abort(): void {

@@ -379,6 +379,11 @@ export class ClientConnection extends Connection implements Client, Downstream {
     }
   }
 
+  protected override progressed(): void {
+    if (this.phase === "linger") this.linger();
+    else if (this.phase === "exchange") this.within(this.listener.config.timeouts.clientBody);
+  }
+
   /** Asked after each read of the reply: must the target wait? */
   get replyCongested(): boolean {
     if (!this.congested || !this.exchange.open) return false;
@@ -443,15 +448,20 @@ export class ClientConnection extends Connection implements Client, Downstream {
     if (this.clientEnded) this.end();
     else {
       this.resume();
-      this.after(LINGER);
+      this.linger();
     }
+  }
+
+  /** What is queued has the time that a reply has; then the client has a while to read the rest and to close. */
+  private linger(): void {
+    this.after(this.congested ? this.listener.config.timeouts.clientBody : LINGER);
   }
 
   /** Nothing more to say; what was queued still goes out. */
   private leave(): void {
     this.phase = "linger";
     this.shutdown();
-    this.after(LINGER);
+    this.linger();
   }
 
   // Tunnels.
@@ -487,7 +497,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   // Its end.
 
-  onEnd(): void {
+  protected atEnd(): void {
     this.clientEnded = true;
     switch (this.phase) {
       case "tunnel": {
@@ -529,7 +539,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
     this.view.clear();
   }
 
-  onDeadline(): void {
+  protected due(): void {
     const { exchange } = this;
     switch (this.phase) {
       case "idle":
@@ -546,7 +556,9 @@ export class ClientConnection extends Connection implements Client, Downstream {
         this.abort();
         return;
       case "linger":
-        this.abort();
+        // What the system has taken goes on to a client that reads slowly: a reset would take it back.
+        if (this.congested) this.abort();
+        else this.end();
         return;
       default:
         return;

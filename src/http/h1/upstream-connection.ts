@@ -180,6 +180,10 @@ export class UpstreamConnection extends Connection implements OwnStream, Opener 
     this.exchange?.requestWritable();
   }
 
+  protected override progressed(): void {
+    this.requestStalled();
+  }
+
   // The reply's way in.
 
   onData(chunk: Buffer): void {
@@ -352,7 +356,7 @@ export class UpstreamConnection extends Connection implements OwnStream, Opener 
 
   // Its end.
 
-  onEnd(): void {
+  protected atEnd(): void {
     switch (this.phase) {
       case "idle":
         this.retire();
@@ -440,7 +444,7 @@ export class UpstreamConnection extends Connection implements OwnStream, Opener 
     exchange?.attemptFailed(cause, detail, this.reused);
   }
 
-  onDeadline(): void {
+  protected due(): void {
     switch (this.phase) {
       case "idle":
         this.retire();

@@ -234,7 +234,7 @@ export class ClientSession extends Session<ClientStream> implements Client {
     }
   }
 
-  onEnd(): void {
+  protected atEnd(): void {
     // Nothing more comes: who hangs up does not wait for the answer, as with HTTP/1.
     this.isOver = true;
     this.loseAll("closed");
@@ -248,8 +248,8 @@ export class ClientSession extends Session<ClientStream> implements Client {
     this.reception.leave();
   }
 
-  onDeadline(): void {
-    if (this.isOver) this.abort();
+  protected due(): void {
+    if (this.isOver) this.lingered();
     else if (!this.settled) {
       this.listener.failed("client-header-timeout");
       this.tell("client-header-timeout", "no SETTINGS");

@@ -297,6 +297,21 @@ export abstract class SessionOutput<S extends Stream = Stream> extends Connectio
     this.writeGoAway(lastId, code, code === ErrorCode.NO_ERROR ? "" : `${errorName(code)}: ${reason}`);
     this.writeOut();
     this.shutdown();
-    this.wheel.schedule(this, this.services.network.clock.now + (code === ErrorCode.NO_ERROR ? LINGER_IDLE : LINGER));
+    this.linger(code === ErrorCode.NO_ERROR && !this.congested ? LINGER_IDLE : LINGER);
+  }
+
+  private linger(milliseconds: number): void {
+    this.wheel.schedule(this, this.services.network.clock.now + milliseconds);
+  }
+
+  /** The peer reads what was said before the goodbye. */
+  protected override progressed(): void {
+    if (this.isOver) this.linger(LINGER);
+  }
+
+  /** The time for that is up. What the system has taken goes on to a peer that reads slowly: a reset would take it back. */
+  protected lingered(): void {
+    if (this.congested) this.abort();
+    else this.end();
   }
 }

@@ -294,7 +294,7 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
 
   // Its end.
 
-  onEnd(): void {
+  protected atEnd(): void {
     if (this.phase === "closed") return;
     this.isOver = true;
     this.end();
@@ -317,7 +317,7 @@ export class UpstreamSession extends Session<H2UpstreamStream> implements Shared
     this.loseAll("closed", detail);
   }
 
-  onDeadline(): void {
+  protected due(): void {
     if (this.phase === "greeting") {
       this.failed("connect-timeout", `no SETTINGS within ${this.upstream.config.timeouts.connect} ms`);
       this.abort();
