@@ -357,7 +357,7 @@ export class ClientConnection extends Connection implements Client, Downstream {
 
   /** Nothing can go on before more arrives. */
   private get wantsBytes(): boolean {
-    return this.phase === "idle" || this.phase === "head" || (this.phase === "exchange" && (this.request.flows || !this.request.hasWaiting));
+    return this.phase === "idle" || this.phase === "head" || (this.phase === "exchange" && (this.request.flows || (!this.request.hasWaiting && !this.request.isAhead)));
   }
 
   /** All that is sent has left: go on where the lack of room stopped us. */

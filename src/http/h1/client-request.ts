@@ -20,6 +20,9 @@ export const Sent = {
 } as const;
 export type SentKind = (typeof Sent)[keyof typeof Sent];
 
+/** Requests that were sent behind each other, read ahead. */
+const AHEAD = 16 * 1024;
+
 export interface BodyLimits extends HeadLimits {
   /** 0: no limit. */
   readonly bodyBytes: number;
@@ -78,6 +81,11 @@ export class ClientRequest {
 
   get hasWaiting(): boolean {
     return this.waiting !== undefined;
+  }
+
+  /** A body that cannot go yet has come with so much, or with so many further requests, that nothing more is wanted. */
+  get isAhead(): boolean {
+    return !this.done && !this.sent && this.head !== undefined && this.head.length - this.bodyAt >= AHEAD;
   }
 
   /** Can bytes that arrive now go straight to the target? */
