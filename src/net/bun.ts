@@ -7,6 +7,7 @@ import { deferAccept, peek, take } from "./early.ts";
 import { NOBODY } from "./leaving.ts";
 import { libc } from "./libc.ts";
 import type { Clock, ConnectOwner, HandshakeOwner, NetListener, NetSocket, Network, SocketOwner } from "./network.ts";
+import { canOpenSocket } from "./open-files.ts";
 import { TICK } from "./timers.ts";
 import type { TlsClient, TlsContext, TlsContextOptions, TlsServer } from "./tls.ts";
 
@@ -87,7 +88,7 @@ class BunNetwork implements Network {
     },
     connectError: (socket, error) => {
       this.openSockets--;
-      socket.data.onConnectError((error as NodeJS.ErrnoException).code ?? "ECONNREFUSED");
+      socket.data.onConnectError(connectErrorOf(error));
     },
   };
 
@@ -245,6 +246,11 @@ class InheritedListener implements NetListener {
  */
 function hasGone({ remoteAddress, localAddress }: BunSocket): boolean {
   return remoteAddress === undefined && localAddress !== undefined;
+}
+
+/** Bun says ECONNREFUSED also where the system had no descriptor for the socket: that is our lack, and not the target's doing. */
+function connectErrorOf(error: Error): string {
+  return canOpenSocket() ? ((error as NodeJS.ErrnoException).code ?? "ECONNREFUSED") : "EMFILE";
 }
 
 /** An established session that breaks: a record that does not decrypt, a fatal alert. */
