@@ -75,6 +75,7 @@ export class Supervisor {
   private readonly notifier: Notifier;
   private readonly slots: PendingSlots;
   private readonly board: Scoreboard;
+  private readonly boardFile: number;
   private readonly timeline: Timeline;
   private readonly journal: TimelineJournal;
   private readonly exchanges: ExchangeRing;
@@ -153,8 +154,8 @@ export class Supervisor {
     this.directory = directory;
     this.sockets = sockets;
     this.notifier = notifier;
-    this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
-    giveBoard(this.board.path!, runAs(snapshot));
+    ({ board: this.board, file: this.boardFile } = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0)));
+    giveBoard(this.boardFile, runAs(snapshot));
     giveLogs(snapshot);
     this.board.generation = snapshot.generation;
     this.board.setBounds(snapshot.metrics.buckets, this.slots.used);
@@ -404,7 +405,7 @@ export class Supervisor {
     }
     giveLogs(snapshot, runAs(before));
     const isOthers = runAs(snapshot)?.uid !== runAs(before)?.uid || runAs(snapshot)?.gid !== runAs(before)?.gid;
-    if (isOthers) giveBoard(this.board.path!, runAs(snapshot));
+    if (isOthers) giveBoard(this.boardFile, runAs(snapshot));
     this.configuration.loaded = loaded;
     this.watch(snapshot);
     try {
@@ -412,7 +413,7 @@ export class Supervisor {
       else await this.workers.roll(snapshot, prepared.sockets, () => prepared.commit());
     } catch (error) {
       prepared?.abandon();
-      if (isOthers) giveBoard(this.board.path!, runAs(before));
+      if (isOthers) giveBoard(this.boardFile, runAs(before));
       giveLogs(before, runAs(snapshot));
       this.configuration.loaded = previous;
       this.watch(before);

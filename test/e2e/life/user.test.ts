@@ -188,6 +188,25 @@ health_check = { type = "command", command = ["/bin/sh", "-c", 'rm -f "$0"; echo
     }
   });
 
+  test("a link that a worker has put in the place of the shared memory gives nothing of root's away", async () => {
+    const secret = join(stage.directory(), "secret");
+    writeFileSync(secret, "root's\n", { mode: 0o600 });
+    const backend = await stage.backend();
+    const rest = `\nworkers = 1\nlisteners = [{ address = "127.0.0.1:${await freePort()}", upstream = "main" }]\n[[upstreams]]\nname = "main"\ntargets = [{ address = "${backend.address}" }]\n`;
+    const fairlead = await Fairlead.start(`user = "nobody"${rest}`);
+    stage.atEnd(() => fairlead.stop());
+    const [worker] = workersOf(fairlead) as [number];
+    const [board] = /\S+\.board/.exec(readFileSync(`/proc/${worker}/maps`, "utf8"))!;
+    // Its owner may, in a directory where only owners may.
+    const asNobody = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups", "/bin/sh", "-c"];
+    expect(Bun.spawnSync([...asNobody, 'mv "$0" "$0.old" && ln -s "$1" "$0"', board, secret]).exitCode).toBe(0);
+    stage.atEnd(() => [board, `${board}.old`].forEach((path) => rmSync(path, { force: true })));
+    writeFileSync(join(fairlead.directory, "fairlead.toml"), `user = ${NOBODY - 1}\ngroup = "${NOBODY}"${rest}`);
+    fairlead.signal("SIGHUP");
+    await fairlead.line("what came of it", ({ msg }) => msg?.startsWith("Reload ") === true);
+    expect(statSync(secret).uid).toBe(0);
+  });
+
   test("what runs as another user has no part in root's terminal, where it could type", async () => {
     const directory = stage.directory();
     chmodSync(directory, 0o777);
