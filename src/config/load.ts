@@ -148,8 +148,12 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
   return build(options);
 }
 
+/** With more errors nobody mends a file in one go, and to look for further ones takes a time that grows with their square. */
+const MOST_MENDED = 100;
+
 /** What would be wrong still if the values that are wrong by themselves were right: a person mends a file once, not twice. */
 function furtherProblems(value: unknown, issues: readonly z.core.$ZodIssue[], reported: readonly Problem[], options: LoadOptions, directory: string): Problem[] {
+  if (reported.length > MOST_MENDED) return [];
   const mended = structuredClone(value);
   let left = issues;
   // Taking a wrong value away may show that it was required: then something harmless stands in for it.
@@ -226,7 +230,9 @@ const HEAD_OF_TABLE = /^\s*\[+([^\]]*)\]/;
 /** The line, unless it tells a secret. @param number from 1 */
 function quotable(lines: readonly string[], number: number): string | undefined {
   const line = lines[number - 1];
-  const table = lines.slice(0, number).findLast((each) => HEAD_OF_TABLE.test(each)) ?? "";
+  let head = number - 1;
+  while (head >= 0 && !HEAD_OF_TABLE.test(lines[head] ?? "")) head--;
+  const table = lines[head] ?? "";
   if (/\broutes\b/.test(table)) return line;
   const isSecretTable = SECRET_TABLE.test(HEAD_OF_TABLE.exec(table)?.[1]?.trim() ?? "");
   return line === undefined || isSecretTable || KEY_OF_SECRET.test(line) ? undefined : line;

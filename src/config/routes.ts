@@ -8,6 +8,9 @@ import type { RouteConfig } from "./snapshot.ts";
 type Route = Omit<RouteConfig, "slot">;
 type RawRoute = NonNullable<RawConfig["routes"]>[number];
 
+/** Whom a route is for: lists; an absent one stands for everybody. */
+const WHOM_KEYS = ["hosts", "methods", "listeners"] as const;
+
 /** No two of them are called the same: the second of those that match the same is `… #2`. */
 export function routesOf(raw: readonly RawRoute[]): Route[] {
   const labels = new Set(raw.map(({ name }) => name));
@@ -47,6 +50,8 @@ export function isRouteFor(route: RawRoute, listener: string): boolean {
 export function checkRoutes(routes: readonly RawRoute[], listeners: readonly RawListener[], suggest: (word: string, known: readonly string[]) => { hint?: string }, problems: Problem[]): void {
   const protocols = new Map(listeners.map((listener, index) => [listenerName(listener, index), listener.protocol ?? "http"]));
   for (const [index, route] of routes.entries()) {
+    // As a program writes it that has found none: a route for no host is not one for every host.
+    for (const key of WHOM_KEYS) if (route[key]?.length === 0) problems.push({ path: ["routes", index, key], about: "key", message: `${key} names nobody`, hint: "name some, or leave it out, which means all" });
     for (const [at, name] of (route.listeners ?? []).entries()) {
       const path = ["routes", index, "listeners", at];
       const protocol = protocols.get(name);

@@ -152,6 +152,9 @@ describe("what is said wrong", () => {
       ['delay = "1s"\nlisteners = ["names"]', 'listener "names" is udp: no fault is injected there'],
       ['abort = 503\n[[faults.rules]]\nname = "one"\nabort = 500', 'there is already a fault "one"'],
       ["abort = 200", '"abort" must be at least 400'],
+      ["abort = 503\nroutes = []", "routes names nobody | name some, or leave it out, which means all"],
+      ["abort = 503\nhosts = []\nmethods = []", "hosts names nobody | name some, or leave it out, which means all\nmethods names nobody"],
+      ['target_delay = "1s"\ntargets = []', "targets names nobody"],
       ["abort = 503\npercent = 101", "100"],
       ['delay = "soon"', "soon"],
     ];
