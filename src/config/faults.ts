@@ -1,5 +1,6 @@
 /** `[faults]`: what a rule means, what of it does not fit together, and what it names that is not there. */
 import type { Problem } from "./compile.ts";
+import { redacted } from "./effective.ts";
 import type { RawConfig, RawFault } from "./schema.ts";
 import type { FaultDelay, FaultEffect, FaultRule, ListenerConfig, Snapshot } from "./snapshot.ts";
 
@@ -139,12 +140,12 @@ function delayOf(raw: RawFault["delay"]): { readonly delay?: FaultDelay } {
   return { delay: { from, to } };
 }
 
-/** A rule as it is written in the file, but for its name. */
+/** A rule as it is written in the file, but for its name and for what its headers must say: that may be a token of whoever it is for. */
 export function faultKeysOf({ listeners, routes, upstreams, hosts, methods, headers, percent, effect }: FaultRule): Record<string, unknown> {
   const lists = Object.entries({ listeners, routes, upstreams, hosts, methods }).filter(([, names]) => names.length > 0);
   return {
     ...Object.fromEntries(lists),
-    ...(headers.length === 0 ? {} : { headers: Object.fromEntries(headers.map(({ name, value }) => [name, value ?? true])) }),
+    ...(headers.length === 0 ? {} : { headers: redacted(Object.fromEntries(headers.map(({ name, value }) => [name, value ?? true])), ["headers"]) }),
     percent,
     ...effectKeysOf(effect),
   };

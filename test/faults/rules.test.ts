@@ -1,5 +1,6 @@
 /** Which requests a rule takes, how many of them, and when it ends; what a client may choose; bytes that pass slowly. */
 import { describe, expect, test } from "bun:test";
+import { faultKeysOf } from "../../src/config/faults.ts";
 import { loadConfigText, SlotAllocator } from "../../src/config/load.ts";
 import type { FaultRule } from "../../src/config/snapshot.ts";
 import { readChoice } from "../../src/faults/choice.ts";
@@ -133,6 +134,11 @@ describe("it ends", () => {
     faults.apply([]);
     expect(faults.active).toBe(true);
   });
+});
+
+test("it is told without what its headers must say", () => {
+  const told = faultKeysOf(rule('abort = 503\nmethods = ["GET"]\nheaders = { Authorization = "Bearer for-tests", X-Any = true }'));
+  expect(told).toEqual({ methods: ["GET"], headers: { Authorization: "(secret)", "X-Any": true }, percent: 100, abort: 503 });
 });
 
 describe("what is said wrong", () => {
