@@ -3,23 +3,25 @@ import { availableParallelism } from "node:os";
 import { routeLabel } from "../routing/router.ts";
 import { acmeOf, checkAcme } from "./compile/acme.ts";
 import { adminOf } from "./compile/admin.ts";
-import { checkListeners, http2Of, listenerOf } from "./compile/listeners.ts";
+import { exchangesOf } from "./compile/exchanges.ts";
+import { checkListeners, http2Of, listenerOf } from "./compile/listener.ts";
 import { checkLogs, logsOf } from "./compile/logs.ts";
+import { metricsOf } from "./compile/metrics.ts";
 import { checkNames, checkReferences, listenerName } from "./compile/names.ts";
 import { policyOf, type PolicySources, ROUND_ROBIN, strangePolicies } from "./compile/policy.ts";
-import { checkRoutes, routesOf } from "./compile/routes.ts";
+import { checkRoutes, routesOf } from "./compile/route.ts";
 import { expandShortForm } from "./compile/short-form.ts";
-import { checkTargets } from "./compile/targets.ts";
+import { checkTargets } from "./compile/target.ts";
 import { listenerTls, type TlsSources, upstreamTls } from "./compile/tls.ts";
 import { checkTracing, tracingOf } from "./compile/tracing.ts";
 import { checkUdp } from "./compile/udp.ts";
-import { checkUpstream, upstreamOf } from "./compile/upstreams.ts";
+import { checkUpstream, upstreamOf } from "./compile/upstream.ts";
 import { userOf } from "./compile/user.ts";
 import { checkFaults, faultsOf } from "./faults.ts";
 import { type JoinedTarget, withJoined } from "./joined.ts";
 import { type Overrides, overridden } from "./overrides.ts";
 import type { Problem } from "./problem.ts";
-import { DEFAULTS, type RawConfig } from "./schema.ts";
+import type { RawConfig } from "./schema.ts";
 import type { SecretFiles } from "./secret-files.ts";
 import type { SlotAllocator, SlotPlan } from "./slots.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -45,32 +47,32 @@ export type Compiled = { readonly ok: true; readonly snapshot: Snapshot; readonl
 export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   const problems: Problem[] = [];
   const long = expandShortForm(raw, problems);
-  const listeners = long.listeners ?? [];
-  const upstreams = (long.upstreams ?? []).map((upstream) => overridden(withJoined(upstream, options.joined?.get(upstream.name) ?? []), options.overrides?.get(upstream.name)));
+  const { listeners } = long;
+  const upstreams = long.upstreams.map((upstream) => overridden(withJoined(upstream, options.joined?.get(upstream.name) ?? []), options.overrides?.get(upstream.name)));
   const admin = adminOf(raw, options.secrets, options.directory, problems);
   const user = userOf(raw, problems);
   checkTracing(raw.tracing, problems);
   checkLogs(raw, options.directory, problems);
-  checkListeners(listeners, long, problems);
+  checkListeners(listeners, long.routes, problems);
   checkUdp(listeners, upstreams, problems);
   checkNames(upstreams, "upstream", problems);
-  checkNames(long.routes ?? [], "route", problems);
+  checkNames(long.routes, "route", problems);
   checkReferences(long, problems);
-  checkAcme(listeners, long.routes ?? [], options.directory, problems);
-  checkRoutes(long.routes ?? [], listeners, problems);
-  checkFaults(raw.faults, { listeners: listeners.map((listener, index) => ({ name: listenerName(listener, index), protocol: listener.protocol ?? "http" })), routes: routesOf(long.routes ?? []).map(routeLabel), upstreams: upstreams.map(({ name }) => name) }, problems);
-  const strange = strangePolicies(long.upstreams ?? [], options.overrides, problems);
+  checkAcme(listeners, long.routes, options.directory, problems);
+  checkRoutes(long.routes, listeners, problems);
+  checkFaults(raw.faults, { listeners: listeners.map((listener, index) => ({ name: listenerName(listener, index), protocol: listener.protocol ?? "http" })), routes: routesOf(long.routes).map(routeLabel), upstreams: upstreams.map(({ name }) => name) }, problems);
+  const strange = strangePolicies(long.upstreams, options.overrides, problems);
   const policies = upstreams.map((upstream, index) => (strange.has(upstream.name) ? ROUND_ROBIN : policyOf(upstream, ["upstreams", index], options, problems)));
   for (const [index, upstream] of upstreams.entries()) {
     checkTargets(upstream, index, problems);
     checkUpstream(upstream, index, raw, problems);
   }
-  const hosts = (long.routes ?? []).flatMap((route) => (route.hosts ?? []).map((host) => host.toLowerCase()));
-  const tlsOfListeners = listeners.map((listener, index) => listenerTls(listener, hosts, http2Of(listener, raw).enabled, ["listeners", index], options, acmeOf(listener, listeners, long.routes ?? [], options.directory), problems));
+  const hosts = long.routes.flatMap((route) => (route.hosts ?? []).map((host) => host.toLowerCase()));
+  const tlsOfListeners = listeners.map((listener, index) => listenerTls(listener, hosts, http2Of(listener, raw).enabled, ["listeners", index], options, acmeOf(listener, listeners, long.routes, options.directory), problems));
   const tlsOfUpstreams = upstreams.map((upstream, index) => upstreamTls(upstream, ["upstreams", index], options, problems));
   if (problems.length > 0) return { ok: false, problems };
 
-  const routes = routesOf(long.routes ?? []);
+  const routes = routesOf(long.routes);
   const plan = options.slots.plan({
     upstreams: upstreams.map(({ name, targets = [] }) => ({ name, targets: targets.map(({ address }) => ({ name: address })) })),
     listeners: listeners.map(listenerName),
@@ -92,15 +94,10 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
     ...faultsOf(raw.faults),
     ...exchangesOf(raw),
     ...logsOf(raw, options.directory),
-    metrics: { buckets: raw.metrics?.buckets ?? DEFAULTS.metrics.buckets, perTargetLimit: raw.metrics?.per_target_limit ?? DEFAULTS.metrics.per_target_limit },
+    metrics: metricsOf(raw),
     listeners: listeners.map((listener, index) => listenerOf(listener, index, plan.listener(listenerName(listener, index)), raw, tlsOfListeners[index])),
     routes: routes.map((route) => ({ ...route, slot: plan.route(routeLabel(route)) })),
     upstreams: upstreams.map((upstream, index) => upstreamOf(upstream, { policy: policies[index]!, tls: tlsOfUpstreams[index], plan, healthPaths: long.healthPaths, zone: raw.zone, directory: options.directory, secret: options.secret })),
   };
-  return { ok: true, snapshot, plan, listed: new Map((long.upstreams ?? []).map(({ name, targets = [] }) => [name, new Set(targets.map(({ address }) => address))])) };
-}
-
-/** Nobody could look at them without an admin address. */
-function exchangesOf({ admin, exchanges: { keep = 1000, memory = 8 * 1024 * 1024, slow = 1_000, sample = 0.001, query = "drop" } = {} }: RawConfig): Pick<Snapshot, "exchanges"> {
-  return admin === undefined || keep === 0 ? {} : { exchanges: { keep, memory, slow, sample, query } };
+  return { ok: true, snapshot, plan, listed: new Map(long.upstreams.map(({ name, targets = [] }) => [name, new Set(targets.map(({ address }) => address))])) };
 }

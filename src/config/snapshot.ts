@@ -5,24 +5,30 @@
  * (CIDR matchers, route tables, policy objects) is built by the worker that needs it.
  */
 import type { AdminConfig } from "./snapshot/admin.ts";
+import type { ExchangesConfig } from "./snapshot/exchanges.ts";
 import type { FaultRule } from "./snapshot/faults.ts";
 import type { ListenerConfig } from "./snapshot/listener.ts";
-import type { AccessLogConfig, ExchangesConfig, LogConfig, MetricsConfig, TracingConfig } from "./snapshot/observability.ts";
+import type { AccessLogConfig, LogConfig } from "./snapshot/logs.ts";
+import type { MetricsConfig } from "./snapshot/metrics.ts";
 import type { RouteConfig } from "./snapshot/route.ts";
+import type { TracingConfig } from "./snapshot/tracing.ts";
 import type { Milliseconds } from "./snapshot/units.ts";
 import type { UpstreamConfig } from "./snapshot/upstream.ts";
 
 export type * from "./snapshot/address.ts";
 export type * from "./snapshot/admin.ts";
+export type * from "./snapshot/exchanges.ts";
 export type * from "./snapshot/faults.ts";
 export type * from "./snapshot/health.ts";
 export type * from "./snapshot/listener.ts";
-export type * from "./snapshot/observability.ts";
+export type * from "./snapshot/logs.ts";
+export type * from "./snapshot/metrics.ts";
 export type * from "./snapshot/resilience.ts";
 export type * from "./snapshot/route.ts";
 export type * from "./snapshot/supervised.ts";
 export type * from "./snapshot/target.ts";
 export type * from "./snapshot/tls.ts";
+export type * from "./snapshot/tracing.ts";
 export type * from "./snapshot/units.ts";
 export type * from "./snapshot/upstream.ts";
 

@@ -2,13 +2,12 @@
 import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import type { Problem } from "../problem.ts";
-import type { RawConfig, RawListener } from "../schema.ts";
+import type { RawListener, RawRoute } from "../schema.ts";
 import type { AcmeAccountConfig, AcmeCertificateConfig, AcmeChallenge } from "../snapshot.ts";
 import { isFile } from "../stat.ts";
 import { stateDirectory } from "../state-directory.ts";
 
 type RawAcme = NonNullable<Exclude<NonNullable<RawListener["tls"]>, "self-signed">["acme"]>;
-type RawRoutes = NonNullable<RawConfig["routes"]>;
 
 const LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory";
 /** A certificate's names, by RFC 8555's most widespread server. */
@@ -33,7 +32,7 @@ function answerable(listeners: readonly RawListener[]): AcmeChallenge[] {
   return [...(listeners.some(answersHttp) ? (["http-01"] as const) : []), ...(listeners.some(answersTls) ? (["tls-alpn-01"] as const) : [])];
 }
 
-export function checkAcme(listeners: readonly RawListener[], routes: RawRoutes, directory: string, problems: Problem[]): void {
+export function checkAcme(listeners: readonly RawListener[], routes: readonly RawRoute[], directory: string, problems: Problem[]): void {
   const accounts = new Map<string, { readonly index: number; readonly who: string }>();
   const possible = answerable(listeners);
   for (const [index, listener] of listeners.entries()) {
@@ -57,7 +56,7 @@ export function checkAcme(listeners: readonly RawListener[], routes: RawRoutes, 
   }
 }
 
-function checkRouteHosts(routes: RawRoutes, wrong: (key: string, message: string, hint: string) => void): void {
+function checkRouteHosts(routes: readonly RawRoute[], wrong: (key: string, message: string, hint: string) => void): void {
   const hosts = hostsOf(routes);
   const odd = hosts.find((host) => !/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(host));
   if (hosts.length === 0) wrong("", "it is not said for which names a certificate is wanted, and no route names a host", 'add domains = ["www.example.org"]');
@@ -65,12 +64,12 @@ function checkRouteHosts(routes: RawRoutes, wrong: (key: string, message: string
   else if (hosts.length > MOST_DOMAINS) wrong("", `the routes have ${hosts.length} hosts, and a certificate is for at most ${MOST_DOMAINS}`, "name the domains, over several listeners");
 }
 
-function hostsOf(routes: RawRoutes): string[] {
+function hostsOf(routes: readonly RawRoute[]): string[] {
   return [...new Set(routes.flatMap(({ hosts = [] }) => hosts.map((host) => host.toLowerCase())))];
 }
 
 /** @returns undefined when the listener has none */
-export function acmeOf(listener: RawListener, listeners: readonly RawListener[], routes: RawRoutes, directory: string): AcmeCertificateConfig | undefined {
+export function acmeOf(listener: RawListener, listeners: readonly RawListener[], routes: readonly RawRoute[], directory: string): AcmeCertificateConfig | undefined {
   const raw = rawAcme(listener);
   if (raw === undefined) return undefined;
   const domains = [...new Set((raw.domains ?? hostsOf(routes)).map((domain) => domain.toLowerCase()))];

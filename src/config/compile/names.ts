@@ -18,12 +18,12 @@ export function checkNames(items: readonly { readonly name?: string | undefined 
   }
 }
 
-export function checkReferences(long: LongForm, problems: Problem[]): void {
-  const names = (long.upstreams ?? []).map(({ name }) => name);
+export function checkReferences({ listeners, routes, upstreams }: LongForm, problems: Problem[]): void {
+  const names = upstreams.map(({ name }) => name);
   const check = (kind: "listeners" | "routes", index: number, name: string | undefined): void => {
     if (name === undefined || names.includes(name)) return;
     problems.push({ path: [kind, index, "upstream"], about: "value", message: `there is no upstream "${name}"`, ...suggestion(name, names) });
   };
-  for (const [index, listener] of (long.listeners ?? []).entries()) check("listeners", index, listener.upstream);
-  for (const [index, route] of (long.routes ?? []).entries()) check("routes", index, route.upstream);
+  for (const [index, listener] of listeners.entries()) check("listeners", index, listener.upstream);
+  for (const [index, route] of routes.entries()) check("routes", index, route.upstream);
 }

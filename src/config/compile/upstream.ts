@@ -7,7 +7,7 @@ import { healthCheckOf, outliersOf } from "./health.ts";
 import { inherit } from "./inherit.ts";
 import { circuitBreakerOf, retryOf } from "./resilience.ts";
 import { supervisedOf } from "./supervised.ts";
-import { type TargetContext, targetsOf } from "./targets.ts";
+import { type TargetContext, targetsOf } from "./target.ts";
 
 /** What needs another key to mean something. */
 export function checkUpstream(upstream: RawUpstream, index: number, raw: RawConfig, problems: Problem[]): void {

@@ -1,19 +1,18 @@
 /** `[[listeners]]`: what they mean together with the defaults for all of them, and what of it does not fit together. */
 import { MAX_LISTENERS } from "../../scoreboard/words.ts";
 import type { Problem } from "../problem.ts";
-import { DEFAULTS, type RawConfig, type RawListener } from "../schema.ts";
+import { DEFAULTS, type RawConfig, type RawListener, type RawRoute } from "../schema.ts";
 import type { ListenerConfig, ListenerTls } from "../snapshot.ts";
 import { formatAddress } from "../values.ts";
 import { inherit } from "./inherit.ts";
 import { checkNames, listenerName } from "./names.ts";
-import { isRouteFor } from "./routes.ts";
-import type { LongForm } from "./short-form.ts";
+import { isRouteFor } from "./route.ts";
 import { addressKey } from "./udp.ts";
 
 /** Of listeners that read requests. */
 const HTTP_KEYS = ["health_path", "http2", "underscore_names", "forwarding"] as const;
 
-export function checkListeners(listeners: readonly RawListener[], long: LongForm, problems: Problem[]): void {
+export function checkListeners(listeners: readonly RawListener[], routes: readonly RawRoute[], problems: Problem[]): void {
   checkNames(listeners, "listener", problems);
   if (listeners.length > MAX_LISTENERS) problems.push({ path: ["listeners", MAX_LISTENERS], about: "key", message: `more than ${MAX_LISTENERS} listeners` });
   const addresses = new Map<string, number>();
@@ -38,7 +37,7 @@ export function checkListeners(listeners: readonly RawListener[], long: LongForm
     }
     if (listener.upstream !== undefined) continue;
     if (listener.protocol === "tcp" || listener.protocol === "udp") problems.push({ path: ["listeners", index], about: "key", message: `a ${listener.protocol} listener needs an upstream`, hint: 'add upstream = "…"' });
-    else if ((listener.redirect_https ?? false) === false && !(long.routes ?? []).some((route) => isRouteFor(route, listenerName(listener, index)))) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
+    else if ((listener.redirect_https ?? false) === false && !routes.some((route) => isRouteFor(route, listenerName(listener, index)))) problems.push({ path: ["listeners", index], about: "key", message: "this listener has no upstream, and there are no routes", hint: 'add upstream = "…" or [[routes]]' });
   }
 }
 

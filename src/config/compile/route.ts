@@ -2,13 +2,12 @@
 import { routeLabel } from "../../routing/router.ts";
 import type { Problem } from "../problem.ts";
 import { listenerName } from "./names.ts";
-import type { RawConfig, RawListener } from "../schema.ts";
+import type { RawListener, RawRoute } from "../schema.ts";
 import type { RouteConfig } from "../snapshot.ts";
 import { suggestion } from "../suggestion.ts";
 
 /** Which row of the scoreboard it has is not known yet. */
 type Route = Omit<RouteConfig, "slot">;
-type RawRoute = NonNullable<RawConfig["routes"]>[number];
 
 /** No two of them are called the same: the second of those that match the same is `… #2`. */
 export function routesOf(raw: readonly RawRoute[]): Route[] {
