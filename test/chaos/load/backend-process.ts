@@ -4,14 +4,13 @@
  */
 import type { BackendPlan } from "./backend.ts";
 import { isBody, writeBody } from "./content.ts";
+import { note } from "./table.ts";
 
 /** A number in the path, as every request of a generator has it. */
 const REQUEST = /^(GET|POST) \/n\/(\d+)\/(\d+) HTTP\/1\.1\r\n/;
 const LENGTH = /\r\ncontent-length: (\d+)/i;
 const END_OF_HEAD = "\r\n\r\n";
 const HEALTHY = Buffer.from("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-/** What the table of POSTs says of one that came more than once. */
-export const TWICE = 255;
 
 const plan = JSON.parse(process.argv[2]!) as BackendPlan;
 const posts = plan.posts === undefined ? undefined : Bun.mmap(plan.posts, { shared: true });
@@ -33,13 +32,6 @@ function send(socket: Socket, bytes: Buffer): void {
   }
   const taken = Math.max(0, socket.write(bytes));
   if (taken < bytes.length) unsent.push(bytes.subarray(taken));
-}
-
-/** Written down where it outlives this process: who asks for the second time is found out. */
-function note(number: number): void {
-  if (posts === undefined) return;
-  const before = Atomics.compareExchange(posts, number % posts.length, 0, plan.id);
-  if (before !== 0) Atomics.store(posts, number % posts.length, TWICE);
 }
 
 function answer(socket: Socket, number: number, length: number, good: boolean): void {
@@ -67,7 +59,8 @@ function take(socket: Socket, bytes: Buffer): number {
   const from = end + END_OF_HEAD.length;
   if (bytes.length < from + body) return 0;
   const good = body === 0 || isBody(number, 0, bytes, from, from + body);
-  if (isPost) note(number);
+  // Written down where it outlives this process: who asks for the second time is found out.
+  if (isPost && posts !== undefined) note(posts, number, plan.id);
   const { slowEvery = 0, slowFor = 0 } = plan;
   if (slowEvery > 0 && number % slowEvery === 0) setTimeout(() => answer(socket, number, Number(match[3]), good), slowFor);
   else answer(socket, number, Number(match[3]), good);
