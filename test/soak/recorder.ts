@@ -1,11 +1,12 @@
 /** Samples each process of the instance once a second: what is judged afterwards. */
-import { type MetricFamily, Scrape } from "../support/prometheus-text.ts";
 import type { Sample } from "./judge.ts";
+import { type Metric, metricsOf } from "./metrics.ts";
 import { heapOf, openDescriptors, residentBytes, waitedForCore } from "./process-state.ts";
 import type { Stand } from "./stand.ts";
 
 /** A second, in ms. */
 const PERIOD = 1_000;
+const LAG = "fairlead_worker_event_loop_lag_seconds_bucket";
 /** Seconds of a worker's lag that one percentile is of: 50 measurements are made in each. */
 const LAG_WINDOW = 10;
 
@@ -32,8 +33,8 @@ interface Instance {
 /** Counts of the lag's buckets, by their upper bounds in seconds. */
 type Buckets = readonly (readonly [bound: number, count: number])[];
 
-function lagBuckets(family: MetricFamily | undefined, worker: string): Buckets {
-  return (family?.series ?? []).filter(({ name, labels }) => name.endsWith("_bucket") && labels["worker"] === worker).map(({ labels, value }) => [Number(labels["le"]!.replace("+Inf", "Infinity")), value]);
+function lagBuckets(metrics: readonly Metric[], worker: string): Buckets {
+  return metrics.filter(({ name, labels }) => name === LAG && labels["worker"] === worker).map(({ labels, value }) => [Number(labels["le"]!.replace("+Inf", "Infinity")), value]);
 }
 
 /** The bound below which 99 % of what came between two scrapes are; undefined: nothing came. */
@@ -47,8 +48,6 @@ export function percentile99(before: Buckets, after: Buckets): number | undefine
 
 export class Recorder {
   readonly processes = new Map<number, ProcessRecord>();
-  /** The latest of all. */
-  scrape: Scrape | undefined;
   /** Scrapes that did not come. */
   readonly failures: string[] = [];
   private readonly stand: Stand;
@@ -82,15 +81,15 @@ export class Recorder {
     return new Map([[pid, "supervisor"], ...workers.map((worker) => [worker.pid, `worker ${worker.slot}`] as const)]);
   }
 
-  async look(): Promise<Scrape> {
-    return (this.scrape = new Scrape(await (await this.stand.ask("/metrics")).text()));
+  async metrics(names: readonly string[]): Promise<Metric[]> {
+    return metricsOf(await (await this.stand.ask("/metrics")).text(), names);
   }
 
   private async run(): Promise<void> {
     for (let next = performance.now(); this.running; ) {
       try {
-        const scrape = await this.look();
-        if (this.recording) for (const [pid, name] of await this.pids()) this.record(pid, name, performance.now() / 1000, scrape);
+        const lags = await this.metrics([LAG]);
+        if (this.recording) for (const [pid, name] of await this.pids()) this.record(pid, name, performance.now() / 1000, lags);
       } catch (error) {
         this.failures.push(error instanceof Error ? error.message : String(error));
       }
@@ -99,7 +98,7 @@ export class Recorder {
     }
   }
 
-  private record(pid: number, name: string, at: number, scrape: Scrape): void {
+  private record(pid: number, name: string, at: number, lags: readonly Metric[]): void {
     const known = this.processes.get(pid);
     const record = known ?? { name, pid, series: { resident: [], heap: [], descriptors: [], lag: [] }, waitedFirst: waitedForCore(pid), waitedLast: 0 };
     this.processes.set(pid, record);
@@ -110,7 +109,7 @@ export class Recorder {
     const heap = heapOf(this.stand.probes, pid);
     if (heap !== undefined) series.heap.push({ at, value: heap.used });
     if (name === "supervisor") return;
-    const buckets = lagBuckets(scrape.families.get("fairlead_worker_event_loop_lag_seconds"), name.slice("worker ".length));
+    const buckets = lagBuckets(lags, name.slice("worker ".length));
     const before = this.lags.get(pid);
     if (before !== undefined && at - before.at < LAG_WINDOW) return;
     this.lags.set(pid, { at, buckets });

@@ -1,8 +1,8 @@
 /** What is left when the load has ended: connections and requests that should be none, descriptors, and the heap after a collection. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Scrape } from "../support/prometheus-text.ts";
 import { sleep, until } from "../support/until.ts";
+import type { Metric } from "./metrics.ts";
 import { QUESTION } from "./probe.ts";
 import { descriptorKinds, heapOf } from "./process-state.ts";
 import type { Recorder } from "./recorder.ts";
@@ -32,8 +32,8 @@ export interface Rest {
   readonly processes: readonly Rested[];
 }
 
-export function stillOpen(scrape: Scrape): string[] {
-  return ZERO.flatMap((name) => (scrape.families.get(name)?.series ?? []).filter(({ value }) => value !== 0).map(({ labels, value }) => `${name}${JSON.stringify(labels)} ${value}`));
+function stillOpen(metrics: readonly Metric[]): string[] {
+  return metrics.filter(({ value }) => value !== 0).map(({ name, labels, value }) => `${name}${JSON.stringify(labels)} ${value}`);
 }
 
 /** `kind: before → after` of each that is not the same. */
@@ -43,9 +43,13 @@ export function differences(before: Readonly<Record<string, number>>, after: Rea
 
 /** @param before descriptors should be as they were then; absent: as they are */
 export async function rest(stand: Stand, recorder: Recorder, question: number, before?: Rest): Promise<Rest> {
-  const idle = async (): Promise<string[]> => stillOpen(await recorder.look());
-  await until("all connections to end", async () => (await idle()).length === 0, PATIENCE).catch(() => {});
-  const open = await idle();
+  let open: string[];
+  for (const end = performance.now() + PATIENCE; ; await sleep(200)) {
+    const gauges = await recorder.metrics(ZERO);
+    const missing = ZERO.filter((name) => !gauges.some((gauge) => gauge.name === name));
+    open = [...missing.map((name) => `${name} is not told`), ...stillOpen(gauges)];
+    if (open.length === 0 || performance.now() > end) break;
+  }
   const pids = [...(await recorder.pids())];
   writeFileSync(join(stand.probes, QUESTION), String(question));
   const heaps = await until("what the heaps hold", () => {
