@@ -3,6 +3,7 @@ import type { ClientFault, FaultRule } from "../config/snapshot.ts";
 import { CHOICE_RULE } from "../faults/choice.ts";
 import type { Faults, Injection } from "../faults/faults.ts";
 import { FaultyTargets } from "../faults/faulty-targets.ts";
+import { clientWords } from "../faults/words.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
 import type { Match } from "../routing/router.ts";
 import type { Placement } from "../upstream/placement.ts";
@@ -71,14 +72,5 @@ function answer(exchange: Exchange, reply: ErrorReply): void {
 /** For log and records. */
 function detailOf({ rule: { name }, fault }: Injection, delay: number): string {
   if (fault === "invalid") return `fault "${name}": the client's X-Fairlead-Fault cannot be understood`;
-  const { abort, grpcStatus, reset, throttle, truncate } = fault;
-  const words = [
-    delay > 0 ? `delay ${delay} ms` : "",
-    abort === undefined ? "" : `abort ${abort}`,
-    grpcStatus === undefined ? "" : `grpc-status ${grpcStatus}`,
-    reset ? "reset" : "",
-    throttle > 0 ? `throttle ${throttle} bytes/s` : "",
-    truncate === undefined ? "" : `truncate ${truncate} bytes`,
-  ];
-  return `fault "${name}": ${words.filter((word) => word !== "").join(", ")}`;
+  return `fault "${name}": ${clientWords(fault, delay)}`;
 }
