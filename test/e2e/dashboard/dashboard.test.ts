@@ -1,10 +1,11 @@
 /** The dashboard in a real browser, in front of a real instance. One tab is led through all of it, as an operator would. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import type { Overview, TargetView } from "../../../src/view/shapes.ts";
 import { CHROMIUM, openBrowser, openPage, type Watched } from "../../support/browser.ts";
+import { unless } from "../../support/needs.ts";
 import { freePort } from "../../support/ports.ts";
 import type { RawBackend } from "../../support/raw-backend.ts";
 import { type Balanced, type BalanceOptions, configText, openStage } from "../../support/stage.ts";
@@ -41,8 +42,7 @@ class Traffic {
 const TOKEN = "a-token-of-32-characters-at-least";
 const stage = openStage();
 
-// Nothing to test with: .ci/run installs it.
-describe.skipIf(CHROMIUM === undefined)("the dashboard in Chromium", () => {
+unless(CHROMIUM === undefined ? "not on this machine: chromium" : undefined).describe("the dashboard in Chromium", () => {
   let front: Balanced;
   let origin: string;
   let browser: Browser;
