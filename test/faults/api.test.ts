@@ -2,6 +2,7 @@
 import { beforeAll, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ran } from "../cli/ran.ts";
 import { mismatch, type OpenApi } from "../support/openapi.ts";
 import { freePort } from "../support/ports.ts";
 import { type Balanced, openStage } from "../support/stage.ts";
@@ -60,6 +61,13 @@ async function listed(): Promise<readonly Fault[]> {
   return body.faults;
 }
 
+/** Names of those that the overview says inject now. */
+async function injecting(): Promise<readonly string[]> {
+  const { body } = await ask<{ instance: { faults: { name: string; until: string | null }[] } }>("overview");
+  expect(mismatch(document, document.paths["/v1/overview"]!["get"]!.responses["200"]!.content!["application/json"]!.schema, body)).toBeUndefined();
+  return body.instance.faults.map(({ name, until: end }) => `${name}${end === null ? "" : " until"}`);
+}
+
 async function events(kind: string): Promise<readonly Event[]> {
   return (await ask<{ events: Event[] }>(`events?kind=${kind}`)).body.events;
 }
@@ -76,6 +84,12 @@ test("one that is brought is on all workers when the call is answered, goes befo
   expect(Date.parse(put.body.until!) - Date.now()).toBeGreaterThan(290_000);
   expect([await statuses(), await statuses("PUT")]).toEqual([[503], [503]]);
   expect((await listed()).map(({ name }) => name)).toEqual(["outage", "by-file"]);
+  expect(await injecting()).toEqual(["outage until", "by-file"]);
+  const admin = new URL(base).host;
+  for (const command of [["status"], ["top", "--once"]]) {
+    const { code, stdout } = await ran([...command, "--admin", admin, "--token", TOKENS.eyes], front.fairlead.directory);
+    expect([command, code, stdout]).toEqual([command, 0, expect.stringMatching(/^look at +Faults 2 rules inject: outage until \d\d:\d\d:\d\d, by-file$/m)]);
+  }
   const workers = async (): Promise<number[]> => (await ask<{ workers: number[] }>("status")).body.workers;
   const before = await workers();
   for (const pid of before) process.kill(pid, "SIGKILL");
@@ -106,6 +120,10 @@ test("it ends by itself", async () => {
 test("what the file says can be ended, and rests until the file says something else", async () => {
   expect((await ask("faults", "DELETE")).body).toEqual({ ended: 1 });
   expect([await statuses("PUT"), await listed()]).toMatchObject([[200], [{ name: "by-file", active: false, by: "api:ops" }]]);
+  // One that takes nobody injects nothing.
+  await ask("faults/nobody", "PUT", { percent: 0, abort: 503, for: "1m" });
+  expect(await injecting()).toEqual([]);
+  await ask("faults/nobody", "DELETE");
   await ask("reload", "POST");
   expect(await statuses("PUT")).toEqual([200]);
   const file = join(front.fairlead.directory, "fairlead.toml");
