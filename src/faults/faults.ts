@@ -38,6 +38,8 @@ export interface FaultFinding {
 export interface FaultHost {
   readonly clock: Clock;
   random(): number;
+  /** Hears what befalls whom. */
+  injected(fault: ClientFault | TargetFault): void;
 }
 
 /** setTimeout's own limit, about 24.8 days. */
@@ -117,11 +119,11 @@ export class Faults {
       const { effect } = rule;
       if (effect.side === "target" || !matches(rule, passage, request)) continue;
       if (effect.side === "client") {
-        if (fits(effect, request, isCall) && this.draws(rule)) return { rule, fault: effect };
+        if (fits(effect, request, isCall) && this.draws(rule)) return this.injected(rule, effect);
         continue;
       }
       const said = request.protocol === "http" ? request.header(FAULT_FIELD) : undefined;
-      if (said !== undefined && this.draws(rule)) return { rule, fault: readChoice(said) ?? "invalid" };
+      if (said !== undefined && this.draws(rule)) return this.injected(rule, readChoice(said) ?? "invalid");
     }
     return undefined;
   }
@@ -136,9 +138,17 @@ export class Faults {
     for (const rule of rules) {
       const { effect } = rule;
       if (effect.side !== "target" || !this.isInForce(rule)) continue;
-      if ((effect.targets.length === 0 || effect.targets.includes(target)) && this.draws(rule)) return { rule, fault: effect };
+      if ((effect.targets.length === 0 || effect.targets.includes(target)) && this.draws(rule)) {
+        this.host.injected(effect);
+        return { rule, fault: effect };
+      }
     }
     return undefined;
+  }
+
+  private injected(rule: FaultRule, fault: Injection["fault"]): Injection {
+    if (fault !== "invalid") this.host.injected(fault);
+    return { rule, fault };
   }
 
   /** What `forClient` and `forTargets` look at, in their order, with nothing drawn. */

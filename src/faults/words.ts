@@ -13,6 +13,12 @@ export function clientWords({ abort, grpcStatus, reset, throttle, truncate }: Cl
   ]);
 }
 
+/** Names of those that befell one exchange: each once, as several attempts may meet the same one. */
+export function withFault(names: string, name: string): string {
+  if (names === "") return name;
+  return names.split(",").includes(name) ? names : `${names},${name}`;
+}
+
 export function targetWords({ delay, error }: TargetFault): string {
   return listed([delay === undefined ? "" : delayWords(delay), error ?? ""]);
 }

@@ -33,6 +33,7 @@ export function injects(faults: Faults, exchange: Exchange, placement: Placement
   };
   const delay = fault === "invalid" || fault.delay === undefined ? 0 : faults.lengthOf(fault.delay);
   exchange.telemetry.detail = detailOf(injection, delay);
+  exchange.injected(rule.name);
   if (delay > 0) placement.pause((over) => faults.wait(rule, delay, over), goOn);
   else goOn();
   return true;

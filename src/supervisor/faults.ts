@@ -14,6 +14,8 @@ import type { Chronicle } from "../observability/timeline.ts";
 import { routeLabel } from "../routing/router.ts";
 import { type KeptFaults, keptOf, type SaidFault, saidOf } from "./kept-faults.ts";
 
+const TIME_OVER = "its time is over";
+
 export interface FaultControlOptions {
   readonly clock: Clock;
   readonly log: Log;
@@ -61,7 +63,7 @@ export class FaultControl implements FaultSettings {
     const { clock, chronicle } = this.options;
     const { added, stopped } = saidOf(value);
     const wall = clock.wall();
-    for (const { rule } of added) if (rule.until! <= wall) chronicle.record({ kind: "fault-over", summary: `Fault "${rule.name}" is injected no more`, by: "supervisor" });
+    for (const { rule } of added) if (rule.until! <= wall) chronicle.record({ kind: "fault-over", summary: `Fault "${rule.name}" is injected no more: ${TIME_OVER}`, by: "supervisor" });
     // A clock that was set back makes nothing longer than anybody may ask for.
     const going = added.filter(({ rule }) => rule.until! > wall).map(({ rule, told }): SaidFault => ({ rule: { ...rule, until: Math.min(rule.until!, wall + LONGEST) }, told }));
     this.added = new Map(going.map((said) => [said.rule.name, said]));
@@ -138,7 +140,7 @@ export class FaultControl implements FaultSettings {
     const before = this.inForce;
     const wall = this.options.clock.wall();
     this.added = new Map([...this.added].filter(([, { rule }]) => rule.until! > wall));
-    this.tell(before, "supervisor");
+    this.tell(before, "supervisor", TIME_OVER);
     void this.settle();
   }
 
@@ -172,8 +174,8 @@ export class FaultControl implements FaultSettings {
     return { by, at: new Date(this.options.clock.wall()).toISOString() };
   }
 
-  /** What begins and ends. @param by who has changed it */
-  private tell(before: readonly FaultRule[], by: string): void {
+  /** What begins and ends. @param by who has changed it @param why in words, where that does not say it */
+  private tell(before: readonly FaultRule[], by: string, why = ""): void {
     const { log, chronicle } = this.options;
     const after = this.inForce;
     for (const rule of before) {
@@ -182,7 +184,7 @@ export class FaultControl implements FaultSettings {
       // One that another of its name has replaced goes on, in a way.
       if (after.some((other) => other.name === name)) continue;
       log.warn({ fault: name, by }, "Fault is injected no more");
-      chronicle.record({ kind: "fault-over", summary: `Fault "${name}" is injected no more`, by });
+      chronicle.record({ kind: "fault-over", summary: `Fault "${name}" is injected no more${why === "" ? "" : `: ${why}`}`, by });
     }
     for (const rule of after) {
       if (before.some((other) => Bun.deepEquals(other, rule))) continue;

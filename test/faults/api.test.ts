@@ -38,6 +38,7 @@ beforeAll(async () => {
     top: {
       workers: 2,
       admin: { address: `127.0.0.1:${admin}`, token: TOKENS.all, tokens: [{ name: "ops", token: TOKENS.ops, access: "steer" }, { name: "eyes", token: TOKENS.eyes, access: "read" }] },
+      access_log: { path: "access.log", format: "$status $cause $fault" },
       faults: { enabled: true, rules: [{ name: "by-file", methods: ["PUT"], abort: 507, percent: 100 }] },
     },
   });
@@ -106,13 +107,27 @@ test("one that is brought is on all workers when the call is answered, goes befo
   expect(await events("fault-over")).toMatchObject([{ summary: 'Fault "outage" is injected no more', by: "api:ops" }]);
 });
 
+test("exchanges, access log and metrics tell which fault befell whom", async () => {
+  const { body } = await ask<{ exchanges: { fault: string; status: number; cause: string }[] }>("exchanges?fault=outage&limit=1");
+  expect(body.exchanges).toMatchObject([{ fault: "outage", status: 503, cause: "fault-injected" }]);
+  expect((await ask<{ exchanges: object[] }>("exchanges?fault=out")).body.exchanges).toEqual([]);
+  const lines = await until("the access log", () => {
+    const text = readFileSync(join(front.fairlead.directory, "access.log"), "utf8");
+    return text.includes("503 fault-injected outage\n") && text.includes("507 fault-injected by-file\n") && text.includes("200 done -\n");
+  });
+  expect(lines).toBe(true);
+  const metrics = await (await fetch(new URL("/metrics", base), { headers: { Authorization: `Bearer ${TOKENS.ops}` } })).text();
+  expect(Number(/^fairlead_faults_injected_total\{effect="abort"\} (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(24);
+  expect(metrics).toContain('fairlead_faults_injected_total{effect="throttle"} 0\n');
+});
+
 test("it ends by itself", async () => {
   expect((await ask("faults/short", "PUT", { delay: "1h", for: "900ms" })).status).toBe(200);
   const began = performance.now();
   // Who waits for it waits no longer.
   expect(await statuses("GET", 8)).toEqual([200]);
   expect(performance.now() - began).toBeGreaterThan(500);
-  await until("the timeline says so", async () => (await events("fault-over")).some(({ summary, by }) => summary.includes("short") && by === "supervisor"));
+  await until("the timeline says so", async () => (await events("fault-over")).some(({ summary, by }) => summary === 'Fault "short" is injected no more: its time is over' && by === "supervisor"));
   expect((await listed()).map(({ name }) => name)).toEqual(["by-file"]);
   expect(front.fairlead.lines.some((line) => line.includes("FAULT IS INJECTED") && line.includes("short"))).toBe(true);
 });
