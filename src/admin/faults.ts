@@ -32,7 +32,7 @@ export interface FaultSettings {
 }
 
 /** What is forgotten ends by itself, and soon; in ms. */
-const LONGEST = 3_600_000;
+export const LONGEST = 3_600_000;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 const body = faultKeys.extend({

@@ -177,7 +177,7 @@ export class Supervisor {
     this.switching = new Switching({ self, board: this.board, sockets, workers: this.workers, used: () => slots.used, openAdmin: (now) => this.openAdmin(now), returnAdmin: (before) => this.admin.openWhenFree(before.admin?.address), run: (now) => this.run(now) });
     this.logging = new Logging(logs, this.workers);
     this.logging.follow(snapshot);
-    this.faults = new FaultControl({ clock: network.clock, log: logs.of("supervisor"), chronicle, snapshot: () => this.snapshot, send: (overlay) => this.workers.inject(overlay), closed: () => this.closed });
+    this.faults = new FaultControl({ clock: network.clock, log: logs.of("supervisor"), chronicle, snapshot: () => this.snapshot, send: (overlay) => this.workers.inject(overlay), keep: (kept) => directory.writeFaults(kept), closed: () => this.closed });
     this.certificates = new CertificateWatch(logs.of("tls"), () => void this.turns.take(() => this.configuration.renewCertificates()));
     this.acme = new Acme({ clock: network.clock, random: () => network.random(), log: logs.of("acme"), chronicle, show: (challenges) => this.workers.show(challenges) });
     this.overrides = new Overrides({
@@ -265,6 +265,7 @@ export class Supervisor {
     // Who was down is down still, until checks say otherwise.
     adoptHealth(this.board, this.snapshot, health);
     this.overrides.restore(heir ? this.directory.readOverrides() : undefined, this.snapshot.admin?.stateFile);
+    this.faults.restore(heir ? this.directory.readFaults() : undefined);
     if (this.configuration.withSaid() !== undefined) this.slots.take();
     this.watch(this.snapshot);
     this.join();
