@@ -5,6 +5,7 @@
 import { makePlaceholders } from "../acme/acme.ts";
 import { certificatesOf } from "../admin/certificates.ts";
 import type { ConfigError, Configurable, ConfigReport, DiffReport } from "../admin/config.ts";
+import type { ConfigState } from "../admin/overview.ts";
 import { Problem } from "../admin/problem.ts";
 import type { ReloadResult } from "../admin/status.ts";
 import { type Diagnostic, diagnosticLine, type Loaded, type LoadOptions, SlotAllocator } from "../config/load.ts";
@@ -121,6 +122,12 @@ export class Configuration implements Configurable {
 
   report(): ConfigReport {
     return { generation: this.snapshot.generation, source: this.source, file: this.file?.state(this.loaded.text) ?? null, applied: this.applied, rejected: this.rejected };
+  }
+
+  /** The same in short. */
+  get state(): ConfigState {
+    const { applied: { generation, at }, lastReload } = this;
+    return { applied: { generation, at }, rejected: lastReload === undefined || lastReload.applied ? null : { at: lastReload.at, errors: [...lastReload.errors] } };
   }
 
   shown(): unknown {

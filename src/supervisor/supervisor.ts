@@ -4,7 +4,6 @@
  */
 import { Acme } from "../acme/acme.ts";
 import { certificatesOf } from "../admin/certificates.ts";
-import type { ConfigState } from "../admin/overview.ts";
 import { AdminError, type AdminServer } from "../admin/server.ts";
 import type { InstanceStatus } from "../admin/status.ts";
 import { trafficOf } from "../admin/traffic.ts";
@@ -96,8 +95,6 @@ export class Supervisor {
   private orphans: InstanceState["workers"] = [];
   /** The process that an upgrade has started. */
   private successor: Successor | undefined = undefined;
-  /** When the configuration was applied, ISO 8601. */
-  private appliedAt = new Date().toISOString();
   private end: () => void = () => {};
 
   /** Up and serving, or not at all. @throws StartError that says why not */
@@ -215,7 +212,7 @@ export class Supervisor {
       },
       this.overrides,
     );
-    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, exchanges: this.exchanges, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState, configuration: this.configuration, overrides: this.overrides, faults: this.faults });
+    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, exchanges: this.exchanges, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configuration.state, configuration: this.configuration, overrides: this.overrides, faults: this.faults });
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 
@@ -227,11 +224,6 @@ export class Supervisor {
   private get closed(): string | undefined {
     if (this.stopping) return "this instance is stopping";
     return this.successor === undefined ? undefined : "this instance is being upgraded: the new one takes changes when it serves";
-  }
-
-  private get configState(): ConfigState {
-    const { lastReload } = this.configuration;
-    return { applied: { generation: this.snapshot.generation, at: this.appliedAt }, rejected: lastReload === undefined || lastReload.applied ? null : { at: lastReload.at, errors: [...lastReload.errors] } };
   }
 
   private status(): InstanceStatus {
@@ -371,7 +363,6 @@ export class Supervisor {
       return error instanceof Error ? error.message : String(error);
     }
     this.slots.take();
-    this.appliedAt = new Date().toISOString();
     this.writeState(loaded.snapshot);
     this.certificates.follow(loaded);
     return undefined;

@@ -160,6 +160,20 @@ describe("targets and policies", () => {
     expect((await api(at, "GET", "overrides")).body.overrides).toEqual([]);
   });
 
+  test("what is said is no configuration that was applied, whoever is asked", async () => {
+    const told = async (): Promise<readonly unknown[]> => {
+      const { applied } = (await api(at, "GET", "config")).body;
+      const { instance } = (await api(at, "GET", "overview")).body as unknown as { readonly instance: { readonly generation: number; readonly config: { readonly applied: { readonly generation: number; readonly at: string } } } };
+      const { generation, at: when } = applied as { readonly generation: number; readonly at?: string };
+      expect(instance.config.applied).toEqual({ generation, at: when! });
+      return [generation, instance.generation];
+    };
+    const [applied, running] = (await told()) as [number, number];
+    await api(at, "PUT", target(a), { weight: 2 });
+    expect(await told()).toEqual([applied, running + 1]);
+    await api(at, "PUT", target(a), { weight: null });
+  });
+
   test("what changes nothing is no new generation", async () => {
     const before = await generationOf(at);
     expect((await api(at, "PUT", target(a), {})).status).toBe(200);
