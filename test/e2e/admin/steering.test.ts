@@ -253,7 +253,16 @@ describe("targets and policies", () => {
     expect(await who(at, 6)).toEqual({ a: 3, b: 3 });
     expect((await api(at, "GET", "overrides")).body.state_file?.problem).toContain("damaged");
     expect(existsSync(`${stateFile}.damaged`)).toBe(true);
+    await at.fairlead.stop();
+
+    // One of a Fairlead to come is not damaged: it is there for that one.
+    const newer = JSON.stringify({ version: 2, said: "what nobody here knows" });
+    writeFileSync(stateFile, newer);
+    await steeredAgain(at);
+    await at.fairlead.line("its version", ({ level, msg, reason }) => level === "error" && msg!.includes("STATE FILE IS ANOTHER VERSION'S") && reason === "it is of version 2, and this Fairlead reads version 1");
+    expect((await api(at, "GET", "overrides")).body.state_file?.problem).toBe(`it is of version 2, and this Fairlead reads version 1: it was not read at the start, and is ${stateFile}.version-2 now`);
     await api(at, "PUT", target(c), {});
+    expect(readFileSync(`${stateFile}.version-2`, "utf8")).toBe(newer);
     expect(JSON.parse(readFileSync(stateFile, "utf8"))).toMatchObject({ targets: [{ target: c, how: "added" }] });
     await at.fairlead.stop();
   }, 60_000);
