@@ -40,7 +40,7 @@ const milliseconds = (seconds: number): string => `${(seconds * 1000).toFixed(1)
 const ALLOWED: Readonly<Record<SeriesName, Allowance>> = {
   resident: { take: "lowest", anHour: 16 * MIB, anExchange: 32, title: "resident memory", show: mib },
   heap: { take: "lowest", anHour: 8 * MIB, anExchange: 16, title: "JavaScript heap", show: mib },
-  descriptors: { take: "median", anHour: 20, anExchange: 1 / 5_000, title: "descriptors", show: (value) => value.toFixed(0) },
+  descriptors: { take: "lowest", anHour: 60, anExchange: 1 / 5_000, title: "descriptors", show: (value) => value.toFixed(0) },
   lag: { take: "median", anHour: 0.06, anExchange: 0, title: "event loop lag, p99", show: milliseconds },
 };
 /** What a heap may hold more at rest, in bytes: code that is compiled only when it is hot, lists that fill themselves; and for each exchange. */
