@@ -13,7 +13,7 @@ export function verdict({ good, judgement }: Played): string {
 
 function allowed({ judgement, failed }: Played): string {
   if (judgement.allowed.length === 0) return failed === 0 ? "none" : "none are";
-  return judgement.allowed.map(({ why, used, most }) => `${used} (of at most ${most}) ${why}`).join("; ");
+  return judgement.allowed.map(({ why, used, most }) => `${used}${Number.isFinite(most) ? ` (of at most ${most})` : ""} ${why}`).join("; ");
 }
 
 /** Under its name a fault is one line; what is broken follows. */

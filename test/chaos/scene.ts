@@ -30,8 +30,8 @@ export interface SceneOptions {
   readonly workers?: number;
   /** Keys of the upstream `main`, which serves everything. */
   readonly upstream?: TomlTable;
-  /** Keys of the top level; with the scene's directory, made already. */
-  readonly top?: (directory: string) => TomlTable;
+  /** Keys of the top level. */
+  readonly top?: (scene: Scene) => TomlTable;
   /** Files that each process of Fairlead may open; default: as many as we may. */
   readonly openFiles?: number;
   readonly load?: Load;
@@ -74,6 +74,9 @@ export class Scene {
   private readonly fairleads: Fairlead[] = [];
   private readonly supervisors = new Set<number>();
   private generators: Generator[] = [];
+  private generated = 0;
+  /** Of generators that have gone already. */
+  private readonly reports: LoadReport[] = [];
   private readonly endings: (() => unknown)[] = [];
   ports!: Ports;
   private readonly sweep = (): void => {
@@ -108,7 +111,7 @@ export class Scene {
     await between?.(this);
     this.configure();
     await this.startFairlead();
-    for (const [index, lanes] of load(this.ports).entries()) this.generators.push(await Generator.start({ first: 1 + (index * NUMBERS) / GENERATORS, lanes }));
+    for (const lanes of load(this.ports)) await this.join(lanes);
     await until("the load", () => this.counts.requests > 0, PATIENCE);
     await sleep(WARM);
   }
@@ -134,7 +137,8 @@ export class Scene {
         change({
           workers: options.workers ?? 2,
           drain_timeout: "10s",
-          ...options.top?.(this.directory),
+          exchanges: { slow: "off", sample: 0 },
+          ...options.top?.(this),
           admin: { address: `127.0.0.1:${ports.admin}` },
           listeners: [listener("plain", ports.plain), listener("secure", ports.secure, { tls: "self-signed" }), listener("stream", ports.stream, { protocol: "tcp" })],
           upstreams: [{ name: "main", health_check: { path: "/health", interval: "200ms", rise: 1, fall: 2 }, ...options.upstream, targets: this.targets(this.backends) }],
@@ -202,9 +206,21 @@ export class Scene {
   // Load.
 
   get counts(): Counts {
-    const all = this.generators.map(({ counts }) => counts);
+    const all = [...this.reports, ...this.generators.map(({ counts }) => counts)];
     const sum = (of: (counts: Counts) => number): number => all.reduce((total, counts) => total + of(counts), 0);
     return { requests: sum(({ requests }) => requests), failed: sum(({ failed }) => failed), resent: sum(({ resent }) => resent), connections: sum(({ connections }) => connections) };
+  }
+
+  /** More load, in a process of its own. */
+  async join(lanes: readonly Lane[]): Promise<Generator> {
+    const generator = await Generator.start({ first: 1 + ((this.generated++ % GENERATORS) * NUMBERS) / GENERATORS, lanes });
+    this.generators.push(generator);
+    return generator;
+  }
+
+  async leave(generator: Generator): Promise<void> {
+    this.generators = this.generators.filter((other) => other !== generator);
+    this.reports.push(await generator.stop());
   }
 
   /** So many requests more have ended. */
@@ -226,8 +242,8 @@ export class Scene {
 
   /** The load ends. @returns what it has seen, and what is wrong with the instance now */
   async finish(): Promise<{ readonly report: LoadReport; readonly leftOver: readonly string[] }> {
-    const reports = await Promise.all(this.generators.map((generator) => generator.stop()));
-    this.generators = [];
+    const { reports } = this;
+    await Promise.all(this.generators.map((generator) => this.leave(generator)));
     const report: LoadReport = {
       requests: sumOf(reports, "requests"),
       failed: sumOf(reports, "failed"),

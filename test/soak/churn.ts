@@ -3,11 +3,13 @@ import { sleep } from "../support/until.ts";
 import type { Variant } from "./configuration.ts";
 import type { Stand } from "./stand.ts";
 
-/** A killed target is away so long, in ms: its checks see it. */
-const AWAY = 1_500;
+/** What is done for a while is undone after this, in ms, or after the pause between two deeds where that is shorter. */
+const HOLD = 500;
+/** A killed target is away so many times as long: its checks see it. */
+const AWAY = 3;
 const PATIENCE = 10_000;
 
-type Deed = (stand: Stand, turn: number) => Promise<unknown>;
+type Deed = (stand: Stand, turn: number, hold: number) => Promise<unknown>;
 
 const json = (method: string, body: unknown): RequestInit => ({ method, body: JSON.stringify(body) });
 const target = (stand: Stand, upstream: "web" | "h2"): string => `/v1/upstreams/${upstream}/targets/127.0.0.1:${stand.ports.targets[upstream === "web" ? "http" : "h2c"][0]}`;
@@ -30,12 +32,6 @@ const DEEDS: Readonly<Record<string, Deed>> = {
   async "weigh a target"(stand, turn) {
     await expectOk(stand.ask(target(stand, "web"), json("PUT", { weight: 1 + (turn % 5) })));
   },
-  async "kill a target"(stand, turn) {
-    const backend = stand.backends[turn % 2]!;
-    await backend.kill();
-    await sleep(AWAY);
-    await backend.start();
-  },
   async "reload by signal"(stand, turn) {
     stand.configure(turn % 2 === 0 ? "first" : "second");
     stand.fairlead.signal("SIGHUP");
@@ -43,14 +39,14 @@ const DEEDS: Readonly<Record<string, Deed>> = {
   async "look at everything"(stand) {
     for (const path of ["/v1/overview", "/v1/history", "/v1/events", "/v1/exchanges", "/v1/config", "/v1/overrides", "/v1/upstreams/web"]) await expectOk(stand.ask(path));
   },
-  async "drain a target and bring it back"(stand) {
+  async "drain a target and bring it back"(stand, _turn, hold) {
     await expectOk(stand.ask(`${target(stand, "h2")}/state`, json("PUT", { state: "drain" })));
-    await sleep(500);
+    await sleep(hold);
     await expectOk(stand.ask(`${target(stand, "h2")}/state`, json("PUT", { state: "ready" })));
   },
-  async "override the policy"(stand) {
+  async "override the policy"(stand, _turn, hold) {
     await expectOk(stand.ask("/v1/upstreams/web/policy", json("PUT", { policy: "round-robin" })));
-    await sleep(500);
+    await sleep(hold);
     await expectOk(stand.ask("/v1/overrides", { method: "DELETE" }));
   },
   async "a configuration that is refused"(stand) {
@@ -58,14 +54,20 @@ const DEEDS: Readonly<Record<string, Deed>> = {
     const { status } = await stand.ask("/v1/reload", { method: "POST" });
     if (status < 400) throw new Error("a wrong configuration was taken");
   },
-  async "add a target and remove it"(stand) {
+  async "add a target and remove it"(stand, _turn, hold) {
     const added = `/v1/upstreams/h2/targets/localhost:${stand.ports.targets.h2c[1]}`;
     await expectOk(stand.ask(added, json("PUT", {})));
-    await sleep(500);
+    await sleep(hold);
     await expectOk(stand.ask(added, { method: "DELETE" }));
   },
   async "open logs anew"(stand) {
     stand.fairlead.signal("SIGUSR1");
+  },
+  async "kill a target"(stand, turn, hold) {
+    const backend = stand.backends[turn % 2]!;
+    await backend.kill();
+    await sleep(AWAY * hold);
+    await backend.start();
   },
 };
 
@@ -92,7 +94,7 @@ export class Churn {
     this.ended = this.work();
   }
 
-  /** Ends after what is being done; targets are back, and the configuration is the first. */
+  /** Ends after what is being done, and when everything has been done once; targets are back, and the configuration is the first. */
   async stop(): Promise<void> {
     this.running = false;
     await this.ended;
@@ -103,10 +105,10 @@ export class Churn {
 
   private async work(): Promise<void> {
     const deeds = Object.entries(DEEDS);
-    while (this.running) {
+    while (this.running || this.turn < deeds.length) {
       const [name, deed] = deeds[this.turn % deeds.length]!;
       const turn = Math.floor(this.turn++ / deeds.length);
-      await this.attempt(name, () => deed(this.stand, turn));
+      await this.attempt(name, () => deed(this.stand, turn, Math.min(HOLD, this.pause)));
       for (const end = performance.now() + this.pause; this.running && performance.now() < end; ) await sleep(20);
     }
   }

@@ -40,17 +40,17 @@ const milliseconds = (seconds: number): string => `${(seconds * 1000).toFixed(1)
 const ALLOWED: Readonly<Record<SeriesName, Allowance>> = {
   resident: { take: "lowest", anHour: 16 * MIB, anExchange: 32, title: "resident memory", show: mib },
   heap: { take: "lowest", anHour: 8 * MIB, anExchange: 16, title: "JavaScript heap", show: mib },
-  descriptors: { take: "median", anHour: 20, anExchange: 1 / 5_000, title: "descriptors", show: (value) => value.toFixed(0) },
+  descriptors: { take: "lowest", anHour: 60, anExchange: 1 / 5_000, title: "descriptors", show: (value) => value.toFixed(0) },
   lag: { take: "median", anHour: 0.06, anExchange: 0, title: "event loop lag, p99", show: milliseconds },
 };
 /** What a heap may hold more at rest, in bytes: code that is compiled only when it is hot, lists that fill themselves; and for each exchange. */
 const LIVE = { floor: 512 * 1024, anExchange: 4 };
 /** Of a worker's event loop, over the whole time: p99 in seconds. */
 const LAG = 0.05;
-/** The part of the time that a process waits for a core from which on its lag is the machine's. */
-const CROWDED = 0.02;
-/** Of all exchanges; those that a target had when it was killed and that may not be sent again, and those that began in a moment before checks saw it. */
-const FAILED = 0.01;
+/** The part of the time that a worker waits for a core from which on its lag, and what comes too late, is the machine's. */
+const CROWDED = 0.05;
+/** Of all exchanges: those that a target had when it was killed and that may not be sent again, and those that began in a moment before checks saw it. */
+const FAILED = 0.005;
 
 export interface Observed {
   readonly recorder: Recorder;
@@ -91,12 +91,25 @@ function slopes(record: ProcessRecord, exchangesAnHour: number): Finding[] {
     });
 }
 
-function lagged(finding: Finding, { waitedFirst, waitedLast, series: { resident, lag } }: ProcessRecord): Finding {
-  const crowded = (waitedLast - waitedFirst) / Math.max(1, resident.at(-1)!.at - resident[0]!.at);
-  const usual = median(lag.map(({ value }) => value));
+/** The part of the measured time that it could have run and had no core. */
+function crowding({ waitedFirst, waitedLast, series: { resident } }: ProcessRecord): number {
+  return resident.length < 2 ? 0 : (waitedLast - waitedFirst) / (resident.at(-1)!.at - resident[0]!.at);
+}
+
+/** What is wrong where there is no room is not the program's fault, nor is it well. */
+function unlessCrowded(broken: boolean, crowded: number): Said {
+  return broken ? (crowded > CROWDED ? "unclear" : "BROKEN") : "ok";
+}
+
+function percent(part: number): string {
+  return `${(part * 100).toFixed(1)} %`;
+}
+
+function lagged(finding: Finding, record: ProcessRecord): Finding {
+  const crowded = crowding(record);
+  const usual = median(record.series.lag.map(({ value }) => value));
   const broken = finding.said === "BROKEN" || usual > LAG;
-  const note = `${milliseconds(usual)} of ${milliseconds(LAG)}; waited for a core ${(crowded * 100).toFixed(1)} % of the time`;
-  return { ...finding, note, said: broken ? (crowded > CROWDED ? "unclear" : "BROKEN") : finding.said };
+  return { ...finding, note: `${milliseconds(usual)} of ${milliseconds(LAG)}; waited for a core ${percent(crowded)} of the time`, said: broken ? unlessCrowded(true, crowded) : finding.said };
 }
 
 function sum(counts: Readonly<Record<string, number>>): number {
@@ -121,10 +134,11 @@ function whole({ recorder, rests, told, deedsFailed }: Observed): Finding[] {
   const open = rests.flatMap((each) => each.open);
   const counts = Object.values(told.counts);
   const [begun, failed] = [counts.reduce((all, one) => all + one.begun, 0), counts.reduce((all, one) => all + one.failed, 0)];
-  const counted = (what: string, value: number, allowed: number, note: string): Finding => ({ process: "all", what, start: "0", end: String(value), slope: "-", allowed: String(allowed), said: value > allowed ? "BROKEN" : "ok", note });
+  const crowded = Math.max(0, ...[...recorder.processes.values()].map(crowding));
+  const counted = (what: string, value: number, allowed: number, because: string, waits = crowded): Finding => ({ process: "all", what, start: "0", end: String(value), slope: "-", allowed: String(allowed), said: unlessCrowded(value > allowed, waits), note: because });
   const reasons = Object.entries(told.reasons).toSorted((a, b) => b[1] - a[1]).map(([reason, count]) => `${reason} ${count}`);
   return [
-    counted("gauges above zero at rest", open.length, 0, open.slice(0, 5).join(", ")),
+    counted("gauges above zero at rest", open.length, 0, open.slice(0, 5).join(", "), 0),
     counted("exchanges that failed", failed, Math.ceil(begun * FAILED), reasons.slice(0, 6).join(", ")),
     counted("exchanges not begun, for too many were open", told.shed, 0, ""),
     counted("changes from outside that failed", deedsFailed.length, 0, deedsFailed.slice(0, 3).join("; ")),

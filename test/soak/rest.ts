@@ -1,9 +1,9 @@
 /** What is left when the load has ended: connections and requests that should be none, descriptors, and the heap after a collection. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { sleep, until } from "../support/until.ts";
+import { sleep } from "../support/until.ts";
 import type { Metric } from "./metrics.ts";
-import { QUESTION } from "./probe.ts";
+import { type Heap, QUESTION } from "./probe.ts";
 import { descriptorKinds, heapOf } from "./process-state.ts";
 import type { Recorder } from "./recorder.ts";
 import type { Stand } from "./stand.ts";
@@ -52,12 +52,18 @@ export async function rest(stand: Stand, recorder: Recorder, question: number, b
   }
   const pids = [...(await recorder.pids())];
   writeFileSync(join(stand.probes, QUESTION), String(question));
-  const heaps = await until("what the heaps hold", () => {
-    const answers = pids.map(([pid]) => heapOf(stand.probes, pid));
-    return answers.every((heap) => heap?.question === question) && answers;
-  }, PATIENCE);
+  const heaps = await answers(stand, pids.map(([pid]) => pid), question);
   const processes = pids.map(([pid, name], index): Rested => ({ name, pid, descriptors: {}, live: heaps[index]!.live, objects: heaps[index]!.objects }));
   return { open, exchanges: Object.values(stand.told.counts).reduce((sum, { begun }) => sum + begun, 0), processes: await Promise.all(processes.map(async (one) => ({ ...one, descriptors: await settled(one.pid, before?.processes.find(({ pid }) => pid === one.pid)) }))) };
+}
+
+/** What each heap holds after the collection that this question asks for. */
+async function answers(stand: Stand, pids: readonly number[], question: number): Promise<Heap[]> {
+  for (const end = performance.now() + PATIENCE; performance.now() < end; await sleep(100)) {
+    const heaps = pids.map((pid) => heapOf(stand.probes, pid));
+    if (heaps.every((heap) => heap?.question === question)) return heaps as Heap[];
+  }
+  throw new Error("the probes in the program's processes do not answer");
 }
 
 /** As before, or the fewest that were seen. */

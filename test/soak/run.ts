@@ -8,7 +8,7 @@ import { type Outcome, soak } from "./soak.ts";
 const USAGE = `npm run soak -- [--minutes N] [--rate N] [--seed S] [--json] [--write]
 
   --minutes N   how long the load lasts, the warm-up included (default 10; judged by slopes from 2 on)
-  --rate N      exchanges begun in a second (default 250)
+  --rate N      exchanges begun in a second (default 150)
   --seed S      which traffic (default 1)
   --json        what was found as JSON on standard output
   --write       what was found into test/soak/RESULTS.md
@@ -34,7 +34,7 @@ function options(): { readonly minutes: number; readonly rate: number; readonly 
       const value = Number(values[name] ?? otherwise);
       return value >= least && value <= most && (name === "minutes" || Number.isInteger(value)) ? value : wrong(`--${name} ${values[name]}: a number from ${least} to ${most} is wanted`);
     };
-    return { minutes: number("minutes", 10, 0.1, MOST_MINUTES), rate: number("rate", 250, 1, 100_000), seed: number("seed", 1, 0, 2 ** 30), json: values.json === true, write: values.write === true };
+    return { minutes: number("minutes", 10, 0.1, MOST_MINUTES), rate: number("rate", 150, 1, 100_000), seed: number("seed", 1, 0, 2 ** 30), json: values.json === true, write: values.write === true };
   } catch (error) {
     return wrong(error instanceof Error ? error.message : String(error));
   }

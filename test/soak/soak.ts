@@ -3,18 +3,13 @@ import { Churn } from "./churn.ts";
 import { type Finding, findings } from "./findings.ts";
 import { Recorder } from "./recorder.ts";
 import { type Rest, rest } from "./rest.ts";
-import { Stand, type Told } from "./stand.ts";
+import { Stand, type StandOptions, type Told } from "./stand.ts";
 
-export interface SoakOptions {
+export interface SoakOptions extends StandOptions {
   /** How long the load lasts in all, in seconds. */
   readonly seconds: number;
-  /** Exchanges begun in a second. */
-  readonly rate: number;
-  readonly seed: number;
   /** Between two changes from outside, in ms. */
   readonly pause?: number;
-  /** Loaded into the program's processes: how the judge is shown a leak. */
-  readonly preload?: readonly string[];
   /** Told each second. */
   readonly progress?: (now: Progress) => void;
 }

@@ -78,6 +78,8 @@ export interface StandOptions {
   readonly seed: number;
   /** Loaded into the program's processes before it, besides the probe. */
   readonly preload?: readonly string[];
+  /** More of their environment. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export class Stand {
@@ -97,7 +99,7 @@ export class Stand {
     this.traffic = traffic((line) => (this.told = JSON.parse(line) as Told));
   }
 
-  static async start({ rate, seed, preload = [] }: StandOptions): Promise<Stand> {
+  static async start({ rate, seed, preload = [], environment = {} }: StandOptions): Promise<Stand> {
     const port = async (): Promise<number[]> => [await freePort(), await freePort()];
     const ports: Ports = { http: await freePort(), https: await freePort(), tcp: await freePort(), udp: await freePort(), admin: await freePort(), targets: { http: await port(), h2c: await port(), tcp: await port(), udp: await port() } };
     const authority = await Authority.create();
@@ -109,7 +111,7 @@ export class Stand {
     try {
       await Promise.all(backends.map((backend) => backend.start()));
       writeFileSync(join(probes, QUESTION), "0");
-      fairlead = await Fairlead.start(configuration(ports, "first"), { files, environment: { SOAK_PROBE: probes, BUN_OPTIONS: [PROBE, ...preload].map((file) => `--preload=${file}`).join(" ") } });
+      fairlead = await Fairlead.start(configuration(ports, "first"), { files, environment: { ...environment, SOAK_PROBE: probes, BUN_OPTIONS: [PROBE, ...preload].map((file) => `--preload=${file}`).join(" ") } });
       const told = JSON.stringify({ rate, seed, ports: { http: ports.http, https: ports.https, tcp: ports.tcp, udp: ports.udp }, ca: authority.pem });
       return new Stand(fairlead, backends, ports, probes, (onLine) => new Program("traffic.mjs", [told], onLine));
     } catch (error) {
