@@ -84,6 +84,7 @@ export const overview = z.object({
     workers: z.array(worker),
     config: configState,
     panicking: z.array(z.string()).describe("Names of upstreams"),
+    faults: z.array(z.object({ name: z.string(), until: time.nullable().describe("When it ends by itself; null: it does not") })).describe("Rules that inject faults now"),
   }),
   totals: z.object({ ...ratesShape, open_requests: count, open_clients: count, bytes_in_rate: perSecond, bytes_out_rate: perSecond }),
   listeners: z.array(listener),

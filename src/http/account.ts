@@ -117,6 +117,10 @@ export class HttpAccount implements Passing {
     return this.telemetry.detail;
   }
 
+  get fault(): string {
+    return this.telemetry.fault;
+  }
+
   get queued(): number {
     return this.placement.queued;
   }

@@ -1,5 +1,5 @@
 /** Metrics of the instance itself: its configuration, its workers, and what its processes use. */
-import { WORKER_CLIENTS, WORKER_LAG } from "../scoreboard/scoreboard.ts";
+import { FAULT_EFFECTS, WORKER_CLIENTS, WORKER_LAG } from "../scoreboard/scoreboard.ts";
 import { bucketLabels, type Family, histogramSamples, type Labels } from "./family.ts";
 import type { ProcessUsage } from "./processes.ts";
 import type { MetricsSources } from "./sources.ts";
@@ -45,6 +45,13 @@ export const INSTANCE_FAMILIES: readonly Family[] = [
     },
   },
   one("access_log_lost_lines_total", "Lines of the access log that nobody took: a pipe without a reader, a full disk.", ({ scoreboard }) => scoreboard.lostLines, "counter"),
+  {
+    name: "fairlead_faults_injected_total",
+    type: "counter",
+    help: "What was injected by [faults], by what it did; one that does two things counts for each.",
+    labels: ["effect"],
+    read: ({ scoreboard }) => scoreboard.faultsInjected.map((value, index) => ({ labels: { effect: FAULT_EFFECTS[index]! }, value })),
+  },
   ofProcesses("cpu_seconds_total", "counter", "User and system time of a process of ours.", ({ cpuSeconds }) => cpuSeconds),
   ofProcesses("resident_memory_bytes", "gauge", "Memory of a process of ours that is resident.", ({ residentBytes }) => residentBytes),
   ofProcesses("open_descriptors", "gauge", "Descriptors that a process of ours has open.", ({ openDescriptors }) => openDescriptors),

@@ -7,8 +7,8 @@ import fc from "fast-check";
 import type { AccessLogConfig } from "../../src/config/snapshot.ts";
 import { AccessLog } from "../../src/observability/access-log.ts";
 import { FORMATS } from "../../src/observability/access/format.ts";
-import type { Account } from "../../src/observability/account.ts";
 import { type Log, silentLog } from "../../src/observability/log.ts";
+import { ACCOUNT } from "../support/account.ts";
 import { inProcess } from "../support/in-process.ts";
 import { sayWhich } from "../support/raw-backend.ts";
 import { openStage } from "../support/stage.ts";
@@ -72,7 +72,6 @@ describe("requests with any bytes in path, host and headers", () => {
 });
 
 const CONFIG: AccessLogConfig = { path: join(directory, "own.log"), sample: 1, sampleErrors: true, buffer: 4096, flush: 100, rotateSize: 0, keep: 1 };
-const ACCOUNT: Account = { protocol: "HTTP/1.1", at: 0, listener: "front", route: "", upstream: "main", target: "t", client: "c:1", method: "GET", host: "h", path: "/", fields: [], requestId: "", status: 200, cause: "done", detail: "", milliseconds: 1, queued: 0, connect: 0, firstByte: 1, bytesIn: 0, bytesOut: 0, attempts: 1, tries: [], candidates: [], candidateCount: 0 };
 
 test("the library rotates too, and closes its file when it stops", async () => {
   const backend = await stage.backend(sayWhich);
@@ -136,7 +135,7 @@ describe("the log in a worker", () => {
     const [long, short] = linesOf(path).map((line) => JSON.parse(line) as Record<string, string>);
     expect(long!["path"]).toBe(`/${"p".repeat(63)}...`);
     expect(long!["http_user_agent"]).toBe(`${"\0".repeat(64)}...`);
-    expect(short!["path"]).toBe("/");
+    expect(short!["path"]).toBe(ACCOUNT.path);
     expect(lost).toBe(0);
   });
 

@@ -9,6 +9,7 @@ import { Line } from "../../src/observability/access/line.ts";
 import type { Account, Witness } from "../../src/observability/account.ts";
 import { HeadText, type Passing, Slot } from "../../src/observability/head-text.ts";
 import { get } from "../conformance/h2/cases.ts";
+import { ACCOUNT } from "../support/account.ts";
 import { H2Client } from "../support/h2.ts";
 import { Plane } from "../support/plane.ts";
 import { RawBackend, sayWhich } from "../support/raw-backend.ts";
@@ -20,7 +21,6 @@ afterEach(async () => {
   for (const close of open.splice(0).toReversed()) await close();
 });
 
-const REST = { protocol: "HTTP/1.1", at: 1_782_907_201_123, listener: "front", route: "", upstream: "main", target: "t:1", client: "192.0.2.1:4711", requestId: "", status: 200, cause: "done", detail: "", milliseconds: 1, queued: 0, connect: 0, firstByte: 1, bytesIn: 0, bytesOut: 12, attempts: 1, tries: [], candidates: [], candidateCount: 1 } as const;
 const HEADERS = ["referer", "user-agent"];
 
 /** The texts behind one another, somewhere in a buffer. */
@@ -42,7 +42,7 @@ describe("a line of bytes", () => {
     fc.assert(
       fc.property(fc.tuple(bytes, bytes, bytes, bytes, bytes), fc.nat(50), ([method, host, path, referer, agent], before) => {
         const text = inBytes([method, host, path, "", referer, agent], before);
-        const account: Account = { ...REST, method, host, path, fields: [referer, agent] };
+        const account: Account = { ...ACCOUNT, method, host, path, fields: [referer, agent] };
         for (const make of makers) {
           const [ofBytes, ofStrings] = [new Line(), new Line()];
           make({ ...account, text } satisfies Passing, ofBytes);
@@ -58,7 +58,7 @@ describe("a line of bytes", () => {
     fc.assert(
       fc.property(fc.oneof(fc.maxSafeNat(), fc.nat(2_000), fc.constantFrom(9, 10, 99, 100, 2 ** 31 - 1, 2 ** 31)), fc.string({ unit: fc.constantFrom(..."abc 0"), maxLength: 40 }), (bytesOut, literal) => {
         const line = new Line();
-        compileFormat({ kind: "template", template: `${literal}\${bytes_out}${literal}\${listener}${literal}` }, [])({ ...REST, method: "", host: "", path: "", fields: [], bytesOut }, line);
+        compileFormat({ kind: "template", template: `${literal}\${bytes_out}${literal}\${listener}${literal}` }, [])({ ...ACCOUNT, method: "", host: "", path: "", fields: [], bytesOut }, line);
         expect(line.toString()).toBe(`${literal}${bytesOut}${literal}front${literal}\n`);
       }),
     );
@@ -67,10 +67,10 @@ describe("a line of bytes", () => {
   test("ends where there is no room, and says that it is too long", () => {
     const line = new Line();
     const make = compileFormat(FORMATS["json"]!, HEADERS);
-    make({ ...REST, method: "GET", host: "h", path: `/${"x".repeat(70_000)}`, fields: [] }, line);
+    make({ ...ACCOUNT, method: "GET", host: "h", path: `/${"x".repeat(70_000)}`, fields: [] }, line);
     expect(line.length).toBeGreaterThan(64 * 1024);
-    make({ ...REST, method: "GET", host: "h", path: "/", fields: [] }, line);
-    expect(JSON.parse(line.toString())).toMatchObject({ path: "/", target: "t:1" });
+    make({ ...ACCOUNT, method: "GET", host: "h", path: "/", fields: [] }, line);
+    expect(JSON.parse(line.toString())).toMatchObject({ path: "/", target: ACCOUNT.target });
   });
 });
 

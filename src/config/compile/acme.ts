@@ -1,34 +1,17 @@
 /** `[listeners.tls.acme]`: what it means together with the other listeners and the routes, and where what comes of it is kept. */
-import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
-import { namesOf } from "./certificates.ts";
-import type { Problem } from "./compile.ts";
-import type { RawConfig, RawListener } from "./schema.ts";
-import type { AcmeAccountConfig, AcmeCertificateConfig, AcmeChallenge, CertificateConfig } from "./snapshot.ts";
-import { isFile } from "./stat.ts";
+import { createHash } from "node:crypto";
+import { join, resolve } from "node:path";
+import type { Problem } from "../problem.ts";
+import type { RawListener, RawRoute } from "../schema.ts";
+import type { AcmeAccountConfig, AcmeCertificateConfig, AcmeChallenge } from "../snapshot.ts";
+import { isFile } from "../stat.ts";
+import { stateDirectory } from "../state-directory.ts";
 
 type RawAcme = NonNullable<Exclude<NonNullable<RawListener["tls"]>, "self-signed">["acme"]>;
-type RawRoutes = NonNullable<RawConfig["routes"]>;
 
-/** Subject and issuer of what a listener shows before its first certificate is there. */
-export const PLACEHOLDER = "CN=Fairlead placeholder";
 const LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory";
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-const KEY = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g;
 /** A certificate's names, by RFC 8555's most widespread server. */
 const MOST_DOMAINS = 100;
-
-/** Where what outlives restarts and machine starts is kept for this user: the service manager's place, else that of the XDG base directories. */
-export function stateDirectory(environment: Readonly<Record<string, string | undefined>>, uid: number): string {
-  // systemd's StateDirectory= may name several.
-  const given = environment["STATE_DIRECTORY"]?.split(":", 1)[0];
-  if (given !== undefined && given !== "") return given;
-  const xdg = environment["XDG_STATE_HOME"];
-  if (xdg !== undefined && xdg.startsWith("/")) return join(xdg, "fairlead");
-  return uid === 0 ? "/var/lib/fairlead" : join(environment["HOME"] ?? homedir(), ".local/state/fairlead");
-}
 
 function rawAcme({ tls }: RawListener): RawAcme | undefined {
   return tls === "self-signed" ? undefined : tls?.acme;
@@ -49,7 +32,7 @@ function answerable(listeners: readonly RawListener[]): AcmeChallenge[] {
   return [...(listeners.some(answersHttp) ? (["http-01"] as const) : []), ...(listeners.some(answersTls) ? (["tls-alpn-01"] as const) : [])];
 }
 
-export function checkAcme(listeners: readonly RawListener[], routes: RawRoutes, directory: string, problems: Problem[]): void {
+export function checkAcme(listeners: readonly RawListener[], routes: readonly RawRoute[], directory: string, problems: Problem[]): void {
   const accounts = new Map<string, { readonly index: number; readonly who: string }>();
   const possible = answerable(listeners);
   for (const [index, listener] of listeners.entries()) {
@@ -73,7 +56,7 @@ export function checkAcme(listeners: readonly RawListener[], routes: RawRoutes, 
   }
 }
 
-function checkRouteHosts(routes: RawRoutes, wrong: (key: string, message: string, hint: string) => void): void {
+function checkRouteHosts(routes: readonly RawRoute[], wrong: (key: string, message: string, hint: string) => void): void {
   const hosts = hostsOf(routes);
   const odd = hosts.find((host) => !/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(host));
   if (hosts.length === 0) wrong("", "it is not said for which names a certificate is wanted, and no route names a host", 'add domains = ["www.example.org"]');
@@ -81,12 +64,12 @@ function checkRouteHosts(routes: RawRoutes, wrong: (key: string, message: string
   else if (hosts.length > MOST_DOMAINS) wrong("", `the routes have ${hosts.length} hosts, and a certificate is for at most ${MOST_DOMAINS}`, "name the domains, over several listeners");
 }
 
-function hostsOf(routes: RawRoutes): string[] {
+function hostsOf(routes: readonly RawRoute[]): string[] {
   return [...new Set(routes.flatMap(({ hosts = [] }) => hosts.map((host) => host.toLowerCase())))];
 }
 
 /** @returns undefined when the listener has none */
-export function acmeOf(listener: RawListener, listeners: readonly RawListener[], routes: RawRoutes, directory: string): AcmeCertificateConfig | undefined {
+export function acmeOf(listener: RawListener, listeners: readonly RawListener[], routes: readonly RawRoute[], directory: string): AcmeCertificateConfig | undefined {
   const raw = rawAcme(listener);
   if (raw === undefined) return undefined;
   const domains = [...new Set((raw.domains ?? hostsOf(routes)).map((domain) => domain.toLowerCase()))];
@@ -110,45 +93,6 @@ function accountOf(raw: RawAcme, directory: string): AcmeAccountConfig {
     ...(kid === undefined || hmacKey === undefined ? {} : { externalAccount: { kid, hmacKey } }),
     file: join(folderOf(raw, directory), "account.json"),
   };
-}
-
-/**
- * What is shown by now. One that has expired is better than none, so dates are not looked at. As long as there is a placeholder only, certificates from before
- * the domains were changed go first, for the names that they have.
- */
-export function acmeCertificates({ file, domains }: AcmeCertificateConfig, now: number): CertificateConfig[] {
-  const own = readCertificate(file);
-  if (own?.isPlaceholder === false) return [own.certificate];
-  const before = neighbours(file).filter(({ isPlaceholder, certificate: { names, notAfter } }) => !isPlaceholder && notAfter > now && names.some((name) => domains.includes(name)));
-  const all = [...before.toSorted((a, b) => b.certificate.notAfter - a.certificate.notAfter), ...(own === undefined ? [] : [own])];
-  return all.map(({ certificate }) => certificate);
-}
-
-interface Read {
-  readonly certificate: CertificateConfig;
-  readonly isPlaceholder: boolean;
-}
-
-function readCertificate(file: string): Read | undefined {
-  try {
-    const pem = readFileSync(file, "utf8");
-    const leaf = new X509Certificate(pem);
-    const [certificate, key] = [pem.match(CERTIFICATE) ?? [], pem.match(KEY) ?? []].map((blocks) => `${blocks.join("\n")}\n`) as [string, string];
-    if (!leaf.checkPrivateKey(createPrivateKey(key))) return undefined;
-    return { certificate: { file, certificate, key, names: namesOf(leaf), notAfter: Date.parse(leaf.validTo) }, isPlaceholder: leaf.subject === PLACEHOLDER };
-  } catch {
-    // None yet, or somebody has written something else there: a new one will come.
-    return undefined;
-  }
-}
-
-function neighbours(file: string): Read[] {
-  const folder = dirname(file);
-  try {
-    return readdirSync(folder).flatMap((name) => (name.endsWith(".pem") && name !== basename(file) ? (readCertificate(join(folder, name)) ?? []) : []));
-  } catch {
-    return [];
-  }
 }
 
 /** Of one ACME server. */

@@ -1,8 +1,8 @@
 /** `user` and `group`: whom workers run as when Fairlead is started by root. */
-import { findGroup, findUser, ROOT } from "../net/identity.ts";
-import type { Problem } from "./compile.ts";
-import type { RawConfig } from "./schema.ts";
-import type { UserConfig } from "./snapshot.ts";
+import { findGroup, findUser, ROOT } from "../../net/identity.ts";
+import type { Problem } from "../problem.ts";
+import type { RawConfig } from "../schema.ts";
+import type { UserConfig } from "../snapshot.ts";
 
 /** Numbers may be written as texts: that is what variables of other tools' templates make of them. */
 function idOf(named: string | number): number | undefined {

@@ -1,13 +1,13 @@
 /** What the config says of TLS, on listeners and to targets: compiled, and tried out. */
 import { X509Certificate } from "node:crypto";
-import { bunTlsContext } from "../net/bun-tls.ts";
-import { acmeCertificates } from "./acme.ts";
-import type { SelfSigned } from "./self-signed.ts";
-import { isPemProblem, type PemFiles, type PemProblem } from "./certificates.ts";
-import type { Problem } from "./compile.ts";
-import type { Path } from "./positions.ts";
-import type { RawListener, RawUpstream } from "./schema.ts";
-import type { AcmeCertificateConfig, CertificateConfig, ListenerTls, Snapshot, TlsVersion, UpstreamTls } from "./snapshot.ts";
+import { bunTlsContext } from "../../net/bun-tls.ts";
+import { acmeCertificates } from "../acme-certificates.ts";
+import type { SelfSigned } from "../self-signed.ts";
+import { isPemProblem, type PemFiles, type PemProblem } from "../certificates.ts";
+import type { Problem } from "../problem.ts";
+import type { Path } from "../positions.ts";
+import type { RawListener, RawUpstream } from "../schema.ts";
+import type { AcmeCertificateConfig, CertificateConfig, ListenerTls, TlsVersion, UpstreamTls } from "../snapshot.ts";
 
 /** Forward secrecy and authenticated encryption only; what is quickest on today's processors first. */
 const CIPHERS = [
@@ -33,33 +33,10 @@ export interface TlsSources {
   readonly now: number;
 }
 
-/** From so many days before the end of a certificate on it is warned of. */
-const WARN_DAYS = 21;
-const DAY = 86_400_000;
-const YEAR = 365 * DAY;
+/** In ms. */
+const YEAR = 365 * 86_400_000;
 /** A development certificate with more hosts would be a burden to each handshake. */
 const MAX_DEVELOPMENT_HOSTS = 100;
-
-/** One line for each certificate that is about to expire, apart from those that renew themselves and tell of it. @param now wall-clock ms */
-export function expiryWarnings({ listeners }: Snapshot, now: number): string[] {
-  return listeners.flatMap(({ name, tls }) =>
-    (tls?.certificates ?? [])
-      .filter(({ file, notAfter }) => notAfter - now < WARN_DAYS * DAY && file !== tls?.acme?.file)
-      .map(({ file, notAfter }) => `certificate ${file} of listener "${name}" ${notAfter > now ? `expires in ${Math.floor((notAfter - now) / DAY)} days` : "has expired"} (${new Date(notAfter).toISOString()})`),
-  );
-}
-
-/** One line for each certificate that no client gets to see: an earlier one has all of its names. Those that renew themselves may stand beside what came before them. */
-export function hiddenWarnings({ listeners }: Snapshot): string[] {
-  return listeners.flatMap(({ name, tls }) => {
-    const taken = new Set<string>();
-    return (tls?.acme === undefined ? (tls?.certificates ?? []) : []).flatMap(({ file, names }, index) => {
-      const hidden = index > 0 && names.every((each) => taken.has(each));
-      for (const each of names) taken.add(each);
-      return hidden ? [`certificate ${file} of listener "${name}" is never shown: ${names.length === 0 ? "it is for no host name" : `those before it are for ${names.join(", ")} too`}`] : [];
-    });
-  });
-}
 
 /**
  * @param hosts of the routes

@@ -1,7 +1,7 @@
 /** `[tracing]`: what it means, and what of it does not fit together. */
-import type { Problem } from "./compile.ts";
-import type { RawConfig } from "./schema.ts";
-import type { TracingConfig } from "./snapshot.ts";
+import type { Problem } from "../problem.ts";
+import type { RawConfig } from "../schema.ts";
+import type { TracingConfig } from "../snapshot.ts";
 
 type RawTracing = NonNullable<RawConfig["tracing"]>;
 

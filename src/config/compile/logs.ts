@@ -1,32 +1,30 @@
 /** [log] and [access_log]: what they say, and what of it does not fit. */
 import { accessSync, constants } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { type AccessFormat, FORMATS, type FormatProblem, templateProblem } from "../observability/access/format.ts";
-import { JSON_FIELDS, VARIABLES, variableProblem } from "../observability/access/variables.ts";
-import { STANDARD } from "../observability/line-file.ts";
-import type { Problem } from "./compile.ts";
-import type { RawAccessLog, RawConfig } from "./schema.ts";
-import type { AccessLogConfig, Snapshot } from "./snapshot.ts";
-import { statOf } from "./stat.ts";
+import { type AccessFormat, FORMATS, type FormatProblem, templateProblem } from "../../observability/access/format.ts";
+import { JSON_FIELDS, VARIABLES, variableProblem } from "../../observability/access/variables.ts";
+import { STANDARD } from "../../observability/line-file.ts";
+import type { Problem } from "../problem.ts";
+import type { RawAccessLog, RawConfig } from "../schema.ts";
+import type { AccessLogConfig, Snapshot } from "../snapshot.ts";
+import { statOf } from "../stat.ts";
+import { nearest } from "../suggestion.ts";
 
 const BUFFER = 64 * 1024;
 const FLUSH = 100;
 const KEEP = 5;
 
-/** The hint for a word that nobody knows, of those that are known. */
-type Nearest = (word: string, known: readonly string[]) => string | undefined;
-
-export function checkLogs({ log, access_log: access }: RawConfig, directory: string, nearest: Nearest, problems: Problem[]): void {
+export function checkLogs({ log, access_log: access }: RawConfig, directory: string, problems: Problem[]): void {
   if (log?.path !== undefined) checkFile(log.path, ["log", "path"], directory, problems);
   if (access === undefined) return;
   const at = ["access_log"];
   if (log?.access === false) problems.push({ path: ["log", "access"], about: "value", message: "there is an [access_log]: that turns it on", hint: "leave one of the two out" });
   const { format = "json", fields, path = "stderr", rotate_size: rotate = 0, keep } = access;
-  if (!Object.hasOwn(FORMATS, format)) checkTemplate(format, nearest, problems);
+  if (!Object.hasOwn(FORMATS, format)) checkTemplate(format, problems);
   if (fields !== undefined && format !== "json") problems.push({ path: [...at, "fields"], about: "key", message: 'fields goes with format = "json"', hint: "a format string names its variables itself" });
   for (const [index, name] of (fields ?? []).entries()) {
     const message = variableProblem(name);
-    if (message !== undefined) problems.push({ path: [...at, "fields", index], about: "value", message: message.replace("variable $", "field "), ...hintFor(name, nearest) });
+    if (message !== undefined) problems.push({ path: [...at, "fields", index], about: "value", message: message.replace("variable $", "field "), ...hintFor(name) });
     else if (fields!.indexOf(name) < index) problems.push({ path: [...at, "fields", index], about: "value", message: `"${name}" is there already` });
   }
   if (keep !== undefined && rotate === 0) problems.push({ path: [...at, "keep"], about: "key", message: "keep goes with rotate_size", hint: 'set rotate_size = "100MiB", or leave it out' });
@@ -34,18 +32,18 @@ export function checkLogs({ log, access_log: access }: RawConfig, directory: str
   else if (rotate > 0) problems.push({ path: [...at, "rotate_size"], about: "key", message: `${path} is no file`, hint: "set path to a file, or leave rotate_size out" });
 }
 
-function checkTemplate(format: string, nearest: Nearest, problems: Problem[]): void {
+function checkTemplate(format: string, problems: Problem[]): void {
   const path = ["access_log", "format"];
   if (!format.includes("$")) {
     problems.push({ path, about: "value", message: `there is no format "${format}"`, hint: nearest(format, Object.keys(FORMATS)) ?? 'known: json, common, combined, or a string with variables, as "$remote_addr $status"' });
     return;
   }
   const problem: FormatProblem | undefined = templateProblem(format);
-  if (problem !== undefined) problems.push({ path, about: "value", message: problem.message, ...(problem.name === undefined ? {} : hintFor(problem.name, nearest)) });
+  if (problem !== undefined) problems.push({ path, about: "value", message: problem.message, ...(problem.name === undefined ? {} : hintFor(problem.name)) });
 }
 
 /** What is near, or what there is instead. */
-function hintFor(name: string, nearest: Nearest): { readonly hint: string } {
+function hintFor(name: string): { readonly hint: string } {
   if (/^(sent|upstream|trailer)_http_|^sent_|^upstream_cookie_/.test(name)) return { hint: "headers of requests are known, as $http_user_agent; those of replies are not" };
   if (name.startsWith("http_")) return { hint: "leave it out" };
   return { hint: nearest(name, Object.keys(VARIABLES)) ?? "known: $remote_addr, $time_local, $request, $status, $target, $request_time, $http_user_agent, …" };

@@ -1,10 +1,10 @@
 /** Who may use the admin address: `[admin]` and its tokens. */
 import { resolve } from "node:path";
 import ipaddr from "ipaddr.js";
-import type { Problem } from "./compile.ts";
-import type { SecretFiles } from "./secret-files.ts";
-import { type RawConfig, tokenFault } from "./schema.ts";
-import type { AdminConfig, AdminToken } from "./snapshot.ts";
+import type { Problem } from "../problem.ts";
+import type { SecretFiles } from "../secret-files.ts";
+import { type RawConfig, tokenFault } from "../schema.ts";
+import type { AdminConfig, AdminToken } from "../snapshot.ts";
 
 /** By what the token is called that `[admin]` itself has, which may do everything. */
 const UNNAMED = "token";

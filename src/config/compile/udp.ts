@@ -1,10 +1,9 @@
 /** What a udp listener may say, and what only it may. */
-import { networkInterfaces, type NetworkInterfaceInfo } from "node:os";
 import ipaddr from "ipaddr.js";
-import type { Problem } from "./compile.ts";
-import type { RawListener, RawUpstream } from "./schema.ts";
-import type { ListenAddress, ListenerConfig } from "./snapshot.ts";
-import { formatAddress } from "./values.ts";
+import type { Problem } from "../problem.ts";
+import type { RawListener, RawUpstream } from "../schema.ts";
+import type { ListenAddress } from "../snapshot.ts";
+import { formatAddress } from "../values.ts";
 
 /** They speak of streams, or of what is said on them. */
 const MEANINGLESS = ["health_path", "proxy_protocol", "tcp_unavailable", "tls", "underscore_names", "limits", "http2", "forwarding"] as const;
@@ -38,21 +37,4 @@ function checkListener(listener: RawListener, at: readonly (string | number)[], 
   const cannot = (message: string, hint: string): void => void problems.push({ path: [...at, "upstream"], about: "value", message, hint });
   if (upstream?.proxy_protocol !== undefined) cannot(`upstream "${upstream.name}" says who the client is at the start of a connection (proxy_protocol), and udp has none`, "give udp an upstream of its own, without proxy_protocol");
   if (upstream?.tls !== undefined && upstream.tls !== false) cannot(`the targets of upstream "${upstream.name}" are spoken to over TLS, and datagrams would go there in the clear`, "give udp an upstream of its own, without tls");
-}
-
-/**
- * Bun does not say to which of our addresses a datagram came: on a wildcard address replies go out with the one that the system prefers for
- * that client. Where there are several, some clients get replies from an address that they did not write to, and drop them.
- * @returns a warning; undefined: there is no such danger
- */
-export function wildcardWarning({ name, protocol, address }: ListenerConfig, interfaces: Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>> = networkInterfaces()): string | undefined {
-  if (protocol !== "udp" || address.kind !== "tcp") return undefined;
-  const families = address.host === "0.0.0.0" ? ["IPv4"] : /^[0:]+$/.test(address.host) ? ["IPv4", "IPv6"] : [];
-  const addresses = Object.values(interfaces).flatMap((of) => of ?? []);
-  for (const family of families) {
-    // Whom a link-local address writes to is answered from that link.
-    const own = addresses.filter((each) => each.family === family && !each.internal && !each.address.startsWith("fe80:"));
-    if (own.length > 1) return `udp listener "${name}" listens on every address, and this machine has several (${own.map(({ address: each }) => each).join(", ")}): replies go out with the one that the system prefers, not with the one that a client wrote to; give each address that clients use a listener of its own`;
-  }
-  return undefined;
 }

@@ -1,12 +1,13 @@
 /** Routes: what they say to whom, and what of it does not fit their listeners. */
-import { routeLabel } from "../routing/router.ts";
-import type { Problem } from "./compile.ts";
-import type { RawConfig, RawListener } from "./schema.ts";
-import type { RouteConfig } from "./snapshot.ts";
+import { routeLabel } from "../../routing/router.ts";
+import type { Problem } from "../problem.ts";
+import { listenerName } from "./names.ts";
+import type { RawListener, RawRoute } from "../schema.ts";
+import type { RouteConfig } from "../snapshot.ts";
+import { suggestion } from "../suggestion.ts";
 
 /** Which row of the scoreboard it has is not known yet. */
 type Route = Omit<RouteConfig, "slot">;
-type RawRoute = NonNullable<RawConfig["routes"]>[number];
 
 /** No two of them are called the same: the second of those that match the same is `… #2`. */
 export function routesOf(raw: readonly RawRoute[]): Route[] {
@@ -34,23 +35,17 @@ function routeOf(raw: RawRoute): Route {
   };
 }
 
-/** The name of a listener that has none in the file. */
-export function listenerName({ name }: RawListener, index: number): string {
-  return name ?? `listener-${index + 1}`;
-}
-
 export function isRouteFor(route: RawRoute, listener: string): boolean {
   return route.listeners === undefined || route.listeners.length === 0 || route.listeners.includes(listener);
 }
 
-/** @param suggest the hint for a name that is not there */
-export function checkRoutes(routes: readonly RawRoute[], listeners: readonly RawListener[], suggest: (word: string, known: readonly string[]) => { hint?: string }, problems: Problem[]): void {
+export function checkRoutes(routes: readonly RawRoute[], listeners: readonly RawListener[], problems: Problem[]): void {
   const protocols = new Map(listeners.map((listener, index) => [listenerName(listener, index), listener.protocol ?? "http"]));
   for (const [index, route] of routes.entries()) {
     for (const [at, name] of (route.listeners ?? []).entries()) {
       const path = ["routes", index, "listeners", at];
       const protocol = protocols.get(name);
-      if (protocol === undefined) problems.push({ path, about: "value", message: `there is no listener "${name}"`, ...suggest(name, [...protocols.keys()]) });
+      if (protocol === undefined) problems.push({ path, about: "value", message: `there is no listener "${name}"`, ...suggestion(name, [...protocols.keys()]) });
       else if (protocol === "tcp" || protocol === "udp") problems.push({ path, about: "value", message: `listener "${name}" is ${protocol}: it knows no hosts, and all of it goes to its upstream`, hint: 'leave it out, or make the listener protocol = "http" or "tls-passthrough"' });
     }
     const sealed = [...protocols].find(([name, protocol]) => protocol === "tls-passthrough" && isRouteFor(route, name))?.[0];
