@@ -26,6 +26,8 @@ export type Load = (ports: Ports) => readonly (readonly Lane[])[];
 export interface SceneOptions {
   /** Default: 3. */
   readonly backends?: number;
+  /** Every so manieth number is answered 20 ms late. Default: 256. */
+  readonly slowEvery?: number;
   /** Default: 2. */
   readonly workers?: number;
   /** Keys of the upstream `main`, which serves everything. */
@@ -45,6 +47,8 @@ const GENERATORS = 4;
 /** From the start of the load to the first fault. */
 const WARM = 300;
 const PATIENCE = 30_000;
+/** In ms. */
+const SLOW = 20;
 
 /** Every protocol and both loops. Shares are chosen so that a busy machine serves them. */
 export const usualLoad: Load = ({ plain, secure, stream }) => [
@@ -102,11 +106,11 @@ export class Scene {
   }
 
   private async arrange(): Promise<void> {
-    const { backends = 3, between, load = usualLoad } = this.options;
+    const { backends = 3, slowEvery = 256, between, load = usualLoad } = this.options;
     const table = openSync(this.posts, "w");
     ftruncateSync(table, NUMBERS);
     closeSync(table);
-    for (let id = 1; id <= backends; id++) this.backends.push(await Backend.start({ id, posts: this.posts, slowEvery: 256, slowFor: 20 }));
+    for (let id = 1; id <= backends; id++) this.backends.push(await Backend.start({ id, posts: this.posts, slowEvery, slowFor: SLOW }));
     this.ports = { plain: await freePort(), secure: await freePort(), stream: await freePort(), admin: await freePort() };
     await between?.(this);
     this.configure();
