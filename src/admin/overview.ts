@@ -18,7 +18,7 @@ export const ratesShape = {
 
 export const worker = z.object({ pid: z.int(), slot: count, clients: count, lag_ms: milliseconds.describe("The longest that its event loop was late in the last ten seconds or so") }).meta({ id: "Worker" });
 export const configState = z.object({
-  applied: z.object({ generation: count, at: time }),
+  applied: z.object({ generation: count, at: time }).describe("The last configuration that was applied, as /v1/config says it: targets that join and overrides are none"),
   rejected: z.object({ at: time, errors: z.array(z.string()) }).nullable().describe("The last that was brought, if it was rejected"),
 }).meta({ id: "ConfigState" });
 export const certificate = z.object({ names: z.array(z.string()), not_after: time, days_left: z.int() }).meta({ id: "Certificate" });

@@ -80,10 +80,10 @@ export function replaceFile(path: string, text: string, mode: number): void {
   }
 }
 
-/** Out of the way, but not lost. @returns where it is now; undefined: where it was, as it cannot be moved */
-export function setDamagedAside(path: string): string | undefined {
+/** Out of the way, but not lost. @param how it is called from now on, behind its name @returns where it is now; undefined: where it was, as it cannot be moved */
+export function setAside(path: string, how: string): string | undefined {
   const place = placeOf(path);
-  const aside = `${place}.damaged`;
+  const aside = `${place}.${how}`;
   try {
     renameSync(place, aside);
     return aside;
