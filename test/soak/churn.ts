@@ -77,19 +77,18 @@ export class Churn {
   /** What did not work. */
   readonly failures: string[] = [];
   private readonly stand: Stand;
-  /** In ms. */
-  private readonly pause: number;
+  private pause = 0;
   private running = false;
   private ended: Promise<void> = Promise.resolve();
   private turn = 0;
 
-  /** @param pause between two deeds, in ms */
-  constructor(stand: Stand, pause: number) {
+  constructor(stand: Stand) {
     this.stand = stand;
-    this.pause = pause;
   }
 
-  start(): void {
+  /** @param pause between two deeds, in ms */
+  start(pause: number): void {
+    this.pause = pause;
     this.running = true;
     this.ended = this.work();
   }

@@ -38,6 +38,8 @@ export interface Outcome {
 /** Longest warm-up, in seconds, and its part of a short run. */
 const WARM_UP = 90;
 const WARM_UP_PART = 0.2;
+/** Then things are done to it so much faster: code that runs once a minute is compiled late. */
+const WARM_UP_PAUSE = 0.1;
 /** The same of the load after the rest, until what the rest let go of is taken again. */
 const SETTLE = 30;
 const SETTLE_PART = 0.1;
@@ -47,11 +49,11 @@ export async function soak(options: SoakOptions, signal?: AbortSignal): Promise<
   const { seconds, pause = 5_000, progress = () => {} } = options;
   const stand = await Stand.start(options);
   const recorder = new Recorder(stand);
-  const churn = new Churn(stand, pause);
+  const churn = new Churn(stand);
   let [loaded, failed] = [0, false];
-  const load = async (duration: number, onSettled = () => {}): Promise<void> => {
+  const load = async (duration: number, between: number, onSettled = () => {}): Promise<void> => {
     stand.go();
-    churn.start();
+    churn.start(between);
     const settled = performance.now() + Math.min(SETTLE, duration * SETTLE_PART) * 1000;
     let waiting = true;
     for (const end = performance.now() + duration * 1000; performance.now() < end; ) {
@@ -71,9 +73,9 @@ export async function soak(options: SoakOptions, signal?: AbortSignal): Promise<
   try {
     const warmUp = Math.min(WARM_UP, seconds * WARM_UP_PART);
     const before = await rest(stand, recorder, 1);
-    await load(warmUp);
+    await load(warmUp, pause * WARM_UP_PAUSE);
     const warm = await rest(stand, recorder, 2);
-    await load(seconds - warmUp, () => recorder.begin());
+    await load(seconds - warmUp, pause, () => recorder.begin());
     const after = await rest(stand, recorder, 3, warm);
     const outcome = { told: stand.told, deeds: churn.done, recorder, rests: [before, warm, after] as const, measured: seconds - warmUp, log: stand.fairlead.lines.slice(-20) };
     return { ...outcome, findings: findings({ ...outcome, deedsFailed: churn.failures }) };
