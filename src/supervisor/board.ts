@@ -40,7 +40,7 @@ export function createBoard(workers: number, targets: number): Scoreboard {
 }
 
 /** As long as this process lives, nobody takes the file for a dead one's. Held by every process that maps it. False: somebody is about to take it away. */
-export function holdBoard(path: string): boolean {
+function holdBoard(path: string): boolean {
   return tryLock(openSync(path, "r"), "shared");
 }
 
