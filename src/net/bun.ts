@@ -242,10 +242,10 @@ class InheritedListener implements NetListener {
 
 /**
  * It has cut the connection already. What it sent could still be read, but nobody can say any more who it was, and it would be taken for a client of a unix
- * socket, which has no address either. Asked at once, the address stays known.
+ * socket, which has no address either. Asked at once, the address stays known. The other one costs a system call more, so only a doubt is worth asking for it.
  */
-function hasGone({ remoteAddress, localAddress }: BunSocket): boolean {
-  return remoteAddress === undefined && localAddress !== undefined;
+function hasGone(socket: BunSocket): boolean {
+  return socket.remoteAddress === undefined && socket.localAddress !== undefined;
 }
 
 /** An established session that breaks: a record that does not decrypt, a fatal alert. */
