@@ -6,8 +6,8 @@ import type { Played } from "./play.ts";
 /** Violations that are told one by one. */
 const TOLD = 10;
 
-export function verdict({ good, judgement }: Played): string {
-  if (good) return "holds";
+export function verdict({ fault, good, judgement, requests }: Played): string {
+  if (good) return requests < (fault.requests ?? 0) ? "holds, for fewer requests" : "holds";
   return judgement.wrong > 0 ? "BROKEN: wrong replies" : "BROKEN";
 }
 

@@ -10,6 +10,7 @@ import { sleep, until } from "../support/until.ts";
 import { Backend } from "./load/backend.ts";
 import { Generator } from "./load/generator.ts";
 import type { Counts, Lane, LoadReport } from "./load/plan.ts";
+import { Release } from "./release.ts";
 import { leftOver } from "./left-over.ts";
 
 export interface Ports {
@@ -26,6 +27,8 @@ export type Load = (ports: Ports) => readonly (readonly Lane[])[];
 export interface SceneOptions {
   /** Default: 3. */
   readonly backends?: number;
+  /** Every so manieth number is answered 20 ms late. Default: 256. */
+  readonly slowEvery?: number;
   /** Default: 2. */
   readonly workers?: number;
   /** Keys of the upstream `main`, which serves everything. */
@@ -35,6 +38,8 @@ export interface SceneOptions {
   /** Files that each process of Fairlead may open; default: as many as we may. */
   readonly openFiles?: number;
   readonly load?: Load;
+  /** Fairlead runs from a copy that may be replaced: `release`. */
+  readonly replaceable?: boolean;
   /** What stands between Fairlead and a back end, or clients: an address for another. Asked before Fairlead starts. */
   readonly between?: (scene: Scene) => Promise<void>;
 }
@@ -45,6 +50,8 @@ const GENERATORS = 4;
 /** From the start of the load to the first fault. */
 const WARM = 300;
 const PATIENCE = 30_000;
+/** In ms. */
+const SLOW = 20;
 
 /** Every protocol and both loops. Shares are chosen so that a busy machine serves them. */
 export const usualLoad: Load = ({ plain, secure, stream }) => [
@@ -79,6 +86,7 @@ export class Scene {
   private readonly reports: LoadReport[] = [];
   private readonly endings: (() => unknown)[] = [];
   ports!: Ports;
+  release: Release | undefined = undefined;
   private readonly sweep = (): void => {
     for (const end of this.endings) end();
     this.remove();
@@ -102,12 +110,13 @@ export class Scene {
   }
 
   private async arrange(): Promise<void> {
-    const { backends = 3, between, load = usualLoad } = this.options;
+    const { backends = 3, slowEvery = 256, between, load = usualLoad } = this.options;
     const table = openSync(this.posts, "w");
     ftruncateSync(table, NUMBERS);
     closeSync(table);
-    for (let id = 1; id <= backends; id++) this.backends.push(await Backend.start({ id, posts: this.posts, slowEvery: 256, slowFor: 20 }));
+    for (let id = 1; id <= backends; id++) this.backends.push(await Backend.start({ id, posts: this.posts, slowEvery, slowFor: SLOW }));
     this.ports = { plain: await freePort(), secure: await freePort(), stream: await freePort(), admin: await freePort() };
+    if (this.options.replaceable === true) this.release = new Release(join(this.directory, "release"));
     await between?.(this);
     this.configure();
     await this.startFairlead();
@@ -159,6 +168,7 @@ export class Scene {
       environment: { TMPDIR: this.directory, XDG_STATE_HOME: join(this.directory, "state") },
       patience: PATIENCE,
       ...(openFiles === undefined ? {} : { openFiles }),
+      ...(this.release === undefined ? {} : { command: this.release.binary }),
     });
     this.fairleads.push(fairlead);
   }
@@ -183,6 +193,10 @@ export class Scene {
   async status(): Promise<{ readonly workers: readonly number[]; readonly upstreams: Readonly<Record<string, readonly { readonly target: string; readonly up: boolean }[]>> }> {
     const response = await fetch(`http://127.0.0.1:${this.ports.admin}/v1/status`, { signal: AbortSignal.timeout(PATIENCE) });
     return (await response.json()) as Awaited<ReturnType<Scene["status"]>>;
+  }
+
+  async metrics(): Promise<string> {
+    return (await fetch(`http://127.0.0.1:${this.ports.admin}/metrics`, { signal: AbortSignal.timeout(PATIENCE) })).text();
   }
 
   /** As many workers as there should be; `without` is none of them. */
@@ -253,7 +267,7 @@ export class Scene {
       failures: reports.flatMap(({ failures }) => failures),
       seconds: Math.max(...reports.map(({ seconds }) => seconds)),
     };
-    return { report, leftOver: await leftOver(this.ports.admin, this.table()) };
+    return { report, leftOver: await leftOver(() => this.metrics(), this.table()) };
   }
 
   /** Nothing of it is left. */

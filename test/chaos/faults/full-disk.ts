@@ -46,8 +46,7 @@ function broken(path: string): { readonly lines: number; readonly bad: number } 
 }
 
 async function lostLines(scene: Scene): Promise<number> {
-  const text = await (await fetch(`http://127.0.0.1:${scene.ports.admin}/metrics`)).text();
-  return Number(/^fairlead_access_log_lost_lines_total (\d+)$/m.exec(text)?.[1]);
+  return Number(/^fairlead_access_log_lost_lines_total (\d+)$/m.exec(await scene.metrics())?.[1]);
 }
 
 export const fullDisk: Fault = {
