@@ -60,7 +60,7 @@ export const usualLoad: Load = ({ plain, secure, stream }) => [
     { name: "churn", port: plain, protocol: "h1", connections: 6, posts: 0.1, requestsPerConnection: 20 },
     { name: "tls", port: secure, protocol: "h1", tls: true, connections: 6, posts: 0.1, requestsPerConnection: 500 },
     { name: "h2", port: secure, protocol: "h2", tls: true, connections: 3, streams: 8, posts: 0.1 },
-    { name: "tcp", port: stream, protocol: "h1", connections: 4, requestsPerConnection: 200 },
+    { name: "tcp", port: stream, protocol: "h1", connections: 4, requestsPerConnection: 40 },
   ],
   [
     { name: "open", port: plain, protocol: "h1", connections: 16, posts: 0.1, rate: 400 },
@@ -145,7 +145,7 @@ export class Scene {
       toToml(
         change({
           workers: options.workers ?? 2,
-          drain_timeout: "10s",
+          drain_timeout: "30s",
           exchanges: { slow: "off", sample: 0 },
           ...options.top?.(this),
           admin: { address: `127.0.0.1:${ports.admin}` },
