@@ -62,7 +62,7 @@ export function writeStateFile(path: string, kept: Kept): void {
 }
 
 /** Put another file in the place of this one. @throws Error; then the one before is there still */
-export function replaceFile(path: string, text: string, mode: number): void {
+function replaceFile(path: string, text: string, mode: number): void {
   const draft = `${path}.${process.pid}.new`;
   try {
     rmSync(draft, { force: true });

@@ -152,8 +152,9 @@ export class Supervisor {
     this.directory = directory;
     this.sockets = sockets;
     this.notifier = notifier;
-    this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
-    giveBoard(this.board.path!, runAs(snapshot));
+    const { board, file: boardFile } = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
+    this.board = board;
+    giveBoard(boardFile, runAs(snapshot));
     giveLogs(snapshot);
     this.board.generation = snapshot.generation;
     this.board.setBounds(snapshot.metrics.buckets, this.slots.used);
@@ -171,7 +172,7 @@ export class Supervisor {
     this.workers = new Workers({ self, logFormat, log: logs.of("workers"), levels: () => this.logging.levels.levels, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), keep: (batch) => this.exchanges.add(batch), sockets, directory, alone: options.alone ?? "serve", changed: () => this.state.write() });
     // Who starts as our successor writes its own.
     this.state = new TakeoverState({ directory, board: this.board, workers: this.workers, sockets, log: this.log, isOthers: () => this.successor !== undefined });
-    this.switching = new Switching({ self, board: this.board, sockets, workers: this.workers, used: () => slots.used, openAdmin: (now) => this.openAdmin(now), returnAdmin: (before) => this.admin.openWhenFree(before.admin?.address), run: (now) => this.run(now) });
+    this.switching = new Switching({ self, board, boardFile, sockets, workers: this.workers, used: () => slots.used, openAdmin: (now) => this.openAdmin(now), returnAdmin: (before) => this.admin.openWhenFree(before.admin?.address), run: (now) => this.run(now) });
     this.logging = new Logging(logs, this.workers);
     this.logging.follow(snapshot);
     this.faults = new FaultControl({ clock: network.clock, log: logs.of("supervisor"), chronicle, snapshot: () => this.snapshot, send: (overlay) => this.workers.inject(overlay), keep: (kept) => this.state.keepFaults(kept), closed: () => this.closed });

@@ -77,19 +77,19 @@ export class Churn {
   /** What did not work. */
   readonly failures: string[] = [];
   private readonly stand: Stand;
-  /** In ms. */
-  private readonly pause: number;
+  private pause = 0;
   private running = false;
+  private halted = false;
   private ended: Promise<void> = Promise.resolve();
   private turn = 0;
 
-  /** @param pause between two deeds, in ms */
-  constructor(stand: Stand, pause: number) {
+  constructor(stand: Stand) {
     this.stand = stand;
-    this.pause = pause;
   }
 
-  start(): void {
+  /** @param pause between two deeds, in ms */
+  start(pause: number): void {
+    this.pause = pause;
     this.running = true;
     this.ended = this.work();
   }
@@ -103,9 +103,15 @@ export class Churn {
     await this.attempt("forget what was said", () => expectOk(this.stand.ask("/v1/overrides", { method: "DELETE" })));
   }
 
+  /** Does nothing more, and waits for nothing. */
+  halt(): void {
+    this.halted = true;
+    this.running = false;
+  }
+
   private async work(): Promise<void> {
     const deeds = Object.entries(DEEDS);
-    while (this.running || this.turn < deeds.length) {
+    while (!this.halted && (this.running || this.turn < deeds.length)) {
       const [name, deed] = deeds[this.turn % deeds.length]!;
       const turn = Math.floor(this.turn++ / deeds.length);
       await this.attempt(name, () => deed(this.stand, turn, Math.min(HOLD, this.pause)));

@@ -39,12 +39,13 @@ const milliseconds = (seconds: number): string => `${(seconds * 1000).toFixed(1)
  */
 const ALLOWED: Readonly<Record<SeriesName, Allowance>> = {
   resident: { take: "lowest", anHour: 16 * MIB, anExchange: 32, title: "resident memory", show: mib },
-  heap: { take: "lowest", anHour: 8 * MIB, anExchange: 16, title: "JavaScript heap", show: mib },
+  heap: { take: "lowest", anHour: 16 * MIB, anExchange: 32, title: "JavaScript heap", show: mib },
   descriptors: { take: "lowest", anHour: 60, anExchange: 1 / 5_000, title: "descriptors", show: (value) => value.toFixed(0) },
   lag: { take: "median", anHour: 0.06, anExchange: 0, title: "event loop lag, p99", show: milliseconds },
 };
-/** What a heap may hold more at rest, in bytes: code that is compiled only when it is hot, lists that fill themselves; and for each exchange. */
-const LIVE = { floor: 512 * 1024, anExchange: 4 };
+/** What a collected heap may have more at rest, in bytes, and for each exchange: lists and tables that fill themselves, and code, of which there is more as it gets hot. */
+const LIVE = { floor: 384 * 1024, anExchange: 4 };
+const HELD = { floor: 6 * MIB, anExchange: 16 };
 /** Of a worker's event loop, over the whole time: p99 in seconds. */
 const LAG = 0.05;
 /** The part of the time that a worker waits for a core from which on its lag, and what comes too late, is the machine's. */
@@ -120,14 +121,27 @@ function atRest(rested: Rested, { rests, measured }: Observed, exchanges: number
   const same = ({ pid }: Rested): boolean => pid === rested.pid;
   const [cold, warm] = [rests[0].processes.find(same), rests[1].processes.find(same)];
   if (warm === undefined || cold === undefined) return [{ process: rested.name, what: "process", start: "-", end: String(rested.pid), slope: "-", allowed: "0", said: "BROKEN", note: "it was replaced" }];
-  const grown = rested.live - warm.live;
-  const allowed = LIVE.floor + LIVE.anExchange * exchanges;
   const fds = differences(warm.descriptors, rested.descriptors);
-  const growing = Object.entries(rested.objects).map(([type, count]) => [type, count - (warm.objects[type] ?? 0)] as const).filter(([, more]) => more > 50).toSorted((a, b) => b[1] - a[1]);
+  const heap = (what: string, from: number, to: number, { floor, anExchange }: typeof LIVE, because: string): Finding => {
+    const [grown, allowed] = [to - from, floor + anExchange * exchanges];
+    return { process: rested.name, what, start: mib(from), end: mib(to), slope: `${(grown / Math.max(1, exchanges)).toFixed(2)} B an exchange`, allowed: `+${mib(allowed)}`, said: grown <= allowed ? "ok" : measured < SHORTEST ? "short" : "BROKEN", note: because };
+  };
   return [
-    { process: rested.name, what: "heap at rest, collected", start: mib(warm.live), end: mib(rested.live), slope: `${(grown / Math.max(1, exchanges)).toFixed(2)} B an exchange`, allowed: `+${mib(allowed)}`, said: grown <= allowed ? "ok" : measured < SHORTEST ? "short" : "BROKEN", note: growing.slice(0, 4).map(([type, more]) => `${type} +${more}`).join(", ") },
+    heap("objects at rest", warm.live, rested.live, LIVE, more(warm.objects, rested.objects)),
+    heap("what they hold at rest", warm.held, rested.held, HELD, ""),
     { process: rested.name, what: "descriptors at rest", start: String(sum(warm.descriptors)), end: String(sum(rested.descriptors)), slope: "-", allowed: "the same", said: fds.length === 0 ? "ok" : "BROKEN", note: [...fds, `${sum(cold.descriptors)} before any load`].join("; ") },
   ];
+}
+
+/** Types of which there are many more. */
+function more(before: Readonly<Record<string, number>>, after: Readonly<Record<string, number>>): string {
+  return Object.entries(after)
+    .map(([type, count]) => [type, count - (before[type] ?? 0)] as const)
+    .filter(([, grown]) => grown > 50)
+    .toSorted((a, b) => b[1] - a[1])
+    .slice(0, 4)
+    .map(([type, grown]) => `${type} +${grown}`)
+    .join(", ");
 }
 
 function whole({ recorder, rests, told, deedsFailed }: Observed): Finding[] {

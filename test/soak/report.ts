@@ -10,7 +10,7 @@ export function progressLine({ seconds, of, told, recorder }: Progress): string 
   const counts = Object.values(told.counts);
   const sum = (key: "begun" | "failed"): number => counts.reduce((all, one) => all + one[key], 0);
   const processes = [...recorder.processes.values()].map(({ name, series }) => `${name} ${((series.resident.at(-1)?.value ?? 0) / MIB).toFixed(0)} MiB, ${series.descriptors.at(-1)?.value ?? 0} fds`);
-  return `${String(seconds).padStart(5)} of ${of.toFixed(0)} s: ${sum("begun")} exchanges, ${sum("failed")} failed, ${told.open} open; ${processes.length === 0 ? "warming up" : processes.join("; ")}`;
+  return `${seconds.toFixed(0).padStart(5)} of ${of.toFixed(0)} s: ${sum("begun")} exchanges, ${sum("failed")} failed, ${told.open} open; ${processes.length === 0 ? "warming up" : processes.join("; ")}`;
 }
 
 const HEADINGS = ["process", "what", "start", "end", "an hour (95 %)", "allowed", "verdict", "because"] as const;

@@ -19,8 +19,9 @@ export interface Rested {
   readonly name: string;
   readonly pid: number;
   readonly descriptors: Readonly<Record<string, number>>;
-  /** Bytes that a collection left. */
+  /** Bytes that a collection left of objects, and of what they hold. */
   readonly live: number;
+  readonly held: number;
   readonly objects: Readonly<Record<string, number>>;
 }
 
@@ -53,8 +54,15 @@ export async function rest(stand: Stand, recorder: Recorder, question: number, b
   const pids = [...(await recorder.pids())];
   writeFileSync(join(stand.probes, QUESTION), String(question));
   const heaps = await answers(stand, pids.map(([pid]) => pid), question);
-  const processes = pids.map(([pid, name], index): Rested => ({ name, pid, descriptors: {}, live: heaps[index]!.live, objects: heaps[index]!.objects }));
-  return { open, exchanges: Object.values(stand.told.counts).reduce((sum, { begun }) => sum + begun, 0), processes: await Promise.all(processes.map(async (one) => ({ ...one, descriptors: await settled(one.pid, before?.processes.find(({ pid }) => pid === one.pid)) }))) };
+  const processes = pids.map(async ([pid, name], index): Promise<Rested> => {
+    const { live, held, objects } = heaps[index]!;
+    const descriptors = await settled(
+      pid,
+      before?.processes.find((one) => one.pid === pid),
+    );
+    return { name, pid, descriptors, live, held, objects };
+  });
+  return { open, exchanges: Object.values(stand.told.counts).reduce((sum, { begun }) => sum + begun, 0), processes: await Promise.all(processes) };
 }
 
 /** What each heap holds after the collection that this question asks for. */

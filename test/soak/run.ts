@@ -41,6 +41,7 @@ function options(): { readonly minutes: number; readonly rate: number; readonly 
 }
 
 const { minutes, rate, seed, json, write } = options();
+let told = 0;
 const interrupted = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => interrupted.abort());
 let outcome: Outcome;
@@ -51,7 +52,9 @@ try {
       rate,
       seed,
       progress: (now) => {
-        if (now.seconds % TELL === 0) console.error(progressLine(now));
+        if (now.seconds < told) return;
+        told += TELL;
+        console.error(progressLine(now));
       },
     },
     interrupted.signal,

@@ -20,7 +20,7 @@ function said(outcome: Outcome, what: string): string[] {
 test(
   "a short soak has all kinds of traffic, comes back to its base line, and finds what leaks",
   async () => {
-    const outcome = await soak({ seconds: 3, rate: 80, seed: 1, pause: 50, preload: [join(import.meta.dir, "leaky.ts")], environment: { LEAKY_EVERY: "2" } });
+    const outcome = await soak({ seconds: 2.5, rate: 40, seed: 1, pause: 50, preload: [join(import.meta.dir, "leaky.ts")], environment: { LEAKY_EVERY: "2" } });
     const { told, deeds, rests, recorder, findings } = outcome;
 
     expect(Object.entries(told.counts).filter(([, { begun, well }]) => begun < 2 || well < 1)).toEqual([]);
@@ -35,7 +35,10 @@ test(
 
     expect([...recorder.processes.values()].map(({ name, series }) => [name, series.resident.length > 0, series.heap.length > 0, series.descriptors.length > 0]).toSorted()).toEqual(["supervisor", "worker 0", "worker 1"].map((name) => [name, true, true, true]));
 
-    expect(said(outcome, "descriptors at rest")).toEqual(["supervisor ok", "worker 0 BROKEN", "worker 1 BROKEN"]);
+    const [supervisor, ...workers] = said(outcome, "descriptors at rest");
+    expect(supervisor).toBe("supervisor ok");
+    // The kernel may give all of the few connections to one of them.
+    expect(workers.filter((worker) => worker.endsWith("BROKEN")).length).toBeGreaterThan(0);
     expect(findings.filter((finding) => finding.said === "BROKEN" && finding.what !== "descriptors at rest")).toEqual([]);
 
     await until("all of its processes to be gone", () => !cold.processes.some(({ pid }) => isAlive(pid)));

@@ -8,9 +8,9 @@ import { Stand, type StandOptions, type Told } from "./stand.ts";
 export interface SoakOptions extends StandOptions {
   /** How long the load lasts in all, in seconds. */
   readonly seconds: number;
-  /** Between two changes from outside, in ms. */
+  /** Between two changes from outside, in ms; less in the warm-up. */
   readonly pause?: number;
-  /** Told each second. */
+  /** Called each second. */
   readonly progress?: (now: Progress) => void;
 }
 
@@ -38,51 +38,87 @@ export interface Outcome {
 /** Longest warm-up, in seconds, and its part of a short run. */
 const WARM_UP = 90;
 const WARM_UP_PART = 0.2;
+/** Then things are done to it so much faster: code that runs once a minute is compiled late. */
+const WARM_UP_PAUSE = 0.1;
 /** The same of the load after the rest, until what the rest let go of is taken again. */
 const SETTLE = 30;
 const SETTLE_PART = 0.1;
+/** Between two changes from outside, in ms. */
+const PAUSE = 5_000;
+/** Lines of the service log that are told. */
+const TOLD = 20;
 
-/** @param signal ends it early, and leaves nothing behind */
+interface Phase {
+  readonly seconds: number;
+  /** Between two changes from outside, in ms. */
+  readonly pause: number;
+  /** Called each second. */
+  readonly each: (elapsed: number) => void;
+}
+
+/** @param signal ends it early, with an error; nothing stays behind then either */
 export async function soak(options: SoakOptions, signal?: AbortSignal): Promise<Outcome> {
-  const { seconds, pause = 5_000, progress = () => {} } = options;
   const stand = await Stand.start(options);
   const recorder = new Recorder(stand);
-  const churn = new Churn(stand, pause);
-  let [loaded, failed] = [0, false];
-  const load = async (duration: number, onSettled = () => {}): Promise<void> => {
-    stand.go();
-    churn.start();
-    const settled = performance.now() + Math.min(SETTLE, duration * SETTLE_PART) * 1000;
-    let waiting = true;
-    for (const end = performance.now() + duration * 1000; performance.now() < end; ) {
-      if (waiting && performance.now() >= settled) {
-        waiting = false;
-        onSettled();
-      }
-      if (signal?.aborted === true) throw new Error("interrupted");
-      if (stand.fairlead.ended !== undefined) throw new Error(`fairlead ended with ${stand.fairlead.ended}\n${stand.fairlead.lines.slice(-20).join("\n")}`);
-      await Bun.sleep(Math.min(1_000, Math.max(1, end - performance.now())));
-      progress({ seconds: (loaded += 1), of: seconds, told: stand.told, recorder });
-    }
-    recorder.pause();
-    await churn.stop();
-    await stand.rest();
-  };
+  const churn = new Churn(stand);
+  const interrupted = new Promise<never>((_, reject) => {
+    const stop = (): void => reject(new Error("interrupted"));
+    if (signal?.aborted === true) stop();
+    else signal?.addEventListener("abort", stop, { once: true });
+  });
+  const run = phases(options, stand, recorder, churn);
+  // Once interrupted nobody asks what became of it.
+  run.catch(() => {});
   try {
-    const warmUp = Math.min(WARM_UP, seconds * WARM_UP_PART);
-    const before = await rest(stand, recorder, 1);
-    await load(warmUp);
-    const warm = await rest(stand, recorder, 2);
-    await load(seconds - warmUp, () => recorder.begin());
-    const after = await rest(stand, recorder, 3, warm);
-    const outcome = { told: stand.told, deeds: churn.done, recorder, rests: [before, warm, after] as const, measured: seconds - warmUp, log: stand.fairlead.lines.slice(-20) };
-    return { ...outcome, findings: findings({ ...outcome, deedsFailed: churn.failures }) };
-  } catch (error) {
-    failed = true;
-    throw error;
+    return await Promise.race([run, interrupted]);
   } finally {
-    await recorder.stop().catch(() => {});
-    if (failed) await churn.stop().catch(() => {});
+    churn.halt();
+    await recorder.stop();
     await stand.stop();
   }
+}
+
+async function phases({ seconds, pause = PAUSE, progress = () => {} }: SoakOptions, stand: Stand, recorder: Recorder, churn: Churn): Promise<Outcome> {
+  const warmUp = Math.min(WARM_UP, seconds * WARM_UP_PART);
+  const measured = seconds - warmUp;
+  const settled = Math.min(SETTLE, measured * SETTLE_PART);
+  const tell = (elapsed: number): void => progress({ seconds: elapsed, of: seconds, told: stand.told, recorder });
+
+  const cold = await rest(stand, recorder, 1);
+  await load(stand, churn, { seconds: warmUp, pause: pause * WARM_UP_PAUSE, each: tell });
+  await calm(stand, churn);
+  const warm = await rest(stand, recorder, 2);
+  await load(stand, churn, {
+    seconds: measured,
+    pause,
+    each: (elapsed) => {
+      if (elapsed >= settled) recorder.begin();
+      tell(warmUp + elapsed);
+    },
+  });
+  recorder.pause();
+  await calm(stand, churn);
+  const after = await rest(stand, recorder, 3, warm);
+
+  const outcome = { told: stand.told, deeds: churn.done, recorder, rests: [cold, warm, after] as const, measured, log: stand.fairlead.lines.slice(-TOLD) };
+  return { ...outcome, findings: findings({ ...outcome, deedsFailed: churn.failures }) };
+}
+
+async function load(stand: Stand, churn: Churn, { seconds, pause, each }: Phase): Promise<void> {
+  const began = performance.now();
+  stand.go();
+  churn.start(pause);
+  for (;;) {
+    const elapsed = (performance.now() - began) / 1000;
+    if (elapsed >= seconds) return;
+    if (stand.fairlead.ended !== undefined) throw new Error(`fairlead ended with ${stand.fairlead.ended}\n${stand.fairlead.lines.slice(-TOLD).join("\n")}`);
+    each(elapsed);
+    await Bun.sleep(Math.min(1, seconds - elapsed) * 1000);
+  }
+}
+
+/** Nothing more begins, and all that has begun ends. */
+async function calm(stand: Stand, churn: Churn): Promise<void> {
+  await churn.stop();
+  await stand.rest();
 }

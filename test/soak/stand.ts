@@ -56,12 +56,14 @@ class Program {
 class Backend {
   private readonly ports: readonly number[];
   private program: Program | undefined;
+  private over = false;
 
   constructor(ports: readonly number[]) {
     this.ports = ports;
   }
 
   async start(): Promise<void> {
+    if (this.over) return;
     let listens = false;
     this.program = new Program("backend.mjs", this.ports.map(String), () => (listens = true));
     await until("the back ends to listen", () => listens, START_PATIENCE);
@@ -69,6 +71,12 @@ class Backend {
 
   async kill(): Promise<void> {
     await this.program?.kill();
+  }
+
+  /** For good, whoever wants it back. */
+  async stop(): Promise<void> {
+    this.over = true;
+    await this.kill();
   }
 }
 
@@ -116,7 +124,7 @@ export class Stand {
       return new Stand(fairlead, backends, ports, probes, (onLine) => new Program("traffic.mjs", [told], onLine));
     } catch (error) {
       await fairlead?.kill();
-      await Promise.all(backends.map((backend) => backend.kill()));
+      await Promise.all(backends.map((backend) => backend.stop()));
       rmSync(probes, { recursive: true, force: true });
       throw error;
     }
@@ -147,7 +155,7 @@ export class Stand {
   async stop(): Promise<void> {
     await this.traffic.kill();
     await this.fairlead.stop().catch(() => this.fairlead.kill());
-    await Promise.all(this.backends.map((backend) => backend.kill()));
+    await Promise.all(this.backends.map((backend) => backend.stop()));
     rmSync(this.probes, { recursive: true, force: true });
   }
 }

@@ -10,8 +10,8 @@ import { Clients, KINDS } from "./clients.mjs";
 const TICK = 10;
 /** More at a time are not begun, and counted as shed: what is tested is behind. */
 const MOST = 2_000;
-/** Sockets of udp flows are kept for the next ones, 32 by each worker (src/net/idle-datagrams.ts): with so many at once there are as many at each rest. */
-const FLOWS = 200;
+/** Sockets of udp flows are kept for the next ones, 32 by each worker (src/net/idle-datagrams.ts): after so many at once there are as many at each rest. */
+const FLOWS = 160;
 
 const { rate, seed, ports, ca } = JSON.parse(process.argv[2]);
 const names = Object.keys(KINDS);
@@ -56,6 +56,7 @@ function begin(name) {
 let since;
 let owed = 0;
 let resting = true;
+let flows = FLOWS;
 
 function tick() {
   if (since !== undefined) {
@@ -80,7 +81,7 @@ const commands = {
     resting = false;
     // So that a short run has some of each, too.
     for (const name of names) begin(name);
-    for (let flow = 0; flow < FLOWS; flow++) begin("udp");
+    for (; flows > 0; flows--) begin("udp");
   },
   rest() {
     since = undefined;

@@ -6,7 +6,7 @@ import { sleep, until } from "./until.ts";
 const TICK = 10;
 
 /** Of one process, since it began, in ms; granular by 10. */
-export function processorTime(pid: number): number {
+function processorTime(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) * TICK;
