@@ -60,7 +60,7 @@ export const usualLoad: Load = ({ plain, secure, stream }) => [
     { name: "churn", port: plain, protocol: "h1", connections: 6, posts: 0.1, requestsPerConnection: 20 },
     { name: "tls", port: secure, protocol: "h1", tls: true, connections: 6, posts: 0.1, requestsPerConnection: 500 },
     { name: "h2", port: secure, protocol: "h2", tls: true, connections: 3, streams: 8, posts: 0.1 },
-    { name: "tcp", port: stream, protocol: "h1", connections: 4, requestsPerConnection: 200 },
+    { name: "tcp", port: stream, protocol: "h1", connections: 4, requestsPerConnection: 40 },
   ],
   [
     { name: "open", port: plain, protocol: "h1", connections: 16, posts: 0.1, rate: 400 },
@@ -79,7 +79,6 @@ export class Scene {
   private readonly posts = `/dev/shm/fairlead-chaos-${process.pid}-${++scenes}`;
   /** The one that runs is the last. */
   private readonly fairleads: Fairlead[] = [];
-  private readonly supervisors = new Set<number>();
   private generators: Generator[] = [];
   private generated = 0;
   /** Of generators that have gone already. */
@@ -145,7 +144,7 @@ export class Scene {
       toToml(
         change({
           workers: options.workers ?? 2,
-          drain_timeout: "10s",
+          drain_timeout: "30s",
           exchanges: { slow: "off", sample: 0 },
           ...options.top?.(this),
           admin: { address: `127.0.0.1:${ports.admin}` },
@@ -163,25 +162,34 @@ export class Scene {
   /** Anew, where another has been. */
   async startFairlead(): Promise<void> {
     const { openFiles } = this.options;
-    const fairlead = await Fairlead.start("", {
+    const fairlead = Fairlead.launch("", {
       arguments: ["run", "--config", this.file, "--log-format", "json"],
       environment: { TMPDIR: this.directory, XDG_STATE_HOME: join(this.directory, "state") },
-      patience: PATIENCE,
       ...(openFiles === undefined ? {} : { openFiles }),
       ...(this.release === undefined ? {} : { command: this.release.binary }),
     });
     this.fairleads.push(fairlead);
+    await until(
+      "Fairlead to be ready",
+      () => {
+        if (fairlead.ended !== undefined) throw new Error(`Fairlead ended with ${fairlead.ended}:\n${fairlead.lines.join("\n")}`);
+        return fairlead.log.some(({ msg }) => msg === "Fairlead is ready");
+      },
+      PATIENCE,
+    );
   }
 
   get fairlead(): Fairlead {
     return this.fairleads.at(-1)!;
   }
 
-  /** Of the one that was last ready. */
+  /** Of the one that was last ready; undefined: none was. */
+  private get supervisorIfAny(): number | undefined {
+    return this.fairleads.at(-1)?.log.findLast(({ msg }) => msg === "Fairlead is ready")?.["pid"] as number | undefined;
+  }
+
   get supervisor(): number {
-    const pid = this.fairlead.log.findLast(({ msg }) => msg === "Fairlead is ready")!["pid"] as number;
-    this.supervisors.add(pid);
-    return pid;
+    return this.supervisorIfAny!;
   }
 
   /** Upgrades too: those that were ever ready. */
@@ -273,10 +281,9 @@ export class Scene {
   /** Nothing of it is left. */
   async end(): Promise<void> {
     for (const generator of this.generators) await generator.kill();
-    const last = this.fairleads.at(-1);
-    if (last !== undefined) {
-      const { supervisor } = this;
-      if (isAlive(supervisor)) process.kill(supervisor, "SIGTERM");
+    const supervisor = this.supervisorIfAny;
+    if (supervisor !== undefined && isAlive(supervisor)) {
+      process.kill(supervisor, "SIGTERM");
       await until("Fairlead's end", () => !isAlive(supervisor), PATIENCE).catch(() => {});
     }
     for (const fairlead of this.fairleads) await fairlead.kill();
@@ -290,8 +297,8 @@ export class Scene {
     rmSync(this.posts, { force: true });
     rmSync(this.directory, { recursive: true, force: true });
     // Of supervisors that were killed: those that ended by themselves have removed theirs.
-    for (const { pid } of this.fairleads) this.supervisors.add(pid);
-    for (const name of readdirSync("/dev/shm")) if ([...this.supervisors].some((pid) => name.startsWith(`fairlead-${pid}-`))) rmSync(join("/dev/shm", name), { force: true });
+    const supervisors = this.fairleads.flatMap(({ pid, log }) => [pid, ...log.flatMap((line) => (line.msg === "Fairlead is ready" ? [line["pid"] as number] : []))]);
+    for (const name of readdirSync("/dev/shm")) if (supervisors.some((pid) => name.startsWith(`fairlead-${pid}-`))) rmSync(join("/dev/shm", name), { force: true });
   }
 }
 
