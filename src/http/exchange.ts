@@ -103,6 +103,10 @@ export class Exchange implements StreamOwner, Attempting, Hedged {
     telemetry.attemptBegins(target, atOnce ? telemetry.startedAt : this.services.network.clock.precise());
   }
 
+  injected(fault: string): void {
+    this.telemetry.injected(fault);
+  }
+
   unreached(cause: Cause, detail: string): void {
     this.attemptFailed(cause, detail, false);
   }

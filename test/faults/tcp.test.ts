@@ -42,7 +42,7 @@ test("a reset comes before any target", async () => {
   const work = await arranged("reset = true");
   const client = await connect(work);
   await until("a reset", () => client.peer === "reset");
-  expect(await until("its account", () => work.accounts[0])).toMatchObject({ cause: "fault-injected", attempts: 0, target: "", detail: 'fault "one"' });
+  expect(await until("its account", () => work.accounts[0])).toMatchObject({ cause: "fault-injected", attempts: 0, target: "", detail: 'fault "one"', fault: "one" });
   expect([work.plane.clients, work.plane.openRequests(work.targets[0]!)]).toEqual([0, 0]);
 });
 

@@ -10,6 +10,7 @@ import { Plane } from "../support/plane.ts";
 import { freePort } from "../support/ports.ts";
 import { alwaysAndEnd, RawBackend, reply, sayWhich, type Script } from "../support/raw-backend.ts";
 import { RawClient } from "../support/raw-client.ts";
+import { Recorder } from "../support/recorder.ts";
 import { until } from "../support/until.ts";
 import { UdpClient, UdpServer } from "../support/udp.ts";
 
@@ -17,23 +18,6 @@ const open: (() => unknown)[] = [];
 afterEach(async () => {
   for (const close of open.splice(0).toReversed()) await close();
 });
-
-class Recorder implements Witness {
-  readonly accounts: Account[] = [];
-
-  wants(): boolean {
-    return true;
-  }
-
-  tell(account: Account): void {
-    this.accounts.push(account);
-  }
-
-  /** The one after `before` others. */
-  next(before = 0): Promise<Account> {
-    return until(`account ${before + 1}`, () => this.accounts[before]);
-  }
-}
 
 async function backend(script?: Script): Promise<RawBackend> {
   const started = await RawBackend.start(script);
