@@ -7,7 +7,7 @@
  * pick needs to see of all workers (cursors, open requests) is common and atomic beside that.
  */
 import { closeSync, ftruncateSync, openSync, rmSync, statSync } from "node:fs";
-import { CHECK_TIMES, CLIENTS, Column, CONNECT_TIMES, DURATIONS, FIRST_BYTE_TIMES, GAUGES, HISTOGRAM_CELLS, HISTOGRAM_SUM, LISTENER_CELLS, OPEN_CONNECTIONS, OPEN_REQUESTS, OPEN_RETRIES, QUEUE_TIMES, ROUTE_CELLS, TARGET_CELLS, TargetColumn, TOTAL_LOST_LINES, UPSTREAM_CELLS, WORKER_CELLS } from "./columns.ts";
+import { CHECK_TIMES, CLIENTS, Column, CONNECT_TIMES, DURATIONS, FAULT_EFFECTS, FAULTS_INJECTED, FIRST_BYTE_TIMES, GAUGES, HISTOGRAM_CELLS, HISTOGRAM_SUM, LISTENER_CELLS, OPEN_CONNECTIONS, OPEN_REQUESTS, OPEN_RETRIES, QUEUE_TIMES, ROUTE_CELLS, TARGET_CELLS, TargetColumn, TOTAL_LOST_LINES, UPSTREAM_CELLS, WORKER_CELLS } from "./columns.ts";
 import { Bounds, BOUNDS_CELLS, type Histogram } from "./histogram.ts";
 import { bytesFor, CommonLayout, HEADER_WORDS, partBytes, type ScoreboardSize, type UsedRows, WORKER_ROWS } from "./layout.ts";
 import { type Part, Parts } from "./part.ts";
@@ -259,6 +259,11 @@ export class Scoreboard {
   /** Lines of the access log that nobody took, since the start. */
   get lostLines(): number {
     return this.workerRow.sum(0, TOTAL_LOST_LINES);
+  }
+
+  /** Faults that were injected since the start, by what they did, in the order of `FAULT_EFFECTS`. */
+  get faultsInjected(): number[] {
+    return this.workerRow.sums(0, FAULTS_INJECTED, FAULT_EFFECTS.length);
   }
 
   /** Open client connections over all listeners and workers. */

@@ -68,7 +68,7 @@ unless(CHROMIUM === undefined ? "not on this machine: chromium" : undefined).des
     const failing = await stage.backend(always(reply(503, "no")));
     config = {
       targets: [steady, doomed, third],
-      top: { admin: { address: `127.0.0.1:${admin}`, token: TOKEN } },
+      top: { admin: { address: `127.0.0.1:${admin}`, token: TOKEN }, faults: { enabled: true } },
       upstream: { health_check: { type: "tcp", interval: "200ms", rise: 1, fall: 1 } },
       routes: [{ path_prefix: "/broken", upstream: "broken" }],
       upstreams: { broken: [failing] },
@@ -131,6 +131,17 @@ unless(CHROMIUM === undefined ? "not on this machine: chromium" : undefined).des
     expect(await text(".facts")).toMatch(/State\s+down.* since [\s\S]+Last check\s+failed: connect refused/);
     await page.locator(".event", { hasText: "down" }).first().waitFor();
     expect(await page.title()).toContain(doomed.address);
+  });
+
+  test("says on every page that faults are injected, until when, and no longer than they are", async () => {
+    const notice = page.locator(".finding").first();
+    expect(await page.locator(".finding", { hasText: "Faults" }).count()).toBe(0);
+    await api("/v1/faults/never-there", { method: "PUT", body: JSON.stringify({ headers: { "X-Nobody": true }, abort: 503, for: "1h" }) });
+    await notice.getByText(/^1 rule injects, until \d\d:\d\d:\d\d: never-there$/).waitFor();
+    await notice.getByRole("link", { name: "Faults" }).click();
+    await page.locator(".event", { hasText: 'Fault "never-there" is injected' }).first().waitFor();
+    await api("/v1/faults", { method: "DELETE" });
+    await until("no notice", async () => (await page.locator(".finding", { hasText: "Faults" }).count()) === 0);
   });
 
   test("is searched and steered by keyboard alone: a target is drained, gets nothing, and comes back", async () => {
