@@ -138,15 +138,20 @@ function delayOf(raw: RawFault["delay"]): { readonly delay?: FaultDelay } {
   return { delay: { from, to } };
 }
 
-/** A rule as it is written in the file, but for its name and for what its headers must say: that may be a token of whoever it is for. */
+/** A rule as it is written in the file, but for its name. */
 export function faultKeysOf({ listeners, routes, upstreams, hosts, methods, headers, percent, effect }: FaultRule): Record<string, unknown> {
   const lists = Object.entries({ listeners, routes, upstreams, hosts, methods }).filter(([, names]) => names.length > 0);
   return {
     ...Object.fromEntries(lists),
-    ...(headers.length === 0 ? {} : { headers: redacted(Object.fromEntries(headers.map(({ name, value }) => [name, value ?? true])), ["headers"]) }),
+    ...(headers.length === 0 ? {} : { headers: Object.fromEntries(headers.map(({ name, value }) => [name, value ?? true])) }),
     percent,
     ...effectKeysOf(effect),
   };
+}
+
+/** The same for people: without what its headers must say, which may be a token of whoever it is for. */
+export function toldKeysOf(rule: FaultRule): Record<string, unknown> {
+  return redacted(faultKeysOf(rule)) as Record<string, unknown>;
 }
 
 function effectKeysOf(effect: FaultEffect): Record<string, unknown> {

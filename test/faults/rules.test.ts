@@ -1,6 +1,6 @@
 /** Which requests a rule takes, how many of them, and when it ends; what a client may choose; bytes that pass slowly. */
 import { describe, expect, test } from "bun:test";
-import { faultKeysOf } from "../../src/config/faults.ts";
+import { toldKeysOf } from "../../src/config/faults.ts";
 import { loadConfigText, SlotAllocator } from "../../src/config/load.ts";
 import type { FaultRule } from "../../src/config/snapshot.ts";
 import { readChoice } from "../../src/faults/choice.ts";
@@ -106,6 +106,25 @@ describe("it ends", () => {
     expect(went).toEqual(["short", "long"]);
   });
 
+  test("after its time also where somebody sets the time of day back", () => {
+    let setBack = 0;
+    const clock = new (class extends ManualClock {
+      override wall(): number {
+        return super.wall() - setBack;
+      }
+    })();
+    const { faults } = atWork([], { clock });
+    const one = { ...rule("abort = 503"), until: clock.wall() + 5_000 };
+    faults.override({ rules: [one], stopped: [] });
+    setBack = 3_600_000;
+    // Said once more, as when somebody brings another one.
+    faults.override({ rules: [{ ...rule("abort = 500", "two"), until: clock.wall() + 10_000 }, one], stopped: [] });
+    clock.advance(5_000);
+    expect([faults.forClient(PASSAGE, request(), false)?.rule.name, faults.active]).toEqual(["two", true]);
+    clock.advance(5_000);
+    expect(faults.active).toBe(false);
+  });
+
   test("by a person, by a file that says nothing of it, and with the worker; not by being said once more", () => {
     const own = rule('delay = "1h"');
     const { faults } = atWork([own]);
@@ -137,7 +156,7 @@ describe("it ends", () => {
 });
 
 test("it is told without what its headers must say", () => {
-  const told = faultKeysOf(rule('abort = 503\nmethods = ["GET"]\nheaders = { Authorization = "Bearer for-tests", X-Any = true }'));
+  const told = toldKeysOf(rule('abort = 503\nmethods = ["GET"]\nheaders = { Authorization = "Bearer for-tests", X-Any = true }'));
   expect(told).toEqual({ methods: ["GET"], headers: { Authorization: "(secret)", "X-Any": true }, percent: 100, abort: 503 });
 });
 
