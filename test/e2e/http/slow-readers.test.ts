@@ -1,8 +1,9 @@
 /** Clients that read slowly get all of their reply, also when it is the last one on its connection. */
 import { expect, test } from "bun:test";
-import { data, headers, more, Setting, windowUpdate } from "../../support/h2-frames.ts";
+import { data, headers, more, Setting, settings, windowUpdate } from "../../support/h2-frames.ts";
 import type { H2Request } from "../../support/h2-target.ts";
 import { H2Client } from "../../support/h2.ts";
+import { BYTES_RECEIVED } from "../../../src/scoreboard/scoreboard.ts";
 import { Plane } from "../../support/plane.ts";
 import { reply } from "../../support/raw-backend.ts";
 import { RawConnection, connected } from "../../support/raw-connection.ts";
@@ -106,4 +107,40 @@ test("who reads slowly by windows of HTTP/2 gets all of it: a client, one whose 
     client.destroy();
   };
   await Promise.all([small(), shared(), upload()]);
+}, 20_000);
+
+test("a client that sends many requests behind each other is not read on whenever others make room at its target of HTTP/2", async () => {
+  let uploaded = 0;
+  const target = await stage.server((connection) => {
+    connection.write(Buffer.concat([settings([Setting.INITIAL_WINDOW_SIZE, 2 ** 31 - 1]), windowUpdate(0, 2 ** 30)]));
+    connection.socket.on("data", (chunk) => (uploaded += chunk.length));
+  });
+  const plane = await Plane.start(`
+    [[listeners]]
+    name = "hasty"
+    address = "127.0.0.1:0"
+    upstream = "app"
+    [[listeners]]
+    name = "upload"
+    address = "127.0.0.1:0"
+    upstream = "app"
+    [[upstreams]]
+    name = "app"
+    protocol = "h2c"
+    targets = [{ address = "${target.address}" }]
+  `);
+  stage.atEnd(() => plane.stop());
+  const [hasty, upload] = await Promise.all(["hasty", "upload"].map(async (name) => new RawConnection(await connected(plane.port(name)))));
+  hasty!.write("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n".repeat(600_000));
+  const read = (): number => plane.board.listeners.sum(plane.slotOf("hasty"), BYTES_RECEIVED);
+  await until("the first request", () => uploaded > 0 && read() > 0);
+  const before = read();
+  const total = 64 * 1024 * 1024;
+  upload!.write(`POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${total}\r\n\r\n`);
+  upload!.write(Buffer.alloc(total));
+  await until("the upload", () => uploaded >= total);
+  // One read may be on its way when reading stops.
+  expect(read() - before).toBeLessThanOrEqual(2 * 512 * 1024);
+  hasty!.destroy();
+  upload!.destroy();
 }, 20_000);
