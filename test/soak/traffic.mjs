@@ -46,7 +46,7 @@ function begin(name) {
       () => counts[name].well++,
       (error) => {
         counts[name].failed++;
-        const reason = `${name}: ${error.code ?? error.message}`;
+        const reason = `${name}: ${error.message}`;
         reasons[reason] = (reasons[reason] ?? 0) + 1;
       },
     )
