@@ -31,7 +31,7 @@ function observed({ after = {}, open = [], failed = 0, waited = 0, resident = ()
   return {
     recorder: { processes: new Map([[7, record]]), failures: [] } as unknown as Recorder,
     rests: [rest(0, before), rest(10_000, before), rest(60_000, { ...before, ...after })],
-    told: { counts: { get: { begun: 60_000, well: 60_000 - failed, failed } }, reasons: {}, open: 0, shed: 0 },
+    told: { counts: { get: { begun: 60_000, well: 60_000 - failed, failed } }, reasons: {}, open: 0, shed: 0, rests: 2 },
     measured: SECONDS,
     deedsFailed: [],
   };

@@ -53,8 +53,8 @@ const OBJECTS = { floor: 1_000, anExchange: 0.02 };
 const LAG = 0.05;
 /** The part of the time that a worker waits for a core from which on its lag, and what comes too late, is the machine's. */
 const CROWDED = 0.05;
-/** Of all exchanges: those that a target had when it was killed and that may not be sent again, and those that began in a moment before checks saw it. */
-const FAILED = 0.005;
+/** Of all exchanges, and a few in any case: those that a target had when it was killed and that may not be sent again, and those that began in a moment before checks saw it. */
+const FAILED = { floor: 20, part: 0.005 };
 
 export interface Observed {
   readonly recorder: Recorder;
@@ -155,7 +155,7 @@ function whole({ recorder, rests, told, deedsFailed }: Observed): Finding[] {
   const reasons = Object.entries(told.reasons).toSorted((a, b) => b[1] - a[1]).map(([reason, count]) => `${reason} ${count}`);
   return [
     counted("gauges above zero at rest", open.length, 0, open.slice(0, 5).join(", "), 0),
-    counted("exchanges that failed", failed, Math.ceil(begun * FAILED), reasons.slice(0, 6).join(", ")),
+    counted("exchanges that failed", failed, FAILED.floor + Math.ceil(begun * FAILED.part), reasons.slice(0, 6).join(", ")),
     counted("exchanges not begun, for too many were open", told.shed, 0, ""),
     counted("changes from outside that failed", deedsFailed.length, 0, deedsFailed.slice(0, 3).join("; ")),
     counted("scrapes that failed", recorder.failures.length, 0, recorder.failures.slice(0, 3).join("; ")),
