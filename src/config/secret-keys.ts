@@ -2,7 +2,7 @@
 import type { Path } from "./positions.ts";
 
 /** Keys whose values are for nobody's eyes, a log's neither, … */
-const SECRET = /(?:token|secret|password|hmac_key|authorization|api[-_]key)$/i;
+const SECRET = /(?:token|token_file|secret|password|hmac_key|authorization|api[-_]key)$/i;
 /** … and tables that are so as a whole: what programs are told, and what spans and checks are sent with. */
 const SECRET_TABLE = /(?:environment|headers)$/;
 

@@ -72,10 +72,18 @@ interface KnownName {
   readonly id: number;
 }
 
-/** Known names by length: most fields are told apart by length and first byte. */
-const BY_LENGTH: readonly (readonly KnownName[])[] = Array.from({ length: 20 }, (_, length) =>
-  KNOWN.filter(([name]) => name.length === length).map(([name, id]) => ({ bytes: Buffer.from(name), id })),
+/** Longer than any known name. */
+const NAME_BYTES = 20;
+
+/** Known names by length and first letter: hardly two have both in common, so that one look tells most names from all known ones. */
+const BY_LENGTH_AND_LETTER: readonly (readonly KnownName[])[] = Array.from({ length: NAME_BYTES * 32 }, (_, at) =>
+  KNOWN.filter(([name]) => slotOf(name.length, name.charCodeAt(0)) === at).map(([name, id]) => ({ bytes: Buffer.from(name), id })),
 );
+
+/** A letter has the same five lowest bits in either case. */
+function slotOf(length: number, first: number): number {
+  return length * 32 + (first & 31);
+}
 
 /** Lower-case of each byte. */
 export const LOWER = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 0x41 && byte <= 0x5a ? byte + 32 : byte));
@@ -83,12 +91,11 @@ export const LOWER = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 0x41
 /** Which known name stands at [start, end); OTHER for none. */
 export function nameId(buffer: Uint8Array, start: number, end: number): number {
   const length = end - start;
-  if (length >= BY_LENGTH.length) return Name.OTHER;
-  const candidates = BY_LENGTH[length]!;
-  const first = LOWER[buffer[start]!];
+  if (length >= NAME_BYTES) return Name.OTHER;
+  const candidates = BY_LENGTH_AND_LETTER[slotOf(length, buffer[start]!)]!;
   for (let i = 0; i < candidates.length; i++) {
     const { bytes, id } = candidates[i]!;
-    if (bytes[0] === first && equalsLower(buffer, start, bytes)) return id;
+    if (equalsLower(buffer, start, bytes)) return id;
   }
   return Name.OTHER;
 }

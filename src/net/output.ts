@@ -10,6 +10,8 @@ const CAPACITY = 256 * 1024;
 const COPY_LIMIT = 128 * 1024;
 /** With nothing before it a piece of this size needs no copy. */
 const DIRECT = 8 * 1024;
+const CR = 13;
+const LF = 10;
 
 export class Output {
   private readonly bytes = Buffer.allocUnsafeSlow(CAPACITY);
@@ -63,6 +65,14 @@ export class Output {
   text(text: string): void {
     if (this.length + text.length > CAPACITY) this.send();
     this.length += this.bytes.latin1Write(text, this.length, text.length);
+  }
+
+  /** Append CRLF: two bytes stored cost a tenth of a call to copy them. */
+  endLine(): void {
+    if (this.length + 2 > CAPACITY) this.send();
+    this.bytes[this.length] = CR;
+    this.bytes[this.length + 1] = LF;
+    this.length += 2;
   }
 
   /** Write what was gathered. */

@@ -98,6 +98,9 @@ export interface Account {
   readonly datagrams?: { readonly in: number; readonly out: number };
 }
 
+/** What is told of a request where there was none, or none that could be read. */
+export const NO_REQUEST: Readonly<Pick<Account, "method" | "host" | "path" | "fields" | "requestId">> = { method: "", host: "", path: "", fields: [], requestId: "" };
+
 /** Wants to know of exchanges. Asked with each, so that an account is made for those only that somebody wants. */
 export interface Witness {
   /** @param milliseconds that it took @param traced its trace is recorded */

@@ -24,7 +24,7 @@ export interface FaultControlOptions {
   readonly snapshot: () => Snapshot;
   /** Resolves when all workers go by it. */
   readonly send: (overlay: FaultOverlay) => Promise<void>;
-  /** For a supervisor that goes on with this instance. @throws Error when the disk does not take it */
+  /** For a supervisor that goes on with this instance. */
   readonly keep: (kept: KeptFaults) => void;
   /** Why nothing can be changed now; undefined: it can. */
   readonly closed: () => string | undefined;
@@ -146,22 +146,13 @@ export class FaultControl implements FaultSettings {
 
   /** Workers go by it from now on. */
   private settle(): Promise<void> {
-    const { clock, send } = this.options;
+    const { clock, send, keep } = this.options;
     this.cancelEnd?.();
-    this.keep();
+    keep(keptOf({ added: [...this.added.values()], stopped: [...this.stopped.values()] }));
     const rules = [...this.added.values()].map(({ rule }) => rule);
     const next = Math.min(...rules.map(({ until }) => until!));
     this.cancelEnd = rules.length === 0 ? undefined : clock.after(Math.max(1, next - clock.wall()), () => this.expire());
     return send({ rules, stopped: [...this.stopped.keys()] });
-  }
-
-  private keep(): void {
-    const { keep, log } = this.options;
-    try {
-      keep(keptOf({ added: [...this.added.values()], stopped: [...this.stopped.values()] }));
-    } catch (error) {
-      log.error({ reason: (error as Error).message }, "State for a takeover cannot be written");
-    }
   }
 
   /** @throws Problem 503 */

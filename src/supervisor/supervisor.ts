@@ -4,7 +4,6 @@
  */
 import { Acme } from "../acme/acme.ts";
 import { certificatesOf } from "../admin/certificates.ts";
-import type { ConfigState } from "../admin/overview.ts";
 import { AdminError, type AdminServer } from "../admin/server.ts";
 import type { InstanceStatus } from "../admin/status.ts";
 import { trafficOf } from "../admin/traffic.ts";
@@ -98,8 +97,6 @@ export class Supervisor {
   private stopping = false;
   /** The process that an upgrade has started. */
   private successor: Successor | undefined = undefined;
-  /** When the configuration was applied, ISO 8601. */
-  private appliedAt = new Date().toISOString();
   private end: () => void = () => {};
 
   /** Up and serving, or not at all. @throws StartError that says why not */
@@ -155,8 +152,9 @@ export class Supervisor {
     this.directory = directory;
     this.sockets = sockets;
     this.notifier = notifier;
-    this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
-    giveBoard(this.board.path!, runAs(snapshot));
+    const { board, file: boardFile } = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
+    this.board = board;
+    giveBoard(boardFile, runAs(snapshot));
     giveLogs(snapshot);
     this.board.generation = snapshot.generation;
     this.board.setBounds(snapshot.metrics.buckets, this.slots.used);
@@ -174,10 +172,10 @@ export class Supervisor {
     this.workers = new Workers({ self, logFormat, log: logs.of("workers"), levels: () => this.logging.levels.levels, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), keep: (batch) => this.exchanges.add(batch), sockets, directory, alone: options.alone ?? "serve", changed: () => this.state.write() });
     // Who starts as our successor writes its own.
     this.state = new TakeoverState({ directory, board: this.board, workers: this.workers, sockets, log: this.log, isOthers: () => this.successor !== undefined });
-    this.switching = new Switching({ self, board: this.board, sockets, workers: this.workers, used: () => slots.used, openAdmin: (now) => this.openAdmin(now), returnAdmin: (before) => this.admin.openWhenFree(before.admin?.address), run: (now) => this.run(now) });
+    this.switching = new Switching({ self, board, boardFile, sockets, workers: this.workers, used: () => slots.used, openAdmin: (now) => this.openAdmin(now), returnAdmin: (before) => this.admin.openWhenFree(before.admin?.address), run: (now) => this.run(now) });
     this.logging = new Logging(logs, this.workers);
     this.logging.follow(snapshot);
-    this.faults = new FaultControl({ clock: network.clock, log: logs.of("supervisor"), chronicle, snapshot: () => this.snapshot, send: (overlay) => this.workers.inject(overlay), keep: (kept) => directory.writeFaults(kept), closed: () => this.closed });
+    this.faults = new FaultControl({ clock: network.clock, log: logs.of("supervisor"), chronicle, snapshot: () => this.snapshot, send: (overlay) => this.workers.inject(overlay), keep: (kept) => this.state.keepFaults(kept), closed: () => this.closed });
     this.certificates = new CertificateWatch(logs.of("tls"), () => void this.turns.take(() => this.configuration.renewCertificates()));
     this.acme = new Acme({ clock: network.clock, random: () => network.random(), log: logs.of("acme"), chronicle, show: (challenges) => this.workers.show(challenges) });
     this.overrides = new Overrides({
@@ -220,7 +218,7 @@ export class Supervisor {
       },
       this.overrides,
     );
-    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, exchanges: this.exchanges, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState, configuration: this.configuration, overrides: this.overrides, faults: this.faults });
+    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, exchanges: this.exchanges, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configuration.state, configuration: this.configuration, overrides: this.overrides, faults: this.faults });
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 
@@ -232,11 +230,6 @@ export class Supervisor {
   private get closed(): string | undefined {
     if (this.stopping) return "this instance is stopping";
     return this.successor === undefined ? undefined : "this instance is being upgraded: the new one takes changes when it serves";
-  }
-
-  private get configState(): ConfigState {
-    const { lastReload } = this.configuration;
-    return { applied: { generation: this.snapshot.generation, at: this.appliedAt }, rejected: lastReload === undefined || lastReload.applied ? null : { at: lastReload.at, errors: [...lastReload.errors] } };
   }
 
   private status(): InstanceStatus {
@@ -343,7 +336,6 @@ export class Supervisor {
     const problem = await this.switching.to(loaded, this.configuration.loaded);
     if (problem !== undefined) return problem;
     this.slots.take();
-    this.appliedAt = new Date().toISOString();
     this.state.write(loaded.snapshot);
     this.certificates.follow(loaded);
     return undefined;

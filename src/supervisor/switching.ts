@@ -11,6 +11,8 @@ interface Parts {
   /** Command that starts Fairlead itself, without arguments. */
   readonly self: readonly string[];
   readonly board: Scoreboard;
+  /** Descriptor of its file. */
+  readonly boardFile: number;
   readonly sockets: ListeningSockets;
   readonly workers: Workers;
   /** Of the scoreboard. */
@@ -54,7 +56,7 @@ export class Switching {
 
   /** All workers run `loaded`, or all run `previous`. */
   private async allOrNone(loaded: Applicable, previous: Applicable): Promise<void> {
-    const { board, sockets, workers, used, openAdmin, returnAdmin, run } = this.parts;
+    const { board, boardFile, sockets, workers, used, openAdmin, returnAdmin, run } = this.parts;
     const { snapshot } = loaded;
     const before = previous.snapshot;
     const prepared = this.isInPlace(snapshot, before) ? undefined : await sockets.prepare(snapshot);
@@ -67,14 +69,14 @@ export class Switching {
     }
     giveLogs(snapshot, runAs(before));
     const isOthers = runAs(snapshot)?.uid !== runAs(before)?.uid || runAs(snapshot)?.gid !== runAs(before)?.gid;
-    if (isOthers) giveBoard(board.path!, runAs(snapshot));
+    if (isOthers) giveBoard(boardFile, runAs(snapshot));
     run(loaded);
     try {
       if (prepared === undefined) await workers.apply(snapshot, before);
       else await workers.roll(snapshot, prepared.sockets, () => prepared.commit());
     } catch (error) {
       prepared?.abandon();
-      if (isOthers) giveBoard(board.path!, runAs(before));
+      if (isOthers) giveBoard(boardFile, runAs(before));
       giveLogs(before, runAs(snapshot));
       run(previous);
       returnAdmin(before);

@@ -2,6 +2,7 @@
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Log } from "../observability/log.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
+import type { KeptFaults } from "./kept-faults.ts";
 import type { InstanceState, KeptConfig, RuntimeDirectory } from "./runtime-directory.ts";
 import type { ListeningSockets } from "./sockets.ts";
 import type { Workers } from "./workers.ts";
@@ -45,6 +46,10 @@ export class TakeoverState {
   /** @param config that is in no file */
   keepConfig(config: KeptConfig | undefined): void {
     this.keep(() => this.parts.directory.writeConfig(config));
+  }
+
+  keepFaults(kept: KeptFaults): void {
+    this.keep(() => this.parts.directory.writeFaults(kept));
   }
 
   private keep(write: () => void): void {

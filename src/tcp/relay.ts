@@ -12,7 +12,7 @@ import { formatEndpoint, plainAddress } from "../net/endpoint.ts";
 import type { NetSocket, Network } from "../net/network.ts";
 import { relayData, relayEnd } from "../net/relay.ts";
 import type { TimerWheel } from "../net/timers.ts";
-import { type Account, type Attempt, candidateNames } from "../observability/account.ts";
+import { type Account, type Attempt, candidateNames, NO_REQUEST } from "../observability/account.ts";
 import { CAUSES, type Cause } from "../observability/cause.ts";
 import type { LimitedLog } from "../observability/limited-log.ts";
 import type { Ended, Witnesses } from "../observability/witnesses.ts";
@@ -316,11 +316,9 @@ export class TcpClient extends Connection implements Client, Attempting, Ended {
       upstream: upstream?.name ?? "",
       target: lastTarget?.name ?? tries.at(-1)?.target ?? "",
       client: formatEndpoint(this.clientAddress, this.port),
-      method: "",
+      ...NO_REQUEST,
+      // Of a ClientHello.
       host: this.request?.host ?? "",
-      path: "",
-      fields: [],
-      requestId: "",
       status,
       cause,
       detail,

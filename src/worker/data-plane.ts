@@ -260,7 +260,7 @@ export class DataPlane {
     this.accessLog?.end();
     const column = services.board.workerColumn(services.slot);
     const lost = (lines: number): void => column.add(TOTAL_LOST_LINES, lines);
-    this.accessLog = config === undefined ? undefined : new AccessLog(config, silent, services.accountFields, { json: options.jsonAccessLog === true, random: () => services.network.random(), log: options.logs.of("access_log"), lost });
+    this.accessLog = config === undefined ? undefined : new AccessLog(config, silent, { json: options.jsonAccessLog === true, random: () => services.network.random(), log: options.logs.of("access_log"), lost });
     services.accountFields = this.accessLog?.headers ?? [];
   }
 

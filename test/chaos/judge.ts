@@ -20,12 +20,13 @@ export interface Judgement {
   readonly complaints: readonly string[];
 }
 
-/** What a failure may be late by: the client's event loop sees an end after it was. In ms. */
+/** Until the end of a process has been noticed by those who had connections to it, they still use them; and a client sees an end later than it was. In ms. */
+const UNNOTICED = 500;
 const LATE = 3_000;
 
-/** Was it under way at some time from `from` to `to`? */
+/** Was it under way at some time from `from` to `to`, or sent before anybody could know? */
 export function wasUnderWay(failure: Failure, from: number, to: number): boolean {
-  return failure.sent <= to && failure.ended >= from && failure.ended <= to + LATE;
+  return failure.sent <= to + UNNOTICED && failure.ended >= from && failure.ended <= to + LATE;
 }
 
 /** @param leftOver what was found wrong when the load had ended */

@@ -5,7 +5,7 @@ import type { Failure } from "./load/plan.ts";
 import type { Scene } from "./scene.ts";
 
 /**
- * @param connections those that ended: each carried one exchange at most
+ * @param connections those that ended: each carried one exchange at most; Infinity: others have ended before that nobody has counted
  * @param was under way at that time
  */
 export function lostOn(scene: Scene, backend: Backend, connections: number, was: (failure: Failure) => boolean): Allowance[] {
@@ -23,4 +23,9 @@ export function lostOn(scene: Scene, backend: Backend, connections: number, was:
       covers: (failure) => failure.lane === "tcp" && (failure.backend === id || failure.answeredBefore === 0) && was(failure),
     },
   ];
+}
+
+/** A reply that had begun cannot be asked for again: its client has a part of it. */
+export function truncatedOn(connections: number, was: (failure: Failure) => boolean): Allowance {
+  return { why: "replies that had begun", most: connections, covers: (failure) => (failure.kind === "truncated" || failure.kind === "stream reset" || failure.kind === "reset") && failure.lane !== "tcp" && failure.detail !== "" && was(failure) };
 }

@@ -2,6 +2,7 @@
 import type { Fault } from "./fault.ts";
 import { isGood, judge, type Judgement } from "./judge.ts";
 import type { LaneReport } from "./load/plan.ts";
+import { said } from "./said.ts";
 import { Scene } from "./scene.ts";
 
 export interface Length {
@@ -27,8 +28,19 @@ export interface Played {
 
 /** However slow the machine is. In ms. */
 const LONGEST = 15 * 60_000;
+/** Of so many that break the bar it is told what Fairlead has to say of them. */
+const EXPLAINED = 5;
 
-export async function play(fault: Fault, { seconds, quick, requests }: Length): Promise<Played> {
+export async function play(fault: Fault, length: Length): Promise<Played> {
+  try {
+    return await inflict(fault, length);
+  } catch (error) {
+    const complaints = [error instanceof Error ? error.message : String(error)];
+    return { fault, times: 0, seconds: 0, requests: 0, failed: 0, resent: 0, lanes: [], judgement: { allowed: [], violations: [], wrong: 0, complaints }, notes: [], good: false };
+  }
+}
+
+async function inflict(fault: Fault, { seconds, quick, requests }: Length): Promise<Played> {
   const wanted = fault.requests === undefined ? 0 : Math.min(fault.requests, requests);
   const scene = await Scene.start(fault.scene);
   try {
@@ -41,8 +53,9 @@ export async function play(fault: Fault, { seconds, quick, requests }: Length): 
     const { report, leftOver } = await scene.finish();
     const few = report.requests < wanted ? [`${report.requests} requests only, of ${wanted}`] : [];
     const judgement = judge(report, inflicted.allowances, [...leftOver, ...(inflicted.complaints ?? []), ...few]);
+    const words = await said(scene.ports.admin, judgement.violations.slice(0, EXPLAINED));
     const { requests: made, failed, resent, lanes } = report;
-    return { fault, times: inflicted.times, seconds: report.seconds, requests: made, failed, resent, lanes, judgement, notes: inflicted.notes ?? [], good: isGood(judgement) };
+    return { fault, times: inflicted.times, seconds: report.seconds, requests: made, failed, resent, lanes, judgement, notes: [...(inflicted.notes ?? []), ...words], good: isGood(judgement) };
   } finally {
     await scene.end();
   }

@@ -6,14 +6,14 @@ import type { Played } from "./play.ts";
 /** Violations that are told one by one. */
 const TOLD = 10;
 
-export function verdict({ good, judgement }: Played): string {
-  if (good) return "holds";
+export function verdict({ fault, good, judgement, requests }: Played): string {
+  if (good) return requests < (fault.requests ?? 0) ? "holds, for fewer requests" : "holds";
   return judgement.wrong > 0 ? "BROKEN: wrong replies" : "BROKEN";
 }
 
 function allowed({ judgement, failed }: Played): string {
   if (judgement.allowed.length === 0) return failed === 0 ? "none" : "none are";
-  return judgement.allowed.map(({ why, used, most }) => `${used} (of at most ${most}) ${why}`).join("; ");
+  return judgement.allowed.map(({ why, used, most }) => `${used}${Number.isFinite(most) ? ` (of at most ${most})` : ""} ${why}`).join("; ");
 }
 
 /** Under its name a fault is one line; what is broken follows. */

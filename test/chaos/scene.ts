@@ -10,6 +10,7 @@ import { sleep, until } from "../support/until.ts";
 import { Backend } from "./load/backend.ts";
 import { Generator } from "./load/generator.ts";
 import type { Counts, Lane, LoadReport } from "./load/plan.ts";
+import { Release } from "./release.ts";
 import { leftOver } from "./left-over.ts";
 
 export interface Ports {
@@ -26,15 +27,19 @@ export type Load = (ports: Ports) => readonly (readonly Lane[])[];
 export interface SceneOptions {
   /** Default: 3. */
   readonly backends?: number;
+  /** Every so manieth number is answered 20 ms late. Default: 256. */
+  readonly slowEvery?: number;
   /** Default: 2. */
   readonly workers?: number;
   /** Keys of the upstream `main`, which serves everything. */
   readonly upstream?: TomlTable;
-  /** Keys of the top level; with the scene's directory, made already. */
-  readonly top?: (directory: string) => TomlTable;
+  /** Keys of the top level. */
+  readonly top?: (scene: Scene) => TomlTable;
   /** Files that each process of Fairlead may open; default: as many as we may. */
   readonly openFiles?: number;
   readonly load?: Load;
+  /** Fairlead runs from a copy that may be replaced: `release`. */
+  readonly replaceable?: boolean;
   /** What stands between Fairlead and a back end, or clients: an address for another. Asked before Fairlead starts. */
   readonly between?: (scene: Scene) => Promise<void>;
 }
@@ -45,6 +50,8 @@ const GENERATORS = 4;
 /** From the start of the load to the first fault. */
 const WARM = 300;
 const PATIENCE = 30_000;
+/** In ms. */
+const SLOW = 20;
 
 /** Every protocol and both loops. Shares are chosen so that a busy machine serves them. */
 export const usualLoad: Load = ({ plain, secure, stream }) => [
@@ -53,7 +60,7 @@ export const usualLoad: Load = ({ plain, secure, stream }) => [
     { name: "churn", port: plain, protocol: "h1", connections: 6, posts: 0.1, requestsPerConnection: 20 },
     { name: "tls", port: secure, protocol: "h1", tls: true, connections: 6, posts: 0.1, requestsPerConnection: 500 },
     { name: "h2", port: secure, protocol: "h2", tls: true, connections: 3, streams: 8, posts: 0.1 },
-    { name: "tcp", port: stream, protocol: "h1", connections: 4, requestsPerConnection: 200 },
+    { name: "tcp", port: stream, protocol: "h1", connections: 4, requestsPerConnection: 40 },
   ],
   [
     { name: "open", port: plain, protocol: "h1", connections: 16, posts: 0.1, rate: 400 },
@@ -72,10 +79,13 @@ export class Scene {
   private readonly posts = `/dev/shm/fairlead-chaos-${process.pid}-${++scenes}`;
   /** The one that runs is the last. */
   private readonly fairleads: Fairlead[] = [];
-  private readonly supervisors = new Set<number>();
   private generators: Generator[] = [];
+  private generated = 0;
+  /** Of generators that have gone already. */
+  private readonly reports: LoadReport[] = [];
   private readonly endings: (() => unknown)[] = [];
   ports!: Ports;
+  release: Release | undefined = undefined;
   private readonly sweep = (): void => {
     for (const end of this.endings) end();
     this.remove();
@@ -99,16 +109,17 @@ export class Scene {
   }
 
   private async arrange(): Promise<void> {
-    const { backends = 3, between, load = usualLoad } = this.options;
+    const { backends = 3, slowEvery = 256, between, load = usualLoad } = this.options;
     const table = openSync(this.posts, "w");
     ftruncateSync(table, NUMBERS);
     closeSync(table);
-    for (let id = 1; id <= backends; id++) this.backends.push(await Backend.start({ id, posts: this.posts, slowEvery: 256, slowFor: 20 }));
+    for (let id = 1; id <= backends; id++) this.backends.push(await Backend.start({ id, posts: this.posts, slowEvery, slowFor: SLOW }));
     this.ports = { plain: await freePort(), secure: await freePort(), stream: await freePort(), admin: await freePort() };
+    if (this.options.replaceable === true) this.release = new Release(join(this.directory, "release"));
     await between?.(this);
     this.configure();
     await this.startFairlead();
-    for (const [index, lanes] of load(this.ports).entries()) this.generators.push(await Generator.start({ first: 1 + (index * NUMBERS) / GENERATORS, lanes }));
+    for (const lanes of load(this.ports)) await this.join(lanes);
     await until("the load", () => this.counts.requests > 0, PATIENCE);
     await sleep(WARM);
   }
@@ -133,8 +144,9 @@ export class Scene {
       toToml(
         change({
           workers: options.workers ?? 2,
-          drain_timeout: "10s",
-          ...options.top?.(this.directory),
+          drain_timeout: "30s",
+          exchanges: { slow: "off", sample: 0 },
+          ...options.top?.(this),
           admin: { address: `127.0.0.1:${ports.admin}` },
           listeners: [listener("plain", ports.plain), listener("secure", ports.secure, { tls: "self-signed" }), listener("stream", ports.stream, { protocol: "tcp" })],
           upstreams: [{ name: "main", health_check: { path: "/health", interval: "200ms", rise: 1, fall: 2 }, ...options.upstream, targets: this.targets(this.backends) }],
@@ -150,24 +162,34 @@ export class Scene {
   /** Anew, where another has been. */
   async startFairlead(): Promise<void> {
     const { openFiles } = this.options;
-    const fairlead = await Fairlead.start("", {
+    const fairlead = Fairlead.launch("", {
       arguments: ["run", "--config", this.file, "--log-format", "json"],
       environment: { TMPDIR: this.directory, XDG_STATE_HOME: join(this.directory, "state") },
-      patience: PATIENCE,
       ...(openFiles === undefined ? {} : { openFiles }),
+      ...(this.release === undefined ? {} : { command: this.release.binary }),
     });
     this.fairleads.push(fairlead);
+    await until(
+      "Fairlead to be ready",
+      () => {
+        if (fairlead.ended !== undefined) throw new Error(`Fairlead ended with ${fairlead.ended}:\n${fairlead.lines.join("\n")}`);
+        return fairlead.log.some(({ msg }) => msg === "Fairlead is ready");
+      },
+      PATIENCE,
+    );
   }
 
   get fairlead(): Fairlead {
     return this.fairleads.at(-1)!;
   }
 
-  /** Of the one that was last ready. */
+  /** Of the one that was last ready; undefined: none was. */
+  private get supervisorIfAny(): number | undefined {
+    return this.fairleads.at(-1)?.log.findLast(({ msg }) => msg === "Fairlead is ready")?.["pid"] as number | undefined;
+  }
+
   get supervisor(): number {
-    const pid = this.fairlead.log.findLast(({ msg }) => msg === "Fairlead is ready")!["pid"] as number;
-    this.supervisors.add(pid);
-    return pid;
+    return this.supervisorIfAny!;
   }
 
   /** Upgrades too: those that were ever ready. */
@@ -179,6 +201,10 @@ export class Scene {
   async status(): Promise<{ readonly workers: readonly number[]; readonly upstreams: Readonly<Record<string, readonly { readonly target: string; readonly up: boolean }[]>> }> {
     const response = await fetch(`http://127.0.0.1:${this.ports.admin}/v1/status`, { signal: AbortSignal.timeout(PATIENCE) });
     return (await response.json()) as Awaited<ReturnType<Scene["status"]>>;
+  }
+
+  async metrics(): Promise<string> {
+    return (await fetch(`http://127.0.0.1:${this.ports.admin}/metrics`, { signal: AbortSignal.timeout(PATIENCE) })).text();
   }
 
   /** As many workers as there should be; `without` is none of them. */
@@ -202,9 +228,21 @@ export class Scene {
   // Load.
 
   get counts(): Counts {
-    const all = this.generators.map(({ counts }) => counts);
+    const all = [...this.reports, ...this.generators.map(({ counts }) => counts)];
     const sum = (of: (counts: Counts) => number): number => all.reduce((total, counts) => total + of(counts), 0);
     return { requests: sum(({ requests }) => requests), failed: sum(({ failed }) => failed), resent: sum(({ resent }) => resent), connections: sum(({ connections }) => connections) };
+  }
+
+  /** More load, in a process of its own. */
+  async join(lanes: readonly Lane[]): Promise<Generator> {
+    const generator = await Generator.start({ first: 1 + ((this.generated++ % GENERATORS) * NUMBERS) / GENERATORS, lanes });
+    this.generators.push(generator);
+    return generator;
+  }
+
+  async leave(generator: Generator): Promise<void> {
+    this.generators = this.generators.filter((other) => other !== generator);
+    this.reports.push(await generator.stop());
   }
 
   /** So many requests more have ended. */
@@ -226,8 +264,8 @@ export class Scene {
 
   /** The load ends. @returns what it has seen, and what is wrong with the instance now */
   async finish(): Promise<{ readonly report: LoadReport; readonly leftOver: readonly string[] }> {
-    const reports = await Promise.all(this.generators.map((generator) => generator.stop()));
-    this.generators = [];
+    const { reports } = this;
+    await Promise.all(this.generators.map((generator) => this.leave(generator)));
     const report: LoadReport = {
       requests: sumOf(reports, "requests"),
       failed: sumOf(reports, "failed"),
@@ -237,16 +275,15 @@ export class Scene {
       failures: reports.flatMap(({ failures }) => failures),
       seconds: Math.max(...reports.map(({ seconds }) => seconds)),
     };
-    return { report, leftOver: await leftOver(this.ports.admin, this.table()) };
+    return { report, leftOver: await leftOver(() => this.metrics(), this.table()) };
   }
 
   /** Nothing of it is left. */
   async end(): Promise<void> {
     for (const generator of this.generators) await generator.kill();
-    const last = this.fairleads.at(-1);
-    if (last !== undefined) {
-      const { supervisor } = this;
-      if (isAlive(supervisor)) process.kill(supervisor, "SIGTERM");
+    const supervisor = this.supervisorIfAny;
+    if (supervisor !== undefined && isAlive(supervisor)) {
+      process.kill(supervisor, "SIGTERM");
       await until("Fairlead's end", () => !isAlive(supervisor), PATIENCE).catch(() => {});
     }
     for (const fairlead of this.fairleads) await fairlead.kill();
@@ -260,8 +297,8 @@ export class Scene {
     rmSync(this.posts, { force: true });
     rmSync(this.directory, { recursive: true, force: true });
     // Of supervisors that were killed: those that ended by themselves have removed theirs.
-    for (const { pid } of this.fairleads) this.supervisors.add(pid);
-    for (const name of readdirSync("/dev/shm")) if ([...this.supervisors].some((pid) => name.startsWith(`fairlead-${pid}-`))) rmSync(join("/dev/shm", name), { force: true });
+    const supervisors = this.fairleads.flatMap(({ pid, log }) => [pid, ...log.flatMap((line) => (line.msg === "Fairlead is ready" ? [line["pid"] as number] : []))]);
+    for (const name of readdirSync("/dev/shm")) if (supervisors.some((pid) => name.startsWith(`fairlead-${pid}-`))) rmSync(join("/dev/shm", name), { force: true });
   }
 }
 

@@ -86,6 +86,9 @@ test("one that is brought is on all workers when the call is answered, goes befo
   expect([await statuses(), await statuses("PUT")]).toEqual([[503], [503]]);
   expect((await listed()).map(({ name }) => name)).toEqual(["outage", "by-file"]);
   expect(await injecting()).toEqual(["outage until", "by-file"]);
+  const explained = await ask("explain", "POST", { url: front.url }, TOKENS.eyes);
+  expect(mismatch(document, document.paths["/v1/explain"]!["post"]!.responses["200"]!.content!["application/json"]!.schema, explained.body)).toBeUndefined();
+  expect(explained.body).toMatchObject({ outcome: { kind: "refused", status: 503, summary: 'fault "outage": abort 503' }, faults: [{ name: "outage", until: put.body.until, chance: 1 }, { name: "by-file", matched: false, failed: { condition: "method", wanted: "PUT", seen: "GET" } }] });
   const admin = new URL(base).host;
   for (const command of [["status"], ["top", "--once"]]) {
     const { code, stdout } = await ran([...command, "--admin", admin, "--token", TOKENS.eyes], front.fairlead.directory);

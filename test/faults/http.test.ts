@@ -1,9 +1,10 @@
 /** Faults that are injected into requests, over HTTP/1.1 and HTTP/2: what the client sees, what is told of it, and what it does not touch. */
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
-import type { Account, Witness } from "../../src/observability/account.ts";
+import type { Account } from "../../src/observability/account.ts";
 import { CAUSE_NUMBERS } from "../../src/observability/cause.ts";
 import { CAUSES_OF_END, FAULT_EFFECTS } from "../../src/scoreboard/scoreboard.ts";
 import { asks } from "../conformance/h2/cases.ts";
+import { endings } from "../support/endings.ts";
 import { data, ErrorCode, headers, more, rstStream } from "../support/h2-frames.ts";
 import { H2Client, reply as h2Reply, rstWith } from "../support/h2.ts";
 import { H2Target } from "../support/h2-target.ts";
@@ -11,26 +12,10 @@ import { Plane, type PlaneOptions } from "../support/plane.ts";
 import { always, RawBackend, reply, sayWhich, type Script } from "../support/raw-backend.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { randomFrom } from "../support/random.ts";
+import { Recorder } from "../support/recorder.ts";
 import { until } from "../support/until.ts";
 
-const open: (() => unknown)[] = [];
-async function close(): Promise<void> {
-  for (const each of open.splice(0).toReversed()) await each();
-}
-afterEach(close);
-afterAll(close);
-
-class Recorder implements Witness {
-  readonly accounts: Account[] = [];
-
-  wants(): boolean {
-    return true;
-  }
-
-  tell(account: Account): void {
-    this.accounts.push(account);
-  }
-}
+const open = endings(afterEach, afterAll);
 
 interface Arranged {
   readonly plane: Plane;

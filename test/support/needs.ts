@@ -17,7 +17,7 @@ export function unless(reason: string | undefined): Declarations {
 }
 
 /** Why programs of others cannot be used, if one of them is not on the PATH. */
-export function lacking(...programs: readonly string[]): string | undefined {
+function lacking(...programs: readonly string[]): string | undefined {
   const missing = programs.filter((program) => Bun.which(program) === null);
   return missing.length === 0 ? undefined : `not on this machine: ${missing.join(", ")}`;
 }

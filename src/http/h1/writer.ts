@@ -6,8 +6,6 @@ import { Framing, type FramingKind, type Head } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ReplyHead } from "./reply-head.ts";
 
-const CRLF = Buffer.from("\r\n");
-
 /** Fields as lines; runs of them are copied from the received bytes. One for each worker's output. */
 export class LineSink implements FieldSink {
   readonly output: Output;
@@ -28,7 +26,7 @@ export class LineSink implements FieldSink {
     const { output } = this;
     output.text(name);
     output.copy(buffer, start, end);
-    output.copy(CRLF, 0, 2);
+    output.endLine();
   }
 
   once(name: string, value: string): void {
@@ -45,7 +43,7 @@ export function writeRequestHead(sink: LineSink, head: RequestHead, forward: Req
   if (head.chunked) out.text("Transfer-Encoding: chunked\r\n");
   if (forward.upgrade) out.text(`Connection: upgrade\r\nUpgrade: ${joined(head, Name.UPGRADE)}\r\n`);
   else if (head.has(Name.TE) && acceptsTrailers(head)) out.text("Connection: TE\r\nTE: trailers\r\n");
-  out.text("\r\n");
+  out.endLine();
 }
 
 function writeRequestLine(out: Output, head: RequestHead): void {
@@ -81,7 +79,7 @@ export function writeReplyHead(sink: LineSink, head: ReplyHead, forward: ReplyFo
     if (!forward.keepAlive) out.text("Connection: close\r\n");
     else if (forward.minor === 0) out.text("Connection: keep-alive\r\n");
   }
-  out.text("\r\n");
+  out.endLine();
 }
 
 /** The last chunk, and trailers that may stand there. */
@@ -93,12 +91,12 @@ export function writeLastChunk(sink: LineSink, trailers: Head | undefined): void
   }
   out.text("0\r\n");
   writeTrailerFields(sink, trailers);
-  out.text("\r\n");
+  out.endLine();
 }
 
 /** One chunk of data. */
 export function writeChunk(out: Output, buffer: Buffer, start: number, end: number): void {
   out.text(`${(end - start).toString(16)}\r\n`);
   out.copy(buffer, start, end);
-  out.copy(CRLF, 0, 2);
+  out.endLine();
 }

@@ -1,8 +1,8 @@
 /** kill -9 of back ends, one at a time; each comes back at its port, and is in rotation again before the next one dies. */
-import { sleep, until } from "../../support/until.ts";
+import { sleep } from "../../support/until.ts";
 import type { Fault } from "../fault.ts";
 import { type Allowance, wasUnderWay } from "../judge.ts";
-import { connectionsOf, freeze, now } from "../sockets.ts";
+import { connectionsOf, now } from "../sockets.ts";
 import { lostOn } from "../lost-on.ts";
 
 /** How long it stays away, in ms. */
@@ -17,15 +17,14 @@ export const killBackend: Fault = {
     let times = 0;
     do {
       const victim = scene.backends[times++ % scene.backends.length]!;
-      const from = now();
-      await freeze(victim.pid);
       const connections = connectionsOf(victim.pid, [victim.plan.port]).length;
+      const from = now();
       await victim.kill();
       const to = now();
       allowances.push(...lostOn(scene, victim, connections, (failure) => wasUnderWay(failure, from, to)));
       await sleep(AWAY);
       await victim.restart();
-      await until("the back end to be found up", async () => Object.values((await scene.status()).upstreams).flat().every(({ up }) => up));
+      await scene.healthy();
       await sleep(300);
     } while (!isOver());
     return { times, allowances };

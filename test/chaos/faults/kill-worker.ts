@@ -7,6 +7,8 @@ import { connectionsOf, freeze, now } from "../sockets.ts";
 
 /** More than five deaths in ten seconds are a crash loop, after which the next worker is kept waiting. In ms. */
 const BETWEEN = 2_200;
+/** HTTP/2 has up to so many exchanges on a connection, in the load that there is. */
+const STREAMS = 16;
 
 export const killWorker: Fault = {
   name: "kill-worker",
@@ -21,18 +23,15 @@ export const killWorker: Fault = {
       const from = now();
       await freeze(victim);
       const { plain, secure, stream } = scene.ports;
-      const clients = new Set(connectionsOf(victim, [plain, secure, stream]).map(({ remotePort }) => remotePort));
+      const held = connectionsOf(victim, [plain, secure, stream]);
+      const clients = new Set(held.map(({ remotePort }) => remotePort));
+      const most = held.reduce((sum, { localPort }) => sum + (localPort === secure ? STREAMS : 1), 0);
       process.kill(victim, "SIGKILL");
       const to = now();
-      allowances.push({ why: "on a connection of the killed worker", most: exchangesOn(clients.size), covers: (failure) => clients.has(failure.port) && wasUnderWay(failure, from, to) });
+      allowances.push({ why: "on a connection of the killed worker", most, covers: (failure) => clients.has(failure.port) && wasUnderWay(failure, from, to) });
       await scene.workers(victim);
       await sleep(quick ? 200 : BETWEEN);
     } while (!isOver());
     return { times: allowances.length, allowances };
   },
 };
-
-/** HTTP/2 has up to so many on each. */
-function exchangesOn(connections: number): number {
-  return connections * 16;
-}

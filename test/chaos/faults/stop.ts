@@ -33,9 +33,8 @@ export const stopWorker: Fault = {
 
 export const stopBackend: Fault = {
   name: "stop-backend",
-  what: "SIGSTOP of a back end for 1.5 s, timeouts.attempt = 300 ms",
-  bar: "0 fail: GETs are asked of another one, POSTs wait",
-  scene: { upstream: { timeouts: { attempt: "300ms" } } },
+  what: "SIGSTOP of a back end for 1.5 s",
+  bar: "0 fail: what it has been asked waits",
   run: (scene, course) => stopAgain(course, (times) => scene.backends[times % scene.backends.length]!.pid),
 };
 

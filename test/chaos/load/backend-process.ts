@@ -34,13 +34,18 @@ function send(socket: Socket, bytes: Buffer): void {
   if (taken < bytes.length) unsent.push(bytes.subarray(taken));
 }
 
-function answer(socket: Socket, number: number, length: number, good: boolean): void {
+function answer(socket: Socket, asked: number, length: number, good: boolean): void {
+  const { wrongEvery = 0, wrong } = plan;
+  const isWrong = wrongEvery > 0 && asked % wrongEvery === 0;
+  const number = isWrong && wrong === "number" ? asked + 1 : asked;
   const status = good ? "200 OK" : "418 Corrupt Request";
   const head = `HTTP/1.1 ${status}\r\nX-Number: ${number}\r\nX-Backend: ${plan.id}\r\nContent-Length: ${length}\r\n\r\n`;
   const bytes = Buffer.allocUnsafe(head.length + length);
   bytes.latin1Write(head, 0);
   writeBody(bytes, head.length, number, length);
-  send(socket, bytes);
+  if (isWrong && wrong === "byte") bytes[bytes.length - 1]! ^= 1;
+  if (isWrong && wrong === "short") socket.end(bytes.subarray(0, -1));
+  else send(socket, bytes);
 }
 
 /** One request of `bytes`. @returns how many bytes it took; 0: it has not come whole */

@@ -12,6 +12,10 @@ export interface BackendPlan {
   /** Every so manieth number is answered late, after `slowFor` ms. Default: none. */
   readonly slowEvery?: number;
   readonly slowFor?: number;
+  /** Every so manieth number is answered as it must not be; for tests of whoever should notice. Default: none. */
+  readonly wrongEvery?: number;
+  /** With the next number's reply; with a byte that is not its own; with less than was said, and the end. */
+  readonly wrong?: "number" | "byte" | "short";
 }
 
 export class Backend {

@@ -74,6 +74,7 @@ export class H2Carrier implements Carrier, SocketUser {
       this.streams.set(id, { request, status: 0, read: 0, wrong: "" });
       // No body is sent in part: what the window does not take goes as a GET.
       const isPost = request.method === "POST" && this.room >= request.length && request.length <= FIRST_WINDOW / 4;
+      request.method = isPost ? "POST" : "GET";
       frames.push(frame(FrameType.HEADERS, Flag.END_HEADERS | (isPost ? 0 : Flag.END_STREAM), id, this.block(request, isPost)));
       if (!isPost) continue;
       const body = Buffer.allocUnsafe(request.length);

@@ -9,7 +9,7 @@ const DEFAULT_TIMEOUT = 10_000;
 
 export interface Request {
   readonly number: number;
-  readonly method: "GET" | "POST";
+  method: "GET" | "POST";
   readonly length: number;
   /** When it should have been sent, by `performance.now()`. */
   readonly due: number;

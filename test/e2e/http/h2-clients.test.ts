@@ -211,8 +211,7 @@ describe("nghttp and h2load", () => {
 
 describe("SIGTERM", () => {
   test("says goodbye twice; what was begun before the second one ends, and so does the process", async () => {
-    let release = (): void => {};
-    const held = new Promise<void>((resolve) => (release = resolve));
+    const { promise: held, resolve: release } = Promise.withResolvers<void>();
     const backend = await stage.backend(async (request, connection) => {
       await held;
       if (await request.ended) connection.write(reply(200, `${request.target} ${request.text}`));
