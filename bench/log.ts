@@ -72,7 +72,7 @@ function lineCost(format: AccessFormat, path: string): number {
   const config = { format, path, sample: 1, sampleErrors: true, buffer: 64 * 1024, flush: 100, rotateSize: 0, keep: 1 };
   const accounts = Array.from({ length: 1024 }, (_, number) => account(number));
   const rounds = Array.from({ length: 7 }, () => {
-    const log = new AccessLog(config, new Set(), [], { json: true, random: () => 0, log: silentLog(), lost: () => {} });
+    const log = new AccessLog(config, new Set(), { json: true, random: () => 0, log: silentLog(), lost: () => {} });
     const before = process.cpuUsage();
     for (let number = 0; number < LINES; number++) log.tell(accounts[number & 1023]!);
     log.end();

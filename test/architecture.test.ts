@@ -5,8 +5,9 @@ import { dirname, join, relative, resolve } from "node:path";
 
 const SRC = resolve(import.meta.dir, "../src");
 
-/** The snapshot's types are for everyone; what reads a file and makes a snapshot of it is not. */
+/** The snapshot's types are for everyone, by its front door; what reads a file and makes a snapshot of it is not. */
 const SNAPSHOT = "config/snapshot.ts";
+const SNAPSHOT_PARTS = "config/snapshot/";
 
 /** From the top down; a folder may import from itself and from lower ranks. */
 const RANKS: readonly (readonly string[])[] = [
@@ -55,7 +56,7 @@ function importsOf(code: string): string[] {
 
 function folderOf(file: string): string {
   const path = relative(SRC, file);
-  if (path === SNAPSHOT) return SNAPSHOT;
+  if (path === SNAPSHOT || path.startsWith(SNAPSHOT_PARTS)) return SNAPSHOT;
   return path.includes("/") ? (path.split("/", 1)[0] as string) : "";
 }
 
@@ -87,6 +88,12 @@ describe("imports", () => {
       }
     }
     expect(faults).toEqual([]);
+  });
+
+  test("have the snapshot's parts by its front door", () => {
+    const outside = files.filter((file) => folderOf(file) !== SNAPSHOT);
+    const faults = outside.filter((file) => importsOf(codeOf(file)).some((path) => relative(SRC, resolve(dirname(file), path)).startsWith(SNAPSHOT_PARTS)));
+    expect(faults.map((file) => relative(SRC, file))).toEqual([]);
   });
 });
 

@@ -8,7 +8,7 @@ import { X509Certificate } from "node:crypto";
 import { closeSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { JWK } from "jose";
-import { PLACEHOLDER } from "../config/acme.ts";
+import { PLACEHOLDER } from "../config/acme-certificates.ts";
 import { tryLock } from "../net/file-lock.ts";
 import type { Validity } from "./schedule.ts";
 

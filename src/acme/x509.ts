@@ -2,7 +2,7 @@
 import { createHash, webcrypto } from "node:crypto";
 import type { Extension, SubjectAlternativeNameExtension } from "@peculiar/x509";
 import type { AcmeKeyType } from "../config/snapshot.ts";
-import { PLACEHOLDER } from "../config/acme.ts";
+import { PLACEHOLDER } from "../config/acme-certificates.ts";
 
 /** id-pe-acmeIdentifier: RFC 8737 section 6.1. */
 const ACME_IDENTIFIER = "1.3.6.1.5.5.7.1.31";

@@ -69,6 +69,6 @@ function isLoopbackName(host: string): boolean {
   return name === "localhost" || (bracketed === undefined ? ipaddr.IPv4.isValidFourPartDecimal(name) && isLoopback(name) : ipaddr.IPv6.isValid(bracketed) && isLoopback(bracketed));
 }
 
-export function isLoopback(address: string): boolean {
+function isLoopback(address: string): boolean {
   return ipaddr.isValid(address) && ipaddr.process(address).range() === "loopback";
 }

@@ -46,8 +46,8 @@ export interface Configurable {
   shown(): unknown;
   /** @throws Problem 422, 412, 409 */
   put(text: string, options: { readonly by: string; readonly persist: boolean; readonly ifMatch: string | undefined }): Promise<DiffReport>;
-  /** What it would change; nothing does. @param text undefined: the file as it is now @param load policy files too @throws Problem 422 */
-  preview(text: string | undefined, load: boolean): Promise<DiffReport>;
+  /** What it would change; nothing does. @param text undefined: the file as it is now @param load policy files too @param ifMatch of which it is to be the next @throws Problem 422, 412 */
+  preview(text: string | undefined, load: boolean, ifMatch?: string): Promise<DiffReport>;
   /** @throws Problem 422 */
   reload(by: string): Promise<DiffReport>;
 }
@@ -76,8 +76,9 @@ export function configEndpoints(config: () => Configurable): Endpoint[] {
       body: "text",
       answers: { 200: { description: "It is in force on all workers; with dry_run it could be, and nothing has changed.", schema: z.union([state.extend({ diff }), z.object({ dry_run: z.literal(true), diff })]) } },
       handle: async ({ query: { dry_run: dryRun, persist }, body, caller, request }) => {
-        if (dryRun === true) return { dry_run: true, diff: await config().preview(String(body), true) };
-        return outcome(await config().put(String(body), { by: byCaller(caller), persist: persist === true, ifMatch: request.headers.get("if-match") ?? undefined }));
+        const ifMatch = request.headers.get("if-match") ?? undefined;
+        if (dryRun === true) return { dry_run: true, diff: await config().preview(String(body), true, ifMatch) };
+        return outcome(await config().put(String(body), { by: byCaller(caller), persist: persist === true, ifMatch }));
       },
     }),
     endpoint({

@@ -9,10 +9,10 @@ import { endpoint, type Endpoint } from "./endpoint.ts";
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
 
-export const eventKind = z.enum(ALL_EVENT_KINDS, { error: ({ input }) => `"${String(input)}" is no kind of event: ${ALL_EVENT_KINDS.join(", ")}` });
+const eventKind = z.enum(ALL_EVENT_KINDS, { error: ({ input }) => `"${String(input)}" is no kind of event: ${ALL_EVENT_KINDS.join(", ")}` });
 
 /** One event as it is told, here and in the stream. */
-export const eventSchema = z
+const eventSchema = z
   .object({
     id: z.int().meta({ description: "Counts up over all targets." }),
     at: z.iso.datetime(),

@@ -73,6 +73,18 @@ const applies = z.strictObject({
   limits: z.strictObject({ header_bytes: z.int(), header_count: z.int(), request_line_bytes: z.int(), body_bytes: z.int(), reply_header_bytes: z.int() }),
 });
 
+const explainedFault = z.strictObject({
+  name: z.string(),
+  side: z.enum(["client", "target"]).describe("client: of the whole request; target: of each attempt, as if its target did it."),
+  does: z.string().describe("In words, as delay 300 ms."),
+  percent: z.number().describe("Of those for whom it is, by chance."),
+  targets: z.array(z.string()).describe("Attempts at these; empty: at every one."),
+  until: z.string().nullable().describe("When it ends by itself; null: it does not."),
+  matched: z.boolean(),
+  failed: z.strictObject({ condition: z.enum(["protocol", "upstream", "listener", "route", "method", "host", "header", "call"]), name: z.string(), wanted: z.string(), seen: z.string().nullable() }).nullable().describe("What keeps it from the request."),
+  chance: z.number().min(0).max(1).nullable().describe("That it befalls this request, those before it considered; target: the next attempt at the pick. Null: it does not match, or nobody knows the pick."),
+});
+
 const forwarded = z.strictObject({ request_line: z.string(), host: z.string(), added: z.array(z.string()), removed: z.array(z.string()), note: z.string() });
 
 export const explained = z.strictObject({
@@ -88,6 +100,7 @@ export const explained = z.strictObject({
   }),
   request: z.strictObject({ protocol: z.string(), method: z.string(), host: z.string(), path: z.string(), path_for_routes: z.string(), client: z.string() }),
   listener: z.strictObject({ name: z.string(), address: z.string(), protocol: z.string(), tls: z.boolean(), found_by: z.enum(["name", "port", "scheme"]), clients: z.int(), max_clients: z.int() }),
+  faults: z.array(explainedFault).describe("That may be injected now, in the order in which they are asked; none of what goes by no upstream."),
   routes: z.array(z.strictObject({ label: z.string(), upstream: z.string(), matched: z.boolean(), failed: mismatch.nullable() })),
   upstream: explainedUpstream.nullable(),
   applies: applies.nullable(),
@@ -96,6 +109,7 @@ export const explained = z.strictObject({
 export type Explained = z.infer<typeof explained>;
 export type ExplainedUpstream = z.infer<typeof explainedUpstream>;
 export type ExplainedTarget = z.infer<typeof explainedTarget>;
+export type ExplainedFault = z.infer<typeof explainedFault>;
 export type Applies = z.infer<typeof applies>;
 export type Forwarded = z.infer<typeof forwarded>;
 

@@ -1,6 +1,5 @@
 /** Faults that are injected: `GET`, `PUT` and `DELETE /v1/faults`. */
 import { z } from "zod";
-import { suggestion } from "../config/compile.ts";
 import { faultFlaws, faultKeysOf, faultOf, type FaultScope } from "../config/faults.ts";
 import { faultKeys } from "../config/schema.ts";
 import type { FaultRule } from "../config/snapshot.ts";
@@ -33,7 +32,7 @@ export interface FaultSettings {
 }
 
 /** What is forgotten ends by itself, and soon; in ms. */
-const LONGEST = 3_600_000;
+export const LONGEST = 3_600_000;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 const body = faultKeys.extend({
@@ -93,7 +92,7 @@ export function faultEndpoints(settings: FaultSettings, wall: () => number): End
         if (!settings.enabled) throw new Problem(409, "faults are not injected here: set [faults] enabled = true in the configuration");
         if (!NAME.test(name)) throw new Problem(422, "a fault's name has up to 64 letters, digits, dots, dashes and underscores, and starts with a letter or digit");
         const rule = { name, ...keys };
-        const flaws = faultFlaws(rule, settings.scope, suggestion);
+        const flaws = faultFlaws(rule, settings.scope);
         const errors = flaws.map(({ key, index, message, hint }) => ({ in: "body", at: [key, index].filter((part) => part !== undefined).join("."), message: hint === undefined ? message : `${message} (${hint})` }));
         if (errors.length > 0) throw new Problem(422, errors.map(({ at, message }) => (at === "" ? message : `${at}: ${message}`)).join("; "), { errors });
         await settings.inject({ ...faultOf(rule), until: wall() + parseDuration(period)! }, byCaller(caller));

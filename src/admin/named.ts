@@ -1,6 +1,6 @@
 /** Finds what a call names, or says what there is. */
 import type { ListenerConfig, Snapshot, TargetConfig, UpstreamConfig } from "../config/snapshot.ts";
-import { nearest } from "../config/compile.ts";
+import { nearest } from "../config/suggestion.ts";
 import { Problem } from "./problem.ts";
 
 /** Where nothing is nearly right, as many are named. */

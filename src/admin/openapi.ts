@@ -107,7 +107,7 @@ function operationOf(described: Endpoint, components: Components): Json {
   };
 }
 
-export function openApiDocument(endpoints: readonly Endpoint[]): Json {
+function openApiDocument(endpoints: readonly Endpoint[]): Json {
   const components = new Components();
   components.add(z.object({ problem }), "output");
   const paths: Record<string, Json> = {};

@@ -6,22 +6,22 @@ const time = z.iso.datetime().describe("ISO 8601");
 const perSecond = z.number().min(0);
 const milliseconds = z.number().min(0);
 const count = z.int().min(0);
-export const rateByClass = z.object({ "1xx": perSecond, "2xx": perSecond, "3xx": perSecond, "4xx": perSecond, "5xx": perSecond, failed: perSecond, done: perSecond }).meta({ id: "RateByClass", description: "By the status' class; failed: without one; done: as they should, where there are no statuses (tcp, udp)" });
+const rateByClass = z.object({ "1xx": perSecond, "2xx": perSecond, "3xx": perSecond, "4xx": perSecond, "5xx": perSecond, failed: perSecond, done: perSecond }).meta({ id: "RateByClass", description: "By the status' class; failed: without one; done: as they should, where there are no statuses (tcp, udp)" });
 
 /** What every part tells of its traffic. */
-export const ratesShape = {
+const ratesShape = {
   rate: perSecond.describe("Exchanges that ended, per second over the last 5 s"),
   rate_by_class: rateByClass,
   p50_ms: milliseconds.nullable().describe("Of the last 10 s; null: nothing was answered"),
   p99_ms: milliseconds.nullable(),
 };
 
-export const worker = z.object({ pid: z.int(), slot: count, clients: count, lag_ms: milliseconds.describe("The longest that its event loop was late in the last ten seconds or so") }).meta({ id: "Worker" });
-export const configState = z.object({
-  applied: z.object({ generation: count, at: time }),
+const worker = z.object({ pid: z.int(), slot: count, clients: count, lag_ms: milliseconds.describe("The longest that its event loop was late in the last ten seconds or so") }).meta({ id: "Worker" });
+const configState = z.object({
+  applied: z.object({ generation: count, at: time }).describe("The last configuration that was applied, as /v1/config says it: targets that join and overrides are none"),
   rejected: z.object({ at: time, errors: z.array(z.string()) }).nullable().describe("The last that was brought, if it was rejected"),
 }).meta({ id: "ConfigState" });
-export const certificate = z.object({ names: z.array(z.string()), not_after: time, days_left: z.int() }).meta({ id: "Certificate" });
+const certificate = z.object({ names: z.array(z.string()), not_after: time, days_left: z.int() }).meta({ id: "Certificate" });
 export const listener = z.object({
   name: z.string(),
   address: z.string(),
@@ -43,7 +43,7 @@ export const route = z.object({
   ...ratesShape,
 }).meta({ id: "Route" });
 export const checkResult = z.object({ ok: z.boolean(), reason: z.string(), at: time, milliseconds }).meta({ id: "CheckResult" });
-export const ejection = z.object({ detector: z.string(), until: time, times: count }).meta({ id: "Ejection" });
+const ejection = z.object({ detector: z.string(), until: time, times: count }).meta({ id: "Ejection" });
 export const target = z.object({
   address: z.string(),
   state: z.string().describe("up, down, ejected, silent, draining, maintenance; several joined by +"),
@@ -84,6 +84,7 @@ export const overview = z.object({
     workers: z.array(worker),
     config: configState,
     panicking: z.array(z.string()).describe("Names of upstreams"),
+    faults: z.array(z.object({ name: z.string(), until: time.nullable().describe("When it ends by itself; null: it does not") })).describe("Rules that inject faults now"),
   }),
   totals: z.object({ ...ratesShape, open_requests: count, open_clients: count, bytes_in_rate: perSecond, bytes_out_rate: perSecond }),
   listeners: z.array(listener),

@@ -10,6 +10,7 @@ import { BREAKER_STATE, CLASSES, OPEN_EXCHANGES, OPEN_RETRIES, QUEUED, type Scor
 import { BREAKER_STATES } from "../upstream/circuit-breaker.ts";
 import { decayed, LatencyClock } from "../upstream/latency.ts";
 import { certificatesOf } from "./certificates.ts";
+import type { ListedFault } from "./faults.ts";
 import type { ConfigState, HistoryAnswer, Overview, OverviewListener, OverviewRoute, OverviewSource, OverviewTarget, OverviewUpstream, RateByClass } from "./overview.ts";
 import { targetOf, upstreamOf } from "./named.ts";
 
@@ -31,6 +32,7 @@ export interface PictureSources {
   /** Where a listener's socket is bound; undefined: nowhere yet. */
   readonly boundTo: (listener: string) => ListenAddress | undefined;
   readonly config: () => ConfigState;
+  readonly faults: () => readonly ListedFault[];
 }
 
 export class Picture implements OverviewSource {
@@ -69,7 +71,7 @@ export class Picture implements OverviewSource {
   }
 
   private instance(): Overview["instance"] {
-    const { version, startedAt, snapshot, scoreboard, health, workers, config } = this.sources;
+    const { version, startedAt, snapshot, scoreboard, health, workers, config, faults } = this.sources;
     return {
       version,
       generation: snapshot().generation,
@@ -79,6 +81,8 @@ export class Picture implements OverviewSource {
       workers: workers().map(({ pid, slot }) => ({ pid, slot, clients: Math.max(0, scoreboard.workerWord(slot, WORKER_CLIENTS)), lag_ms: scoreboard.workerWord(slot, WORKER_LAG) / 1000 })),
       config: config(),
       panicking: health.rotation.panicking,
+      // Workers that drain have ended theirs.
+      faults: scoreboard.draining ? [] : faults().flatMap(({ active, rule: { name, until, percent } }) => (active && percent > 0 ? [{ name, until: until === undefined ? null : iso(until) }] : [])),
     };
   }
 

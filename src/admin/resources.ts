@@ -8,9 +8,9 @@ const count = z.int().min(0);
 const milliseconds = z.number().min(0);
 const limit = count.nullable().describe("null: no limit");
 
-export const instance = overview.shape.instance.extend({ uptime_ms: milliseconds, open_clients: count, open_requests: count }).meta({ id: "Instance" });
+const instance = overview.shape.instance.extend({ uptime_ms: milliseconds, open_clients: count, open_requests: count }).meta({ id: "Instance" });
 
-export const listenerDetail = listener.extend({
+const listenerDetail = listener.extend({
   routes: z.array(z.string()).describe("Labels of the routes that are asked, in order"),
   max_clients: count,
   max_clients_per_ip: limit,
@@ -19,9 +19,9 @@ export const listenerDetail = listener.extend({
   timeouts_ms: z.record(z.string(), milliseconds).describe("0: off"),
 }).meta({ id: "ListenerDetail" });
 
-export const upstreamSummary = upstream.omit({ targets: true }).meta({ id: "UpstreamSummary" });
+const upstreamSummary = upstream.omit({ targets: true }).meta({ id: "UpstreamSummary" });
 
-export const upstreamDetail = upstream.extend({
+const upstreamDetail = upstream.extend({
   queue: z.object({
     size: count,
     timeout_ms: milliseconds,
@@ -53,7 +53,7 @@ export const upstreamDetail = upstream.extend({
   failures_total: count,
 }).meta({ id: "UpstreamDetail" });
 
-export const targetDetail = target.extend({
+const targetDetail = target.extend({
   upstream: z.string(),
   weights: z.object({
     configured: z.number(),
@@ -83,7 +83,6 @@ export const targetDetail = target.extend({
 
 export type InstanceResource = z.output<typeof instance>;
 export type ListenerDetail = z.output<typeof listenerDetail>;
-export type RouteResource = z.output<typeof route>;
 export type UpstreamSummary = z.output<typeof upstreamSummary>;
 export type UpstreamDetail = z.output<typeof upstreamDetail>;
 export type TargetDetail = z.output<typeof targetDetail>;

@@ -18,7 +18,7 @@ export interface Changeable {
 }
 
 /** What people do is known to the rotation by this name. */
-export const ADMIN = "admin";
+const ADMIN = "admin";
 
 /** Take a target out, or bring it back. @param by who does, for the timeline */
 export function withdraw(rotation: Rotation, slot: number, state: "ready" | "drain" | "maint", by = ADMIN): void {

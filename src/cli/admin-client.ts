@@ -47,10 +47,14 @@ export function withAdminOptions(command: Command): Command {
     .addOption(new Option("--token <token>", "what the admin address wants to be shown (default: the configuration's)").env("FAIRLEAD_TOKEN"));
 }
 
+/** Whoever read what we say has had enough, as `head` has. */
+function endAtOutput({ code }: NodeJS.ErrnoException): void {
+  process.exit(code === "EPIPE" ? 0 : FAILED);
+}
+
 /** Do that with the admin address; what it refuses is told on standard error, with exit code 1. */
 export async function withAdmin(options: AdminOptions, action: (admin: AdminClient) => Promise<void>): Promise<void> {
-  // Whoever read what we say has had enough, as `head` has.
-  process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EPIPE" ? 0 : FAILED));
+  process.stdout.off("error", endAtOutput).on("error", endAtOutput);
   try {
     await action(AdminClient.find(options));
   } catch (error) {

@@ -25,7 +25,7 @@ export function errorLines(errors: readonly Partial<ConfigError>[], where: strin
   return errors.map(({ line, column, message, hint }) => `  ${where}${line === null || line === undefined ? "" : `:${line}:${column ?? 1}`}: ${message}${hint === null || hint === undefined ? "" : ` (${hint})`}`);
 }
 
-export function diffLines({ changed, summary, words, applies, listeners, routes, upstreams }: DiffReport, paint: Paint): string[] {
+function diffLines({ changed, summary, words, applies, listeners, routes, upstreams }: DiffReport, paint: Paint): string[] {
   if (!changed) return ["nothing would change"];
   const touched = [...listeners.removed, ...listeners.changed, ...routes.removed, ...routes.changed, ...upstreams.removed, ...upstreams.changed];
   const sum = (key: "open_clients" | "open_requests"): number => Math.max(0, ...touched.map((one) => one[key] ?? 0));

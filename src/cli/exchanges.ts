@@ -9,6 +9,7 @@ export interface ExchangesOptions extends AdminOptions {
   readonly upstream?: string;
   readonly target?: string;
   readonly cause?: string;
+  readonly fault?: string;
   readonly requestId?: string;
   readonly limit: string;
   readonly json?: boolean;
@@ -29,9 +30,9 @@ const COLUMNS: readonly Column<ExchangeView>[] = [
 export async function exchangesCommand(id: string | undefined, options: ExchangesOptions): Promise<void> {
   await withAdmin({ ...options, json: id !== undefined || options.json === true }, async (admin) => {
     if (id !== undefined) return void process.stdout.write(`${asJson(await admin.call<ExchangeView>("GET", `/v1/exchanges/${encodeURIComponent(id)}`), 2)}\n`);
-    const { upstream, target, cause, requestId, limit } = options;
+    const { upstream, target, cause, fault, requestId, limit } = options;
     const query = new URLSearchParams({ limit });
-    for (const [key, value] of Object.entries({ upstream, target, cause, request_id: requestId })) if (value !== undefined) query.set(key, value);
+    for (const [key, value] of Object.entries({ upstream, target, cause, fault, request_id: requestId })) if (value !== undefined) query.set(key, value);
     const { exchanges } = await admin.call<{ readonly exchanges: readonly ExchangeView[] }>("GET", `/v1/exchanges?${query.toString()}`);
     if (options.json === true) for (const exchange of exchanges) process.stdout.write(`${asJson(exchange)}\n`);
     else process.stdout.write(exchanges.length === 0 ? "none is like that\n" : `${columns(exchanges, COLUMNS, undefined, paintFor(process.stdout)).join("\n")}\n`);

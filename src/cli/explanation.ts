@@ -1,5 +1,6 @@
 /** An explanation as text for people: the way first, then the reasons. */
 import type { Explained, ExplainedTarget, ExplainedUpstream, RequestToExplain } from "../admin/explained.ts";
+import { clock } from "../view/format.ts";
 import type { Paint } from "./paint.ts";
 
 /** Rows of targets that are shown. */
@@ -17,6 +18,7 @@ export function explanation(told: Explained, request: RequestToExplain, paint: P
     `${paint("dim", told.request.method === "" ? request.url : `${told.request.method} ${request.url}`)}\n\n${way(told, paint)}\n`,
     section("Listener", listenerLines(told), paint),
     section("Routes", routeLines(told, paint), paint),
+    section("Faults", faultLines(told, paint), paint),
     ...(upstream === null ? [] : [section("Upstream", upstreamLines(upstream, told.listener.protocol), paint), section("Targets", targetLines(upstream, paint, now), paint), section("If it fails", failureLines(told, upstream), paint)]),
     section("Timeouts", applies === null ? [] : timeoutLines(applies, told.listener.protocol), paint),
     section("Limits", applies === null || told.listener.protocol !== "http" ? [] : limitLines(applies), paint),
@@ -34,7 +36,8 @@ function section(label: string, lines: readonly string[], paint: Paint): string 
 
 const STYLES = { forwarded: "green", answered: "green", undecided: "yellow", queued: "yellow", refused: "red" } as const satisfies Record<Outcome["kind"], string>;
 
-function way({ outcome, listener, upstream, routes }: Explained, paint: Paint): string {
+function way(told: Explained, paint: Paint): string {
+  const { outcome, listener, upstream, routes } = told;
   const { kind, route, target, summary } = outcome;
   const style = STYLES[kind];
   const steps = [listener.name];
@@ -45,7 +48,41 @@ function way({ outcome, listener, upstream, routes }: Explained, paint: Paint): 
   }
   const words: Record<Outcome["kind"], string> = { forwarded: summary, answered: `answered here, ${summary}`, refused: `refused, ${summary}`, queued: summary, undecided: summary };
   const last = steps.pop()!;
-  return `${[...steps, paint(style, paint("bold", last))].join(paint("dim", "  →  "))}\n${paint(style, words[kind])}`;
+  return `${[...steps, paint(style, paint("bold", last))].join(paint("dim", "  →  "))}\n${paint(style, words[kind])}${likelyFaults(told).map((line) => `\n${paint("yellow", line)}`).join("")}`;
+}
+
+/** Those that may befall it; where they leave nothing of it, its outcome says so. */
+function likelyFaults({ outcome, faults }: Explained): string[] {
+  const known = faults.filter(({ name, matched, chance }) => matched && chance !== 0 && !outcome.summary.includes(`fault "${name}"`));
+  return known.map((fault) => `${chanceOf(fault)}: fault "${fault.name}", ${fault.does}`);
+}
+
+function faultLines({ faults, upstream }: Explained, paint: Paint): string[] {
+  const width = widest(faults.map(({ name }) => name));
+  return faults.map((fault) => {
+    const { name, failed, does, until, targets, chance, side } = fault;
+    if (failed !== null) return paint("dim", `✗ ${name.padEnd(width)}  ${missed(failed)}`);
+    const rest = `${does}${until === null ? "" : `, until ${clock(until)}`}`;
+    if (chance === 0 && fault.percent > 0) return paint("dim", `✗ ${name.padEnd(width)}  ${side === "target" && !targets.includes(upstream?.pick ?? "") && targets.length > 0 ? `not at ${upstream?.pick ?? ""}; at ${named(targets)}` : "those before it leave nothing"}: ${rest}`);
+    return `${paint("yellow", "✓")} ${name.padEnd(width)}  ${chanceOf(fault)}: ${rest}`;
+  });
+}
+
+function chanceOf({ side, chance, percent: most, targets }: Explained["faults"][number]): string {
+  const likely = chance ?? most / 100;
+  const how = likely === 1 ? "" : `with ${Number((likely * 100).toPrecision(3))} % chance`;
+  if (side === "client") return how === "" ? "for certain" : how;
+  return `${targets.length === 0 ? "each attempt" : `attempts at ${named(targets)}`}${how === "" ? "" : `, ${how}`}`;
+}
+
+function named(names: readonly string[]): string {
+  return names.length > MOST_NAMES ? `${names.slice(0, MOST_NAMES).join(", ")} and ${names.length - MOST_NAMES} more` : names.join(", ");
+}
+
+/** Why not: what is seen of a condition, and what is wanted. */
+function missed({ condition, name, seen, wanted }: { readonly condition: string; readonly name: string; readonly seen: string | null; readonly wanted: string }): string {
+  const what = condition === "header" ? `header ${name}` : condition === "call" ? "it" : condition;
+  return `${what} ${seen === null ? "is not there" : `is ${quoted(seen)}`}, wanted ${wanted}`;
 }
 
 function listenerLines({ listener, request }: Explained): string[] {
@@ -58,8 +95,7 @@ function routeLines({ routes, upstream, outcome }: Explained, paint: Paint): str
   const width = widest(routes.map(({ label }) => label));
   const lines = routes.map(({ label, upstream: to, failed }) => {
     if (failed === null) return `${paint("green", "✓")} ${label.padEnd(width)}  → ${to}`;
-    const what = failed.condition === "header" ? `header ${failed.name}` : failed.condition;
-    return paint("dim", `✗ ${label.padEnd(width)}  ${what} ${failed.seen === null ? "is not there" : `is ${quoted(failed.seen)}`}, wanted ${failed.wanted}`);
+    return paint("dim", `✗ ${label.padEnd(width)}  ${missed(failed)}`);
   });
   if (upstream !== null && outcome.route === null) lines.push(`${paint("green", "✓")} ${"the listener's own upstream".padEnd(width)}  → ${upstream.name}`);
   return lines;

@@ -71,6 +71,7 @@ export function addOperatorCommands(root: Command): void {
     .option("--upstream <upstream>", "of this upstream only")
     .option("--target <target>", "that this target was asked for")
     .option("--cause <cause>", "that ended so")
+    .option("--fault <name>", "on which this fault was injected")
     .option("--request-id <id>", "with this X-Request-ID")
     .option("--limit <number>", "so many, the newest", limit, "50")
     .action(async (id: string | undefined, options: ExchangesOptions) => {

@@ -1,7 +1,8 @@
 /** `fairlead simulate`: policies beside each other in a scenario, before production finds out. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { type Diagnostic, formatDiagnostics, loadConfig, loadConfigValue, type Loaded, nearestName, SlotAllocator } from "../config/load.ts";
+import { type Diagnostic, formatDiagnostics, loadConfig, loadConfigValue, type Loaded, SlotAllocator } from "../config/load.ts";
+import { nearest } from "../config/suggestion.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { parseDuration, parsePercent } from "../config/values.ts";
 import { type Arrivals, fromLog, LogError, poisson } from "../simulate/arrivals.ts";
@@ -37,7 +38,7 @@ const MAX_REQUESTS = 10_000_000;
 export async function simulateCommand(options: SimulateOptions): Promise<void> {
   // Who reads no further, as `head` does, has seen enough.
   process.stdout.on("error", () => process.exit(0));
-  const scenario = Object.hasOwn(SCENARIOS, options.scenario) ? SCENARIOS[options.scenario]! : refuse(`there is no scenario "${options.scenario}"`, nearestName(options.scenario, Object.keys(SCENARIOS)) ?? `known: ${Object.keys(SCENARIOS).join(", ")}`);
+  const scenario = Object.hasOwn(SCENARIOS, options.scenario) ? SCENARIOS[options.scenario]! : refuse(`there is no scenario "${options.scenario}"`, nearest(options.scenario, Object.keys(SCENARIOS)) ?? `known: ${Object.keys(SCENARIOS).join(", ")}`);
   if (!Object.hasOwn(DISTRIBUTIONS, options.service)) refuse(`there is no distribution "${options.service}"`, `known: ${Object.keys(DISTRIBUTIONS).join(", ")}`);
   const snapshot = snapshotOf(options);
   const upstream = snapshot.upstreams[0]!;
@@ -90,7 +91,7 @@ function snapshotOf({ config, upstream, targets }: SimulateOptions): Snapshot {
   if (!loaded.ok) return refuseConfig(loaded.diagnostics);
   const { upstreams } = loaded.snapshot;
   const names = upstreams.map(({ name }) => name);
-  const chosen = upstream === undefined ? upstreams[0]! : (upstreams.find(({ name }) => name === upstream) ?? refuse(`there is no upstream "${upstream}"`, nearestName(upstream, names) ?? `known: ${names.join(", ")}`));
+  const chosen = upstream === undefined ? upstreams[0]! : (upstreams.find(({ name }) => name === upstream) ?? refuse(`there is no upstream "${upstream}"`, nearest(upstream, names) ?? `known: ${names.join(", ")}`));
   // Back ends that would be started get their addresses then.
   const instances = Array.from({ length: chosen.supervised?.instances ?? 0 }, (_, n) => ({ address: `127.0.0.1:${n + 1}` }));
   const complete = loaded.again({ ...how, joined: new Map([[chosen.name, instances]]) });
@@ -105,7 +106,7 @@ function refuseConfig(diagnostics: readonly Diagnostic[]): never {
 
 /** The upstream's own first. */
 function candidatesOf(labels: readonly string[] | undefined, own: Candidate): Candidate[] {
-  const named = (labels ?? CANDIDATES).flatMap((label) => label.split(",")).map((label) => (/\.[cm]?[jt]s$/.test(label) ? fileCandidate(label, resolve(label)) : candidateOf(label)) ?? refuse(`there is no policy "${label}"`, nearestName(label, CANDIDATES) ?? `as ${CANDIDATES.join(", ")}`));
+  const named = (labels ?? CANDIDATES).flatMap((label) => label.split(",")).map((label) => (/\.[cm]?[jt]s$/.test(label) ? fileCandidate(label, resolve(label)) : candidateOf(label)) ?? refuse(`there is no policy "${label}"`, nearest(label, CANDIDATES) ?? `as ${CANDIDATES.join(", ")}`));
   if (labels !== undefined) return named;
   return [own, ...named.filter(({ label }) => label !== own.label)];
 }

@@ -1,8 +1,8 @@
 /** What is different between two configurations, key by key, by what is in force and not by how it is written. Secrets are told as such. */
 import { z } from "zod";
 import { routeLabel } from "../routing/router.ts";
+import { routesOf } from "./compile/route.ts";
 import { type Effective, filledTarget, isTable, redacted, type Table } from "./effective.ts";
-import { routesOf } from "./routes.ts";
 import { configSchema, unwrapped } from "./schema.ts";
 
 export interface KeyChange {

@@ -58,7 +58,7 @@ function tableOf(value: unknown): Table {
   return typeof value === "boolean" ? { enabled: value } : ((value ?? {}) as Table);
 }
 
-/** compile.ts says what the short form stands for. */
+/** What `compile/short-form.ts` makes of it, as it is written. */
 function longForm(value: Table): Table {
   if (!Array.isArray(value["targets"])) return value;
   const { address, protocol, targets, ...rest } = value;

@@ -1,7 +1,8 @@
 /** `[faults]`: what a rule means, what of it does not fit together, and what it names that is not there. */
-import type { Problem } from "./compile.ts";
+import type { Problem } from "./problem.ts";
 import type { RawConfig, RawFault } from "./schema.ts";
 import type { FaultDelay, FaultEffect, FaultRule, ListenerConfig, Snapshot } from "./snapshot.ts";
+import { suggestion } from "./suggestion.ts";
 
 type RawFaults = RawConfig["faults"];
 
@@ -23,9 +24,6 @@ export interface FaultFlaw {
   readonly hint?: string;
 }
 
-/** The hint for a name that is not there. */
-type Suggest = (word: string, known: readonly string[]) => { hint?: string };
-
 /** What a rule does to the client's side. */
 const CLIENT_KEYS = ["delay", "abort", "grpc_status", "reset", "throttle", "truncate"] as const;
 const TARGET_KEYS = ["target_delay", "target_error"] as const;
@@ -40,10 +38,10 @@ function isSaid(rule: RawFault, key: (typeof CLIENT_KEYS)[number] | (typeof TARG
   return rule[key] !== undefined && rule[key] !== false;
 }
 
-export function faultFlaws(rule: RawFault, scope: FaultScope, suggest: Suggest): FaultFlaw[] {
+export function faultFlaws(rule: RawFault, scope: FaultScope): FaultFlaw[] {
   const own = CLIENT_KEYS.filter((key) => isSaid(rule, key));
   const target = TARGET_KEYS.filter((key) => isSaid(rule, key));
-  const flaws: FaultFlaw[] = [...unknownNames(rule, scope, suggest)];
+  const flaws: FaultFlaw[] = [...unknownNames(rule, scope)];
   if (rule.by_header === true && own.length + target.length > 0) flaws.push({ key: "by_header", message: `what is injected is said by the client, or by ${[...own, ...target].join(" and ")}`, hint: "leave one of the two out" });
   else if (rule.by_header !== true && own.length + target.length === 0) flaws.push({ message: "it is not said what is injected", hint: `add ${[...CLIENT_KEYS, ...TARGET_KEYS].join(", ")} or by_header` });
   else if (own.length > 0 && target.length > 0) flaws.push({ key: target[0]!, message: `a rule is about the client's side (${own.join(", ")}) or the targets' (${target.join(", ")})`, hint: "make two rules of it" });
@@ -59,12 +57,12 @@ export function faultFlaws(rule: RawFault, scope: FaultScope, suggest: Suggest):
   return flaws;
 }
 
-function* unknownNames(rule: RawFault, { listeners, routes, upstreams }: FaultScope, suggest: Suggest): Generator<FaultFlaw> {
+function* unknownNames(rule: RawFault, { listeners, routes, upstreams }: FaultScope): Generator<FaultFlaw> {
   const protocols = new Map(listeners.map(({ name, protocol }) => [name, protocol]));
   const known = { listeners: [...protocols.keys()], routes, upstreams };
   for (const key of ["listeners", "routes", "upstreams"] as const) {
     for (const [index, name] of (rule[key] ?? []).entries()) {
-      if (!known[key].includes(name)) yield { key, index, message: `there is no ${key.slice(0, -1)} "${name}"`, ...suggest(name, known[key]) };
+      if (!known[key].includes(name)) yield { key, index, message: `there is no ${key.slice(0, -1)} "${name}"`, ...suggestion(name, known[key]) };
       else if (key === "listeners") yield* unfit(rule, name, protocols.get(name)!, index);
     }
   }
@@ -77,7 +75,7 @@ function* unfit(rule: RawFault, name: string, protocol: ListenerConfig["protocol
   if (protocol !== "http" && protocol !== UNTOUCHED && beyond !== undefined) yield { ...at, message: `listener "${name}" is ${protocol}, and ${beyond} is about HTTP`, hint: "leave it out, or use delay, reset, throttle, target_delay or target_error" };
 }
 
-export function checkFaults(raw: RawFaults, scope: FaultScope, suggest: Suggest, problems: Problem[]): void {
+export function checkFaults(raw: RawFaults, scope: FaultScope, problems: Problem[]): void {
   if (raw === undefined) return;
   const { enabled, rules = [] } = raw;
   // Who has forgotten it would wait for faults that never come; who says false wants them to rest.
@@ -87,7 +85,7 @@ export function checkFaults(raw: RawFaults, scope: FaultScope, suggest: Suggest,
     const path = ["faults", "rules", index];
     if (seen.has(rule.name)) problems.push({ path: [...path, "name"], about: "value", message: `there is already a fault "${rule.name}"`, hint: "each has a name of its own" });
     seen.add(rule.name);
-    for (const { key, index: at, message, hint } of faultFlaws(rule, scope, suggest)) {
+    for (const { key, index: at, message, hint } of faultFlaws(rule, scope)) {
       problems.push({ path: [...path, ...(key === undefined ? [] : [key]), ...(at === undefined ? [] : [at])], about: at === undefined ? "key" : "value", message, ...(hint === undefined ? {} : { hint }) });
     }
   }

@@ -3,37 +3,25 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { TomlError, parse } from "smol-toml";
 import type { z } from "zod";
-import { compile, nearest, type JoinedTarget, type ListedTargets, type Problem } from "./compile.ts";
 import { PemFiles } from "./certificates.ts";
-import { makeSelfSigned, type SelfSigned } from "./self-signed.ts";
-import type { Diagnostic, Place } from "./diagnostics.ts";
-import { Positions } from "./positions.ts";
-import type { Overrides } from "./overrides.ts";
-import { configSchema, knownKeys } from "./schema.ts";
+import { compile, type CompileOptions, type ListedTargets } from "./compile.ts";
+import type { Diagnostic } from "./diagnostics.ts";
+import { problemsOf, valueAt } from "./issues.ts";
+import { locate, syntaxDiagnostic } from "./locate.ts";
+import type { Problem } from "./problem.ts";
+import { configSchema } from "./schema.ts";
 import { SecretFiles } from "./secret-files.ts";
-import type { SlotAllocator } from "./slots.ts";
-import { wildcardWarning } from "./udp.ts";
+import { makeSelfSigned, type SelfSigned } from "./self-signed.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { expiryWarnings, hiddenWarnings } from "./tls.ts";
+import { warningsOf } from "./warnings.ts";
 
-export { type JoinedTarget, nearest as nearestName } from "./compile.ts";
 export { diagnosticLine, diagnosticReason, formatDiagnostics, type Diagnostic } from "./diagnostics.ts";
 export { SlotAllocator } from "./slots.ts";
 
-export interface LoadOptions {
-  /** Keeps rows of the scoreboard over reloads; what a good config takes is committed. */
-  readonly slots: SlotAllocator;
-  readonly generation: number;
-  /** Policies that exist beyond the built-in ones; for the library. */
-  readonly policies?: readonly string[];
-  /** Gives what signs sticky cookies where the config names no secret; called only then. */
-  readonly secret?: () => string;
+/** What a good config takes of the slots is committed. */
+export interface LoadOptions extends Pick<CompileOptions, "slots" | "generation" | "policies" | "secret" | "joined" | "overrides"> {
   /** Gives the development certificate for these names where the config asks for it; default: one that is not kept. */
   readonly selfSigned?: (names: readonly string[]) => SelfSigned;
-  /** Targets beyond the file's, by upstream. */
-  readonly joined?: ReadonlyMap<string, readonly JoinedTarget[]>;
-  /** What was said of upstreams and targets since the file was read. */
-  readonly overrides?: Overrides;
   /** For `again`: read the files of certificates anew; where one is wrong now, what was read before stays. */
   readonly renewCertificates?: boolean;
 }
@@ -136,7 +124,7 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
       freshUpstreams: plan.freshUpstreams,
       freshListeners: plan.freshListeners,
       freshRoutes: plan.freshRoutes,
-      warnings: [...warningsOf(snapshot), ...hiddenWarnings(snapshot), ...expiryWarnings(snapshot, now)],
+      warnings: warningsOf(snapshot, now),
       certificateFiles: files.paths,
       unrenewed: files.kept.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`)),
       text,
@@ -177,134 +165,4 @@ function standIn(root: unknown, path: readonly PropertyKey[]): void {
   else if (last === "address") parent[last] = `127.0.0.1:${1 + Math.floor(Math.random() * 60_000)}`;
   else if (last === "targets") parent[last] = [{ address: "127.0.0.1:1" }];
   else if (last === "name") parent[last] = `unnamed-${Math.random().toString(36).slice(2)}`;
-}
-
-/** Allowed, but probably not meant. */
-function warningsOf(snapshot: Snapshot): string[] {
-  const used = new Set([...snapshot.listeners.map(({ upstream }) => upstream), ...snapshot.routes.map(({ upstream }) => upstream)]);
-  const warnings = snapshot.upstreams.filter(({ name }) => !used.has(name)).map(({ name }) => `upstream "${name}" is used by no listener and no route`);
-  for (const { name, targets } of snapshot.upstreams) if (targets.length > 0 && targets.every(({ weight }) => weight === 0)) warnings.push(`every target of upstream "${name}" has weight 0: all requests get 503`);
-  warnings.push(...snapshot.listeners.map((listener) => wildcardWarning(listener)).filter((warning) => warning !== undefined));
-  for (const { name, tls } of snapshot.listeners) if (tls?.selfSigned === true) warnings.push(`listener "${name}" shows a self-signed certificate (${tls.certificates[0]!.file}): good for development only`);
-  return warnings;
-}
-
-function syntaxDiagnostic(error: TomlError, text: string, file: string): Diagnostic {
-  const message = error.message.split("\n", 1)[0]!.replace(/^Invalid TOML document: /, "");
-  return { file, place: { line: error.line, column: error.column, length: 1 }, message: `not valid TOML: ${message}`, hint: undefined, quoted: quotable(text.split(/\r?\n/), error.line) };
-}
-
-function locate(problems: readonly Problem[], text: string | undefined, file: string): Diagnostic[] {
-  const positions = text === undefined ? undefined : new Positions(text);
-  const lines = text?.split(/\r?\n/) ?? [];
-  const located = problems.map(({ path, about, message, hint }): Diagnostic => {
-    const place: Place | undefined = about === "key" ? positions?.key(path) : positions?.value(path);
-    const where = positions === undefined && path.length > 0 ? `${path.map(String).join(".")}: ` : "";
-    return { file, place, message: where + message, hint, quoted: place === undefined || isSecret(path) ? undefined : quotable(lines, place.line) };
-  });
-  return located.sort((a, b) => (a.place?.line ?? 0) - (b.place?.line ?? 0) || (a.place?.column ?? 0) - (b.place?.column ?? 0));
-}
-
-/** Keys whose values are for nobody's eyes, a log's neither, … */
-const SECRET = /(?:token|secret|password|hmac_key|authorization|api[-_]key)$/i;
-/** … and tables that are so as a whole: what programs are told, and what spans and checks are sent with. */
-const SECRET_TABLE = /(?:environment|headers)$/;
-
-/** What a route looks for in a request is none. */
-function isSecret(path: Problem["path"]): boolean {
-  return path[0] !== "routes" && path.some((step, index) => SECRET_TABLE.test(String(step)) || (index === path.length - 1 && SECRET.test(String(step))));
-}
-
-/** What stands where a table should may be what should stand in it: a secret, say. */
-function isTableWanted(expected: string): boolean {
-  return expected === "object" || expected === "record";
-}
-
-const KEY_OF_SECRET = new RegExp(`(?:${SECRET.source.replace("$", "")}|${SECRET_TABLE.source.replace("$", "")})["']?\\s*=`, "i");
-const HEAD_OF_TABLE = /^\s*\[+([^\]]*)\]/;
-
-/** The line, unless it tells a secret. @param number from 1 */
-function quotable(lines: readonly string[], number: number): string | undefined {
-  const line = lines[number - 1];
-  const table = lines.slice(0, number).findLast((each) => HEAD_OF_TABLE.test(each)) ?? "";
-  if (/\broutes\b/.test(table)) return line;
-  const isSecretTable = SECRET_TABLE.test(HEAD_OF_TABLE.exec(table)?.[1]?.trim() ?? "");
-  return line === undefined || isSecretTable || KEY_OF_SECRET.test(line) ? undefined : line;
-}
-
-/** zod's issues in our words. */
-function problemsOf(issue: z.core.$ZodIssue, root: unknown): Problem[] {
-  const { path } = issue;
-  // An element of an array is called as the array is.
-  const last = String(path.findLast((step) => typeof step !== "number") ?? "");
-  switch (issue.code) {
-    case "unrecognized_keys":
-      return issue.keys.map((key): Problem => {
-        const known = knownKeys(path);
-        return { path: [...path, key], about: "key", message: `unknown key "${key}"${path.length === 0 ? "" : ` in ${tableName(path)}`}`, hint: nearest(key, known) ?? `known: ${known.join(", ")}` };
-      });
-    case "invalid_type": {
-      const found = valueAt(root, path);
-      if (found === undefined) return [{ path: path.slice(0, -1), about: "key", message: `${path.length > 1 ? tableName(path.slice(0, -1)) : "the config"} needs "${last}"`, hint: `add ${last} = …` }];
-      return [{ path, about: "value", message: `"${last}" must be ${typeName(issue.expected)}${isSecret(path) ? "" : `, not ${typeof found === "string" && isTableWanted(issue.expected) ? "a text" : describe(found)}`}` }];
-    }
-    case "invalid_value": {
-      const choices = issue.values.map((value) => JSON.stringify(value));
-      const found = valueAt(root, path);
-      const near = typeof found === "string" ? nearest(found, issue.values.map(String)) : undefined;
-      return [{ path, about: "value", message: `"${last}" must be ${list(choices)}, not ${describe(found)}`, ...(near === undefined ? {} : { hint: near }) }];
-    }
-    case "too_small":
-    case "too_big": {
-      if (issue.message !== "" && (issue.origin === "array" || !issue.message.startsWith("Too "))) return [{ path, about: "value", message: issue.message }];
-      const bound = issue.code === "too_small" ? `at least ${String(issue.minimum)}` : `at most ${String(issue.maximum)}`;
-      return [{ path, about: "value", message: `"${last}" must be ${bound}, not ${describe(valueAt(root, path))}` }];
-    }
-    case "invalid_union": {
-      const found = valueAt(root, path);
-      // A table that may also be one word, true or false: what is wrong within the table.
-      const within = typeof found === "object" ? issue.errors.filter((errors) => !errors.some(({ code, path: at }) => at.length === 0 && (code === "invalid_type" || code === "invalid_value"))) : [];
-      if (within.length === 1) return within[0]!.flatMap((inner) => problemsOf({ ...inner, path: [...path, ...inner.path] }, root));
-      if (last === "workers") return [{ path, about: "value", message: `"workers" must be "auto" or a number from 1 to 256, not ${describe(found)}` }];
-      if (last.endsWith("_bytes")) return [{ path, about: "value", message: `${describe(found)} is not a size`, hint: 'write it as "64KiB", "1MiB", a number of bytes, or "off" where there may be no limit' }];
-      const whole = issue.errors.flatMap((errors) => errors.filter(({ path: at }) => at.length === 0));
-      // Of the right kind for one of the choices, which says more of it than that it is not the others.
-      const near = whole.find(({ code }) => code !== "invalid_type" && code !== "invalid_value");
-      if (near !== undefined) return problemsOf({ ...near, path }, root);
-      const choices = whole.flatMap((each) => (each.code === "invalid_type" ? typeName(each.expected) : each.code === "invalid_value" ? each.values.map((value) => JSON.stringify(value)) : []));
-      return [{ path, about: "value", message: `"${last}" must be ${list([...new Set(choices)])}, not ${describe(found)}` }];
-    }
-    case "invalid_key":
-      return [{ path, about: "key", message: `"${last}": ${issue.issues[0]?.message ?? issue.message}` }];
-    default:
-      return [{ path, about: "value", message: issue.code === "invalid_format" && typeof issue.message === "string" ? `"${last}": ${issue.message}` : issue.message }];
-  }
-}
-
-function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
-  let value = root;
-  for (const step of path) value = typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[step] : undefined;
-  return value;
-}
-
-/** `upstreams.targets` as [[upstreams.targets]]. */
-function tableName(path: readonly PropertyKey[]): string {
-  const name = path.filter((step) => typeof step !== "number").map(String).join(".");
-  return typeof path.at(-1) === "number" ? `[[${name}]]` : `[${name}]`;
-}
-
-function typeName(expected: string): string {
-  const names: Readonly<Record<string, string>> = { string: "a text", number: "a number", int: "a whole number", boolean: "true or false", array: "an array", object: "a table", record: "a table" };
-  return names[expected] ?? expected;
-}
-
-function describe(value: unknown): string {
-  if (Array.isArray(value)) return "an array";
-  if (value instanceof Date) return "a date";
-  if (typeof value === "object") return "a table";
-  return JSON.stringify(value) ?? "nothing";
-}
-
-function list(choices: readonly string[]): string {
-  return choices.length < 2 ? choices.join("") : `${choices.slice(0, -1).join(", ")} or ${choices.at(-1)!}`;
 }

@@ -7,6 +7,7 @@ import type { ClientFault, FaultDelay, FaultRule, TargetFault } from "../config/
 import type { Clock } from "../net/network.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
 import { readChoice } from "./choice.ts";
+import { FAULT_FIELD, type FaultMismatch, fits, matches, mismatch, type Passage, reaches } from "./conditions.ts";
 
 /** What people say over what the file says. */
 export interface FaultOverlay {
@@ -18,14 +19,6 @@ export interface FaultOverlay {
 
 export const NO_OVERLAY: FaultOverlay = { rules: [], stopped: [] };
 
-/** Which way something goes. */
-export interface Passage {
-  readonly listener: string;
-  /** Its label; "": the listener's default. */
-  readonly route: string;
-  readonly upstream: string;
-}
-
 /** What befalls one exchange. */
 export interface Injection {
   readonly rule: FaultRule;
@@ -33,15 +26,24 @@ export interface Injection {
   readonly fault: ClientFault | "invalid";
 }
 
+/** A rule in force, as a request would find it. */
+export interface FaultFinding {
+  readonly rule: FaultRule;
+  /** Why not; undefined: chance decides. */
+  readonly failed: FaultMismatch | undefined;
+  /** What would befall its client's side; undefined: nothing would, or only its attempts. */
+  readonly fault: Injection["fault"] | undefined;
+}
+
 export interface FaultHost {
   readonly clock: Clock;
   random(): number;
+  /** Hears what befalls whom. */
+  injected(fault: ClientFault | TargetFault): void;
 }
 
 /** setTimeout's own limit, about 24.8 days. */
 const LONGEST = 2 ** 31 - 1;
-/** Whoever speaks HTTP may say under this name what is to befall it. */
-export const FAULT_FIELD = "x-fairlead-fault";
 
 interface Held {
   readonly rule: FaultRule;
@@ -117,11 +119,11 @@ export class Faults {
       const { effect } = rule;
       if (effect.side === "target" || !matches(rule, passage, request)) continue;
       if (effect.side === "client") {
-        if (fits(effect, request, isCall) && this.draws(rule)) return { rule, fault: effect };
+        if (fits(effect, request, isCall) && this.draws(rule)) return this.injected(rule, effect);
         continue;
       }
       const said = request.protocol === "http" ? request.header(FAULT_FIELD) : undefined;
-      if (said !== undefined && this.draws(rule)) return { rule, fault: readChoice(said) ?? "invalid" };
+      if (said !== undefined && this.draws(rule)) return this.injected(rule, readChoice(said) ?? "invalid");
     }
     return undefined;
   }
@@ -136,9 +138,27 @@ export class Faults {
     for (const rule of rules) {
       const { effect } = rule;
       if (effect.side !== "target" || !this.isInForce(rule)) continue;
-      if ((effect.targets.length === 0 || effect.targets.includes(target)) && this.draws(rule)) return { rule, fault: effect };
+      if ((effect.targets.length === 0 || effect.targets.includes(target)) && this.draws(rule)) {
+        this.host.injected(effect);
+        return { rule, fault: effect };
+      }
     }
     return undefined;
+  }
+
+  private injected(rule: FaultRule, fault: Injection["fault"]): Injection {
+    if (fault !== "invalid") this.host.injected(fault);
+    return { rule, fault };
+  }
+
+  /** What `forClient` and `forTargets` look at, in their order, with nothing drawn. */
+  explain(passage: Passage, request: RoutingRequest, isCall: boolean): FaultFinding[] {
+    return this.rules.map((rule) => {
+      const { effect } = rule;
+      const failed = mismatch(rule, passage, request, isCall);
+      if (failed !== undefined || effect.side === "target") return { rule, failed, fault: undefined };
+      return { rule, failed, fault: effect.side === "client" ? effect : (readChoice(request.header(FAULT_FIELD)!) ?? "invalid") };
+    });
   }
 
   private draws({ percent }: FaultRule): boolean {
@@ -188,34 +208,4 @@ export class Faults {
 /** Whenever they end. */
 function sameFault({ until: _one, ...a }: FaultRule, { until: _other, ...b }: FaultRule): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
-}
-
-/** What cannot be done to it is not done by half. */
-function fits({ abort, grpcStatus, truncate }: ClientFault, { protocol }: RoutingRequest, isCall: boolean): boolean {
-  if (protocol !== "http") return abort === undefined && grpcStatus === undefined && truncate === undefined;
-  return grpcStatus === undefined || abort !== undefined || isCall;
-}
-
-/** Of a connection that nobody looks into only connecting can fail. */
-function reaches({ error }: TargetFault, { protocol }: RoutingRequest): boolean {
-  return protocol === "http" || error === undefined || error === "connect-refused" || error === "connect-timeout";
-}
-
-function matches(rule: FaultRule, { listener, route, upstream }: Passage, request: RoutingRequest): boolean {
-  if (!has(rule.upstreams, upstream) || !has(rule.listeners, listener) || !has(rule.routes, route)) return false;
-  if (rule.methods.length > 0 && !rule.methods.includes(request.method)) return false;
-  if (rule.hosts.length > 0 && !isAmong(rule.hosts, request.host)) return false;
-  return rule.headers.every(({ name, value }) => {
-    const found = request.header(name);
-    return found !== undefined && (value === undefined || found === value);
-  });
-}
-
-function has(names: readonly string[], name: string): boolean {
-  return names.length === 0 || names.includes(name);
-}
-
-function isAmong(hosts: readonly string[], host: string): boolean {
-  const name = host.toLowerCase().replace(/:\d*$/, "").replace(/\.$/, "");
-  return hosts.some((each) => each === "*" || each === name || (each.startsWith("*.") && name.endsWith(each.slice(1))));
 }

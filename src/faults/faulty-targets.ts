@@ -8,6 +8,8 @@ import type { Faults } from "./faults.ts";
 /** Whose attempts can be interfered with: `placed` is the first two in one. */
 export interface Attempting extends Applicant {
   attemptBegins(target: Target, atOnce: boolean): void;
+  /** This fault befalls the attempt. */
+  injected(fault: string): void;
   /** Go on with it. */
   reach(target: Target): void;
   /** It came to nothing, and nothing has been sent. */
@@ -39,6 +41,7 @@ export class FaultyTargets implements Applicant {
     }
     exchange.attemptBegins(target, atOnce);
     const { rule, fault } = drawn;
+    exchange.injected(rule.name);
     const fail = (): void => {
       if (fault.error === undefined) exchange.reach(target);
       else exchange.unreached(fault.error, `fault "${rule.name}"`);

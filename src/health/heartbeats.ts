@@ -4,8 +4,9 @@
  *
  * Knows no requests and no sockets: the admin address hears the beats, and whoever owns the configuration adds the targets that joined.
  */
-import { type JoinedTarget, nearest } from "../config/compile.ts";
+import type { JoinedTarget } from "../config/joined.ts";
 import type { Milliseconds, Snapshot } from "../config/snapshot.ts";
+import { nearest } from "../config/suggestion.ts";
 import { parseAddress } from "../config/values.ts";
 import type { Clock } from "../net/network.ts";
 import type { EventKind } from "../observability/event-kind.ts";

@@ -22,7 +22,7 @@ export function httpCheckPath(target: TargetConfig, config: HealthCheckConfig): 
 }
 
 /** The request's bytes. A field that the config sets replaces the one that would be sent by itself. */
-export function writeRequest(target: TargetConfig, config: HealthCheckConfig): Buffer {
+function writeRequest(target: TargetConfig, config: HealthCheckConfig): Buffer {
   const own = new Set(config.headers.map((header) => header.name.toLowerCase()));
   const lines = [`${config.method} ${httpCheckPath(target, config)} HTTP/1.1`];
   const byItself = (name: string, value: string) => {

@@ -6,7 +6,7 @@
  */
 
 /** Lines of a head and of trailers, all together, in bytes. */
-export const MAX_HEAD_BYTES = 16 * 1024;
+const MAX_HEAD_BYTES = 16 * 1024;
 /** How far into a body a text is looked for, in bytes. */
 export const MAX_BODY_BYTES = 64 * 1024;
 /** Length of a chunk-size line with its extensions, in bytes. */

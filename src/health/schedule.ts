@@ -2,9 +2,9 @@
 import type { Milliseconds } from "../config/snapshot.ts";
 
 /** A share of the interval by which each gap varies either way, so that checks of many balancers do not fall into step. */
-export const JITTER = 0.1;
+const JITTER = 0.1;
 /** Within this time each new target has had its turn, in milliseconds. */
-export const FIRST_CHECK_WITHIN = 1000;
+const FIRST_CHECK_WITHIN = 1000;
 /** Time between the first checks of new targets, in milliseconds, as long as they are few. */
 const FIRST_CHECK_APART = 5;
 

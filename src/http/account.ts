@@ -21,6 +21,8 @@ export class HttpAccount implements Passing {
   status = 0;
   cause: Cause = "done";
   readonly text = new HeadText();
+  /** The fields that it was taken down with. */
+  private marked: readonly string[] | undefined = undefined;
   private readonly telemetry: Telemetry;
   private readonly placement: Placement;
   private readonly downstream: Downstream;
@@ -40,7 +42,9 @@ export class HttpAccount implements Passing {
 
   /** Take down where its texts are, now that its head is parsed. */
   mark(head: RequestHead): void {
-    mark(this.text, head, this.services.accountFields);
+    const { accountFields } = this.services;
+    this.marked = accountFields;
+    mark(this.text, head, accountFields);
   }
 
   /** The exchange has ended so. */
@@ -51,7 +55,11 @@ export class HttpAccount implements Passing {
     this.status = status;
     this.milliseconds = milliseconds;
     this.at = services.network.clock.wall() - milliseconds;
-    if (text.isEmpty && view.hasHead) this.mark(view.parsedBy(services.toldHead));
+    // A reload may have brought another log, which tells other fields.
+    if ((text.isEmpty || this.marked !== services.accountFields) && view.hasHead) {
+      text.clear();
+      this.mark(view.parsedBy(services.toldHead));
+    }
     view.locate(text);
     return this;
   }
@@ -115,6 +123,10 @@ export class HttpAccount implements Passing {
 
   get detail(): string {
     return this.telemetry.detail;
+  }
+
+  get fault(): string {
+    return this.telemetry.fault;
   }
 
   get queued(): number {

@@ -3,6 +3,7 @@ import type { ClientFault, FaultRule } from "../config/snapshot.ts";
 import { CHOICE_RULE } from "../faults/choice.ts";
 import type { Faults, Injection } from "../faults/faults.ts";
 import { FaultyTargets } from "../faults/faulty-targets.ts";
+import { clientWords } from "../faults/words.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
 import type { Match } from "../routing/router.ts";
 import type { Placement } from "../upstream/placement.ts";
@@ -32,6 +33,7 @@ export function injects(faults: Faults, exchange: Exchange, placement: Placement
   };
   const delay = fault === "invalid" || fault.delay === undefined ? 0 : faults.lengthOf(fault.delay);
   exchange.telemetry.detail = detailOf(injection, delay);
+  exchange.injected(rule.name);
   if (delay > 0) placement.pause((over) => faults.wait(rule, delay, over), goOn);
   else goOn();
   return true;
@@ -71,14 +73,5 @@ function answer(exchange: Exchange, reply: ErrorReply): void {
 /** For log and records. */
 function detailOf({ rule: { name }, fault }: Injection, delay: number): string {
   if (fault === "invalid") return `fault "${name}": the client's X-Fairlead-Fault cannot be understood`;
-  const { abort, grpcStatus, reset, throttle, truncate } = fault;
-  const words = [
-    delay > 0 ? `delay ${delay} ms` : "",
-    abort === undefined ? "" : `abort ${abort}`,
-    grpcStatus === undefined ? "" : `grpc-status ${grpcStatus}`,
-    reset ? "reset" : "",
-    throttle > 0 ? `throttle ${throttle} bytes/s` : "",
-    truncate === undefined ? "" : `truncate ${truncate} bytes`,
-  ];
-  return `fault "${name}": ${words.filter((word) => word !== "").join(", ")}`;
+  return `fault "${name}": ${clientWords(fault, delay)}`;
 }

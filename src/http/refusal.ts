@@ -1,5 +1,5 @@
 /** A request that comes to no exchange, for nobody knows what it asks: its head cannot be read or does not come in time, or its client is one too many. */
-import type { Account } from "../observability/account.ts";
+import { type Account, NO_REQUEST } from "../observability/account.ts";
 import type { Cause } from "../observability/cause.ts";
 import type { Ended } from "../observability/witnesses.ts";
 import type { Listener } from "../routing/listener.ts";
@@ -46,11 +46,7 @@ class Refusal implements Ended {
       upstream: "",
       target: "",
       client,
-      method: "",
-      host: "",
-      path: "",
-      fields: [],
-      requestId: "",
+      ...NO_REQUEST,
       status,
       cause,
       detail,

@@ -11,6 +11,7 @@ import { classOf, TOTAL_RETRIES } from "../scoreboard/scoreboard.ts";
 import type { Placement } from "../upstream/placement.ts";
 import type { Target } from "../upstream/target.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { withFault } from "../faults/words.ts";
 import { HttpAccount } from "./account.ts";
 import { grpcStatusFor } from "./grpc.ts";
 import type { RequestHead } from "./h1/request-head.ts";
@@ -29,6 +30,8 @@ export class Telemetry implements Ended {
   /** What a gRPC call said of itself; -1: nothing. */
   grpcStatus = -1;
   detail = "";
+  /** Names of those that were injected, with a comma between several. */
+  fault = "";
   /** Of the reply's body, or to the client through its tunnel. */
   bytesOut = 0;
   // Of the attempt of the moment.
@@ -68,6 +71,7 @@ export class Telemetry implements Ended {
     this.grpcStatus = -1;
     this.told?.begin();
     this.detail = "";
+    this.fault = "";
     this.bytesOut = 0;
     this.answeredAt = 0;
     this.connect = 0;
@@ -87,6 +91,11 @@ export class Telemetry implements Ended {
 
   private get teller(): HttpAccount {
     return (this.told ??= new HttpAccount(this, this.placement, this.client, this.services));
+  }
+
+  /** A fault befalls it, or one of its attempts. */
+  injected(name: string): void {
+    this.fault = withFault(this.fault, name);
   }
 
   // Attempts.

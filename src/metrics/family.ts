@@ -23,7 +23,7 @@ export interface Family {
 }
 
 /** Durations are counted in ms, and told in seconds. */
-export function seconds(milliseconds: number): number {
+function seconds(milliseconds: number): number {
   // Bounds as people wrote them: 0.0025, not 0.0025000000000000001.
   return Number((milliseconds / 1000).toPrecision(15));
 }

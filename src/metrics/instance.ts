@@ -1,5 +1,5 @@
 /** Metrics of the instance itself: its configuration, its workers, and what its processes use. */
-import { WORKER_CLIENTS, WORKER_LAG } from "../scoreboard/scoreboard.ts";
+import { FAULT_EFFECTS, WORKER_CLIENTS, WORKER_LAG } from "../scoreboard/scoreboard.ts";
 import { bucketLabels, type Family, histogramSamples, type Labels } from "./family.ts";
 import type { ProcessUsage } from "./processes.ts";
 import type { MetricsSources } from "./sources.ts";
@@ -26,8 +26,8 @@ export const INSTANCE_FAMILIES: readonly Family[] = [
   { name: "fairlead_build_info", type: "gauge", help: "1; the version is a label.", labels: ["version"], read: ({ version }) => [{ labels: { version }, value: 1 }] },
   one("start_time_seconds", "When this instance began, in seconds since 1970.", ({ startedAt }) => startedAt / 1000),
   one("draining", "1: it stops.", ({ scoreboard }) => (scoreboard.draining ? 1 : 0)),
-  one("config_generation", "Counts up with each configuration that was applied.", ({ config }) => config().applied.generation),
-  one("config_applied_timestamp_seconds", "When the configuration in force was applied, in seconds since 1970.", ({ config }) => Date.parse(config().applied.at) / 1000),
+  one("config_generation", "Generation of the last configuration that was applied; higher with each, but not by one: overrides and targets that join have generations too.", ({ config }) => config().applied.generation),
+  one("config_applied_timestamp_seconds", "When the last configuration was applied, in seconds since 1970.", ({ config }) => Date.parse(config().applied.at) / 1000),
   one("config_last_reload_successful", "0: the last configuration was rejected, and the one before is in force.", ({ config }) => (config().rejected === null ? 1 : 0)),
   one("config_last_reload_timestamp_seconds", "When a configuration was last applied or rejected, in seconds since 1970.", ({ config }) => Date.parse((config().rejected ?? config().applied).at) / 1000),
   one("workers", "Workers that serve.", ({ workers }) => workers().length),
@@ -45,6 +45,13 @@ export const INSTANCE_FAMILIES: readonly Family[] = [
     },
   },
   one("access_log_lost_lines_total", "Lines of the access log that nobody took: a pipe without a reader, a full disk.", ({ scoreboard }) => scoreboard.lostLines, "counter"),
+  {
+    name: "fairlead_faults_injected_total",
+    type: "counter",
+    help: "What was injected by [faults], by what it did; one that does two things counts for each.",
+    labels: ["effect"],
+    read: ({ scoreboard }) => scoreboard.faultsInjected.map((value, index) => ({ labels: { effect: FAULT_EFFECTS[index]! }, value })),
+  },
   ofProcesses("cpu_seconds_total", "counter", "User and system time of a process of ours.", ({ cpuSeconds }) => cpuSeconds),
   ofProcesses("resident_memory_bytes", "gauge", "Memory of a process of ours that is resident.", ({ residentBytes }) => residentBytes),
   ofProcesses("open_descriptors", "gauge", "Descriptors that a process of ours has open.", ({ openDescriptors }) => openDescriptors),

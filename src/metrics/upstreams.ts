@@ -42,7 +42,7 @@ export const UPSTREAM_FAMILIES: readonly Family[] = [
   durations(UPSTREAMS, "request_duration", "From a request's head to the last byte for its client, with all attempts and waiting."),
   causes(UPSTREAMS, "failures", "Requests for an upstream that ended otherwise than they should, by cause.", CAUSES_OF_END),
   causes(UPSTREAMS, "attempt_failures", "Attempts at targets that came to nothing, by cause, whatever became of their request.", CAUSES_OF_ATTEMPTS),
-  gauge(UPSTREAMS, "open_requests", "Requests (tcp: connections, udp: flows) that are open to its targets.", held(OPEN_EXCHANGES)),
+  gauge(UPSTREAMS, "open_requests", "Requests (tcp: connections, udp: flows) that are open to its targets, or pause before they are tried again.", held(OPEN_EXCHANGES)),
   total(UPSTREAMS, "attempts", "Requests that were sent to its targets, retries and hedges too.", TOTAL_REQUESTS),
   total(UPSTREAMS, "retries", "Attempts that failed and were followed by another.", TOTAL_RETRIES),
   gauge(UPSTREAMS, "open_retries", "Retries and hedges under way, which the retry budget bounds.", held(OPEN_RETRIES)),

@@ -7,6 +7,7 @@ import { deferAccept, peek, take } from "./early.ts";
 import { NOBODY } from "./leaving.ts";
 import { libc } from "./libc.ts";
 import type { Clock, ConnectOwner, HandshakeOwner, NetListener, NetSocket, Network, SocketOwner } from "./network.ts";
+import { canOpenSocket } from "./open-files.ts";
 import { TICK } from "./timers.ts";
 import type { TlsClient, TlsContext, TlsContextOptions, TlsServer } from "./tls.ts";
 
@@ -22,7 +23,8 @@ class BunClock implements Clock {
   private interval: Timer | undefined;
 
   precise(): number {
-    return performance.now();
+    // After a stall, what is read comes before the tick: whoever begins something then has looked here, and its deadline is counted from now.
+    return (this.now = performance.now());
   }
 
   wall(): number {
@@ -87,7 +89,7 @@ class BunNetwork implements Network {
     },
     connectError: (socket, error) => {
       this.openSockets--;
-      socket.data.onConnectError((error as NodeJS.ErrnoException).code ?? "ECONNREFUSED");
+      socket.data.onConnectError(connectErrorOf(error));
     },
   };
 
@@ -245,6 +247,11 @@ class InheritedListener implements NetListener {
  */
 function hasGone(socket: BunSocket): boolean {
   return socket.remoteAddress === undefined && socket.localAddress !== undefined;
+}
+
+/** Bun says ECONNREFUSED also where the system had no descriptor for the socket: that is our lack, and not the target's doing. */
+function connectErrorOf(error: Error): string {
+  return canOpenSocket() ? ((error as NodeJS.ErrnoException).code ?? "ECONNREFUSED") : "EMFILE";
 }
 
 /** An established session that breaks: a record that does not decrypt, a fatal alert. */

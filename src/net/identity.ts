@@ -1,4 +1,4 @@
-/** Who a process runs as: the system's users and groups, and giving up root for good: setgroups(2), setgid(2), setuid(2). */
+/** Who a process runs as: the system's users and groups, and giving up root for good: setsid(2), setgroups(2), setgid(2), setuid(2). */
 import { ptr, read } from "bun:ffi";
 import { readdirSync, readFileSync } from "node:fs";
 import { loadLibrary } from "./libc.ts";
@@ -21,6 +21,7 @@ const SYMBOLS = {
   setgroups: { args: ["u64", "ptr"], returns: "int" },
   setgid: { args: ["u32"], returns: "int" },
   setuid: { args: ["u32"], returns: "int" },
+  setsid: { args: [], returns: "int" },
 } as const;
 
 type Calls = ReturnType<typeof loadLibrary<typeof SYMBOLS>>;
@@ -55,6 +56,8 @@ export function become({ uid, gid }: Identity): void {
   const groups = new Uint32Array(new ArrayBuffer(4));
   groups[0] = gid;
   const c = calls();
+  // Root may have started this by hand: who has root's terminal could type there (TIOCSTI). It fails for who leads a session already, and has none of root's.
+  c.setsid();
   for (const [call, failed] of [["setgroups", c.setgroups(1, ptr(groups))], ["setgid", c.setgid(gid)], ["setuid", c.setuid(uid)]] as const) {
     if (failed !== 0) throw new Error(`cannot become user ${uid}, group ${gid}: ${call} is refused`);
   }
@@ -68,9 +71,17 @@ function faultOf({ uid, gid }: Identity, c: Calls): string | undefined {
   // macOS counts the group itself among the others.
   if (process.getgroups!().some((group) => group !== gid)) return "it is in further groups";
   if (c.setuid(ROOT) === 0 || c.setgroups(1, ptr(groups)) === 0) return "root can be had again";
+  if (process.platform === "linux" && hasTerminal()) return "it has root's terminal still";
   // Linux keeps this for each thread, and the C library changes all of them: what it does not know of it cannot.
   if (process.platform === "linux" && !threads().every((thread) => isOnly(thread, "Uid", uid) && isOnly(thread, "Gid", gid) && isOnly(thread, "Groups", gid))) return "one of its threads is another one still";
   return undefined;
+}
+
+/** Its session has a controlling terminal: proc_pid_stat(5), tty_nr. */
+function hasTerminal(): boolean {
+  const stat = readFileSync("/proc/self/stat", "utf8");
+  // A name may have blanks and parentheses in it.
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[4] !== "0";
 }
 
 function threads(): string[] {

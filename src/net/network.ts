@@ -101,7 +101,7 @@ export interface Network {
 }
 
 export interface Clock {
-  /** Coarse monotonic milliseconds, refreshed every tick (20 ms): for deadlines. */
+  /** Coarse monotonic milliseconds, refreshed every tick (20 ms) and never behind what `precise` has told: for deadlines. */
   readonly now: number;
   /** Exact monotonic milliseconds with fraction: for latencies. */
   precise(): number;

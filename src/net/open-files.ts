@@ -3,6 +3,7 @@
  * because asking the system takes too long.
  */
 import { readFileSync } from "node:fs";
+import { libc } from "./libc.ts";
 
 /** For listening sockets, the log, the scoreboard and the runtime itself. */
 export const OTHER_FILES = 128;
@@ -21,6 +22,16 @@ export function openFilesLimit(): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+
+/** One more socket can be opened at this moment. It takes two calls of the system: for when something has failed already. */
+export function canOpenSocket(): boolean {
+  const socket = libc().socket(AF_UNIX, SOCK_STREAM, 0);
+  if (socket >= 0) libc().close(socket);
+  return socket >= 0;
 }
 
 interface Sockets {

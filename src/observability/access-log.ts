@@ -39,16 +39,13 @@ export class AccessLog implements Witness {
   private told = 0;
   private warned = 0;
 
-  /**
-   * @param silent names of listeners that are not logged
-   * @param before headers that accounts bring already: those of exchanges that have begun stay where they are
-   */
-  constructor(config: AccessLogConfig, silent: ReadonlySet<string>, before: readonly string[], options: AccessLogOptions) {
+  /** @param silent names of listeners that are not logged */
+  constructor(config: AccessLogConfig, silent: ReadonlySet<string>, options: AccessLogOptions) {
     const format = config.format ?? (options.json ? FORMATS["json"]! : TEXT);
     this.config = config;
     this.silent = silent;
     this.options = options;
-    this.headers = [...new Set([...before, ...headersOf(format)])];
+    this.headers = headersOf(format);
     this.make = compileFormat(format, this.headers);
     this.file = new LineFile(config.path, config.buffer);
   }

@@ -72,6 +72,8 @@ export interface Account {
   readonly grpcStatus?: number | undefined;
   readonly cause: Cause;
   readonly detail: string;
+  /** Names of the faults that were injected, with a comma between several; absent or "": none was. */
+  readonly fault?: string;
   /** Head in to last byte out, in ms. */
   readonly milliseconds: number;
   /** Of them: waiting for a place, … */
@@ -96,6 +98,9 @@ export interface Account {
   readonly datagrams?: { readonly in: number; readonly out: number };
 }
 
+/** What is told of a request where there was none, or none that could be read. */
+export const NO_REQUEST: Readonly<Pick<Account, "method" | "host" | "path" | "fields" | "requestId">> = { method: "", host: "", path: "", fields: [], requestId: "" };
+
 /** Wants to know of exchanges. Asked with each, so that an account is made for those only that somebody wants. */
 export interface Witness {
   /** @param milliseconds that it took @param traced its trace is recorded */
@@ -109,11 +114,12 @@ export interface Witness {
 
 /** A copy that stays as it is. */
 export function wholeOf(account: Account): Account {
-  const { protocol, at, listener, route, upstream, target, client, method, host, path, fields, requestId, status, grpcStatus, cause, detail } = account;
+  const { protocol, at, listener, route, upstream, target, client, method, host, path, fields, requestId, status, grpcStatus, cause, detail, fault } = account;
   const { milliseconds, queued, connect, firstByte, bytesIn, bytesOut, attempts, tries, candidates, candidateCount, trace, datagrams } = account;
   return {
     protocol, at, listener, route, upstream, target, client, method, host, path, fields, requestId, status, grpcStatus, cause, detail,
     milliseconds, queued, connect, firstByte, bytesIn, bytesOut, attempts, tries, candidates, candidateCount, trace,
+    ...(fault === undefined ? {} : { fault }),
     ...(datagrams === undefined ? {} : { datagrams }),
   };
 }

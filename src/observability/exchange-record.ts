@@ -52,6 +52,7 @@ export interface ExchangeRecord {
   readonly status: number;
   readonly cause: Cause;
   readonly detail: string;
+  readonly fault: string;
   readonly duration_ms: number;
   readonly queued_ms: number;
   readonly connect_ms: number;
@@ -77,7 +78,7 @@ export function isSlow(status: number, milliseconds: number, { slow }: RecordRul
 }
 
 export function recordOf(account: Account, rules: RecordRules): ExchangeRecord {
-  const { at, protocol, listener, route, upstream, target, client, method, host, path, requestId, status, cause, detail, milliseconds, queued, connect, firstByte, bytesIn, bytesOut, attempts, tries, candidates, candidateCount } = account;
+  const { at, protocol, listener, route, upstream, target, client, method, host, path, requestId, status, cause, detail, fault = "", milliseconds, queued, connect, firstByte, bytesIn, bytesOut, attempts, tries, candidates, candidateCount } = account;
   const why: Reason[] = [];
   if (isFailure(cause, status)) why.push("failed");
   if (tries.length > 1) why.push("retried");
@@ -99,6 +100,7 @@ export function recordOf(account: Account, rules: RecordRules): ExchangeRecord {
     status,
     cause,
     detail: clipped(detail, MAX_TEXT),
+    fault: clipped(fault, MAX_TEXT),
     duration_ms: rounded(milliseconds),
     queued_ms: rounded(queued),
     connect_ms: rounded(connect),

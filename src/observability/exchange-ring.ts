@@ -19,6 +19,8 @@ export interface ExchangeQuery {
   readonly target?: string | undefined;
   readonly cause?: Cause | undefined;
   readonly why?: Reason | undefined;
+  /** By its name. */
+  readonly fault?: string | undefined;
   readonly requestId?: string | undefined;
   readonly limit: number;
 }
@@ -82,7 +84,7 @@ export class ExchangeRing {
   }
 
   /** Newest first. */
-  query({ upstream, target, cause, why, requestId, limit }: ExchangeQuery): KeptExchange[] {
+  query({ upstream, target, cause, why, fault, requestId, limit }: ExchangeQuery): KeptExchange[] {
     const all = [...this.byCause].flatMap(([of, list]) => (cause === undefined || of === cause ? list : [])).sort((a, b) => b.number - a.number);
     const found: KeptExchange[] = [];
     for (const kept of all) {
@@ -90,6 +92,7 @@ export class ExchangeRing {
       const record = this.read(kept);
       if (upstream !== undefined && record.upstream !== upstream) continue;
       if (target !== undefined && record.target !== target && !record.tries.some((each) => each.target === target)) continue;
+      if (fault !== undefined && !record.fault.split(",").includes(fault)) continue;
       if (requestId !== undefined && record.request_id !== requestId) continue;
       if (why !== undefined && !record.why.includes(why)) continue;
       found.push(record);

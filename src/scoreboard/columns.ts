@@ -100,7 +100,11 @@ export const UPSTREAM_CELLS = 328;
 export const ROUTE_CELLS = 48;
 /** Total of a worker: lines of the access log that nobody took. */
 export const TOTAL_LOST_LINES = 11;
-export const WORKER_CELLS = 48;
+/** Faults that it injected: a cell for each thing that one does. */
+export const FAULT_EFFECTS = ["delay", "abort", "reset", "throttle", "truncate", "target-delay", "target-error"] as const;
+export type FaultEffectName = (typeof FAULT_EFFECTS)[number];
+export const FAULTS_INJECTED = 48;
+export const WORKER_CELLS = 56;
 
 /** 100 to 599; 0: there is none. */
 export function classOf(status: number): Class {

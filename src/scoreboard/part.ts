@@ -38,17 +38,17 @@ export class Parts {
     const count = this.usedCount();
     if (count !== this.known) {
       this.known = count;
-      this.usedNow = this.all.flatMap((_, worker) => (this.isUsed(worker) ? this.visible(worker) : []));
+      this.usedNow = this.all.flatMap((_, worker) => (this.isUsed(worker) ? (this.visible(worker) ?? []) : []));
     }
     return this.usedNow;
   }
 
-  private visible(worker: number): readonly Part[] {
+  /** Undefined: the file has lost its name, and who is left here sees whom it saw. */
+  visible(worker: number): Part | undefined {
     try {
-      return [this.of(worker)];
+      return this.of(worker);
     } catch {
-      // The file has lost its name: the instance is another's now, and who is left here sees whom it saw.
-      return [];
+      return undefined;
     }
   }
 }

@@ -6,8 +6,8 @@
  * its own, so that nothing is lost when a worker dies: its column is cleared (open) or kept (totals) by the supervisor. What every
  * pick needs to see of all workers (cursors, open requests) is common and atomic beside that.
  */
-import { closeSync, ftruncateSync, openSync, statSync, unlinkSync } from "node:fs";
-import { CHECK_TIMES, CLIENTS, Column, CONNECT_TIMES, DURATIONS, FIRST_BYTE_TIMES, GAUGES, HISTOGRAM_CELLS, HISTOGRAM_SUM, LISTENER_CELLS, OPEN_CONNECTIONS, OPEN_REQUESTS, OPEN_RETRIES, QUEUE_TIMES, ROUTE_CELLS, TARGET_CELLS, TargetColumn, TOTAL_LOST_LINES, UPSTREAM_CELLS, WORKER_CELLS } from "./columns.ts";
+import { closeSync, ftruncateSync, openSync, rmSync, statSync } from "node:fs";
+import { CHECK_TIMES, CLIENTS, Column, CONNECT_TIMES, DURATIONS, FAULT_EFFECTS, FAULTS_INJECTED, FIRST_BYTE_TIMES, GAUGES, HISTOGRAM_CELLS, HISTOGRAM_SUM, LISTENER_CELLS, OPEN_CONNECTIONS, OPEN_REQUESTS, OPEN_RETRIES, QUEUE_TIMES, ROUTE_CELLS, TARGET_CELLS, TargetColumn, TOTAL_LOST_LINES, UPSTREAM_CELLS, WORKER_CELLS } from "./columns.ts";
 import { Bounds, BOUNDS_CELLS, type Histogram } from "./histogram.ts";
 import { bytesFor, CommonLayout, HEADER_WORDS, partBytes, type ScoreboardSize, type UsedRows, WORKER_ROWS } from "./layout.ts";
 import { type Part, Parts } from "./part.ts";
@@ -119,9 +119,9 @@ export class Scoreboard {
     Atomics.store(this.words, H_MAGIC, MAGIC);
   }
 
-  /** Remove the file's name; the memory stays until the last process lets go. Parts that were not looked at by then cannot be any more. */
+  /** Remove the file's name, if it has one still; the memory stays until the last process lets go. Parts that were not looked at by then cannot be any more. */
   unlink(): void {
-    if (this.path !== undefined) unlinkSync(this.path);
+    if (this.path !== undefined) rmSync(this.path, { force: true });
   }
 
   /** Changes whenever any target's health does: workers rebuild their lists of usable targets when it moved. */
@@ -261,6 +261,11 @@ export class Scoreboard {
     return this.workerRow.sum(0, TOTAL_LOST_LINES);
   }
 
+  /** Faults that were injected since the start, by what they did, in the order of `FAULT_EFFECTS`. */
+  get faultsInjected(): number[] {
+    return this.workerRow.sums(0, FAULTS_INJECTED, FAULT_EFFECTS.length);
+  }
+
   /** Open client connections over all listeners and workers. */
   get clients(): number {
     let total = 0;
@@ -299,9 +304,12 @@ export class Scoreboard {
    * @param used absent: all
    */
   reclaim(worker: number, used: UsedRows = { ...this.size, listeners: LISTENER_ROWS, routes: MAX_ROUTES }): void {
-    const { words } = this.parts.of(worker);
     for (let word = 0; word < WORKER_WORDS; word++) this.setWorkerWord(worker, word, 0);
     this.words.fill(0, this.layout.address + worker * ADDRESS_WORDS, this.layout.address + (worker + 1) * ADDRESS_WORDS);
+    const part = this.parts.visible(worker);
+    // What it held stays counted; whoever waits for its end goes on all the same.
+    if (part === undefined) return;
+    const { words } = part;
     for (let target = 0; target < used.targets; target++) {
       const gauges = this.targets.at(target) * 2;
       this.giveBack(words, gauges + OPEN_CONNECTIONS, this.layout.connections + target);

@@ -25,7 +25,7 @@ import { Event, Timeline, VirtualClock } from "./timeline.ts";
 /** A connect that is refused takes this long, in ms. */
 const REFUSAL = 0.5;
 /** The charts have so many points. */
-export const WINDOWS = 60;
+const WINDOWS = 60;
 /** Of latencies in a window: bucket n ends at 2^(n ÷ 8) × 0.1 ms. */
 const BUCKETS = 200;
 /** Worker processes that share the scoreboard. */

@@ -2,7 +2,7 @@
  * Back ends that Fairlead starts itself: as many as the config says, each with a port of its own, replaced when they end or stay unhealthy,
  * rolled one at a time. An instance becomes a target when its upstream's check has passed once.
  */
-import type { JoinedTarget } from "../config/compile.ts";
+import type { JoinedTarget } from "../config/joined.ts";
 import type { HealthCheckConfig, Snapshot, SupervisedConfig, TargetConfig, UpstreamConfig } from "../config/snapshot.ts";
 import type { CheckContext } from "../health/check.ts";
 import { HangingConnects } from "../health/hanging.ts";

@@ -61,7 +61,7 @@ export interface AdminParts {
 export function createAdmin({ log, snapshot, status, health, membership, timeline, exchanges, scoreboard, clock, workers, sockets, config, configuration, overrides, levels, faults }: AdminParts): AdminServer {
   const sampler = new Sampler({ scoreboard, clock, snapshot });
   const what = { version: packageJson.version, startedAt: clock.wall(), snapshot, scoreboard, clock, workers: () => workers.serving, config };
-  const picture = new Picture({ ...what, health, sampler, boundTo: (listener) => sockets.all.find(({ name }) => name === listener)?.address });
+  const picture = new Picture({ ...what, health, sampler, faults: () => faults.list, boundTo: (listener) => sockets.all.find(({ name }) => name === listener)?.address });
   const details = new Details({ picture, snapshot, scoreboard, health, clock, supervised: () => membership.supervised.status() });
   const streams = new Streams({
     overview: () => picture.overview(),

@@ -18,11 +18,17 @@ const NAME = /^fairlead-.+\.board$/;
 const OTHER_BYTES = 2 * 1024 * 1024;
 const OTHER_BYTES_PER_SLOT = 512 * 1024;
 
+export interface HeldBoard {
+  readonly board: Scoreboard;
+  /** Descriptor of its file: as long as this process lives, nobody takes the file for a dead one's. */
+  readonly file: number;
+}
+
 /**
  * @param workers slots are made for twice as many and two more, so that old and new ones stand side by side
  * @param targets in the configuration; there is memory for twice as many
  */
-export function createBoard(workers: number, targets: number): Scoreboard {
+export function createBoard(workers: number, targets: number): HeldBoard {
   const slots = Math.max(8, workers * 2 + 2);
   const directory = chooseDirectory(slots * (2 * targets * TARGET_CELLS * 8 + OTHER_BYTES_PER_SLOT) + OTHER_BYTES);
   removeStale(directory);
@@ -31,17 +37,14 @@ export function createBoard(workers: number, targets: number): Scoreboard {
     try {
       const board = Scoreboard.create(path, { ...CAPACITY, workers: slots });
       // Another start may have seen it before we held it: then it is gone, or about to be.
-      if (holdBoard(path) && existsSync(path)) return board;
+      const file = openSync(path, O_RDONLY | O_NOFOLLOW);
+      if (tryLock(file, "shared") && existsSync(path)) return { board, file };
+      closeSync(file);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT" && tries < MAX_TRIES) continue;
       throw new StartError(`cannot make the shared memory ${path}: ${(error as Error).message}`);
     }
   }
-}
-
-/** As long as this process lives, nobody takes the file for a dead one's. Held by every process that maps it. False: somebody is about to take it away. */
-export function holdBoard(path: string): boolean {
-  return tryLock(openSync(path, "r"), "shared");
 }
 
 /** Memory where there is enough: containers often have 64 MiB of it, and one that is full kills who writes to it. */

@@ -1,5 +1,5 @@
 /** Looks after the certificates that are in use: says when their files changed, and day by day when one is about to expire. */
-import { expiryWarnings } from "../config/tls.ts";
+import { expiryWarnings } from "../config/warnings.ts";
 import type { Loaded } from "../config/load.ts";
 import type { Log } from "../observability/log.ts";
 import { FileWatch } from "./watch.ts";

@@ -5,6 +5,7 @@
 import { makePlaceholders } from "../acme/acme.ts";
 import { certificatesOf } from "../admin/certificates.ts";
 import type { ConfigError, Configurable, ConfigReport, DiffReport } from "../admin/config.ts";
+import type { ConfigState } from "../admin/overview.ts";
 import { Problem } from "../admin/problem.ts";
 import type { ReloadResult } from "../admin/status.ts";
 import { type Diagnostic, diagnosticLine, type Loaded, type LoadOptions, SlotAllocator } from "../config/load.ts";
@@ -123,11 +124,18 @@ export class Configuration implements Configurable {
     return { generation: this.snapshot.generation, source: this.source, file: this.file?.state(this.loaded.text) ?? null, applied: this.applied, rejected: this.rejected };
   }
 
+  /** The same in short. */
+  get state(): ConfigState {
+    const { applied: { generation, at }, lastReload } = this;
+    return { applied: { generation, at }, rejected: lastReload === undefined || lastReload.applied ? null : { at: lastReload.at, errors: [...lastReload.errors] } };
+  }
+
   shown(): unknown {
     return shown(effective(this.loaded.value, this.overrides.laid));
   }
 
-  async preview(text: string | undefined, load: boolean): Promise<DiffReport> {
+  async preview(text: string | undefined, load: boolean, ifMatch?: string): Promise<DiffReport> {
+    this.refuseUnless(ifMatch);
     // With rows of its own: a configuration may be applied in the meantime.
     const read = this.options.source.load({ slots: new SlotAllocator(CAPACITY), generation: this.snapshot.generation + 1 }, text);
     if (!read.ok) throw invalid(read.diagnostics);
@@ -160,11 +168,17 @@ export class Configuration implements Configurable {
 
   put(text: string, { by, persist, ifMatch }: { readonly by: string; readonly persist: boolean; readonly ifMatch: string | undefined }): Promise<DiffReport> {
     return this.options.turns.take(async () => {
-      if (ifMatch !== undefined && !matches(ifMatch, this.etag)) throw new Problem(412, `another configuration has been applied since: it is ${this.etag} now, by ${this.applied.by} at ${this.applied.at}`, {}, { ETag: this.etag });
+      this.refuseUnless(ifMatch);
       const outcome = await this.bring({ text, by, persist });
       if (!outcome.ok) throw rejection(outcome.errors);
       return outcome.diff;
     });
+  }
+
+  /** @throws Problem 412 when another one than that runs */
+  private refuseUnless(ifMatch: string | undefined): void {
+    const { etag, applied } = this;
+    if (ifMatch !== undefined && !matches(ifMatch, etag)) throw new Problem(412, `another configuration has been applied since: it is ${etag} now, by ${applied.by} at ${applied.at}`, {}, { ETag: etag });
   }
 
   private async bring(candidate: Candidate): Promise<Outcome> {

@@ -3,7 +3,7 @@
  *
  * Workers know when a fault of a person's ends, and end it also when nobody is left to tell them.
  */
-import type { FaultSettings, ListedFault } from "../admin/faults.ts";
+import { type FaultSettings, type ListedFault, LONGEST } from "../admin/faults.ts";
 import { Problem } from "../admin/problem.ts";
 import { faultKeysOf, type FaultScope } from "../config/faults.ts";
 import type { FaultRule, Snapshot } from "../config/snapshot.ts";
@@ -12,11 +12,9 @@ import type { Clock } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
 import type { Chronicle } from "../observability/timeline.ts";
 import { routeLabel } from "../routing/router.ts";
+import { type KeptFaults, keptOf, type SaidFault, saidOf } from "./kept-faults.ts";
 
-interface Told {
-  readonly by: string;
-  readonly at: string;
-}
+const TIME_OVER = "its time is over";
 
 export interface FaultControlOptions {
   readonly clock: Clock;
@@ -26,6 +24,8 @@ export interface FaultControlOptions {
   readonly snapshot: () => Snapshot;
   /** Resolves when all workers go by it. */
   readonly send: (overlay: FaultOverlay) => Promise<void>;
+  /** For a supervisor that goes on with this instance. */
+  readonly keep: (kept: KeptFaults) => void;
   /** Why nothing can be changed now; undefined: it can. */
   readonly closed: () => string | undefined;
 }
@@ -34,13 +34,41 @@ export class FaultControl implements FaultSettings {
   private readonly options: FaultControlOptions;
   private file: readonly FaultRule[] | undefined = undefined;
   /** By name, the newest first. */
-  private added: ReadonlyMap<string, { readonly rule: FaultRule; readonly told: Told }> = new Map();
+  private added: ReadonlyMap<string, SaidFault> = new Map();
   /** The file's that somebody has ended, by name; in force again when the file says something else of them. */
-  private stopped: ReadonlyMap<string, { readonly rule: FaultRule; readonly told: Told }> = new Map();
+  private stopped: ReadonlyMap<string, SaidFault> = new Map();
   private cancelEnd: (() => void) | undefined = undefined;
 
   constructor(options: FaultControlOptions) {
     this.options = options;
+  }
+
+  /**
+   * Begin with what was said to the supervisor before this one, which ends when it would have ended there. Before workers run.
+   *
+   * @param value as it was kept; undefined: nothing was, or nobody goes on with this instance
+   */
+  restore(value: unknown): void {
+    if (value !== undefined) {
+      try {
+        this.adopt(value);
+      } catch (error) {
+        this.options.log.error({ reason: (error as Error).message }, "What was said of faults is not understood: they are as the configuration says");
+      }
+    }
+    void this.settle();
+  }
+
+  private adopt(value: unknown): void {
+    const { clock, chronicle } = this.options;
+    const { added, stopped } = saidOf(value);
+    const wall = clock.wall();
+    for (const { rule } of added) if (rule.until! <= wall) chronicle.record({ kind: "fault-over", summary: `Fault "${rule.name}" is injected no more: ${TIME_OVER}`, by: "supervisor" });
+    // A clock that was set back makes nothing longer than anybody may ask for.
+    const going = added.filter(({ rule }) => rule.until! > wall).map(({ rule, told }): SaidFault => ({ rule: { ...rule, until: Math.min(rule.until!, wall + LONGEST) }, told }));
+    this.added = new Map(going.map((said) => [said.rule.name, said]));
+    this.stopped = new Map(stopped.map((said) => [said.rule.name, said]));
+    for (const { rule, told } of going) this.tellBegun(rule, told.by, "is injected still");
   }
 
   /** The file says this. Workers know it by their snapshot. */
@@ -112,14 +140,15 @@ export class FaultControl implements FaultSettings {
     const before = this.inForce;
     const wall = this.options.clock.wall();
     this.added = new Map([...this.added].filter(([, { rule }]) => rule.until! > wall));
-    this.tell(before, "supervisor");
+    this.tell(before, "supervisor", TIME_OVER);
     void this.settle();
   }
 
   /** Workers go by it from now on. */
   private settle(): Promise<void> {
-    const { clock, send } = this.options;
+    const { clock, send, keep } = this.options;
     this.cancelEnd?.();
+    keep(keptOf({ added: [...this.added.values()], stopped: [...this.stopped.values()] }));
     const rules = [...this.added.values()].map(({ rule }) => rule);
     const next = Math.min(...rules.map(({ until }) => until!));
     this.cancelEnd = rules.length === 0 ? undefined : clock.after(Math.max(1, next - clock.wall()), () => this.expire());
@@ -132,12 +161,12 @@ export class FaultControl implements FaultSettings {
     if (closed !== undefined) throw new Problem(503, closed);
   }
 
-  private toldBy(by: string): Told {
+  private toldBy(by: string): SaidFault["told"] {
     return { by, at: new Date(this.options.clock.wall()).toISOString() };
   }
 
-  /** What begins and ends. @param by who has changed it */
-  private tell(before: readonly FaultRule[], by: string): void {
+  /** What begins and ends. @param by who has changed it @param why in words, where that does not say it */
+  private tell(before: readonly FaultRule[], by: string, why = ""): void {
     const { log, chronicle } = this.options;
     const after = this.inForce;
     for (const rule of before) {
@@ -146,15 +175,20 @@ export class FaultControl implements FaultSettings {
       // One that another of its name has replaced goes on, in a way.
       if (after.some((other) => other.name === name)) continue;
       log.warn({ fault: name, by }, "Fault is injected no more");
-      chronicle.record({ kind: "fault-over", summary: `Fault "${name}" is injected no more`, by });
+      chronicle.record({ kind: "fault-over", summary: `Fault "${name}" is injected no more${why === "" ? "" : `: ${why}`}`, by });
     }
     for (const rule of after) {
       if (before.some((other) => Bun.deepEquals(other, rule))) continue;
-      const { name, until } = rule;
-      const keys = faultKeysOf(rule);
-      const end = until === undefined ? {} : { until: new Date(until).toISOString() };
-      log.warn({ fault: name, by, keys, ...end }, "FAULT IS INJECTED");
-      chronicle.record({ kind: "fault-injected", summary: `Fault "${name}" is injected${until === undefined ? "" : ` until ${end.until}`}: ${Object.entries(keys).map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ")}`, by });
+      this.tellBegun(rule, by, "is injected");
     }
+  }
+
+  private tellBegun(rule: FaultRule, by: string, how: string): void {
+    const { log, chronicle } = this.options;
+    const { name, until } = rule;
+    const keys = faultKeysOf(rule);
+    const end = until === undefined ? {} : { until: new Date(until).toISOString() };
+    log.warn({ fault: name, by, keys, ...end }, "FAULT IS INJECTED");
+    chronicle.record({ kind: "fault-injected", summary: `Fault "${name}" ${how}${until === undefined ? "" : ` until ${end.until}`}: ${Object.entries(keys).map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ")}`, by });
   }
 }

@@ -4,7 +4,7 @@
  */
 import { closeSync, constants, fstatSync, linkSync, lstatSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { stateDirectory } from "../config/acme.ts";
+import { stateDirectory } from "../config/state-directory.ts";
 import { StartError } from "./errors.ts";
 import { parentDirectory, userDirectory } from "./runtime-directory.ts";
 

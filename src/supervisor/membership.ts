@@ -3,7 +3,7 @@
  *
  * Asks those who know, and tells when there are others; whoever owns the configuration adds them.
  */
-import type { JoinedTarget } from "../config/load.ts";
+import type { JoinedTarget } from "../config/joined.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { Heartbeats } from "../health/heartbeats.ts";
 import type { Logs } from "../observability/log.ts";

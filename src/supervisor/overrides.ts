@@ -19,8 +19,8 @@ import type { Chronicle } from "../observability/timeline.ts";
 import type { Scoreboard } from "../scoreboard/scoreboard.ts";
 import { type Edit, Edits, reasonOf } from "./edits.ts";
 import { tellSteered } from "./instance-events.ts";
-import { type Kept, kept, forgotten, policySaid, readKept, type Said, type SaidState, targetRemoved, targetSaid, type Told } from "./said.ts";
-import { readStateFile, setDamagedAside, writeStateFile } from "./state-file.ts";
+import { type Kept, kept, forgotten, OtherVersion, policySaid, readKept, type Said, type SaidState, targetRemoved, targetSaid, type Told } from "./said.ts";
+import { readStateFile, setAside, writeStateFile } from "./state-file.ts";
 
 type Applicable = Loaded & { readonly ok: true };
 
@@ -90,8 +90,10 @@ export class Overrides implements Steering {
     } catch (error) {
       const reason = (error as Error).message;
       if (value !== undefined || stateFile === undefined) return log.error({ reason }, "What was said of targets and upstreams cannot be read: it is forgotten");
-      this.stateFileProblem = `it was damaged at the start (${reason})`;
-      log.error({ stateFile, reason, movedTo: setDamagedAside(stateFile) }, "THE STATE FILE IS DAMAGED: targets that were added, removed, weighed or taken out by the API are as the configuration file says");
+      const version = error instanceof OtherVersion ? error.version : undefined;
+      const movedTo = setAside(stateFile, version === undefined ? "damaged" : `version-${version}`);
+      this.stateFileProblem = version === undefined ? `it was damaged at the start (${reason})` : `${reason}: it was not read at the start${movedTo === undefined ? "" : `, and is ${movedTo} now`}`;
+      log.error({ stateFile, reason, movedTo }, `THE STATE FILE IS ${version === undefined ? "DAMAGED" : "ANOTHER VERSION'S"}: targets that were added, removed, weighed or taken out by the API are as the configuration file says`);
     }
   }
 

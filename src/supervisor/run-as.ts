@@ -1,5 +1,5 @@
 /** Who does what when root starts Fairlead and the configuration names a `user`: the supervisor stays root, what it starts does not. */
-import { chownSync, closeSync, constants, fchownSync, fstatSync, lstatSync, openSync } from "node:fs";
+import { closeSync, constants, fchownSync, fstatSync, lstatSync, openSync } from "node:fs";
 import type { Snapshot, UserConfig } from "../config/snapshot.ts";
 import { ROOT } from "../net/identity.ts";
 import { LOG_FILE_MODE, STANDARD } from "../observability/line-file.ts";
@@ -27,9 +27,12 @@ export function programStarter(self: readonly string[], user: UserConfig | undef
   return user === undefined ? [] : [...self, "__program", String(process.pid), ownerWord(user)];
 }
 
-/** The scoreboard is theirs, who map parts of it later. @throws the system's error */
-export function giveBoard(path: string, user: UserConfig | undefined): void {
-  chownSync(path, user?.uid ?? process.getuid!(), user?.gid ?? process.getgid!());
+/**
+ * The scoreboard is theirs, who map parts of it later.
+ * @param file its descriptor: whom it was given to may have put something else under its name @throws the system's error
+ */
+export function giveBoard(file: number, user: UserConfig | undefined): void {
+  fchownSync(file, user?.uid ?? process.getuid!(), user?.gid ?? process.getgid!());
 }
 
 /**

@@ -9,6 +9,7 @@ import type { Address, Snapshot } from "../config/snapshot.ts";
 import type { SavedBeat } from "../health/heartbeats.ts";
 import { tryLock } from "../net/file-lock.ts";
 import { StartError } from "./errors.ts";
+import type { KeptFaults } from "./kept-faults.ts";
 import type { Kept } from "./said.ts";
 
 export interface InstanceState {
@@ -39,7 +40,7 @@ const EVENTS = "events.jsonl";
 /** Longest path that a unix socket may have on every system. */
 const MAX_SOCKET_PATH = 103;
 /** Everything that this file ever makes in the directory; nothing else is ever taken away. */
-const OURS = /^((state|slots|beats|overrides|config|events)\.jsonl?(\.\d+)?|\d+-\d+\.sock)$/;
+const OURS = /^((state|slots|beats|overrides|faults|config|events)\.jsonl?(\.\d+)?|\d+-\d+\.sock)$/;
 
 export class RuntimeDirectory {
   readonly path: string;
@@ -120,6 +121,15 @@ export class RuntimeDirectory {
 
   writeOverrides(kept: Kept): void {
     this.writeJson("overrides.json", kept);
+  }
+
+  /** Faults that people brought and ended; undefined: nobody did. */
+  readFaults(): unknown {
+    return this.readJson("faults.json");
+  }
+
+  writeFaults(kept: KeptFaults): void {
+    this.writeJson("faults.json", kept);
   }
 
   /** @param config undefined: it is in the file */

@@ -86,9 +86,21 @@ export function forgotten(said: Said, upstream: string | undefined): Said {
 const told = { at: z.iso.datetime({ offset: true }), by: z.string() };
 const place = { upstream: z.string(), target: z.string() };
 
+const VERSION = 1;
+
+/** Not damaged: another Fairlead's. */
+export class OtherVersion extends Error {
+  readonly version: number;
+
+  constructor(version: number) {
+    super(`it is of version ${version}, and this Fairlead reads version ${VERSION}`);
+    this.version = version;
+  }
+}
+
 /** As it is kept on disk; keys are as in the configuration file. */
 const keptSchema = z.object({
-  version: z.literal(1),
+  version: z.literal(VERSION),
   policies: z.array(z.object({ upstream: z.string(), keys: z.json(), ...told })),
   targets: z.array(z.object({ upstream: z.string(), target: targetAddress, how: z.enum(["added", "changed", "removed"]), keys: targetKeys, ...told })),
   states: z.array(z.object({ ...place, state: z.enum(["drain", "maint"]), leaving: z.boolean().optional(), ...told })),
@@ -99,15 +111,17 @@ export type Kept = z.output<typeof keptSchema>;
 export function kept(said: Said, states: Iterable<SaidState>): Kept {
   const upstreams = [...said];
   return {
-    version: 1,
+    version: VERSION,
     policies: upstreams.flatMap(([upstream, { policy, policyTold }]) => (policy === undefined ? [] : [{ upstream, keys: policy as Kept["policies"][number]["keys"], ...policyTold! }])),
     targets: upstreams.flatMap(([upstream, { targets }]) => [...targets].map(([target, { how, keys, at, by }]) => ({ upstream, target, how, keys, at, by }))),
     states: [...states],
   };
 }
 
-/** @throws Error that says what is wrong with it */
+/** @throws OtherVersion @throws Error that says what is wrong with it */
 export function readKept(value: unknown): { readonly said: Said; readonly states: readonly SaidState[] } {
+  const { version } = z.looseObject({ version: z.int() }).safeParse(value).data ?? { version: VERSION };
+  if (version !== VERSION) throw new OtherVersion(version);
   const { policies, targets, states } = checked(keptSchema, value);
   const said = new Map<string, { targets: Map<string, SaidTarget>; policy?: PolicyKeys; policyTold?: Told }>();
   const of = (name: string): { targets: Map<string, SaidTarget>; policy?: PolicyKeys; policyTold?: Told } => {

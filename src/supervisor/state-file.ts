@@ -62,7 +62,7 @@ export function writeStateFile(path: string, kept: Kept): void {
 }
 
 /** Put another file in the place of this one. @throws Error; then the one before is there still */
-export function replaceFile(path: string, text: string, mode: number): void {
+function replaceFile(path: string, text: string, mode: number): void {
   const draft = `${path}.${process.pid}.new`;
   try {
     rmSync(draft, { force: true });
@@ -80,10 +80,10 @@ export function replaceFile(path: string, text: string, mode: number): void {
   }
 }
 
-/** Out of the way, but not lost. @returns where it is now; undefined: where it was, as it cannot be moved */
-export function setDamagedAside(path: string): string | undefined {
+/** Out of the way, but not lost. @param how it is called from now on, behind its name @returns where it is now; undefined: where it was, as it cannot be moved */
+export function setAside(path: string, how: string): string | undefined {
   const place = placeOf(path);
-  const aside = `${place}.damaged`;
+  const aside = `${place}.${how}`;
   try {
     renameSync(place, aside);
     return aside;

@@ -4,7 +4,6 @@
  */
 import { Acme } from "../acme/acme.ts";
 import { certificatesOf } from "../admin/certificates.ts";
-import type { ConfigState } from "../admin/overview.ts";
 import { AdminError, type AdminServer } from "../admin/server.ts";
 import type { InstanceStatus } from "../admin/status.ts";
 import { trafficOf } from "../admin/traffic.ts";
@@ -36,12 +35,14 @@ import { Overrides } from "./overrides.ts";
 import { PendingSlots } from "./pending-slots.ts";
 import { policyProblem } from "./policy-check.ts";
 import { giveBoard, giveLogs, ownerWord, programStarter, runAs, userWarning } from "./run-as.ts";
-import { type InstanceState, type KeptConfig, type RuntimeDirectory } from "./runtime-directory.ts";
+import type { RuntimeDirectory } from "./runtime-directory.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Successor } from "./successor.ts";
+import { Switching } from "./switching.ts";
+import { TakeoverState } from "./takeover-state.ts";
 import { TimelineJournal } from "./timeline-journal.ts";
 import { Turns } from "./turns.ts";
-import { canApplyInPlace, Workers } from "./workers.ts";
+import { Workers } from "./workers.ts";
 
 export interface SupervisorOptions extends ConfigSource {
   /** What makes two starts the same instance. */
@@ -82,6 +83,8 @@ export class Supervisor {
   private readonly membership: Membership;
   private readonly supervised: Supervised;
   private readonly workers: Workers;
+  private readonly state: TakeoverState;
+  private readonly switching: Switching;
   private readonly logging: Logging;
   private readonly faults: FaultControl;
   private readonly acme: Acme;
@@ -92,12 +95,8 @@ export class Supervisor {
   /** Reloads, upgrades and stops happen one after another. */
   private readonly turns = new Turns();
   private stopping = false;
-  /** Workers of a supervisor before us that have not been told to go yet. */
-  private orphans: InstanceState["workers"] = [];
   /** The process that an upgrade has started. */
   private successor: Successor | undefined = undefined;
-  /** When the configuration was applied, ISO 8601. */
-  private appliedAt = new Date().toISOString();
   private end: () => void = () => {};
 
   /** Up and serving, or not at all. @throws StartError that says why not */
@@ -135,8 +134,8 @@ export class Supervisor {
     }
     await inheritance.release();
     supervisor.workers.receive();
-    supervisor.orphans = [];
-    supervisor.writeState();
+    supervisor.state.orphans = [];
+    supervisor.state.write();
     supervisor.journal.open();
     supervisor.certificates.follow(supervisor.configuration.loaded);
     supervisor.acme.apply(supervisor.snapshot, false);
@@ -153,8 +152,9 @@ export class Supervisor {
     this.directory = directory;
     this.sockets = sockets;
     this.notifier = notifier;
-    this.board = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
-    giveBoard(this.board.path!, runAs(snapshot));
+    const { board, file: boardFile } = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
+    this.board = board;
+    giveBoard(boardFile, runAs(snapshot));
     giveLogs(snapshot);
     this.board.generation = snapshot.generation;
     this.board.setBounds(snapshot.metrics.buckets, this.slots.used);
@@ -169,10 +169,13 @@ export class Supervisor {
     const { rotation, ejection } = this.health;
     this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, logs, chronicle, starter, user: () => ownerWord(runAs(this.snapshot)), changed: () => void this.turns.take(() => this.configuration.rejoin()) });
     this.supervised = this.membership.supervised;
-    this.workers = new Workers({ self, logFormat, log: logs.of("workers"), levels: () => this.logging.levels.levels, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), keep: (batch) => this.exchanges.add(batch), sockets, directory, alone: options.alone ?? "serve", changed: () => this.writeState() });
+    this.workers = new Workers({ self, logFormat, log: logs.of("workers"), levels: () => this.logging.levels.levels, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), keep: (batch) => this.exchanges.add(batch), sockets, directory, alone: options.alone ?? "serve", changed: () => this.state.write() });
+    // Who starts as our successor writes its own.
+    this.state = new TakeoverState({ directory, board: this.board, workers: this.workers, sockets, log: this.log, isOthers: () => this.successor !== undefined });
+    this.switching = new Switching({ self, board, boardFile, sockets, workers: this.workers, used: () => slots.used, openAdmin: (now) => this.openAdmin(now), returnAdmin: (before) => this.admin.openWhenFree(before.admin?.address), run: (now) => this.run(now) });
     this.logging = new Logging(logs, this.workers);
     this.logging.follow(snapshot);
-    this.faults = new FaultControl({ clock: network.clock, log: logs.of("supervisor"), chronicle, snapshot: () => this.snapshot, send: (overlay) => this.workers.inject(overlay), closed: () => this.closed });
+    this.faults = new FaultControl({ clock: network.clock, log: logs.of("supervisor"), chronicle, snapshot: () => this.snapshot, send: (overlay) => this.workers.inject(overlay), keep: (kept) => this.state.keepFaults(kept), closed: () => this.closed });
     this.certificates = new CertificateWatch(logs.of("tls"), () => void this.turns.take(() => this.configuration.renewCertificates()));
     this.acme = new Acme({ clock: network.clock, random: () => network.random(), log: logs.of("acme"), chronicle, show: (challenges) => this.workers.show(challenges) });
     this.overrides = new Overrides({
@@ -207,15 +210,15 @@ export class Supervisor {
           this.supervised.apply(now, true);
           this.acme.apply(now, true);
         },
-        isInPlace: (candidate) => this.isInPlace(candidate),
+        isInPlace: (candidate) => this.switching.isInPlace(candidate, this.snapshot),
         policyProblem: (candidate) => policyProblem(self, candidate, this.snapshot),
         announce: (what) => notifier[what](),
-        keep: (config) => this.keepConfig(config),
+        keep: (config) => this.state.keepConfig(config),
         chronicle,
       },
       this.overrides,
     );
-    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, exchanges: this.exchanges, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configState, configuration: this.configuration, overrides: this.overrides, faults: this.faults });
+    this.admin = createAdmin({ log: logs.of("admin"), levels: this.logging.levels, snapshot: () => this.snapshot, status: () => this.status(), health: this.health, membership: this.membership, timeline: chronicle, exchanges: this.exchanges, scoreboard: this.board, clock: network.clock, workers: this.workers, sockets, config: () => this.configuration.state, configuration: this.configuration, overrides: this.overrides, faults: this.faults });
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 
@@ -227,11 +230,6 @@ export class Supervisor {
   private get closed(): string | undefined {
     if (this.stopping) return "this instance is stopping";
     return this.successor === undefined ? undefined : "this instance is being upgraded: the new one takes changes when it serves";
-  }
-
-  private get configState(): ConfigState {
-    const { lastReload } = this.configuration;
-    return { applied: { generation: this.snapshot.generation, at: this.appliedAt }, rejected: lastReload === undefined || lastReload.applied ? null : { at: lastReload.at, errors: [...lastReload.errors] } };
   }
 
   private status(): InstanceStatus {
@@ -256,10 +254,11 @@ export class Supervisor {
     const heir = sockets.size > 0;
     if (heir) this.membership.restoreBeats();
     else this.membership.save();
-    this.keepConfig(this.configuration.kept);
+    this.state.keepConfig(this.configuration.kept);
     // Who was down is down still, until checks say otherwise.
     adoptHealth(this.board, this.snapshot, health);
     this.overrides.restore(heir ? this.directory.readOverrides() : undefined, this.snapshot.admin?.stateFile);
+    this.faults.restore(heir ? this.directory.readFaults() : undefined);
     if (this.configuration.withSaid() !== undefined) this.slots.take();
     this.watch(this.snapshot);
     this.join();
@@ -273,9 +272,9 @@ export class Supervisor {
     this.faults.follow(this.snapshot);
     if (!heir) await this.openAdmin(this.snapshot);
     await this.workers.start(this.snapshot);
-    this.orphans = inheritance.orphans;
-    this.writeState(this.snapshot);
-    tellStarted(this.timeline, this.snapshot, this.workers.pids.length, !heir ? "started" : this.orphans.length > 0 ? "taken-over" : "upgraded");
+    this.state.orphans = inheritance.orphans;
+    this.state.write(this.snapshot);
+    tellStarted(this.timeline, this.snapshot, this.workers.pids.length, !heir ? "started" : this.state.orphans.length > 0 ? "taken-over" : "upgraded");
     this.options.serving?.();
     this.notifier.ready();
     if (heir) this.admin.openWhenFree(this.snapshot.admin?.address);
@@ -300,6 +299,11 @@ export class Supervisor {
     this.overrides.follow(snapshot);
   }
 
+  private run(loaded: Applicable): void {
+    this.configuration.loaded = loaded;
+    this.watch(loaded.snapshot);
+  }
+
   private unwatch(): void {
     this.overrides.stop();
     this.membership.close();
@@ -321,34 +325,6 @@ export class Supervisor {
     this.directory.remove();
   }
 
-  /** For whoever comes after us. @param snapshot when it is a new one */
-  private writeState(snapshot?: Snapshot): void {
-    if (this.successor !== undefined) return;
-    const workers = this.workers.all.map(({ pid, controlSocket }) => ({ pid, controlSocket }));
-    try {
-      if (snapshot !== undefined) this.directory.writeSlots(snapshot);
-      this.directory.write({
-        supervisor: process.pid,
-        board: this.board.path!,
-        // Ours first: they have the sockets of these listeners for sure.
-        workers: [...workers, ...this.orphans],
-        sockets: this.sockets.all.map(({ fd: _fd, ...socket }) => socket),
-      });
-    } catch (error) {
-      // A disk that is full is no reason to stop serving.
-      this.log.error({ reason: (error as Error).message }, "State for a takeover cannot be written");
-    }
-  }
-
-  /** @param config that is in no file */
-  private keepConfig(config: KeptConfig | undefined): void {
-    try {
-      this.directory.writeConfig(config);
-    } catch (error) {
-      this.log.error({ reason: (error as Error).message }, "State for a takeover cannot be written");
-    }
-  }
-
   /** Read the configuration again and run it; a bad one changes nothing. @param by who wants it, for the log */
   async reload(by: string): Promise<void> {
     // Who signals one that stops expects no answer.
@@ -357,21 +333,10 @@ export class Supervisor {
 
   /** Run it from now on. @returns why that is not possible; undefined: it is run */
   private async adopt(loaded: Applicable): Promise<string | undefined> {
-    const before = this.configuration.loaded;
-    for (const slot of loaded.freshSlots) this.board.clearTarget(slot);
-    for (const slot of loaded.freshUpstreams) this.board.clearUpstream(slot);
-    for (const slot of loaded.freshListeners) this.board.listeners.clear(slot, "totals");
-    for (const slot of loaded.freshRoutes) this.board.routes.clear(slot, "all");
-    try {
-      const problem = await policyProblem(this.options.self, loaded.snapshot, before.snapshot);
-      if (problem !== undefined) throw new StartError(problem);
-      await this.switchTo(loaded, before);
-    } catch (error) {
-      return error instanceof Error ? error.message : String(error);
-    }
+    const problem = await this.switching.to(loaded, this.configuration.loaded);
+    if (problem !== undefined) return problem;
     this.slots.take();
-    this.appliedAt = new Date().toISOString();
-    this.writeState(loaded.snapshot);
+    this.state.write(loaded.snapshot);
     this.certificates.follow(loaded);
     return undefined;
   }
@@ -381,46 +346,7 @@ export class Supervisor {
     const loaded = this.configuration.withJoined();
     if (loaded === undefined) return;
     this.slots.take();
-    this.configuration.loaded = loaded;
-    this.watch(loaded.snapshot);
-  }
-
-  /** Workers go on as they are. */
-  private isInPlace(snapshot: Snapshot): boolean {
-    return !this.sockets.differs(snapshot) && canApplyInPlace(snapshot, this.snapshot);
-  }
-
-  /** All workers run `snapshot`, or all run `before`. */
-  private async switchTo(loaded: Applicable, previous: Applicable): Promise<void> {
-    const { snapshot } = loaded;
-    const before = previous.snapshot;
-    const prepared = this.isInPlace(snapshot) ? undefined : await this.sockets.prepare(snapshot);
-    try {
-      // The same address may still be another's, whom we wait for.
-      if (JSON.stringify(snapshot.admin?.address) !== JSON.stringify(before.admin?.address)) await this.openAdmin(snapshot);
-    } catch (error) {
-      prepared?.abandon();
-      throw error;
-    }
-    giveLogs(snapshot, runAs(before));
-    const isOthers = runAs(snapshot)?.uid !== runAs(before)?.uid || runAs(snapshot)?.gid !== runAs(before)?.gid;
-    if (isOthers) giveBoard(this.board.path!, runAs(snapshot));
-    this.configuration.loaded = loaded;
-    this.watch(snapshot);
-    try {
-      if (prepared === undefined) await this.workers.apply(snapshot, before);
-      else await this.workers.roll(snapshot, prepared.sockets, () => prepared.commit());
-    } catch (error) {
-      prepared?.abandon();
-      if (isOthers) giveBoard(this.board.path!, runAs(before));
-      giveLogs(before, runAs(snapshot));
-      this.configuration.loaded = previous;
-      this.watch(before);
-      this.admin.openWhenFree(before.admin?.address);
-      throw error;
-    }
-    this.board.generation = snapshot.generation;
-    this.board.setBounds(snapshot.metrics.buckets, this.slots.used);
+    this.run(loaded);
   }
 
   /** Somebody has renamed the files of the logs. */
@@ -448,7 +374,7 @@ export class Supervisor {
   private successorEnded(how: number | string): void {
     if (this.stopping) return;
     this.successor = undefined;
-    this.writeState();
+    this.state.write();
     this.log.error({ code: how }, "Upgrade failed: the new binary ended; going on with this one");
     tellUpgradeFailed(this.timeline, `ended (${how})`);
   }

@@ -22,6 +22,7 @@ export function injects(faults: Faults, client: TcpClient, listener: string, mat
   };
   const delay = fault === "invalid" || fault.delay === undefined ? 0 : faults.lengthOf(fault.delay);
   client.tell(`fault "${rule.name}"`);
+  client.injected(rule.name);
   if (delay > 0) placement.pause((over) => faults.wait(rule, delay, over), goOn);
   else goOn();
   return true;

@@ -5,13 +5,14 @@
 import type { Arrival } from "../accept/arrival.ts";
 import type { Faults } from "../faults/faults.ts";
 import type { Attempting } from "../faults/faulty-targets.ts";
+import { withFault } from "../faults/words.ts";
 import { Connection } from "../net/connection.ts";
 import type { Duplex } from "../net/duplex.ts";
 import { formatEndpoint, plainAddress } from "../net/endpoint.ts";
 import type { NetSocket, Network } from "../net/network.ts";
 import { relayData, relayEnd } from "../net/relay.ts";
 import type { TimerWheel } from "../net/timers.ts";
-import { type Account, type Attempt, candidateNames } from "../observability/account.ts";
+import { type Account, type Attempt, candidateNames, NO_REQUEST } from "../observability/account.ts";
 import { CAUSES, type Cause } from "../observability/cause.ts";
 import type { LimitedLog } from "../observability/limited-log.ts";
 import type { Ended, Witnesses } from "../observability/witnesses.ts";
@@ -63,6 +64,7 @@ export class TcpClient extends Connection implements Client, Attempting, Ended {
   /** When the target's first byte came, in exact clock ms; 0: none has. */
   private answeredAt = 0;
   private detail = "";
+  private fault = "";
   private bytesIn = 0;
   private bytesOut = 0;
   /** Bytes that came before the target was there. */
@@ -126,6 +128,10 @@ export class TcpClient extends Connection implements Client, Attempting, Ended {
     const target = this.placement.target!;
     this.placement.leave(true, 0, this.services.network.clock.precise() - this.attemptAt);
     this.connectFailed(target, cause, detail);
+  }
+
+  injected(fault: string): void {
+    this.fault = withFault(this.fault, fault);
   }
 
   /** What befell it, for its account. */
@@ -300,7 +306,7 @@ export class TcpClient extends Connection implements Client, Attempting, Ended {
   }
 
   account(cause: Cause, status: number, milliseconds: number): Account {
-    const { match, lastTarget, tries, connect, startedAt, answeredAt, detail, bytesIn, bytesOut } = this;
+    const { match, lastTarget, tries, connect, startedAt, answeredAt, detail, fault, bytesIn, bytesOut } = this;
     const { upstream, candidates, queued, attempts } = this.placement;
     return {
       protocol: "tcp",
@@ -310,14 +316,13 @@ export class TcpClient extends Connection implements Client, Attempting, Ended {
       upstream: upstream?.name ?? "",
       target: lastTarget?.name ?? tries.at(-1)?.target ?? "",
       client: formatEndpoint(this.clientAddress, this.port),
-      method: "",
+      ...NO_REQUEST,
+      // Of a ClientHello.
       host: this.request?.host ?? "",
-      path: "",
-      fields: [],
-      requestId: "",
       status,
       cause,
       detail,
+      fault,
       milliseconds,
       queued,
       connect,

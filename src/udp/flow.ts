@@ -7,7 +7,7 @@ import type { DatagramOwner, DatagramPeer, DatagramSocket } from "../net/datagra
 import { formatEndpoint, plainAddress } from "../net/endpoint.ts";
 import { release } from "../net/release.ts";
 import { Timed } from "../net/timers.ts";
-import { type Account, type Attempt, candidateNames } from "../observability/account.ts";
+import { type Account, type Attempt, candidateNames, NO_REQUEST } from "../observability/account.ts";
 import { CAUSES, connectCause, type Cause, OUR_SHORTAGES } from "../observability/cause.ts";
 import type { Ended } from "../observability/witnesses.ts";
 import type { RoutingRequest } from "../policies/policy.ts";
@@ -356,11 +356,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Applic
       upstream: match?.upstream.name ?? "",
       target: targetName,
       client: formatEndpoint(this.clientAddress, this.peer.port),
-      method: "",
-      host: "",
-      path: "",
-      fields: [],
-      requestId: "",
+      ...NO_REQUEST,
       status,
       cause,
       detail,

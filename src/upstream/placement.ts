@@ -217,9 +217,20 @@ export class Placement implements Waiter, RoutingOutcome {
       this.pick();
       return;
     }
+    const upstream = this.upstream!;
+    upstream.pauses();
     this.pause(
-      (over) => clock.after(pause, over),
-      () => this.pick(),
+      (over) => {
+        const cancel = clock.after(pause, over);
+        return () => {
+          cancel();
+          upstream.pauseEnds();
+        };
+      },
+      () => {
+        upstream.pauseEnds();
+        this.pick();
+      },
     );
   }
 
@@ -246,7 +257,7 @@ export class Placement implements Waiter, RoutingOutcome {
 
   /** A place of the retry budget, held to the exchange's end. False: there is none. */
   takeBudget(): boolean {
-    if (!this.retrying) this.retrying = this.upstream!.retryBegins();
+    if (!this.retrying) this.retrying = this.upstream!.retryBegins(this.target === undefined ? 1 : 0);
     return this.retrying;
   }
 

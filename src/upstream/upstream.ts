@@ -214,12 +214,13 @@ export class Upstream {
 
   /** Places of the retry budget: held by all workers together, and how many there are now. */
   get retryBudget(): { readonly held: number; readonly allowed: number } {
-    return { held: this.host.board.words[this.retriesAt]!, allowed: this.retriesAllowed };
+    return { held: this.host.board.words[this.retriesAt]!, allowed: this.retriesAllowed(0) };
   }
 
-  private get retriesAllowed(): number {
+  /** @param away requests that are open and have no place just now */
+  private retriesAllowed(away: number): number {
     const { budget, budgetMin } = this.config.retry;
-    return Math.max(budgetMin, Math.floor((budget / 100) * this.openExchanges));
+    return Math.max(budgetMin, Math.floor((budget / 100) * (this.openExchanges + away)));
   }
 
   /** Over all workers. */
@@ -269,10 +270,13 @@ export class Upstream {
     this.breaker?.probeUnused();
   }
 
-  /** Take one of the budget's places for a retry or a hedge; give it back with `retryEnds`. */
-  retryBegins(): boolean {
+  /**
+   * Take one of the budget's places for a retry or a hedge; give it back with `retryEnds`.
+   * @param away 1: who asks has left its target, and is open all the same
+   */
+  retryBegins(away: 0 | 1 = 0): boolean {
     const { board } = this.host;
-    const allowed = this.retriesAllowed;
+    const allowed = this.retriesAllowed(away);
     // Taken first, and counted then: exact, however many workers ask at a time.
     if (Atomics.add(board.words, this.retriesAt, 1) >= allowed) {
       Atomics.sub(board.words, this.retriesAt, 1);
@@ -286,6 +290,15 @@ export class Upstream {
   retryEnds(): void {
     this.column.hold(OPEN_RETRIES, -1);
     Atomics.sub(this.host.board.words, this.retriesAt, 1);
+  }
+
+  /** A request pauses before its next attempt: it is open, and counts as that, though no target has it. */
+  pauses(): void {
+    this.column.hold(OPEN_EXCHANGES, 1);
+  }
+
+  pauseEnds(): void {
+    this.column.hold(OPEN_EXCHANGES, -1);
   }
 
   /** An exchange goes to this target. False: the target is full. */

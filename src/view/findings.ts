@@ -1,4 +1,4 @@
-/** What is wrong now, in sentences, worst first: the first thing that whoever looks wants to see. */
+/** What is wrong now, in sentences, faults that are injected and then the worst first: the first thing that whoever looks wants to see. */
 import { clock, count, percent, plural } from "./format.ts";
 import { byLevel, certificateLevel, errorLevel, errorShare, inRotation, type Level, outCount, stateLevel } from "./health.ts";
 import type { Overview, TargetView, UpstreamView } from "./shapes.ts";
@@ -12,7 +12,7 @@ export interface Finding {
   /** Where more is to be seen. */
   readonly upstream?: string;
   readonly target?: string;
-  readonly page?: "config";
+  readonly page?: "config" | "events";
 }
 
 /** An event loop that came so late in the last seconds, in ms, has let requests wait that anybody feels. */
@@ -41,7 +41,17 @@ export function findingsOf(overview: Overview): Finding[] {
       if (level !== "ok") found.push({ level, subject: `Certificate ${names[0] ?? ""}`, text: days < 0 ? `of listener ${name} has expired` : `of listener ${name} expires in ${plural(days, "day")}`, page: "config" });
     }
   }
-  return found.toSorted((one, other) => byLevel(one.level, other.level));
+  // Before the worst: what else is wrong may come of them.
+  return [...ofFaults(instance.faults), ...found.toSorted((one, other) => byLevel(one.level, other.level))];
+}
+
+function ofFaults(faults: Overview["instance"]["faults"]): Finding[] {
+  if (faults.length === 0) return [];
+  const ends = faults.map(({ until }) => until);
+  const last = ends.includes(null) ? undefined : ends.toSorted().at(-1)!;
+  const names = faults.slice(0, NAMED).map(({ name, until }) => `${name}${last === undefined && until !== null ? ` until ${clock(until)}` : ""}`);
+  const more = faults.length > NAMED ? ` and ${count(faults.length - NAMED)} more` : "";
+  return [{ level: "warn", subject: "Faults", text: `${plural(faults.length, "rule")} ${faults.length === 1 ? "injects" : "inject"}${last === undefined ? "" : `, until ${clock(last)}`}: ${names.join(", ")}${more}`, page: "events" }];
 }
 
 function ofUpstream(upstream: UpstreamView): Finding[] {

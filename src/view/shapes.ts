@@ -8,9 +8,6 @@ import type { HistoryAnswer, Overview, OverviewListener, OverviewRoute, Overview
 export type { ConfigError, EventTold as EventView, HistoryAnswer as History, Overview, OverviewListener as ListenerView, OverviewRoute as RouteView, OverviewTarget as TargetView, OverviewUpstream as UpstreamView, OverviewWorker as WorkerView };
 export type HistoryPoint = HistoryAnswer["points"][number];
 
-export type CodeClass = keyof Overview["totals"]["rate_by_class"];
-export const CODE_CLASSES: readonly CodeClass[] = ["1xx", "2xx", "3xx", "4xx", "5xx", "failed"];
-
 /** A decision record, and one of its tries. */
 export type ExchangeView = z.output<typeof exchangeSchema>;
 export type TryView = ExchangeView["tries"][number];

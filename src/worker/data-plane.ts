@@ -11,7 +11,8 @@ import type { NextOwner } from "../accept/stage.ts";
 import { TlsHandshake } from "../accept/tls-handshake.ts";
 import { TlsTermination } from "../accept/tls-termination.ts";
 import type { Challenges } from "../acme/challenges.ts";
-import type { ListenerConfig, Snapshot, TracingConfig, UpstreamConfig } from "../config/snapshot.ts";
+import type { ClientFault, ListenerConfig, Snapshot, TargetFault, TracingConfig, UpstreamConfig } from "../config/snapshot.ts";
+import { effectsOf } from "../faults/effects.ts";
 import { type FaultOverlay, Faults } from "../faults/faults.ts";
 import { RequestHead } from "../http/h1/request-head.ts";
 import { ReplyHead } from "../http/h1/reply-head.ts";
@@ -45,7 +46,7 @@ import type { PolicyFactory, RoutingPolicy } from "../policies/policy.ts";
 import { builtinPolicy } from "../policies/registry.ts";
 import { Listener } from "../routing/listener.ts";
 import { Router } from "../routing/router.ts";
-import { type Scoreboard, TOTAL_CLIENTS, TOTAL_LOST_LINES } from "../scoreboard/scoreboard.ts";
+import { FAULT_EFFECTS, FAULTS_INJECTED, type Scoreboard, TOTAL_CLIENTS, TOTAL_LOST_LINES } from "../scoreboard/scoreboard.ts";
 import { TcpClient } from "../tcp/relay.ts";
 import { UdpRelay } from "../udp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
@@ -155,7 +156,11 @@ export class DataPlane {
       draining: false,
       short: false,
     };
-    this.faults = new Faults(network, () => (this.services.faults = this.faults.active ? this.faults : undefined));
+    const counts = scoreboard.workerColumn(slot);
+    const injected = (fault: ClientFault | TargetFault): void => {
+      for (const effect of effectsOf(fault)) counts.add(FAULTS_INJECTED + FAULT_EFFECTS.indexOf(effect));
+    };
+    this.faults = new Faults({ clock: network.clock, random: () => network.random(), injected }, () => (this.services.faults = this.faults.active ? this.faults : undefined));
     this.stopTicks = network.clock.everyTick((now) => this.tick(now));
     this.lag = new LoopLag(scoreboard, slot, network.clock.now);
     this.host = { board: scoreboard, slot, clock: network.clock, latencyClock: new LatencyClock(network.clock), log: logs.of("policy"), random: () => network.random(), report: (outlier) => options.report?.(outlier), turned: (change) => options.turned?.(change) };
@@ -255,7 +260,7 @@ export class DataPlane {
     this.accessLog?.end();
     const column = services.board.workerColumn(services.slot);
     const lost = (lines: number): void => column.add(TOTAL_LOST_LINES, lines);
-    this.accessLog = config === undefined ? undefined : new AccessLog(config, silent, services.accountFields, { json: options.jsonAccessLog === true, random: () => services.network.random(), log: options.logs.of("access_log"), lost });
+    this.accessLog = config === undefined ? undefined : new AccessLog(config, silent, { json: options.jsonAccessLog === true, random: () => services.network.random(), log: options.logs.of("access_log"), lost });
     services.accountFields = this.accessLog?.headers ?? [];
   }
 

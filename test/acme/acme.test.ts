@@ -4,12 +4,10 @@ import { X509Certificate } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { placeholder } from "../../src/acme/x509.ts";
-import { NO_PEBBLE, Pebble } from "../support/pebble.ts";
+import { Pebble, withPebble } from "../support/pebble.ts";
 import { sleep, until } from "../support/until.ts";
 import { Instance, snapshotWith, temporaryDirectory, Validated } from "./support.ts";
 
-const about = NO_PEBBLE === undefined ? describe : describe.skip;
-const why = NO_PEBBLE === undefined ? "" : ` (skipped: ${NO_PEBBLE})`;
 
 let validated: Validated;
 let storage: ReturnType<typeof temporaryDirectory>;
@@ -38,7 +36,7 @@ afterEach(() => {
   storage.remove();
 });
 
-about(`a certificate from an ACME server${why}`, () => {
+withPebble.describe("a certificate from an ACME server", () => {
   let pebble: Pebble;
   const acme = (more: object = {}): object => ({ email: "ops@example.org", domains: ["example.org", "www.example.org"], directory: pebble.url, ca: pebble.ca, storage: storage.path, ...more });
 
@@ -233,7 +231,7 @@ about(`a certificate from an ACME server${why}`, () => {
   });
 });
 
-about(`an ACME server with habits of its own${why}`, () => {
+withPebble.describe("an ACME server with habits of its own", () => {
   test("renews short-lived certificates in time, each once", async () => {
     const pebble = await Pebble.start({ httpPort: validated.httpPort, tlsPort: validated.tlsPort, validity: 6 });
     try {

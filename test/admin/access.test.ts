@@ -104,6 +104,15 @@ describe("with named tokens", () => {
         { name: "eyes", token: "long enough", access: "read" },
       ]);
       expect(told(`${ops}token_file = "none.token"`)).toContain(`cannot read ${directory}/none.token: no such file`);
+      // A token that was pasted in the place of a path is not told, nor the line that has it; a path is.
+      for (const pasted of ["9f86d081884c7d659a2feaa0c55ad015", "Zm9v/YmFy+cXV4/09==", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJvcHMifQ.dBjftJeZ4CVPmB92K27uhbUJU1p1r_wW", "hunter22"]) {
+        const text = told(`${ops}token_file = "${pasted}"`);
+        expect(text).toContain(`token_file of "ops" names no file: "${pasted.slice(0, 4)}…" (${pasted.length} characters) (what looks like the token itself goes into token`);
+        expect(text).not.toContain(pasted.slice(0, 6));
+        expect(told(`${ops}token_file = "${pasted}`)).not.toContain(pasted.slice(0, 6));
+      }
+      expect(told(`${ops}token_file = "${directory}/none"`)).toContain(`cannot read ${directory}/none: no such file`);
+      expect(told(`${ops}token_file = "none/ops.token"`)).toContain(`cannot read ${directory}/none/ops.token: no such file`);
       expect(told(`${ops}token_file = "short.token"`)).toContain("a token has at least 8 characters");
       expect(told(ops)).toContain('token "ops" needs one of token and token_file');
       expect(told(`${ops}token = "long enough"\ntoken_file = "ops.token"`)).toContain('token "ops" needs one of token and token_file (leave one of the two out)');

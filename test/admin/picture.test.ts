@@ -32,7 +32,7 @@ test("10,000 targets: those that are out come first, then the busiest, and it st
   const clock = { now: 0, precise: () => now, wall: () => 1_700_000_000_000 + now, everyTick: () => () => {}, after: () => () => {} };
   const sampler = new Sampler({ scoreboard, clock, snapshot: () => snapshot });
   const state = { applied: { generation: 1, at: new Date(0).toISOString(), by: "start", summary: "" }, rejected: null };
-  const picture = new Picture({ version: "0", startedAt: 0, snapshot: () => snapshot, scoreboard, health, sampler, clock, workers: () => [], boundTo: () => undefined, config: () => state });
+  const picture = new Picture({ version: "0", startedAt: 0, snapshot: () => snapshot, scoreboard, health, sampler, clock, workers: () => [], boundTo: () => undefined, config: () => state, faults: () => [] });
   sampler.start();
 
   const { targets } = snapshot.upstreams[0]!;

@@ -82,8 +82,7 @@ describe("bin/fairlead", () => {
   });
 
   test("under node, one Ctrl-C to the whole group drains and does not cut", async () => {
-    let release = (): void => {};
-    const held = new Promise<void>((done) => (release = done));
+    const { promise: held, resolve: release } = Promise.withResolvers<void>();
     const backend = await stage.backend(async (_request, connection) => {
       await held;
       connection.write(reply(200, "late"));

@@ -84,6 +84,7 @@ test("exchanges are found by what is known of them", async () => {
   const table = await told("exchanges", "--request-id", "id-1", "--upstream", "bad");
   expect(table.trim().split("\n")).toHaveLength(2);
   expect(table).toMatch(/GET 127\.0\.0\.1:\d+\/bad +id-1$/m);
+  expect(await told("exchanges", "--request-id", "id-1", "--fault", "none-of-that-name")).toBe("none is like that\n");
   const [first] = (await told("exchanges", "--json")).split("\n");
   const { id } = JSON.parse(first!) as { readonly id: string };
   expect(JSON.parse(await told("exchanges", id))).toMatchObject({ id });

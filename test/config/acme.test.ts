@@ -1,7 +1,7 @@
 /** `[listeners.tls.acme]`: what it means beside other listeners and routes, what is wrong with it, and where things are kept. */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { stateDirectory } from "../../src/config/acme.ts";
+import { stateDirectory } from "../../src/config/state-directory.ts";
 import { diagnosticLine, loadConfigText, type Loaded, SlotAllocator } from "../../src/config/load.ts";
 import type { AcmeCertificateConfig } from "../../src/config/snapshot.ts";
 

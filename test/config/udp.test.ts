@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { NetworkInterfaceInfo } from "node:os";
 import { diagnosticLine, loadConfigText, snapshotFromFlags, SlotAllocator } from "../../src/config/load.ts";
 import type { ListenerConfig } from "../../src/config/snapshot.ts";
-import { wildcardWarning } from "../../src/config/udp.ts";
+import { wildcardWarning } from "../../src/config/warnings.ts";
 
 const slots = (): SlotAllocator => new SlotAllocator({ targets: 16, upstreams: 4 });
 

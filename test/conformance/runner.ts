@@ -107,7 +107,7 @@ async function send(client: RawClient, parts: readonly Buffer[]): Promise<void> 
   }
 }
 
-export function expectRequests(backend: Backend, wanted: readonly Expected[]): void {
+function expectRequests(backend: Backend, wanted: readonly Expected[]): void {
   const { complete } = backend;
   demand(complete.length === wanted.length, `${wanted.length} request(s) expected at the back end, got ${show(backend.requests)}`);
   expectOrder(complete, wanted);
@@ -122,7 +122,7 @@ export function expectOrder(complete: readonly Message[], wanted: readonly Expec
   }
 }
 
-export function got(client: RawClient): string {
+function got(client: RawClient): string {
   return `${JSON.stringify(client.receivedText.slice(0, 300))} (connection ${client.peer})`;
 }
 

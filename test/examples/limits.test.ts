@@ -15,7 +15,7 @@ const NO_LIMITS = new Set([
 /** Said once for all listeners. What is injected on purpose protects nobody. */
 const ELSEWHERE = /^listeners\.(timeouts|limits|http2)\.|^faults\./;
 /** Names of constants that sound like bounds of what others may do, and are none: shares of an algorithm, how many of a list people are told, what a number can hold. */
-const NO_BOUNDS = /^(config\/(schema|values)\.ts|config\/.*MOST_NAMED|admin\/named\.ts|http\/deadline\.ts|http\/h2\/frames\.ts MAX_31|http\/h2\/hpack-sink\.ts|policies\/(?!consistent\/ketama\.ts MAX_POINTS)|scoreboard\/(columns\.ts MAX_CAUSES|words\.ts MAX_TIERS)|supervisor\/(activation|board\.ts MAX_TRIES|configuration\.ts MOST_WORDS|runtime-directory)|udp\/flow\.ts MOST_TRIES|upstream\/(explain|quantile)\.ts|health\/(command\.ts MAX_REASON|grpc\.ts MAX_WORDS)|worker\/explain\/request\.ts MAX_PORT|(cli|dashboard|view|simulate|faults)\/)/;
+const NO_BOUNDS = /^(config\/(schema\/|values\.ts)|config\/.*MOST_NAMED|admin\/named\.ts|http\/deadline\.ts|http\/h2\/frames\.ts MAX_31|http\/h2\/hpack-sink\.ts|policies\/(?!consistent\/ketama\.ts MAX_POINTS)|scoreboard\/(columns\.ts MAX_CAUSES|words\.ts MAX_TIERS)|supervisor\/(activation|board\.ts MAX_TRIES|configuration\.ts MOST_WORDS|runtime-directory)|udp\/flow\.ts MOST_TRIES|upstream\/(explain|quantile)\.ts|health\/(command\.ts MAX_REASON|grpc\.ts MAX_WORDS)|worker\/explain\/request\.ts MAX_PORT|(cli|dashboard|view|simulate|faults)\/)/;
 
 interface JsonSchema {
   readonly description?: string;

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { loadConfig, SlotAllocator } from "../../src/config/load.ts";
+import { needs } from "../support/needs.ts";
 import { run } from "../support/real-clients.ts";
 import { openStage } from "../support/stage.ts";
 
@@ -16,7 +17,7 @@ test("the configuration takes the socket by the name that its unit gives it", ()
   expect(loaded.ok && loaded.snapshot.listeners[0]!.address).toEqual({ kind: "systemd", name });
 });
 
-test.skipIf(Bun.which("systemd-analyze") === null)("systemd-analyze verify has nothing to say", async () => {
+needs("systemd-analyze").test("systemd-analyze verify has nothing to say", async () => {
   const directory = stage.directory();
   cpSync(join(UNITS, "fairlead.socket"), join(directory, "fairlead.socket"));
   // It looks for the program.

@@ -2,6 +2,7 @@
 import { beforeAll, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ran } from "../cli/ran.ts";
 import { mismatch, type OpenApi } from "../support/openapi.ts";
 import { freePort } from "../support/ports.ts";
 import { type Balanced, openStage } from "../support/stage.ts";
@@ -37,6 +38,7 @@ beforeAll(async () => {
     top: {
       workers: 2,
       admin: { address: `127.0.0.1:${admin}`, token: TOKENS.all, tokens: [{ name: "ops", token: TOKENS.ops, access: "steer" }, { name: "eyes", token: TOKENS.eyes, access: "read" }] },
+      access_log: { path: "access.log", format: "$status $cause $fault" },
       faults: { enabled: true, rules: [{ name: "by-file", methods: ["PUT"], abort: 507, percent: 100 }] },
     },
   });
@@ -60,6 +62,13 @@ async function listed(): Promise<readonly Fault[]> {
   return body.faults;
 }
 
+/** Names of those that the overview says inject now. */
+async function injecting(): Promise<readonly string[]> {
+  const { body } = await ask<{ instance: { faults: { name: string; until: string | null }[] } }>("overview");
+  expect(mismatch(document, document.paths["/v1/overview"]!["get"]!.responses["200"]!.content!["application/json"]!.schema, body)).toBeUndefined();
+  return body.instance.faults.map(({ name, until: end }) => `${name}${end === null ? "" : " until"}`);
+}
+
 async function events(kind: string): Promise<readonly Event[]> {
   return (await ask<{ events: Event[] }>(`events?kind=${kind}`)).body.events;
 }
@@ -76,6 +85,15 @@ test("one that is brought is on all workers when the call is answered, goes befo
   expect(Date.parse(put.body.until!) - Date.now()).toBeGreaterThan(290_000);
   expect([await statuses(), await statuses("PUT")]).toEqual([[503], [503]]);
   expect((await listed()).map(({ name }) => name)).toEqual(["outage", "by-file"]);
+  expect(await injecting()).toEqual(["outage until", "by-file"]);
+  const explained = await ask("explain", "POST", { url: front.url }, TOKENS.eyes);
+  expect(mismatch(document, document.paths["/v1/explain"]!["post"]!.responses["200"]!.content!["application/json"]!.schema, explained.body)).toBeUndefined();
+  expect(explained.body).toMatchObject({ outcome: { kind: "refused", status: 503, summary: 'fault "outage": abort 503' }, faults: [{ name: "outage", until: put.body.until, chance: 1 }, { name: "by-file", matched: false, failed: { condition: "method", wanted: "PUT", seen: "GET" } }] });
+  const admin = new URL(base).host;
+  for (const command of [["status"], ["top", "--once"]]) {
+    const { code, stdout } = await ran([...command, "--admin", admin, "--token", TOKENS.eyes], front.fairlead.directory);
+    expect([command, code, stdout]).toEqual([command, 0, expect.stringMatching(/^look at +Faults 2 rules inject: outage until \d\d:\d\d:\d\d, by-file$/m)]);
+  }
   const workers = async (): Promise<number[]> => (await ask<{ workers: number[] }>("status")).body.workers;
   const before = await workers();
   for (const pid of before) process.kill(pid, "SIGKILL");
@@ -92,13 +110,27 @@ test("one that is brought is on all workers when the call is answered, goes befo
   expect(await events("fault-over")).toMatchObject([{ summary: 'Fault "outage" is injected no more', by: "api:ops" }]);
 });
 
+test("exchanges, access log and metrics tell which fault befell whom", async () => {
+  const { body } = await ask<{ exchanges: { fault: string; status: number; cause: string }[] }>("exchanges?fault=outage&limit=1");
+  expect(body.exchanges).toMatchObject([{ fault: "outage", status: 503, cause: "fault-injected" }]);
+  expect((await ask<{ exchanges: object[] }>("exchanges?fault=out")).body.exchanges).toEqual([]);
+  const lines = await until("the access log", () => {
+    const text = readFileSync(join(front.fairlead.directory, "access.log"), "utf8");
+    return text.includes("503 fault-injected outage\n") && text.includes("507 fault-injected by-file\n") && text.includes("200 done -\n");
+  });
+  expect(lines).toBe(true);
+  const metrics = await (await fetch(new URL("/metrics", base), { headers: { Authorization: `Bearer ${TOKENS.ops}` } })).text();
+  expect(Number(/^fairlead_faults_injected_total\{effect="abort"\} (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(24);
+  expect(metrics).toContain('fairlead_faults_injected_total{effect="throttle"} 0\n');
+});
+
 test("it ends by itself", async () => {
   expect((await ask("faults/short", "PUT", { delay: "1h", for: "900ms" })).status).toBe(200);
   const began = performance.now();
   // Who waits for it waits no longer.
   expect(await statuses("GET", 8)).toEqual([200]);
   expect(performance.now() - began).toBeGreaterThan(500);
-  await until("the timeline says so", async () => (await events("fault-over")).some(({ summary, by }) => summary.includes("short") && by === "supervisor"));
+  await until("the timeline says so", async () => (await events("fault-over")).some(({ summary, by }) => summary === 'Fault "short" is injected no more: its time is over' && by === "supervisor"));
   expect((await listed()).map(({ name }) => name)).toEqual(["by-file"]);
   expect(front.fairlead.lines.some((line) => line.includes("FAULT IS INJECTED") && line.includes("short"))).toBe(true);
 });
@@ -106,6 +138,10 @@ test("it ends by itself", async () => {
 test("what the file says can be ended, and rests until the file says something else", async () => {
   expect((await ask("faults", "DELETE")).body).toEqual({ ended: 1 });
   expect([await statuses("PUT"), await listed()]).toMatchObject([[200], [{ name: "by-file", active: false, by: "api:ops" }]]);
+  // One that takes nobody injects nothing.
+  await ask("faults/nobody", "PUT", { percent: 0, abort: 503, for: "1m" });
+  expect(await injecting()).toEqual([]);
+  await ask("faults/nobody", "DELETE");
   await ask("reload", "POST");
   expect(await statuses("PUT")).toEqual([200]);
   const file = join(front.fairlead.directory, "fairlead.toml");

@@ -1,9 +1,10 @@
 /** Faults that are injected into requests, over HTTP/1.1 and HTTP/2: what the client sees, what is told of it, and what it does not touch. */
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
-import type { Account, Witness } from "../../src/observability/account.ts";
+import type { Account } from "../../src/observability/account.ts";
 import { CAUSE_NUMBERS } from "../../src/observability/cause.ts";
-import { CAUSES_OF_END } from "../../src/scoreboard/scoreboard.ts";
+import { CAUSES_OF_END, FAULT_EFFECTS } from "../../src/scoreboard/scoreboard.ts";
 import { asks } from "../conformance/h2/cases.ts";
+import { endings } from "../support/endings.ts";
 import { data, ErrorCode, headers, more, rstStream } from "../support/h2-frames.ts";
 import { H2Client, reply as h2Reply, rstWith } from "../support/h2.ts";
 import { H2Target } from "../support/h2-target.ts";
@@ -11,26 +12,10 @@ import { Plane, type PlaneOptions } from "../support/plane.ts";
 import { always, RawBackend, reply, sayWhich, type Script } from "../support/raw-backend.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { randomFrom } from "../support/random.ts";
+import { Recorder } from "../support/recorder.ts";
 import { until } from "../support/until.ts";
 
-const open: (() => unknown)[] = [];
-async function close(): Promise<void> {
-  for (const each of open.splice(0).toReversed()) await each();
-}
-afterEach(close);
-afterAll(close);
-
-class Recorder implements Witness {
-  readonly accounts: Account[] = [];
-
-  wants(): boolean {
-    return true;
-  }
-
-  tell(account: Account): void {
-    this.accounts.push(account);
-  }
-}
+const open = endings(afterEach, afterAll);
 
 interface Arranged {
   readonly plane: Plane;
@@ -120,6 +105,51 @@ describe("abort", () => {
     expect(good).toBeGreaterThan(15);
     expect(good).toBeLessThan(45);
     expect([work.plane.reports, injected(work), work.target.requests.length]).toEqual([[], 60 - good, good]);
+  });
+});
+
+describe("what is told of an exchange", () => {
+  test("has the names of all that befell it, whatever else became of it, and counts what each did", async () => {
+    const rules = `[faults]
+enabled = true
+[[faults.rules]]
+name = "late"
+methods = ["GET"]
+delay = "5ms"
+truncate = "1MiB"
+[[faults.rules]]
+name = "slow-target"
+methods = ["GET"]
+headers = { x-which = "slow" }
+target_delay = "5ms"
+[[faults.rules]]
+name = "no-target"
+methods = ["GET"]
+headers = { x-which = "none" }
+target_error = "connect-refused"
+[[faults.rules]]
+name = "chosen"
+by_header = true
+`;
+    const work = await arranged(rules, { targets: 2, upstream: "retries = 3" });
+    const client = await h1(work.plane);
+    const told = async (index: number): Promise<Account> => account(work, index);
+    expect((await client.request("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n").reply()).status).toBe(200);
+    expect((await client.request(get("/", "X-Which: slow")).reply()).status).toBe(200);
+    // The names stay where another reason takes the place of what was said of the fault, and one that befell each attempt is told once.
+    expect((await client.request(get("/", "X-Which: none")).reply()).status).toBe(502);
+    expect((await client.request("POST / HTTP/1.1\r\nHost: a.test\r\nX-Fairlead-Fault: nonsense\r\nContent-Length: 0\r\n\r\n").reply()).status).toBe(400);
+    expect((await client.request("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n").reply()).status).toBe(200);
+    expect([await told(0), await told(1), await told(2), await told(3), await told(4)].map(({ fault, cause }) => [fault, cause])).toEqual([
+      ["", "done"],
+      ["late,slow-target", "done"],
+      ["late,no-target", "connect-refused"],
+      ["chosen", "fault-injected"],
+      ["", "done"],
+    ]);
+    const tries = (await told(2)).tries.length;
+    expect(tries).toBeGreaterThan(1);
+    expect(work.plane.board.faultsInjected).toEqual(FAULT_EFFECTS.map((effect) => ({ delay: 2, truncate: 2, "target-delay": 1, "target-error": tries })[effect as string] ?? 0));
   });
 });
 

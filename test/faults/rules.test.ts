@@ -35,7 +35,7 @@ function request({ method = "GET", host = "a.test", headers = {} as Readonly<Rec
 }
 
 function atWork(rules: readonly FaultRule[], { clock = new ManualClock(), random = (): number => 0.5 } = {}): { faults: Faults; clock: ManualClock; takes(of?: RoutingRequest, passage?: Partial<typeof PASSAGE>, isCall?: boolean): string | undefined } {
-  const faults = new Faults({ clock, random }, () => {});
+  const faults = new Faults({ clock, random, injected: () => {} }, () => {});
   faults.apply(rules);
   return { faults, clock, takes: (of = request(), passage = {}, isCall = false) => faults.forClient({ ...PASSAGE, ...passage }, of, isCall)?.rule.name };
 }

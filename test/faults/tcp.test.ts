@@ -1,15 +1,13 @@
 /** Faults that are injected into tcp connections: a reset, a delay, a slow target, targets that cannot be reached. */
 import { afterEach, expect, test } from "bun:test";
 import type { Account } from "../../src/observability/account.ts";
+import { endings } from "../support/endings.ts";
 import { Plane } from "../support/plane.ts";
 import { connected, RawConnection } from "../support/raw-connection.ts";
 import { RawServer } from "../support/raw-server.ts";
 import { until } from "../support/until.ts";
 
-const open: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of open.splice(0).toReversed()) await close();
-});
+const open = endings(afterEach);
 
 const LONG = Buffer.alloc(30_000, "y");
 
@@ -42,7 +40,7 @@ test("a reset comes before any target", async () => {
   const work = await arranged("reset = true");
   const client = await connect(work);
   await until("a reset", () => client.peer === "reset");
-  expect(await until("its account", () => work.accounts[0])).toMatchObject({ cause: "fault-injected", attempts: 0, target: "", detail: 'fault "one"' });
+  expect(await until("its account", () => work.accounts[0])).toMatchObject({ cause: "fault-injected", attempts: 0, target: "", detail: 'fault "one"', fault: "one" });
   expect([work.plane.clients, work.plane.openRequests(work.targets[0]!)]).toEqual([0, 0]);
 });
 

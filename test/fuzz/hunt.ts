@@ -43,7 +43,7 @@ export function problemOf(fuzzer: Fuzzer, input: Buffer, seen: (outcome: string)
 }
 
 /** Smaller inputs that break something too: parts are left out, ever smaller ones. */
-export function shrink(fuzzer: Fuzzer, input: Buffer): Buffer {
+function shrink(fuzzer: Fuzzer, input: Buffer): Buffer {
   let best = input;
   let runs = 0;
   for (let size = Math.max(1, best.length >> 1); size >= 1; size = size === 1 ? 0 : size >> 1) {

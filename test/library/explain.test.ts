@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Explained, LoadBalancer, type RequestToExplain } from "fairlead";
+import { explanation } from "../../src/cli/explanation.ts";
 import { Authority, pemFiles } from "../support/certificates.ts";
 import { openStage } from "../support/stage.ts";
 import { until } from "../support/until.ts";
@@ -174,5 +175,96 @@ describe("a request", () => {
     const { forwarded } = await lb.explain({ url: `https://x.example:${lb.port()}/`, client_subject: "CN=ada" });
     expect(forwarded!.added).toContain("X-Subject: CN=ada");
     expect(forwarded!.added).toContain("X-Forwarded-Proto: https");
+  });
+});
+
+describe("faults", () => {
+  const plain = (_style: unknown, text: string): string => text;
+  const parts = async (lb: LoadBalancer, request: RequestToExplain): Promise<{ told: Explained; text: string }> => {
+    const told = await lb.explain(request);
+    return { told, text: explanation(told, request, plain, Date.now()) };
+  };
+
+  test("are told in their order: which would be injected and how likely, which not and why, at the client and at targets; asking draws nothing", async () => {
+    const backend = await stage.backend();
+    const lb = await balancer(`
+      listeners = [{ name = "a", address = "127.0.0.1:0", upstream = "one" }, { name = "t", address = "127.0.0.1:0", protocol = "tcp", upstream = "one" }, { name = "u", address = "127.0.0.1:0", protocol = "udp", upstream = "one" }]
+      routes = [{ name = "checkout", listeners = ["a"], path_prefix = "/checkout", upstream = "one" }]
+      upstreams = [{ name = "one", retries = 0, targets = [{ address = "${backend.address}" }] }]
+      [faults]
+      enabled = true
+      rules = [
+        { name = "puts", methods = ["PUT"], reset = true },
+        { name = "slow", routes = ["checkout"], percent = 5, delay = ["100ms", "300ms"] },
+        { name = "tried", headers = { X-Try = "1" }, abort = 503 },
+        { name = "by-hand", by_header = true, percent = 50 },
+        { name = "calls", grpc_status = 8 },
+        { name = "half", hosts = ["x.example"], percent = 50, throttle = "1KiB", truncate = 10 },
+        { name = "elsewhere", targets = ["127.0.0.1:1"], target_delay = "1s" },
+        { name = "flaky", percent = 10, target_error = "response-timeout" },
+      ]`);
+    const ask = (request: RequestToExplain): Promise<{ told: Explained; text: string }> => parts(lb, { listener: "a", ...request });
+    const { told, text } = await ask({ url: "http://x.example/checkout" });
+    expect(told.faults.map(({ name, matched, failed, chance }) => [name, matched, failed?.condition ?? null, failed?.seen ?? null, chance])).toEqual([
+      ["puts", false, "method", "GET", null],
+      ["slow", true, null, null, 0.05],
+      ["tried", false, "header", null, null],
+      ["by-hand", false, "header", null, null],
+      ["calls", false, "call", "a request", null],
+      ["half", true, null, null, 0.475],
+      ["elsewhere", true, null, null, 0],
+      ["flaky", true, null, null, 0.1],
+    ]);
+    expect(told.outcome).toMatchObject({ kind: "forwarded", target: backend.address });
+    expect(text).toContain(`
+a  →  checkout  →  one  →  ${backend.address}
+by round-robin
+with 5 % chance: fault "slow", delay 100 to 300 ms
+with 47.5 % chance: fault "half", throttle 1024 bytes/s, truncate 10 bytes
+each attempt, with 10 % chance: fault "flaky", response-timeout
+`);
+    expect(text).toContain(`
+Faults       ✗ puts       method is GET, wanted PUT
+             ✓ slow       with 5 % chance: delay 100 to 300 ms
+             ✗ tried      header X-Try is not there, wanted 1
+             ✗ by-hand    header X-Fairlead-Fault is not there, wanted what is to befall it
+             ✗ calls      it is a request, wanted a gRPC call
+             ✓ half       with 47.5 % chance: throttle 1024 bytes/s, truncate 10 bytes
+             ✗ elsewhere  not at ${backend.address}; at 127.0.0.1:1: delay 1000 ms
+             ✓ flaky      each attempt, with 10 % chance: response-timeout
+`);
+    // What leaves nothing of a request is what it comes to; those after it are not asked.
+    const put = await ask({ method: "PUT", url: "http://x.example/" });
+    expect(put.told.outcome).toMatchObject({ kind: "refused", status: null, upstream: "one", target: null, summary: 'fault "puts": reset' });
+    expect(put.told.faults.find(({ name }) => name === "half")).toMatchObject({ matched: true, chance: 0 });
+    expect(put.text).toContain('refused, fault "puts": reset\n');
+    expect(put.text).toContain("✗ half       those before it leave nothing: throttle");
+    expect((await ask({ url: "http://y.example/", headers: { "X-Try": "1" } })).told.outcome).toMatchObject({ kind: "refused", status: 503, summary: 'fault "tried": abort 503' });
+    const call = { "Content-Type": "application/grpc", TE: "trailers", "X-Fairlead-Fault": "delay=300, abort=500" };
+    const { told: both } = await ask({ method: "POST", url: "http://y.example/", headers: call });
+    expect(both.outcome).toMatchObject({ kind: "refused", status: null, summary: 'fault "by-hand": delay 300 ms, abort 500, or fault "calls": grpc-status 8' });
+    expect((await ask({ url: "http://y.example/", headers: { "X-Fairlead-Fault": "nonsense" } })).told.faults[3]).toMatchObject({ chance: 0.5, does: "answer 400: its X-Fairlead-Fault cannot be understood" });
+    // A connection has no method, and can only fail to be made; no datagram is touched.
+    expect((await ask({ url: "tcp://127.0.0.1", listener: "t" })).told.faults.map(({ failed }) => failed && `${failed.condition} ${failed.wanted}`)).toEqual(["method PUT", "route checkout", "header 1", "protocol http", "protocol http", "host x.example", null, "protocol http"]);
+    expect(new Set((await ask({ url: "udp://127.0.0.1", listener: "u" })).told.faults.map(({ failed }) => failed!.seen))).toEqual(new Set(["udp"]));
+    // Nothing was held, sent or counted by all of that; and the real choice is the one that was told.
+    expect(backend.requests).toEqual([]);
+    const real = await fetch(`http://127.0.0.1:${lb.port("a")}/`, { headers: { "X-Try": "1" } });
+    expect(real.status).toBe(503);
+    const reset = await fetch(`http://127.0.0.1:${lb.port("a")}/`, { method: "PUT" }).then(() => "answered", () => "reset");
+    expect(reset).toBe("reset");
+  });
+
+  test("are not told where none can be injected, and of what goes by no upstream", async () => {
+    const config = (enabled: boolean): string => `
+      listeners = [{ name = "a", address = "127.0.0.1:0", upstream = "one", health_path = "/health" }]
+      upstreams = [{ name = "one", targets = [{ address = "127.0.0.1:1" }] }]
+      [faults]
+      enabled = ${enabled}
+      rules = [{ name = "all", abort = 503 }]`;
+    const off = await parts(await balancer(config(false)), { url: "http://x/" });
+    expect([off.told.faults, off.text.includes("Faults")]).toEqual([[], false]);
+    const health = await parts(await balancer(config(true)), { url: "http://x/health" });
+    expect([health.told.faults, health.told.outcome.status]).toEqual([[], 200]);
   });
 });

@@ -29,8 +29,7 @@ test("max_clients of the instance holds over all of its listeners", async () => 
 });
 
 test("no more idle connections than pool_size are kept", async () => {
-  let release = (): void => {};
-  const held = new Promise<void>((resolve) => (release = resolve));
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
   const backend = await stage.backend(async (_request, connection) => {
     await held;
     connection.write(reply(200, "done"));

@@ -8,34 +8,8 @@ import { Line } from "../../src/observability/access/line.ts";
 import { JSON_FIELDS, VARIABLES } from "../../src/observability/access/variables.ts";
 import type { Account } from "../../src/observability/account.ts";
 import { LOG_MODULES } from "../../src/observability/log.ts";
+import { ACCOUNT } from "../support/account.ts";
 
-const ACCOUNT: Account = {
-  protocol: "HTTP/1.1",
-  at: Date.UTC(2026, 6, 1, 12, 0, 1, 123),
-  listener: "front",
-  route: "/v1",
-  upstream: "main",
-  target: "127.0.0.1:9001",
-  client: "192.0.2.1:4711",
-  method: "GET",
-  host: "example.org",
-  path: "/v1/x?a=b",
-  fields: ["https://example.net/", "wrk/4"],
-  requestId: "",
-  status: 200,
-  cause: "done",
-  detail: "",
-  milliseconds: 12.3456,
-  queued: 0,
-  connect: 0.25,
-  firstByte: 11,
-  bytesIn: 0,
-  bytesOut: 1234,
-  attempts: 1,
-  tries: [{ target: "127.0.0.1:9001", at: 0, connect: 0.25, firstByte: 11, milliseconds: 12.3456, status: 200, cause: "done", detail: "", hedge: false }],
-  candidates: [],
-  candidateCount: 0,
-};
 const HEADERS = ["referer", "user-agent"];
 
 function line(format: AccessFormat, account: Partial<Account> = {}): string {

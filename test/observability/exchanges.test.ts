@@ -6,6 +6,7 @@ import { type ExchangeRecord, recordOf, type RecordRules } from "../../src/obser
 import { ExchangeRing } from "../../src/observability/exchange-ring.ts";
 import { type Batch, ExchangeWitness, MAX_WAITING, PER_CAUSE, PER_SECOND } from "../../src/observability/exchange-witness.ts";
 import { FakeNetwork } from "../health/support.ts";
+import { ACCOUNT } from "../support/account.ts";
 
 const RULES: RecordRules = { slow: 1000, sample: 0, query: "drop" };
 
@@ -14,7 +15,7 @@ function attempt(target: string, more: Partial<Attempt> = {}): Attempt {
 }
 
 function account(more: Partial<Account> = {}): Account {
-  return { protocol: "HTTP/1.1", at: 1_000_000, listener: "front", route: "", upstream: "main", target: "a:1", client: "127.0.0.1", method: "GET", host: "h.test", path: "/x?token=secret", fields: ["Basic c2VjcmV0"], requestId: "r-1", status: 200, cause: "done", detail: "", milliseconds: 2.34567, queued: 0, connect: 0, firstByte: 1, bytesIn: 0, bytesOut: 2, attempts: 1, tries: [attempt("a:1")], candidates: ["a:1", "b:1"], candidateCount: 2, ...more };
+  return { ...ACCOUNT, at: 1_000_000, target: "a:1", path: "/x?token=secret", fields: ["Basic c2VjcmV0"], requestId: "r-1", milliseconds: 2.34567, tries: [attempt("a:1")], candidates: ["a:1", "b:1"], candidateCount: 2, ...more };
 }
 
 function witness(rules: Partial<RecordRules> = {}, random = () => 0.5) {

@@ -9,18 +9,16 @@ import { Line } from "../../src/observability/access/line.ts";
 import type { Account, Witness } from "../../src/observability/account.ts";
 import { HeadText, type Passing, Slot } from "../../src/observability/head-text.ts";
 import { get } from "../conformance/h2/cases.ts";
+import { ACCOUNT } from "../support/account.ts";
+import { endings } from "../support/endings.ts";
 import { H2Client } from "../support/h2.ts";
 import { Plane } from "../support/plane.ts";
-import { RawBackend, sayWhich } from "../support/raw-backend.ts";
+import { RawBackend, reply, sayWhich } from "../support/raw-backend.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { until } from "../support/until.ts";
 
-const open: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of open.splice(0).toReversed()) await close();
-});
+const open = endings(afterEach);
 
-const REST = { protocol: "HTTP/1.1", at: 1_782_907_201_123, listener: "front", route: "", upstream: "main", target: "t:1", client: "192.0.2.1:4711", requestId: "", status: 200, cause: "done", detail: "", milliseconds: 1, queued: 0, connect: 0, firstByte: 1, bytesIn: 0, bytesOut: 12, attempts: 1, tries: [], candidates: [], candidateCount: 1 } as const;
 const HEADERS = ["referer", "user-agent"];
 
 /** The texts behind one another, somewhere in a buffer. */
@@ -42,7 +40,7 @@ describe("a line of bytes", () => {
     fc.assert(
       fc.property(fc.tuple(bytes, bytes, bytes, bytes, bytes), fc.nat(50), ([method, host, path, referer, agent], before) => {
         const text = inBytes([method, host, path, "", referer, agent], before);
-        const account: Account = { ...REST, method, host, path, fields: [referer, agent] };
+        const account: Account = { ...ACCOUNT, method, host, path, fields: [referer, agent] };
         for (const make of makers) {
           const [ofBytes, ofStrings] = [new Line(), new Line()];
           make({ ...account, text } satisfies Passing, ofBytes);
@@ -58,7 +56,7 @@ describe("a line of bytes", () => {
     fc.assert(
       fc.property(fc.oneof(fc.maxSafeNat(), fc.nat(2_000), fc.constantFrom(9, 10, 99, 100, 2 ** 31 - 1, 2 ** 31)), fc.string({ unit: fc.constantFrom(..."abc 0"), maxLength: 40 }), (bytesOut, literal) => {
         const line = new Line();
-        compileFormat({ kind: "template", template: `${literal}\${bytes_out}${literal}\${listener}${literal}` }, [])({ ...REST, method: "", host: "", path: "", fields: [], bytesOut }, line);
+        compileFormat({ kind: "template", template: `${literal}\${bytes_out}${literal}\${listener}${literal}` }, [])({ ...ACCOUNT, method: "", host: "", path: "", fields: [], bytesOut }, line);
         expect(line.toString()).toBe(`${literal}${bytesOut}${literal}front${literal}\n`);
       }),
     );
@@ -67,10 +65,10 @@ describe("a line of bytes", () => {
   test("ends where there is no room, and says that it is too long", () => {
     const line = new Line();
     const make = compileFormat(FORMATS["json"]!, HEADERS);
-    make({ ...REST, method: "GET", host: "h", path: `/${"x".repeat(70_000)}`, fields: [] }, line);
+    make({ ...ACCOUNT, method: "GET", host: "h", path: `/${"x".repeat(70_000)}`, fields: [] }, line);
     expect(line.length).toBeGreaterThan(64 * 1024);
-    make({ ...REST, method: "GET", host: "h", path: "/", fields: [] }, line);
-    expect(JSON.parse(line.toString())).toMatchObject({ path: "/", target: "t:1" });
+    make({ ...ACCOUNT, method: "GET", host: "h", path: "/", fields: [] }, line);
+    expect(JSON.parse(line.toString())).toMatchObject({ path: "/", target: ACCOUNT.target });
   });
 });
 
@@ -107,15 +105,23 @@ const REQUESTS = {
   last: "DELETE /last HTTP/1.1\r\nHost: d.example\r\n\r\n",
 };
 
+function newDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), "fairlead-head-text-"));
+  open.push(() => rmSync(directory, { recursive: true }));
+  return directory;
+}
+
+function configOf(target: RawBackend, accessLog: string): string {
+  return `[[listeners]]\nname = "front"\naddress = "127.0.0.1:0"\nupstream = "main"\n[access_log]\n${accessLog}\n[[upstreams]]\nname = "main"\ntargets = [{ address = "${target.address}" }]`;
+}
+
 for (const sample of ["", "sample = 0.4"]) {
   test(`log lines, and accounts that are kept, of many requests on one connection${sample && ", none of which was looked at before its end"}`, async () => {
-    const directory = mkdtempSync(join(tmpdir(), "fairlead-head-text-"));
-    open.push(() => rmSync(directory, { recursive: true }));
-    const path = join(directory, "access.log");
+    const path = join(newDirectory(), "access.log");
     const target = await RawBackend.start(sayWhich);
     open.push(() => target.stop());
     const keeper = new Keeper();
-    const front = await Plane.start(`[[listeners]]\nname = "front"\naddress = "127.0.0.1:0"\nupstream = "main"\n[access_log]\nformat = "json"\npath = "${path}"\n${sample}\n[[upstreams]]\nname = "main"\ntargets = [{ address = "${target.address}" }]`, { witnesses: [keeper], random: () => 0 });
+    const front = await Plane.start(configOf(target, `format = "json"\npath = "${path}"\n${sample}`), { witnesses: [keeper], random: () => 0 });
     open.push(() => front.stop());
     const client = await RawClient.connect(front.port());
     open.push(() => client.destroy());
@@ -145,5 +151,29 @@ for (const sample of ["", "sample = 0.4"]) {
       expect({ method, host, path: asked, client: who, protocol, target: where, listener, bytes_in: bytesIn, bytes_out: bytesOut }).toEqual({ method: line["method"], host: line["host"], path: line["path"], client: line["client"], protocol: line["protocol"], target: line["target"], listener: line["listener"], bytes_in: line["bytes_in"], bytes_out: line["bytes_out"] } as never);
       expect([...fields, requestId]).toEqual([line["http_user_agent"] ?? "", line["http_referer"] ?? "", line["request_id"] ?? ""] as string[]);
     }
+  });
+}
+
+for (const sample of ["", "sample = 0.4"]) {
+  test(`a request that goes on over a reload tells the headers of the log that its line stands in${sample && ", where it was not looked at before"}`, async () => {
+    const { promise: held, resolve: release } = Promise.withResolvers<void>();
+    const target = await RawBackend.start(async (_request, connection) => {
+      await held;
+      connection.write(reply(200, "late"));
+    });
+    open.push(() => target.stop());
+    const directory = newDirectory();
+    const logTo = (name: string, format: string): string => configOf(target, `path = "${join(directory, name)}"\nformat = "${format}"\n${sample}`);
+    const front = await Plane.start(logTo("first.log", "$http_a $http_b"), { random: () => 0 });
+    open.push(() => front.stop());
+    const client = await RawClient.connect(front.port());
+    open.push(() => client.destroy());
+    client.request("GET / HTTP/1.1\r\nHost: a.example\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n");
+    await until("the request", () => target.requests.length === 1);
+    await front.apply(logTo("second.log", "$http_c $http_b"));
+    release();
+    expect((await client.reply()).text).toBe("late");
+    expect(await until("its line", () => readFileSync(join(directory, "second.log"), "utf8") || undefined)).toBe("3 2\n");
+    expect(readFileSync(join(directory, "first.log"), "utf8")).toBe("");
   });
 }

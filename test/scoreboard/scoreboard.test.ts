@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BYTES_RECEIVED, BYTES_SENT, CLIENTS, Flag, OPEN_CONNECTIONS, OPEN_EXCHANGES, OPEN_REQUESTS, Scoreboard, TOTAL_REQUESTS } from "../../src/scoreboard/scoreboard.ts";
+import { BYTES_RECEIVED, BYTES_SENT, CLIENTS, Flag, OPEN_CONNECTIONS, OPEN_EXCHANGES, OPEN_REQUESTS, Scoreboard, TOTAL_REQUESTS, WORKER_PID } from "../../src/scoreboard/scoreboard.ts";
 
 const directories: string[] = [];
 afterEach(() => {
@@ -76,6 +76,16 @@ describe("the scoreboard", () => {
     const before = board.epoch;
     board.setFlags(0, 0, Flag.DOWN);
     expect(board.epoch).not.toBe(before);
+  });
+
+  test("where somebody has taken the file's name away, a worker's death and the end are no errors", () => {
+    const file = path();
+    const board = Scoreboard.create(file, { workers: 2, targets: 1, upstreams: 1 });
+    board.setWorkerWord(1, WORKER_PID, 4711);
+    rmSync(file);
+    board.reclaim(1);
+    expect(board.workerWord(1, WORKER_PID)).toBe(0);
+    board.unlink();
   });
 
   test("a slot that was never used takes no memory, and who lost sight of the file goes on with whom it saw", () => {

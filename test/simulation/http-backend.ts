@@ -1,6 +1,7 @@
 /** A back end that speaks HTTP/1.1: looks closely at what it is asked, and answers well or badly, as its dice say. */
 import type { SocketOwner } from "../../src/net/network.ts";
 import type { Ledger, RequestPlan, Served } from "./ledger.ts";
+import { type H2Manners, TargetDoor } from "./h2-backend.ts";
 import { bodyOf, type Framing, framingOf, isOf, type MessageHead, MessageReader } from "./messages.ts";
 import { Peer, type Step } from "./peer.ts";
 import type { Process } from "./process.ts";
@@ -42,12 +43,13 @@ export class HttpBackend {
   private readonly ledger: Ledger;
   private readonly manners: Manners;
 
-  constructor(world: World, process: Process, ledger: Ledger, port: number, manners: Manners) {
+  /** @param http2 how it speaks HTTP/2 to who begins with it; undefined: not at all */
+  constructor(world: World, process: Process, ledger: Ledger, port: number, manners: Manners, http2: H2Manners | undefined) {
     this.world = world;
     this.process = process;
     this.ledger = ledger;
     this.manners = manners;
-    process.listen({ kind: "tcp", host: "127.0.0.1", port }, undefined, () => this.accept());
+    process.listen({ kind: "tcp", host: "127.0.0.1", port }, undefined, () => (http2 === undefined ? this.accept() : new TargetDoor(world, process, ledger, manners, http2, () => this.accept())));
   }
 
   private accept(): SocketOwner {
@@ -235,7 +237,8 @@ class BackendConnection extends Peer {
     if (body === undefined) return head;
     if (!chunked) return Buffer.concat([head, body]);
     const chunks = dice.pieces(body).flatMap((piece) => [Buffer.from(`${piece.length.toString(16)}\r\n`, "latin1"), piece, Buffer.from("\r\n", "latin1")]);
-    return Buffer.concat([head, ...chunks, Buffer.from(dice.chance(0.2) ? "0\r\nX-Sim-Trailer: yes\r\n\r\n" : "0\r\n\r\n", "latin1")]);
+    if (dice.chance(0.2)) this.served!.trailer = "yes";
+    return Buffer.concat([head, ...chunks, Buffer.from(this.served!.trailer === undefined ? "0\r\n\r\n" : "0\r\nX-Sim-Trailer: yes\r\n\r\n", "latin1")]);
   }
 
   protected ended(): void {

@@ -14,12 +14,26 @@ const AROUND = 8 * 1024;
 /** Requests that were sent behind each other are read ahead as far as this; then one read may come, and one more after reading was stopped. */
 const AHEAD = 16 * 1024;
 
+/** What a connection of HTTP/2 gathers before it is written, and again while the socket takes no more: control frames and heads. */
+const GATHERED = 2 * 128 * 1024;
+/** What a target of HTTP/2 may send ahead on a stream, and a client, whatever is configured. */
+export const WINDOW = 256 * 1024 + 1;
+
+/** One stream of HTTP/2. */
+interface StreamKeeps {
+  readonly queue?: readonly Buffer[] | undefined;
+  readonly queueOffset?: number;
+  readonly body?: { readonly bytes: number } | undefined;
+}
+
 /** What a connection of the product keeps for a socket that takes no more, or of a request that cannot go on. */
 interface Keeps {
   readonly queue?: readonly Buffer[] | undefined;
   readonly queueOffset?: number;
   readonly early?: Buffer | undefined;
   readonly request?: { readonly waiting?: Buffer | undefined; readonly keptBytes?: number; readonly head?: Buffer | undefined };
+  /** HTTP/2. */
+  readonly streams?: ReadonlyMap<number, StreamKeeps>;
 }
 
 /** In bytes, for one connection in one direction. */
@@ -30,11 +44,14 @@ export interface Bounds {
   readonly queuedForTarget: number;
   /** To be read on, twice: the request of the moment is kept as it came until its reply begins. */
   readonly kept: number;
+  /** By a stream of HTTP/2: what its window has let in, or a read or two of HTTP/1, and of a request what is kept to be sent again. */
+  readonly stream: number;
 }
 
-export function boundsOf(wires: readonly Wire[], retryBuffer: number): Bounds {
+/** @param window what a stream of HTTP/2 on the other side may bring; 0: there are none */
+export function boundsOf(wires: readonly Wire[], retryBuffer: number, window: number): Bounds {
   const read = Math.max(...wires.map(({ readSize, capacity }) => Math.min(readSize, capacity)));
-  return { queued: 3 * read + AROUND, queuedForTarget: 3 * read + AHEAD + retryBuffer + AROUND, kept: 2 * (AHEAD + 2 * read) + read + retryBuffer + AROUND };
+  return { queued: Math.max(window, 3 * read) + AROUND, queuedForTarget: Math.max(window, 3 * read + AHEAD) + retryBuffer + AROUND, kept: 2 * (AHEAD + 2 * read) + read + retryBuffer + AROUND, stream: Math.max(window, 3 * read) + retryBuffer };
 }
 
 /** Of two buffers, which may be parts of the same memory. */
@@ -43,13 +60,25 @@ function memoryOf(first: Buffer | undefined, second: Buffer | undefined): number
   return first.buffer === second.buffer ? Math.max(first.length, second.length) : first.length + second.length;
 }
 
+function bytesOf(queue: readonly Buffer[] | undefined, offset = 0): number {
+  return queue === undefined ? 0 : queue.reduce((sum, { length }) => sum + length, -offset);
+}
+
+function judgeStreams(id: number, streams: ReadonlyMap<number, StreamKeeps>, most: number): void {
+  for (const [number, { queue, queueOffset, body }] of streams) {
+    const held = Math.max(bytesOf(queue, queueOffset), body?.bytes ?? 0);
+    if (held > most) throw new Violation("no buffer grows above its bound", `#${id}, stream ${number}: ${held} bytes wait; the bound is ${most}`);
+  }
+}
+
 export function judgeBuffers({ workers }: Instance, bounds: Bounds): void {
   for (const { process } of workers) {
     for (const { data, id, remotePort } of process.sockets) {
-      const { queue, queueOffset = 0, early, request } = data as Keeps;
-      const queued = queue === undefined ? 0 : queue.reduce((sum, { length }) => sum + length, -queueOffset);
+      const { queue, queueOffset, early, request, streams } = data as Keeps;
+      const queued = bytesOf(queue, queueOffset);
       const kept = (early?.length ?? 0) + (request?.keptBytes ?? 0) + memoryOf(request?.head, request?.waiting);
-      const most = remotePort >= TARGET_PORT && remotePort < CLIENT_PORTS ? bounds.queuedForTarget : bounds.queued;
+      if (streams !== undefined) judgeStreams(id, streams, bounds.stream);
+      const most = streams !== undefined ? GATHERED : remotePort >= TARGET_PORT && remotePort < CLIENT_PORTS ? bounds.queuedForTarget : bounds.queued;
       if (queued > most || kept > bounds.kept) throw new Violation("no buffer grows above its bound", `#${id}: ${queued} bytes wait to be written, ${kept} to be read on; the bounds are ${most} and ${bounds.kept}`);
     }
   }

@@ -38,6 +38,8 @@ export interface Served {
   readonly length: number;
   /** It broke off in a way that looks like its end. */
   looksWhole: boolean;
+  /** What its trailers say; undefined: it has none. */
+  trailer: string | undefined;
 }
 
 interface Entry {
@@ -116,7 +118,7 @@ export class Ledger {
   /** It came to a target, which will answer it. @param length of the reply */
   serves(id: number, length: number): Served {
     const serial = ++this.lastSerial;
-    const served: Served = { serial, id, length, looksWhole: false };
+    const served: Served = { serial, id, length, looksWhole: false, trailer: undefined };
     this.served.set(serial, served);
     return served;
   }
@@ -126,6 +128,12 @@ export class Ledger {
     entry.seen++;
     this.judgeSendings(entry, entry.seen, "came to targets");
     return entry.seen;
+  }
+
+  /** Whoever was asked says that nothing has been done about it. */
+  untouched(id: number): void {
+    const { written, seen, plan } = this.entry(id);
+    if (written + seen > 0) throw new Violation("what is refused was not looked at", `${plan.method} ${id} is refused, and was sent to targets ${Math.max(written, seen)} times`);
   }
 
   refuses(id: number): void {

@@ -3,6 +3,8 @@ import { POLICY_NAMES } from "../../src/policies/registry.ts";
 import type { Dice } from "../support/random.ts";
 import type { EchoManners, EchoPlan } from "./echo.ts";
 import type { Manners } from "./http-backend.ts";
+import type { H2Manners } from "./h2-backend.ts";
+import { type H2Clients, h2Clients, h2Manners, listenerLimits } from "./h2-plan.ts";
 import type { ClientPlan } from "./http-client.ts";
 import type { RequestPlan, Sendings } from "./ledger.ts";
 import type { Wire } from "./socket.ts";
@@ -40,6 +42,11 @@ export interface Plan {
   readonly manners: Manners;
   readonly echoManners: EchoManners;
   readonly clients: readonly ClientPlan[];
+  /** Those of them that speak HTTP/2, and what they do instead. */
+  readonly h2Clients: H2Clients;
+  /** How targets speak HTTP/2; undefined: they do not. */
+  readonly h2Manners: H2Manners | undefined;
+  readonly hasHttp2: boolean;
   readonly echoes: readonly EchoPlan[];
   readonly faults: readonly Fault[];
   /** By the port that is connected to. */
@@ -48,6 +55,10 @@ export interface Plan {
   /** Of a request's body so much is kept. */
   readonly retryBuffer: number;
 }
+
+/** The streams of chance that say who speaks HTTP/2, and how targets do: such that nobody does in the worlds that found something before there was any. */
+const MODERN = 71;
+const MODERN_TARGETS = 9;
 
 /** Whole ms. */
 function time(dice: Dice, from: number, to: number): string {
@@ -101,7 +112,12 @@ interface Shape {
 const CALM_PAUSE = "1500ms";
 const CALM_TIMEOUTS = { connect: "60s", response: "60s", body: CALM_PAUSE, idle: "300ms" };
 
-function config(dice: Dice, shape: Shape): object {
+interface Config {
+  readonly listeners: readonly object[];
+  readonly upstreams: readonly object[];
+}
+
+function config(dice: Dice, shape: Shape): Config {
   const { calm, retries, retryBuffer, hedged } = shape;
   const targets = Array.from({ length: shape.targets }, (_, i) => ({ address: `127.0.0.1:${TARGET_PORT + i}`, weight: 1 + dice.below(3), ...(dice.chance(0.15) && i > 0 ? { backup: true } : {}) }));
   const policy = dice.one(POLICY_NAMES.filter((name) => name !== "single"));
@@ -183,10 +199,33 @@ function client(dice: Dice, calm: boolean, nextId: () => number): ClientPlan {
   };
 }
 
+function echo(dice: Dice, calm: boolean, nextId: () => number): EchoPlan {
+  return {
+    id: nextId(),
+    at: dice.random() * 400,
+    length: dice.below(dice.one([50, 3_000, 60_000])),
+    slowWrites: dice.chance(0.3) ? 20 : 0,
+    slowReads: dice.chance(0.3) ? 20 : 0,
+    leavesAfter: !calm && dice.chance(0.15) ? dice.below(3_000) : undefined,
+  };
+}
+
 function faults(dice: Dice): Fault[] {
   const kinds = FAULTS.filter(() => dice.chance(0.4));
   if (kinds.length === 0) return [];
   return Array.from({ length: dice.below(7) }, () => ({ at: dice.random() * 700, kind: dice.one(kinds), whom: dice.random(), time: dice.one([5, 60, 400, 1_200]) * dice.random() })).toSorted((a, b) => a.at - b.at);
+}
+
+/** A configuration, with what it says of clients of HTTP/2 beside. */
+function withClients(speak: boolean, config: Config, dice: Dice): Config {
+  const [web, ...others] = config.listeners;
+  return speak ? { ...config, listeners: [{ ...web, http2: listenerLimits(dice) }, ...others] } : config;
+}
+
+/** … and of targets; now and then it talks HTTP/1 with them all the same. */
+function withTargets(speak: boolean, config: Config, dice: Dice): Config {
+  const [app, ...others] = config.upstreams;
+  return speak && dice.chance(0.85) ? { ...config, upstreams: [{ ...app, protocol: "h2c", max_concurrent_streams: dice.one([1, 2, 10, 100]) }, ...others] } : config;
 }
 
 export function planOf(world: World): Plan {
@@ -204,25 +243,28 @@ export function planOf(world: World): Plan {
   let lastId = 0;
   const nextId = (): number => ++lastId;
   const people = world.diceOf(3);
+  const clients = Array.from({ length: 1 + people.below(6) }, () => client(people, calm, nextId));
+  const echoes = Array.from({ length: people.chance(0.4) ? 1 + people.below(3) : 0 }, () => echo(people, calm, nextId));
+  const modern = world.diceOf(MODERN);
+  const speaks = modern.chance(0.35) ? "h1" : modern.one(["clients", "targets", "both"] as const);
+  const h2 = speaks === "clients" || speaks === "both";
+  const h2Targets = speaks === "targets" || speaks === "both";
+  const targets = world.diceOf(MODERN_TARGETS);
   return {
     calm,
     workers: 1 + dice.below(2),
     openFiles: !calm && dice.chance(0.08) ? 128 + 6 + dice.below(12) : undefined,
-    configs,
+    configs: configs.map((each) => withTargets(h2Targets, withClients(h2, each, modern), targets)),
     sendings: shape,
     targets: shape.targets,
     echoTargets: shape.echoTargets,
     manners: calm ? GOOD : manners(dice),
     echoManners: calm ? { resets: 0, closes: 0, slow: 5 } : { resets: dice.random() * 0.3, closes: dice.random() * 0.2, slow: 30 },
-    clients: Array.from({ length: 1 + people.below(6) }, () => client(people, calm, nextId)),
-    echoes: Array.from({ length: people.chance(0.4) ? 1 + people.below(3) : 0 }, () => ({
-      id: nextId(),
-      at: people.random() * 400,
-      length: people.below(people.one([50, 3_000, 60_000])),
-      slowWrites: people.chance(0.3) ? 20 : 0,
-      slowReads: people.chance(0.3) ? 20 : 0,
-      leavesAfter: !calm && people.chance(0.15) ? people.below(3_000) : undefined,
-    })),
+    clients,
+    h2Clients: h2 ? h2Clients(modern, calm, clients.length, (id, largest) => request(modern, id, largest), nextId) : [],
+    h2Manners: h2Targets ? h2Manners(targets, calm) : undefined,
+    hasHttp2: speaks !== "h1",
+    echoes,
     faults: calm ? [] : faults(world.diceOf(4)),
     wire: wire(dice, true),
     slowWire: wire(dice, false),

@@ -2,11 +2,12 @@
 import type { Account } from "../../src/observability/account.ts";
 import { EchoClient, echoBackend } from "./echo.ts";
 import { happen, type Stage, type Station } from "./faults.ts";
+import { H2Client } from "./h2-client.ts";
 import { HttpBackend } from "./http-backend.ts";
 import { HttpClient } from "./http-client.ts";
 import { Instance } from "./instance.ts";
 import { Internet } from "./internet.ts";
-import { CLIENT_ADDRESSES, boundsOf, judgeBuffers, judgeRest } from "./invariants.ts";
+import { CLIENT_ADDRESSES, boundsOf, judgeBuffers, judgeRest, WINDOW } from "./invariants.ts";
 import { Ledger } from "./ledger.ts";
 import { ECHO_PORT, ECHO_TARGET_PORT, type Fault, type Plan, planOf, TARGET_PORT, WEB_PORT } from "./plan.ts";
 import { Process } from "./process.ts";
@@ -63,14 +64,18 @@ function stationsOf(world: World, internet: Internet, ledger: Ledger, plan: Plan
     return made;
   };
   return [
-    ...Array.from({ length: plan.targets }, (_, i) => station(`target${i}`, TARGET_PORT + i, (process) => void new HttpBackend(world, process, ledger, TARGET_PORT + i, plan.manners))),
+    ...Array.from({ length: plan.targets }, (_, i) => station(`target${i}`, TARGET_PORT + i, (process) => void new HttpBackend(world, process, ledger, TARGET_PORT + i, plan.manners, plan.h2Manners))),
     ...Array.from({ length: plan.echoTargets }, (_, i) => station(`echo${i}`, ECHO_TARGET_PORT + i, (process) => echoBackend(world, process, ledger, ECHO_TARGET_PORT + i, plan.echoManners, world.diceOf(6, i)))),
   ];
 }
 
 function clientsOf(world: World, internet: Internet, ledger: Ledger, plan: Plan): Client[] {
   const person = (i: number): Process => new Process(world, internet, `client${i}`, CLIENT_ADDRESSES[i % CLIENT_ADDRESSES.length]!);
-  const web = plan.clients.map((client, i) => new HttpClient(world, person(i), ledger, WEB_PORT, client, world.diceOf(5, i)));
+  const web = plan.clients.map((client, i): Client => {
+    const modern = plan.h2Clients[i];
+    const dice = world.diceOf(5, i);
+    return modern === undefined ? new HttpClient(world, person(i), ledger, WEB_PORT, client, dice) : new H2Client(world, person(i), ledger, WEB_PORT, modern, dice);
+  });
   const raw = plan.echoes.map((echo, i) => new EchoClient(world, person(web.length + i), ledger, ECHO_PORT, echo, world.diceOf(7, i)));
   return [...web, ...raw];
 }
@@ -100,7 +105,7 @@ function play(world: World, plan: Plan, ledger: Ledger, faults: RunOptions["faul
   const stage: Stage = { world, internet, instance, stations };
   // Faults come from nowhere: whoever hangs does not hold them up.
   for (const [index, fault] of plan.faults.entries()) if (faults?.has(index) !== false) world.after(fault.at, world, () => happen(stage, fault));
-  const bounds = boundsOf([plan.wire, plan.slowWire], plan.retryBuffer);
+  const bounds = boundsOf([plan.wire, plan.slowWire], plan.retryBuffer, plan.hasHttp2 ? WINDOW : 0);
   const check = (): void => judgeBuffers(instance, bounds);
 
   if (!world.run(PATIENCE, () => (check(), clients.every(({ done }) => done)))) throw new Violation("every exchange ends", `clients ${clients.flatMap(({ done }, i) => (done ? [] : [i])).join(", ")} wait still`);

@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 const MODULE = resolve(import.meta.dir, "../../src/supervisor/board.ts");
 
 test("processes that start at the same time, again and again, each get one", async () => {
-  const script = `const { createBoard } = await import(${JSON.stringify(MODULE)}); for (let i = 0; i < 200; i++) createBoard(1, 1).unlink();`;
+  const script = `const { createBoard } = await import(${JSON.stringify(MODULE)}); for (let i = 0; i < 200; i++) createBoard(1, 1).board.unlink();`;
   const children = Array.from({ length: 4 }, () => Bun.spawn([process.execPath, "-e", script], { stdio: ["ignore", "inherit", "pipe"] }));
   const results = await Promise.all(children.map(async (child) => [await child.exited, await new Response(child.stderr).text()] as const));
   expect(results).toEqual(children.map(() => [0, ""]));
@@ -22,7 +22,7 @@ test("what somebody puts beside it keeps nobody from starting, and is not taken 
   try {
     expect(Bun.spawnSync(["mkfifo", pipe]).exitCode).toBe(0);
     symlinkSync(file, link);
-    const script = `const { createBoard } = await import(${JSON.stringify(MODULE)}); const board = createBoard(1, 1); const { mode, uid } = (await import("node:fs")).statSync(board.path); console.log((mode & 0o777).toString(8), uid); board.unlink();`;
+    const script = `const { createBoard } = await import(${JSON.stringify(MODULE)}); const { board } = createBoard(1, 1); const { mode, uid } = (await import("node:fs")).statSync(board.path); console.log((mode & 0o777).toString(8), uid); board.unlink();`;
     const child = Bun.spawn([process.execPath, "-e", `process.umask(0); ${script}`], { stdio: ["ignore", "pipe", "inherit"], timeout: 10_000 });
     expect([await child.exited, await new Response(child.stdout).text()]).toEqual([0, `600 ${process.getuid!()}\n`]);
     expect([lstatSync(pipe).isFIFO(), lstatSync(link).isSymbolicLink(), existsSync(file)]).toEqual([true, true, true]);

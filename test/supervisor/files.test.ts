@@ -7,6 +7,7 @@ import { writePidFile } from "../../src/cli/pid-file.ts";
 import { LineFile } from "../../src/observability/line-file.ts";
 import { ConfigFile } from "../../src/supervisor/config-file.ts";
 import { writeStateFile } from "../../src/supervisor/state-file.ts";
+import { unless } from "../support/needs.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "fairlead-files-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -50,7 +51,7 @@ test("a link that lies where a draft would be leads nowhere", () => {
   }
 });
 
-test.skipIf(process.getuid!() !== 0)("a log that is another user's link is not written to; one of root's is", () => {
+unless(process.getuid!() === 0 ? undefined : "root only").test("a log that is another user's link is not written to; one of root's is", () => {
   writeFileSync(at("victim"), "");
   const line = Buffer.from("a line\n");
   for (const [owner, written] of [[65_534, ""], [0, "a line\n"]] as const) {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { forgotten, kept, policySaid, readKept, type Said, targetRemoved, targetSaid } from "../../src/supervisor/said.ts";
-import { placeProblem, readStateFile, setDamagedAside, writeStateFile } from "../../src/supervisor/state-file.ts";
+import { placeProblem, readStateFile, setAside, writeStateFile } from "../../src/supervisor/state-file.ts";
 
 const TOLD = { at: "2026-01-02T03:04:05.000Z", by: "api:test" };
 const NOTHING: Said = new Map();
@@ -83,6 +83,10 @@ describe("what is kept", () => {
   }
 });
 
+test("another version's is no damage: it says so, and what is read here", () => {
+  for (const version of [0, 2, 17]) expect(() => readKept({ version, said: [] })).toThrow(`it is of version ${version}, and this Fairlead reads version 1`);
+});
+
 test("a state file is written whole, and a damaged one is kept aside", () => {
   const directory = mkdtempSync(join(tmpdir(), "fairlead-state-"));
   const path = join(directory, "state.json");
@@ -96,7 +100,7 @@ test("a state file is written whole, and a damaged one is kept aside", () => {
     expect(readdirSync(directory)).toEqual(["state.json"]);
     writeFileSync(path, "{");
     expect(() => readStateFile(path)).toThrow();
-    expect(setDamagedAside(path)).toBe(`${path}.damaged`);
+    expect(setAside(path, "damaged")).toBe(`${path}.damaged`);
     expect(readdirSync(directory)).toEqual(["state.json.damaged"]);
   } finally {
     rmSync(directory, { recursive: true });

@@ -4,6 +4,7 @@ import { loadConfigText, SlotAllocator } from "../../src/config/load.ts";
 import type { Snapshot } from "../../src/config/snapshot.ts";
 import type { ActivatedSocket } from "../../src/supervisor/activation.ts";
 import { type ListeningSocket, ListeningSockets } from "../../src/supervisor/sockets.ts";
+import { unless } from "../support/needs.ts";
 import { freePort } from "../support/ports.ts";
 import { listening } from "../support/systemd.ts";
 
@@ -40,7 +41,7 @@ test("a udp listener has a socket for each worker, all at one address", async ()
   expect([sockets.differs(snapshot("127.0.0.1:0")), sockets.differs(snapshot("127.0.0.1:0", { workers: 2 }))]).toEqual([false, true]);
 });
 
-test.skipIf(process.platform !== "linux")("systemd's is one socket, and one worker reads it, after an upgrade too", async () => {
+unless(process.platform === "linux" ? undefined : "Linux only").test("systemd's is one socket, and one worker reads it, after an upgrade too", async () => {
   const port = await freePort();
   const address = `127.0.0.1:${port}`;
   const fd = listening.udp("127.0.0.1", port);

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { placeProblem, readStateFile, setDamagedAside, writeStateFile } from "../../src/supervisor/state-file.ts";
+import { placeProblem, readStateFile, setAside, writeStateFile } from "../../src/supervisor/state-file.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "fairlead-state-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -51,7 +51,7 @@ describe("a link", () => {
       expect(JSON.parse(readFileSync(join(directory, "elsewhere/state.json"), "utf8"))).toEqual(KEPT);
       expect(readStateFile(link)).toEqual(KEPT);
     }
-    expect(setDamagedAside(link)).toBe(join(directory, "elsewhere/state.json.damaged"));
+    expect(setAside(link, "damaged")).toBe(join(directory, "elsewhere/state.json.damaged"));
     expect(readStateFile(link)).toBeUndefined();
   });
 });
@@ -59,5 +59,5 @@ describe("a link", () => {
 test("one that cannot be moved is no reason not to start", () => {
   const path = file("stuck.json", "{");
   mkdirSync(`${path}.damaged/x`, { recursive: true });
-  expect(setDamagedAside(path)).toBeUndefined();
+  expect(setAside(path, "damaged")).toBeUndefined();
 });

@@ -49,7 +49,7 @@ export function nameOfType(type: number): string {
   return nameIn(FrameType, type);
 }
 
-export function uint32(value: number): Buffer {
+function uint32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(value >>> 0);
   return bytes;

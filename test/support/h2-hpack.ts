@@ -41,7 +41,18 @@ const CODES: readonly string[] = (() => {
   }
   return codes;
 })();
-const SYMBOLS = new Map(CODES.map((code, symbol) => [code, symbol]));
+/** The codes as a tree: where each bit leads to from a node, the first one being 0. Above 0: another node; below: a symbol, counted down from -1. */
+const TREE: readonly (readonly [number, number])[] = (() => {
+  const tree: [number, number][] = [[0, 0]];
+  for (const [symbol, code] of CODES.entries()) {
+    let node = 0;
+    for (const [at, bit] of [...code].entries()) {
+      if (at === code.length - 1) tree[node]![Number(bit)] = -1 - symbol;
+      else node = tree[node]![Number(bit)] ||= tree.push([0, 0]) - 1;
+    }
+  }
+  return tree;
+})();
 
 function bytesOfBits(bits: string): Buffer {
   return Buffer.from(bits.match(/.{8}/g)?.map((byte) => Number.parseInt(byte, 2)) ?? []);
@@ -56,18 +67,27 @@ export function huffman(symbols: string | readonly number[], padding?: string): 
 export class HpackError extends Error {}
 
 function unhuffman(bytes: Buffer): string {
-  const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, "0")).join("");
   const out: number[] = [];
-  let code = "";
-  for (const bit of bits) {
-    code += bit;
-    const symbol = SYMBOLS.get(code);
-    if (symbol === undefined) continue;
-    if (symbol === EOS) throw new HpackError("EOS in a string (section 5.2)");
-    out.push(symbol);
-    code = "";
+  let node = 0;
+  // Of the code under way.
+  let length = 0;
+  let ones = true;
+  for (const byte of bytes) {
+    for (let bit = 7; bit >= 0; bit--) {
+      const value = (byte >> bit) & 1;
+      const next = TREE[node]![value]!;
+      length++;
+      ones &&= value === 1;
+      if (next >= 0) {
+        node = next;
+        continue;
+      }
+      if (next === -1 - EOS) throw new HpackError("EOS in a string (section 5.2)");
+      out.push(-1 - next);
+      [node, length, ones] = [0, 0, true];
+    }
   }
-  if (code.length > 7 || code.includes("0")) throw new HpackError(`padding ${JSON.stringify(code)} (section 5.2)`);
+  if (length > 7 || !ones) throw new HpackError(`padding of ${length} bits (section 5.2)`);
   return Buffer.from(out).toString("latin1");
 }
 

@@ -79,7 +79,7 @@ export class Message {
   }
 }
 
-export function valuesOf(fields: readonly Field[], name: string): string[] {
+function valuesOf(fields: readonly Field[], name: string): string[] {
   return fields.filter(([key]) => key.toLowerCase() === name.toLowerCase()).map(([, value]) => value);
 }
 

@@ -16,13 +16,6 @@ export interface BackendEvent {
   readonly error?: string;
 }
 
-/** What /hash and /slow answer. */
-export interface Digest {
-  readonly bytes: number;
-  readonly sha256: string;
-  readonly trailers: Readonly<Record<string, string>>;
-}
-
 export class NodeBackend {
   readonly events: BackendEvent[] = [];
   private readonly child: ChildProcess;

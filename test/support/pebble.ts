@@ -4,11 +4,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NameServer } from "./name-server.ts";
+import { needs } from "./needs.ts";
 import { freePort } from "./ports.ts";
 import { until } from "./until.ts";
 
-/** Undefined: it is there. Else why tests with it are skipped. */
-export const NO_PEBBLE: string | undefined = ["pebble", "openssl"].map((program) => (Bun.which(program) === null ? `${program} is not installed` : undefined)).find((reason) => reason !== undefined);
+/** What a test with it needs. */
+export const withPebble = needs("pebble", "openssl");
 
 export interface PebbleOptions {
   /** Where it validates http-01 and tls-alpn-01. */

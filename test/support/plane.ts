@@ -60,6 +60,11 @@ export class Plane {
     return this.ports.get(listener)!;
   }
 
+  /** A listener's place on the scoreboard. */
+  slotOf(listener: string): number {
+    return this.snapshot.listeners.find(({ name }) => name === listener)!.slot;
+  }
+
   private row(address: string): { readonly upstream: number; readonly target: number } {
     for (const { slot, targets } of this.snapshot.upstreams) for (const target of targets) if (target.name === address) return { upstream: slot, target: target.slot };
     throw new Error(`no target ${address}`);

@@ -69,8 +69,8 @@ export class Stage {
   }
 
   /** Fairlead with these arguments, and no file. */
-  async process(args: readonly string[]): Promise<Fairlead> {
-    const fairlead = await Fairlead.start("", { arguments: args });
+  async process(args: readonly string[], options: StartOptions = {}): Promise<Fairlead> {
+    const fairlead = await Fairlead.start("", { ...options, arguments: args });
     this.atEnd(() => fairlead.kill());
     return fairlead;
   }

@@ -1,7 +1,7 @@
 /** Waiting for a condition instead of for a time. */
 
 /** Longest that a test waits for something which should happen at once, in ms. */
-export const PATIENCE = 5_000;
+const PATIENCE = 5_000;
 
 export function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -20,7 +20,7 @@ export function routeView(label: string, upstream: string, more: Partial<RouteVi
 /** One listener "web" that leads to the first upstream what matches no route. */
 export function overviewOf(upstreams: readonly UpstreamView[], routes: readonly RouteView[] = [], more: Partial<Overview> = {}): Overview {
   return {
-    instance: { version: "0", generation: 7, pid: 1, started_at: "2030-01-01T00:00:00.000Z", state: "ok", workers: [{ pid: 2, slot: 0, clients: 0, lag_ms: 1 }], config: { applied: { generation: 7, at: "2030-01-01T00:00:00.000Z" }, rejected: null }, panicking: [] },
+    instance: { version: "0", generation: 7, pid: 1, started_at: "2030-01-01T00:00:00.000Z", state: "ok", workers: [{ pid: 2, slot: 0, clients: 0, lag_ms: 1 }], config: { applied: { generation: 7, at: "2030-01-01T00:00:00.000Z" }, rejected: null }, panicking: [], faults: [] },
     totals: { ...rates(), open_requests: 0, open_clients: 0, bytes_in_rate: 0, bytes_out_rate: 0 },
     listeners: [{ name: "web", address: "127.0.0.1:80", protocol: "http", tls: false, upstream: upstreams[0]!.name, clients: 0, ...rates(), certificates: [] }],
     routes: [...routes],

@@ -6,7 +6,7 @@ import { sleep, until } from "./until.ts";
 const TICK = 10;
 
 /** Of one process, since it began, in ms; granular by 10. */
-export function processorTime(pid: number): number {
+function processorTime(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) * TICK;
@@ -29,14 +29,14 @@ export async function untilIdle(pid: number, most = 0.2, patience = 3_000): Prom
   await until(`process ${pid} to take less than ${most * 100} % of a core`, async () => (await processorShare(pid, 60)) < most, patience);
 }
 
-/** The most memory of a process above what it had before, in bytes, while something goes on. */
-export async function memoryGrowth(pid: number, act: () => Promise<unknown>): Promise<number> {
-  const before = residentMemory(pid);
+/** The most of it above what there was before, in bytes, while something goes on. @param memory of now */
+export async function memoryGrowth(memory: () => number, act: () => Promise<unknown>): Promise<number> {
+  const before = memory();
   let most = before;
   let going = true;
   const watching = (async () => {
     while (going) {
-      most = Math.max(most, residentMemory(pid));
+      most = Math.max(most, memory());
       await sleep(20);
     }
   })();

@@ -188,7 +188,8 @@ describe("another attempt", () => {
       one.placement.avoid(target!);
       if (wait === 0) one.placement.again();
       else one.placement.againLater();
-      expect(held()).toEqual([wait === 0 ? 1 : 0, 0, 0]);
+      // In the pause it is open, though nobody has it.
+      expect(held()).toEqual([1, 0, 0]);
       work.clock.advance(100);
     }
     expect([one.told, one.placement.attempts]).toEqual([[FIRST, `${SECOND} in time`, `${FIRST} in time`, "flush"], 3]);
@@ -200,11 +201,31 @@ describe("another attempt", () => {
     expect(one.placement.takeBudget()).toBeTrue();
     one.placement.leave(true, 0, 1);
     one.placement.againLater();
-    expect(held()).toEqual([0, 0, 1]);
+    expect(held()).toEqual([1, 0, 1]);
     one.placement.end();
     work.clock.advance(1_000);
     expect([one.told, held()]).toEqual([[FIRST], [0, 0, 0]]);
   });
+
+  for (const [budget, tried] of [
+    ["100%", 20],
+    ["50%", 10],
+  ] as const) {
+    test(`of ${budget} of the open requests is within a budget of ${budget} when the target of all of them dies at once`, () => {
+      const { work, asker, held } = arranged({ retry_backoff: "100ms", retry_budget: budget, retry_budget_min: 0 });
+      const all = Array.from({ length: 20 }, () => asker().seek());
+      const again = all.filter(({ placement }) => {
+        placement.leave(true, 0, 1);
+        if (!placement.takeBudget()) return false;
+        placement.againLater();
+        return true;
+      });
+      expect(again).toHaveLength(tried);
+      work.clock.advance(200);
+      for (const one of again) one.answered();
+      expect(held()).toEqual([0, 0, 0]);
+    });
+  }
 
   test("beside the first takes a place of the budget, and may become the only one", () => {
     const { asker, held } = arranged();

@@ -52,3 +52,14 @@ test("an upstream's errors are not told of its routes again; one error in five s
   expect(lines(overviewOf([upstreamView("web", [targetView("a:1")])], [routeView("r.test", "web", failing)]))).toEqual(["bad: Route r.test 50 % of its requests fail"]);
   expect(lines(overviewOf([upstreamView("web", [targetView("a:1")], rates(0.2, { "5xx": 0.2 }))]))).toEqual([]);
 });
+
+test("faults that are injected stand before the worst, with their end where all have one", () => {
+  const base = overviewOf([upstreamView("none", [targetView("x:1", { state: "down" })])]);
+  const [first, later] = [new Date(2030, 0, 1, 14, 5, 0), new Date(2030, 0, 1, 15, 0, 0)].map((at) => at.toISOString());
+  const told = (...faults: { name: string; until: string | null }[]): string[] => lines({ ...base, instance: { ...base.instance, faults } });
+  const rest = "bad: Upstream none has no target in rotation: x:1 down";
+  expect(told()).toEqual([rest]);
+  expect(told({ name: "a", until: first! })).toEqual(["warn: Faults 1 rule injects, until 14:05:00: a", rest]);
+  expect(told({ name: "b", until: later! }, { name: "a", until: first! })).toEqual(["warn: Faults 2 rules inject, until 15:00:00: b, a", rest]);
+  expect(told({ name: "a", until: first! }, { name: "file", until: null }, { name: "c", until: null }, { name: "d", until: null })).toEqual(["warn: Faults 4 rules inject: a until 14:05:00, file, c and 1 more", rest]);
+});

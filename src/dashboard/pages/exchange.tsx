@@ -28,6 +28,7 @@ function Record({ exchange }: { readonly exchange: ExchangeView }) {
   const facts: readonly (readonly [string, string])[] = [
     ["When", moment(exchange.at)],
     ["Client got", `${exchange.status === 0 ? "no status" : exchange.status} after ${milliseconds(exchange.duration_ms)}`],
+    ...(exchange.fault === "" ? [] : [["Fault", exchange.fault] as const]),
     ["Why", exchange.detail === "" ? exchange.cause : `${exchange.cause}: ${exchange.detail}`],
     ["Kept for", exchange.why.join(", ")],
     ["Host", exchange.host],

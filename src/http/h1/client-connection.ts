@@ -287,7 +287,8 @@ export class ClientConnection extends Connection implements Client, Downstream {
       if (this.request.hasWaiting || this.exchange.connection?.congested === true) return;
       if (!this.request.done) this.within(this.listener.config.timeouts.clientBody);
     }
-    this.resume();
+    // A connection of HTTP/2 has room again for all its requests, also for those that are long sent.
+    if (this.wantsBytes) this.resume();
   }
 
   // The reply's way back.

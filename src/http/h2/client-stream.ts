@@ -468,12 +468,19 @@ export class ClientStream extends Stream implements Downstream, Duplex {
       this.replyAbort();
       return;
     }
+    const { now } = this.services.network.clock;
+    const cause = exchange.open ? overdue(exchange, now, this.congested, this.remoteClosed, this.endsAt) : "client-write-timeout";
+    if (cause === undefined) return;
+    // Who reads slowly, a window or a frame at a time, goes on all the same.
+    const patience = this.progressedAt + this.session.listener.config.timeouts.clientBody - now;
+    if (cause === "client-write-timeout" && patience > 0) {
+      this.within(patience);
+      return;
+    }
     if (!exchange.open) {
       this.replyAbort();
       return;
     }
-    const cause = overdue(exchange, this.services.network.clock.now, this.congested, this.remoteClosed, this.endsAt);
-    if (cause === undefined) return;
     if (exchange.hasReply || cause === "client-write-timeout") {
       exchange.finish(cause);
       this.replyAbort();

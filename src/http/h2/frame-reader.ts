@@ -38,11 +38,6 @@ export class FrameReader {
     this.handler = handler;
   }
 
-  /** A frame is under way. */
-  get isWithin(): boolean {
-    return this.headerBytes > 0 || this.payload !== undefined || this.inData;
-  }
-
   read(chunk: Buffer): void {
     const end = chunk.length;
     const { handler } = this;

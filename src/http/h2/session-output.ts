@@ -31,6 +31,8 @@ export abstract class SessionOutput<S extends Stream = Stream> extends Connectio
   protected readonly encoder = new HpackEncoder();
   /** The peer takes so many more bytes of DATA. */
   protected sendWindow = INITIAL_WINDOW;
+  /** When data of any stream last went, or some of what the peer had not read, in clock ms. */
+  movedAt = 0;
   /** Answers gathered since the peer last took all that was written. */
   protected control = 0;
   private readonly sink = new HpackSink(this.encoder);
@@ -234,6 +236,10 @@ export abstract class SessionOutput<S extends Stream = Stream> extends Connectio
       at += length;
       if (once) break;
     }
+    if (at > start) {
+      this.movedAt = this.wheel.now;
+      stream.movedAt = this.movedAt;
+    }
     return at;
   }
 
@@ -282,6 +288,7 @@ export abstract class SessionOutput<S extends Stream = Stream> extends Connectio
   }
 
   protected writable(): void {
+    this.movedAt = this.wheel.now;
     this.control = 0;
     this.sendWaiting();
     if (this.congested) return;
@@ -304,8 +311,9 @@ export abstract class SessionOutput<S extends Stream = Stream> extends Connectio
     this.wheel.schedule(this, this.services.network.clock.now + milliseconds);
   }
 
-  /** The peer reads what was said before the goodbye. */
+  /** The peer reads, if slowly: also what was said before the goodbye. */
   protected override progressed(): void {
+    this.movedAt = this.wheel.now;
     if (this.isOver) this.linger(LINGER);
   }
 

@@ -15,6 +15,8 @@ export abstract class Stream extends Timed {
   localClosed = false;
   /** The peer has. */
   remoteClosed = false;
+  /** When data of this stream last went, in clock ms. */
+  movedAt = 0;
   /** Data that no window or no room let go yet, oldest first, in buffers of its own. */
   private queue: Buffer[] | undefined = undefined;
   private queueOffset = 0;
@@ -35,6 +37,11 @@ export abstract class Stream extends Timed {
   /** Something waits here or in the connection: stop the source. */
   get congested(): boolean {
     return this.queue !== undefined || this.session.congested;
+  }
+
+  /** When that which this stream waits for last moved, in clock ms: its own window, or the connection, which it shares with others. */
+  protected get progressedAt(): number {
+    return this.sendWindow > 0 || this.session.congested ? this.session.movedAt : this.movedAt;
   }
 
   get hasQueue(): boolean {

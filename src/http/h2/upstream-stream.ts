@@ -415,13 +415,16 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
 
   onDeadline(): void {
     const { timeouts } = this.upstream!.config;
+    if ((this.phase === "head" || this.phase === "sending") && !this.requestDone) {
+      // A target that reads slowly goes on all the same.
+      const patience = this.progressedAt + timeouts.body - this.services.network.clock.now;
+      if (patience > 0) this.after(patience);
+      else this.spoil("target-write-timeout", `request not read for ${timeouts.body} ms`);
+      return;
+    }
     switch (this.phase) {
       case "head":
-        if (this.requestDone) this.spoil("response-timeout", `no reply within ${least(timeouts.response, timeouts.attempt)} ms`);
-        else this.spoil("target-write-timeout", `request not read for ${timeouts.body} ms`);
-        return;
-      case "sending":
-        this.spoil("target-write-timeout", `request not read for ${timeouts.body} ms`);
+        this.spoil("response-timeout", `no reply within ${least(timeouts.response, timeouts.attempt)} ms`);
         return;
       case "body":
         this.spoil("reply-timeout", `reply stalled for ${timeouts.body} ms`);

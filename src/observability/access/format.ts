@@ -47,7 +47,7 @@ function parse(template: string): { readonly pieces: readonly Piece[]; readonly 
 }
 
 /** The variables of a format, in their order. */
-export function namesOf(format: AccessFormat): readonly string[] {
+function namesOf(format: AccessFormat): readonly string[] {
   if (format.kind === "text") return [];
   return format.kind === "json" ? format.fields : parse(format.template).pieces.map(({ name }) => name);
 }

@@ -100,6 +100,7 @@ export const VARIABLES: Readonly<Record<string, Variable>> = {
   body_bytes_sent: integer("the same", (a) => a.bytesOut),
   cause: known("why it ended: done, or what went wrong", (a) => a.cause),
   detail: text("in words, what the cause does not say", (a) => a.detail),
+  fault: word("names of the faults that were injected, with a comma between several", (a) => a.fault ?? ""),
   request_id: text("X-Request-ID: ours, else the client's", (a) => a.requestId),
   datagrams_in: integer("udp: datagrams from the client", (a) => a.datagrams?.in),
   datagrams_out: integer("udp: datagrams to it", (a) => a.datagrams?.out),
@@ -113,7 +114,7 @@ export const VARIABLES: Readonly<Record<string, Variable>> = {
 /** What JSON lines tell where `fields` does not say. */
 export const JSON_FIELDS: readonly string[] = [
   "level", "time", "msg", "client", "method", "host", "path", "protocol", "status", "grpc_status", "listener", "route", "upstream", "target", "attempts",
-  "milliseconds", "queued", "connect", "first_byte", "bytes_in", "bytes_out", "datagrams_in", "datagrams_out", "cause", "detail", "request_id", "http_user_agent", "http_referer",
+  "milliseconds", "queued", "connect", "first_byte", "bytes_in", "bytes_out", "datagrams_in", "datagrams_out", "cause", "detail", "fault", "request_id", "http_user_agent", "http_referer",
 ];
 
 /** Of these nobody wants a copy on a disk. */

@@ -35,7 +35,7 @@ export function spansOf(account: Account, origin: Origin): ReadableSpan[] {
 }
 
 function exchangeSpan(account: Account, trace: Trace, origin: Origin): ReadableSpan {
-  const { method, route, status, cause, detail, at, milliseconds, path, client, host } = account;
+  const { method, route, status, cause, detail, fault, at, milliseconds, path, client, host } = account;
   const failed = status >= 500 || CAUSES[cause].status >= 500;
   const named = METHODS.has(method) ? method : "HTTP";
   const query = path.indexOf("?");
@@ -66,6 +66,7 @@ function exchangeSpan(account: Account, trace: Trace, origin: Origin): ReadableS
       "fairlead.upstream": account.upstream || undefined,
       "fairlead.cause": cause,
       "fairlead.detail": detail || undefined,
+      "fairlead.fault": fault || undefined,
       "fairlead.request_id": account.requestId || undefined,
       "fairlead.attempts": account.attempts,
       "fairlead.queued_ms": account.queued,

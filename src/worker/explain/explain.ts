@@ -5,7 +5,10 @@
 import type { Arrival } from "../../accept/arrival.ts";
 import type { Explained, RequestToExplain } from "../../admin/explained.ts";
 import { formatAddress } from "../../config/values.ts";
+import type { Faults } from "../../faults/faults.ts";
 import { answerHere, asksUpgrade, isIdempotent } from "../../http/admission.ts";
+import { Name } from "../../http/fields.ts";
+import { isGrpc } from "../../http/grpc.ts";
 import { Parse, refusals } from "../../http/h1/head.ts";
 import { RequestHead } from "../../http/h1/request-head.ts";
 import { Reception } from "../../http/reception.ts";
@@ -19,6 +22,7 @@ import type { Listener } from "../../routing/listener.ts";
 import { normalizePath } from "../../routing/path.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
 import { appliesOf } from "./applies.ts";
+import { endOf, faultsOf } from "./faults.ts";
 import { forwardedOf } from "./forwarded.ts";
 import { type Asked, askedOf, type Candidate, listenerFor } from "./request.ts";
 import { upstreamOf } from "./upstream.ts";
@@ -55,6 +59,7 @@ export async function explain(question: RequestToExplain, sources: Sources): Pro
     request: { protocol: config.protocol, method: request.method, host: request.host, path: request.path, path_for_routes: config.protocol === "http" ? normalizePath(request.path) : "", client: formatEndpoint(asked.client, asked.clientPort) },
     listener: { name: config.name, address: addressOf(found), protocol: config.protocol, tls: config.tls !== undefined, found_by: found.foundBy, clients: sources.services.board.clientsOf(listener.index), max_clients: config.maxClients },
     routes: [],
+    faults: [],
     upstream: null,
     applies: null,
     forwarded: null,
@@ -62,7 +67,7 @@ export async function explain(question: RequestToExplain, sources: Sources): Pro
   const turnedAway = listener.refusalFor(asked.client);
   if (turnedAway !== undefined) return { ...told, outcome: refused(turnedAway, {}, config.protocol === "http") };
   if (teller.here !== undefined) return { ...told, outcome: teller.here };
-  return { ...told, ...(await beyond(listener, teller, question.ask_policy === true)) };
+  return { ...told, ...(await beyond(listener, teller, sources.services.faults, question.ask_policy === true)) };
 }
 
 const undecided: Outcome = { kind: "undecided", route: null, upstream: null, target: null, status: null, summary: "" };
@@ -77,12 +82,12 @@ function refused(cause: Cause, where: Partial<Outcome>, isHttp: boolean, why: st
 }
 
 /** A request that is not answered here: route, upstream, target. */
-async function beyond(listener: Listener, teller: HttpRequest | Connection, ask: boolean): Promise<Pick<Explained, "outcome" | "routes" | "upstream" | "applies" | "forwarded">> {
+async function beyond(listener: Listener, teller: HttpRequest | Connection, faults: Faults | undefined, ask: boolean): Promise<Pick<Explained, "outcome" | "routes" | "faults" | "upstream" | "applies" | "forwarded">> {
   const { request } = teller;
   const isHttp = listener.config.protocol === "http";
   const routes = listener.router.explain(request).map(({ route, label, failed }) => ({ label, upstream: route.upstream, matched: failed === undefined, failed: failed === undefined ? null : { ...failed, seen: failed.seen ?? null } }));
   const match = listener.router.route(request);
-  if (match === undefined) return { outcome: refused("no-route", {}, isHttp, "no route matches, and the listener has no upstream of its own"), routes, upstream: null, applies: null, forwarded: null };
+  if (match === undefined) return { outcome: refused("no-route", {}, isHttp, "no route matches, and the listener has no upstream of its own"), routes, faults: [], upstream: null, applies: null, forwarded: null };
   const { upstream } = match;
   teller.goesTo(upstream);
   const pick = await upstream.explain(request, ask);
@@ -91,7 +96,12 @@ async function beyond(listener: Listener, teller: HttpRequest | Connection, ask:
   const told = upstreamOf(upstream, request, hash.key, pick);
   const applies = appliesOf(listener.config, upstream, teller.manner);
   const forwarded = teller instanceof HttpRequest ? teller.forwarded(upstream, pick.pick?.name ?? ANY_TARGET) : null;
-  const rest = { routes, upstream: told, applies, forwarded };
+  const findings = faults?.explain({ listener: listener.config.name, route: match.label, upstream: upstream.name }, request, teller.isCall) ?? [];
+  const injected = faultsOf(findings, pick.pick?.name);
+  const rest = { routes, faults: injected, upstream: told, applies, forwarded };
+  // They come before all that an upstream may say.
+  const end = endOf(findings, injected);
+  if (end !== undefined) return { ...rest, outcome: { ...undecided, ...where, ...end } };
   if (told.breaker?.admits === "no") return { ...rest, outcome: refused("circuit-open", where, isHttp, `the circuit breaker of ${upstream.name} is ${told.breaker.state}`) };
   const mayWait = upstream.queue.length < upstream.config.queue.size;
   const waits = (why: string): Outcome => (mayWait ? { ...undecided, ...where, kind: "queued", summary: `waits for a place: ${why}` } : refused("queue-full", where, isHttp, why));
@@ -144,6 +154,11 @@ class HttpRequest {
     return { whole: this.reception.wholeOf(this.head), idempotent: isIdempotent(this.head), upgrade: asksUpgrade(this.head), isRequest: true };
   }
 
+  /** Calls are HTTP/2's: one that looks like one is taken to have come by it. */
+  get isCall(): boolean {
+    return this.head.has(Name.TE) && isGrpc(this.head);
+  }
+
   forwarded(upstream: Upstream, targetName: string): Explained["forwarded"] {
     const made = this.reception.makesId(this.head, this.request);
     const forward = this.reception.forward({ upstream, asksUpgrade: asksUpgrade(this.head), requestId: made ? NO_ID : undefined, trace: undefined, spanOf: () => "" }, this.request, { target: { name: targetName } }, VIA);
@@ -155,6 +170,7 @@ class HttpRequest {
 class Connection {
   readonly request: RoutingRequest;
   readonly here = undefined;
+  readonly isCall = false;
   readonly manner = { whole: 0, idempotent: false, upgrade: false, isRequest: false };
 
   constructor({ client, clientPort, name }: Asked, protocol: "tcp" | "tls-passthrough" | "udp") {

@@ -7,7 +7,7 @@ import { type BackendConnection, type RawBackend, sayWhich } from "../../support
 import { type Balanced, openStage } from "../../support/stage.ts";
 import { nextTurn } from "../../support/raw-connection.ts";
 import { sleep, until } from "../../support/until.ts";
-import { memoryGrowth, processorShare, untilIdle } from "../../support/worker-load.ts";
+import { memoryGrowth, processorShare, residentMemory, untilIdle } from "../../support/worker-load.ts";
 import { type Attack, attacks, big } from "./attacks.ts";
 import { asks, get, hold } from "./cases.ts";
 
@@ -72,7 +72,7 @@ class Bystander {
 /** Runs `act` under a bystander's eyes; what is left of it afterwards is nothing. */
 async function unharmed(act: () => Promise<unknown>): Promise<void> {
   const bystander = new Bystander(front.port);
-  const growth = await memoryGrowth(worker, async () => {
+  const growth = await memoryGrowth(() => residentMemory(worker), async () => {
     try {
       await act();
     } finally {

@@ -4,7 +4,7 @@
  *
  * Ids that begin with `generic/`, `http2/` and `hpack/` are those of the h2spec test suite for the same requirement.
  */
-import { data, type FrameOptions, headers, more } from "../../support/h2-frames.ts";
+import { data, headers, more } from "../../support/h2-frames.ts";
 import { block, type Field } from "../../support/h2-hpack.ts";
 import type { H2Client, H2Options, Wish } from "../../support/h2.ts";
 import { reply, type Script } from "../../support/raw-backend.ts";
@@ -63,11 +63,6 @@ export function post(stream: number, path = "/", ...fields: readonly Field[]): B
 /** A whole POST with a body. */
 export function posted(stream: number, body: string, path = "/", ...fields: readonly Field[]): Buffer {
   return Buffer.concat([post(stream, path, ...fields), data(stream, body)]);
-}
-
-/** A whole request with exactly these fields. */
-export function raw(stream: number, fields: readonly Field[] | Buffer, options: FrameOptions = {}): Buffer {
-  return headers(stream, fields, options);
 }
 
 /** Never answers. */

@@ -1,8 +1,8 @@
 /** HTTP/2 conformance: each case in as few segments as there are pauses in it, the small ones byte by byte too, against one running Fairlead. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { H2Client, reply } from "../../support/h2.ts";
 import { sayWhich } from "../../support/raw-backend.ts";
-import { Lanes } from "../lanes.ts";
+import { useLanes } from "../use-lanes.ts";
 import { get } from "./cases.ts";
 import { connection } from "./connection.ts";
 import { frames } from "./frames.ts";
@@ -11,14 +11,7 @@ import { hpack } from "./hpack.ts";
 import { messages } from "./messages.ts";
 import { fitsBytewise, play } from "./runner.ts";
 
-const LANES = 24;
-let lanes: Lanes;
-
-beforeAll(async () => {
-  lanes = await Lanes.open(LANES, true);
-}, 30_000);
-
-afterAll(() => lanes?.close());
+const lanes = useLanes(true);
 
 const cases = [...generic, ...connection, ...frames, ...messages, ...hpack];
 
@@ -27,15 +20,15 @@ test("no two cases have one id", () => {
 });
 
 describe("at once", () => {
-  for (const one of cases) test.concurrent(`${one.id} ${one.name} (${one.source})`, () => play(lanes, one, "at once"), 30_000);
+  for (const one of cases) test.concurrent(`${one.id} ${one.name} (${one.source})`, () => play(lanes(), one, "at once"), 30_000);
 });
 
 describe("byte by byte", () => {
-  for (const one of cases.filter(fitsBytewise)) test.concurrent(`${one.id} ${one.name} (${one.source})`, () => play(lanes, one, "byte by byte"), 30_000);
+  for (const one of cases.filter(fitsBytewise)) test.concurrent(`${one.id} ${one.name} (${one.source})`, () => play(lanes(), one, "byte by byte"), 30_000);
 });
 
 test("after all of it, one connection of 300 requests is served as if nothing had happened", async () => {
-  await lanes.use(async ({ port, backend }) => {
+  await lanes().use(async ({ port, backend }) => {
     backend.clear(sayWhich);
     const client = await H2Client.connect(port);
     for (let stream = 1; stream < 600; stream += 2) {

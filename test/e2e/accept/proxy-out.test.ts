@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { Authority, pemFiles } from "../../support/certificates.ts";
 import { clientHello, sni } from "../../support/client-hello.ts";
 import { Fairlead } from "../../support/fairlead.ts";
+import { needs } from "../../support/needs.ts";
 import { freePort } from "../../support/ports.ts";
 import { PP2, v1, v2, withChecksum } from "../../support/proxy-header.ts";
 import type { RawBackend } from "../../support/raw-backend.ts";
@@ -233,7 +234,7 @@ describe("health checks", () => {
   });
 });
 
-describe.skipIf(Bun.which("haproxy") === null)("a real HAProxy behind", () => {
+needs("haproxy").describe("a real HAProxy behind", () => {
   test("understands both versions, and finds the checksum right", async () => {
     const port = await freePort();
     const file = join(stage.directory(), "haproxy.cfg");

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Message } from "../../support/messages.ts";
 import { Fairlead, type LogLine } from "../../support/fairlead.ts";
 import { alwaysName } from "../../support/names.ts";
+import { needs } from "../../support/needs.ts";
 import { freePort } from "../../support/ports.ts";
 import { PP2, v1, v2, withChecksum } from "../../support/proxy-header.ts";
 import type { RawBackend } from "../../support/raw-backend.ts";
@@ -253,7 +254,7 @@ describe("who is not trusted", () => {
   });
 });
 
-describe.skipIf(Bun.which("haproxy") === null)("a real HAProxy", () => {
+needs("haproxy").describe("a real HAProxy", () => {
   test("in front is understood in both versions, with all that it can add", async () => {
     const [one, two, check] = [await freePort(), await freePort(), await freePort()];
     const file = join(stage.directory(), "haproxy.cfg");

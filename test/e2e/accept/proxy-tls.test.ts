@@ -11,6 +11,7 @@ import { Duplex } from "node:stream";
 import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
 import { Authority, pemFiles } from "../../support/certificates.ts";
 import { Fairlead, type LogLine } from "../../support/fairlead.ts";
+import { needs } from "../../support/needs.ts";
 import { freePort } from "../../support/ports.ts";
 import { workersOf } from "../../support/processes.ts";
 import { PP2, v1, v2, withChecksum } from "../../support/proxy-header.ts";
@@ -260,7 +261,7 @@ test("who is not trusted begins with TLS", async () => {
   expect([server, received.endsWith("GET /y"), backend.requests[0]?.header("x-forwarded-for")]).toEqual(["second.test", true, "127.0.0.1"]);
 });
 
-describe.skipIf(Bun.which("haproxy") === null)("a real HAProxy in front", () => {
+needs("haproxy").describe("a real HAProxy in front", () => {
   test("that passes TLS on", async () => {
     const port = await freePort();
     const file = join(stage.directory(), "haproxy.cfg");

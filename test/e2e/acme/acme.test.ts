@@ -1,10 +1,10 @@
 /** The whole way: a real ACME server, real workers, and clients that trust nobody else. */
-import { beforeAll, describe, expect, test } from "bun:test";
+import { beforeAll, expect, test } from "bun:test";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { Fairlead } from "../../support/fairlead.ts";
-import { NO_PEBBLE, Pebble } from "../../support/pebble.ts";
+import { Pebble, withPebble } from "../../support/pebble.ts";
 import { freePort } from "../../support/ports.ts";
 import { isAlive, workersOf } from "../../support/processes.ts";
 import { v1 } from "../../support/proxy-header.ts";
@@ -14,7 +14,6 @@ import { request, tlsExchange } from "../../support/tls-client.ts";
 import { until } from "../../support/until.ts";
 
 const stage = openStage();
-const about = NO_PEBBLE === undefined ? describe : describe.skip;
 
 interface Status {
   readonly domains: readonly string[];
@@ -26,7 +25,7 @@ interface Status {
   readonly last_error?: string;
 }
 
-about(`certificates by ACME${NO_PEBBLE === undefined ? "" : ` (skipped: ${NO_PEBBLE})`}`, () => {
+withPebble.describe("certificates by ACME", () => {
   let pebble: Pebble;
   let backend: RawBackend;
   let fairlead: Fairlead;

@@ -123,6 +123,10 @@ test("of two at the same time that know the same, one is too late", async () => 
   expect(both.map(({ status }) => status)).toEqual([200, 412]);
   expect(both[1]).toMatchObject({ etag: both[0]!.etag, body: { detail: expect.stringContaining("api:token") } });
   expect(await who(at, 4)).toEqual({ b: 4 });
+  // One that is only tried is told the same.
+  expect((await api(at, "PUT", "config?dry_run=true", withTargets(c), { "If-Match": etag! })).status).toBe(412);
+  expect((await api(at, "PUT", "config?dry_run=true", withTargets(c), { "If-Match": both[0]!.etag! })).status).toBe(200);
+  expect((await api(at, "GET", "config")).etag).toBe(both[0]!.etag);
   // What people say of targets meanwhile is no other configuration.
   await api(at, "PUT", `upstreams/main/targets/${encodeURIComponent(b)}`, { weight: 2 });
   expect((await api(at, "PUT", "config", withTargets(c), { "If-Match": both[0]!.etag! })).status).toBe(200);

@@ -5,6 +5,7 @@ import { rename, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { FAMILIES } from "../../../src/metrics/metrics.ts";
 import { CAUSE_NAMES } from "../../../src/observability/cause.ts";
+import { needs } from "../../support/needs.ts";
 import { freePort } from "../../support/ports.ts";
 import { type MetricFamily, Scrape } from "../../support/prometheus-text.ts";
 import { readPromql } from "../../support/promql.ts";
@@ -167,20 +168,19 @@ describe("what is told", () => {
     }
   });
 
-  const promtool = Bun.which("promtool") !== null;
-  const how = promtool ? "" : " (promtool is not on this machine)";
+  const beside = needs("promtool");
 
-  test.skipIf(!promtool)(`promtool has nothing to say about it${how}`, async () => {
+  beside.test(`promtool has nothing to say about it`, async () => {
     const child = Bun.spawn(["promtool", "check", "metrics"], { stdin: Buffer.from(text), stdout: "pipe", stderr: "pipe" });
     expect([await new Response(child.stdout).text(), await new Response(child.stderr).text(), await child.exited]).toEqual(["", "", 0]);
   });
 
-  test.skipIf(!promtool)(`promtool takes the example's rules and scrape configuration${how}`, async () => {
+  beside.test(`promtool takes the example's rules and scrape configuration`, async () => {
     const { code, stdout } = await run("promtool", ["check", "config", join(ROOT, "examples/observability/prometheus.yml")]);
     expect([code, stdout.includes("rules found")]).toEqual([0, true]);
   });
 
-  test.skipIf(!promtool)(`the example's alerts fire when it happens, and not otherwise${how}`, async () => {
+  beside.test(`the example's alerts fire when it happens, and not otherwise`, async () => {
     const { code, stdout, stderr } = await run("promtool", ["test", "rules", join(import.meta.dir, "alerts.yml")]);
     expect([code, code === 0 ? "" : stdout + stderr]).toEqual([0, ""]);
   });

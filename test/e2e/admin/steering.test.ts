@@ -160,6 +160,20 @@ describe("targets and policies", () => {
     expect((await api(at, "GET", "overrides")).body.overrides).toEqual([]);
   });
 
+  test("what is said is no configuration that was applied, whoever is asked", async () => {
+    const told = async (): Promise<readonly unknown[]> => {
+      const { applied } = (await api(at, "GET", "config")).body;
+      const { instance } = (await api(at, "GET", "overview")).body as unknown as { readonly instance: { readonly generation: number; readonly config: { readonly applied: { readonly generation: number; readonly at: string } } } };
+      const { generation, at: when } = applied as { readonly generation: number; readonly at?: string };
+      expect(instance.config.applied).toEqual({ generation, at: when! });
+      return [generation, instance.generation];
+    };
+    const [applied, running] = (await told()) as [number, number];
+    await api(at, "PUT", target(a), { weight: 2 });
+    expect(await told()).toEqual([applied, running + 1]);
+    await api(at, "PUT", target(a), { weight: null });
+  });
+
   test("what changes nothing is no new generation", async () => {
     const before = await generationOf(at);
     expect((await api(at, "PUT", target(a), {})).status).toBe(200);
@@ -239,7 +253,16 @@ describe("targets and policies", () => {
     expect(await who(at, 6)).toEqual({ a: 3, b: 3 });
     expect((await api(at, "GET", "overrides")).body.state_file?.problem).toContain("damaged");
     expect(existsSync(`${stateFile}.damaged`)).toBe(true);
+    await at.fairlead.stop();
+
+    // One of a Fairlead to come is not damaged: it is there for that one.
+    const newer = JSON.stringify({ version: 2, said: "what nobody here knows" });
+    writeFileSync(stateFile, newer);
+    await steeredAgain(at);
+    await at.fairlead.line("its version", ({ level, msg, reason }) => level === "error" && msg!.includes("STATE FILE IS ANOTHER VERSION'S") && reason === "it is of version 2, and this Fairlead reads version 1");
+    expect((await api(at, "GET", "overrides")).body.state_file?.problem).toBe(`it is of version 2, and this Fairlead reads version 1: it was not read at the start, and is ${stateFile}.version-2 now`);
     await api(at, "PUT", target(c), {});
+    expect(readFileSync(`${stateFile}.version-2`, "utf8")).toBe(newer);
     expect(JSON.parse(readFileSync(stateFile, "utf8"))).toMatchObject({ targets: [{ target: c, how: "added" }] });
     await at.fairlead.stop();
   }, 60_000);

@@ -1,10 +1,11 @@
 /** The dashboard in a real browser, in front of a real instance. One tab is led through all of it, as an operator would. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import type { Overview, TargetView } from "../../../src/view/shapes.ts";
 import { CHROMIUM, openBrowser, openPage, type Watched } from "../../support/browser.ts";
+import { unless } from "../../support/needs.ts";
 import { freePort } from "../../support/ports.ts";
 import type { RawBackend } from "../../support/raw-backend.ts";
 import { type Balanced, type BalanceOptions, configText, openStage } from "../../support/stage.ts";
@@ -41,8 +42,7 @@ class Traffic {
 const TOKEN = "a-token-of-32-characters-at-least";
 const stage = openStage();
 
-// Nothing to test with: .ci/run installs it.
-describe.skipIf(CHROMIUM === undefined)("the dashboard in Chromium", () => {
+unless(CHROMIUM === undefined ? "not on this machine: chromium" : undefined).describe("the dashboard in Chromium", () => {
   let front: Balanced;
   let origin: string;
   let browser: Browser;
@@ -68,7 +68,7 @@ describe.skipIf(CHROMIUM === undefined)("the dashboard in Chromium", () => {
     const failing = await stage.backend(always(reply(503, "no")));
     config = {
       targets: [steady, doomed, third],
-      top: { admin: { address: `127.0.0.1:${admin}`, token: TOKEN } },
+      top: { admin: { address: `127.0.0.1:${admin}`, token: TOKEN }, faults: { enabled: true } },
       upstream: { health_check: { type: "tcp", interval: "200ms", rise: 1, fall: 1 } },
       routes: [{ path_prefix: "/broken", upstream: "broken" }],
       upstreams: { broken: [failing] },
@@ -131,6 +131,17 @@ describe.skipIf(CHROMIUM === undefined)("the dashboard in Chromium", () => {
     expect(await text(".facts")).toMatch(/State\s+down.* since [\s\S]+Last check\s+failed: connect refused/);
     await page.locator(".event", { hasText: "down" }).first().waitFor();
     expect(await page.title()).toContain(doomed.address);
+  });
+
+  test("says on every page that faults are injected, until when, and no longer than they are", async () => {
+    const notice = page.locator(".finding").first();
+    expect(await page.locator(".finding", { hasText: "Faults" }).count()).toBe(0);
+    await api("/v1/faults/never-there", { method: "PUT", body: JSON.stringify({ headers: { "X-Nobody": true }, abort: 503, for: "1h" }) });
+    await notice.getByText(/^1 rule injects, until \d\d:\d\d:\d\d: never-there$/).waitFor();
+    await notice.getByRole("link", { name: "Faults" }).click();
+    await page.locator(".event", { hasText: 'Fault "never-there" is injected' }).first().waitFor();
+    await api("/v1/faults", { method: "DELETE" });
+    await until("no notice", async () => (await page.locator(".finding", { hasText: "Faults" }).count()) === 0);
   });
 
   test("is searched and steered by keyboard alone: a target is drained, gets nothing, and comes back", async () => {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { data, ErrorCode, settingsAck } from "../../support/h2-frames.ts";
 import { closed, H2Client, head, reply as whole, shutdown } from "../../support/h2.ts";
+import { needs } from "../../support/needs.ts";
 import type { NodeBackend } from "../../support/node-backend.ts";
 import { freePort } from "../../support/ports.ts";
 import { type RawBackend, reply } from "../../support/raw-backend.ts";
@@ -183,24 +184,22 @@ describe("curl", () => {
   });
 });
 
-const has = (program: string) => Bun.which(program) !== null;
-
 describe("nghttp and h2load", () => {
-  test.skipIf(!has("nghttp"))(`nghttp gets a page and its trailers${has("nghttp") ? "" : " (not on this machine)"}`, async () => {
+  needs("nghttp").test(`nghttp gets a page and its trailers`, async () => {
     raw.clear((_, connection) => connection.write("HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"));
     const { code, stdout } = await run("nghttp", ["--no-verify-peer", "-v", url("/raw")]);
     expect(code).toBe(0);
     expect(stdout).toContain("x-sum: 1");
   });
 
-  test.skipIf(!has("h2load"))(`h2load gets 3,000 pages over 3 connections of 50 streams${has("h2load") ? "" : " (not on this machine)"}`, async () => {
+  needs("h2load").test(`h2load gets 3,000 pages over 3 connections of 50 streams`, async () => {
     const { code, stdout } = await run("h2load", ["-n", "3000", "-c", "3", "-m", "50", url("/bytes/100")]);
     expect(code).toBe(0);
     expect(stdout).toContain("3000 succeeded, 0 failed, 0 errored, 0 timeout");
     expect(stdout).toContain("status codes: 3000 2xx, 0 3xx, 0 4xx, 0 5xx");
   });
 
-  test.skipIf(!has("h2load"))(`h2load posts 300 bodies of 100 KB${has("h2load") ? "" : " (not on this machine)"}`, async () => {
+  needs("h2load").test(`h2load posts 300 bodies of 100 KB`, async () => {
     const directory = stage.directory();
     const file = join(directory, "body");
     writeFileSync(file, Buffer.alloc(100_000, 66));
@@ -212,8 +211,7 @@ describe("nghttp and h2load", () => {
 
 describe("SIGTERM", () => {
   test("says goodbye twice; what was begun before the second one ends, and so does the process", async () => {
-    let release = (): void => {};
-    const held = new Promise<void>((resolve) => (release = resolve));
+    const { promise: held, resolve: release } = Promise.withResolvers<void>();
     const backend = await stage.backend(async (request, connection) => {
       await held;
       if (await request.ended) connection.write(reply(200, `${request.target} ${request.text}`));

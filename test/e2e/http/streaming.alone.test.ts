@@ -4,7 +4,8 @@ import { createHash } from "node:crypto";
 import type { NodeBackend } from "../../support/node-backend.ts";
 import type { RawBackend } from "../../support/raw-backend.ts";
 import { type Balanced, openStage } from "../../support/stage.ts";
-import { sleep, untilStill } from "../../support/until.ts";
+import { untilStill } from "../../support/until.ts";
+import { memoryGrowth } from "../../support/worker-load.ts";
 
 const stage = openStage();
 const MB = 1024 * 1024;
@@ -44,30 +45,10 @@ beforeAll(async () => {
   }
 }, 60_000);
 
-/** The most memory that was seen above what there was before. */
-async function growthWhile(front: Balanced, act: () => Promise<unknown>): Promise<number> {
-  const before = front.fairlead.memory();
-  let most = before;
-  let going = true;
-  const watching = (async () => {
-    while (going) {
-      most = Math.max(most, front.fairlead.memory());
-      await sleep(20);
-    }
-  })();
-  try {
-    await act();
-  } finally {
-    going = false;
-    await watching;
-  }
-  return most - before;
-}
-
 describe("300 MB", () => {
   test("up with Content-Length arrive as they were sent, in flat memory", async () => {
     const client = await stage.client(toNode);
-    const growth = await growthWhile(toNode, async () => {
+    const growth = await memoryGrowth(() => toNode.fairlead.memory(), async () => {
       client.request(`POST /hash HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${TOTAL}\r\n\r\n`);
       await client.pour(TOTAL, block);
       expect(JSON.parse((await client.finalReply(30_000)).text)).toMatchObject({ bytes: TOTAL, sha256: digestOf(TOTAL) });
@@ -77,7 +58,7 @@ describe("300 MB", () => {
 
   test("up in chunks arrive as they were sent, in flat memory", async () => {
     const client = await stage.client(toNode);
-    const growth = await growthWhile(toNode, async () => {
+    const growth = await memoryGrowth(() => toNode.fairlead.memory(), async () => {
       client.request("POST /hash HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n");
       const chunk = Buffer.concat([Buffer.from(`${block.length.toString(16)}\r\n`), block, Buffer.from("\r\n")]);
       await client.pour(chunk.length * (TOTAL / block.length), chunk);
@@ -90,7 +71,7 @@ describe("300 MB", () => {
   for (const kind of ["bytes", "chunked"]) {
     test(`down (${kind}) arrive whole, in flat memory`, async () => {
       const client = await stage.client(toNode);
-      const growth = await growthWhile(toNode, async () => {
+      const growth = await memoryGrowth(() => toNode.fairlead.memory(), async () => {
         const answer = await client.ask(`GET /${kind}/${TOTAL} HTTP/1.1\r\nHost: a.test\r\n\r\n`, 30_000);
         expect(answer.bodyLength).toBe(TOTAL);
       });
@@ -109,7 +90,7 @@ describe("backpressure", () => {
     });
     const client = await stage.client(toRaw);
     let sent = 0;
-    const growth = await growthWhile(toRaw, async () => {
+    const growth = await memoryGrowth(() => toRaw.fairlead.memory(), async () => {
       client.request(`POST /slow HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${TOTAL}\r\n\r\n`);
       void client.pour(TOTAL, block, (bytes) => (sent = bytes));
       await untilStill("the client to be stopped", () => sent);
@@ -129,7 +110,7 @@ describe("backpressure", () => {
       await connection.pour(TOTAL, block, (bytes) => (sent = bytes));
     });
     const client = await stage.client(toRaw);
-    const growth = await growthWhile(toRaw, async () => {
+    const growth = await memoryGrowth(() => toRaw.fairlead.memory(), async () => {
       client.request("GET /slow HTTP/1.1\r\nHost: a.test\r\n\r\n");
       client.pause();
       await untilStill("the back end to be stopped", () => sent);
@@ -147,7 +128,7 @@ describe("backpressure", () => {
       connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${TOTAL}\r\n\r\n`);
       return connection.pour(TOTAL, block);
     });
-    const growth = await growthWhile(toRaw, async () => {
+    const growth = await memoryGrowth(() => toRaw.fairlead.memory(), async () => {
       const clients = await Promise.all(Array.from({ length: 20 }, () => stage.client(toRaw)));
       for (const client of clients) {
         client.pause();
@@ -169,7 +150,7 @@ describe("backpressure", () => {
     const client = await stage.client(toRaw);
     const request = "GET /flood HTTP/1.1\r\nHost: a.test\r\n\r\n";
     const count = 100_000;
-    const growth = await growthWhile(toRaw, async () => {
+    const growth = await memoryGrowth(() => toRaw.fairlead.memory(), async () => {
       client.pause();
       const pouring = client.pour(count * request.length, Buffer.from(request.repeat(1_000)));
       await untilStill("the requests to be stopped", () => raw.seen.length);
@@ -189,7 +170,7 @@ describe("backpressure", () => {
     });
     const client = await stage.client(toRaw);
     let sent = 0;
-    const growth = await growthWhile(toRaw, async () => {
+    const growth = await memoryGrowth(() => toRaw.fairlead.memory(), async () => {
       client.write(`GET / HTTP/1.1\r\nHost: a.test\r\n\r\nPOST /slow HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${TOTAL}\r\n\r\n`);
       const pouring = client.pour(TOTAL, block, (bytes) => (sent = bytes));
       await untilStill("the client to be stopped", () => sent);

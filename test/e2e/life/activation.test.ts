@@ -1,10 +1,11 @@
 /** Sockets that systemd makes: listened on before Fairlead runs, used whatever becomes of its processes, left open at its end. */
-import { describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { Fairlead } from "../../support/fairlead.ts";
+import { needs, unless } from "../../support/needs.ts";
 import { freePort } from "../../support/ports.ts";
 import { isAlive, workersOf } from "../../support/processes.ts";
 import { openStage } from "../../support/stage.ts";
@@ -34,7 +35,7 @@ async function answer(to: { readonly port: number; readonly host?: string } | { 
 
 const OK = "HTTP/1.1 200 X";
 
-describe.skipIf(process.platform !== "linux")("sockets of systemd", () => {
+unless(process.platform === "linux" ? undefined : "Linux only").describe("sockets of systemd", () => {
   test("serve from before the start until after the end, over reloads, an upgrade and a takeover", async () => {
     const backend = await stage.backend();
     const [wild, named] = [await freePort(), await freePort()];
@@ -154,7 +155,7 @@ targets = [{ address = "${nameServer.address}" }]
   }, 30_000);
 });
 
-describe.skipIf(Bun.which("systemd-socket-activate") === null)("systemd's own way", () => {
+needs("systemd-socket-activate").describe("systemd's own way", () => {
   test("of handing sockets over is understood", async () => {
     const backend = await stage.backend();
     const port = await freePort();

@@ -66,8 +66,7 @@ describe("a takeover", () => {
   }, 30_000);
 
   test("that is cut short leaves nobody behind: the one after it also ends the workers of the first", async () => {
-    let release = (): void => {};
-    const held = new Promise<void>((resolve) => (release = resolve));
+    const { promise: held, resolve: release } = Promise.withResolvers<void>();
     const backend = await stage.backend(async (request, connection) => {
       if (request.target === "/slow") await held;
       connection.write(reply(200, "done"));
@@ -115,8 +114,7 @@ test("a unix socket keeps its name and its clients over an upgrade and a takeove
 describe("SIGTERM to all processes at once, as service managers send it, lets requests end too", () => {
   /** A request at a target; what comes of it when all have been told. */
   async function expectTheEndOfARequest(tell: (fairlead: Fairlead) => Promise<void>): Promise<void> {
-    let release = (): void => {};
-    const held = new Promise<void>((resolve) => (release = resolve));
+    const { promise: held, resolve: release } = Promise.withResolvers<void>();
     const backend = await stage.backend(async (_request, connection) => {
       await held;
       connection.write(reply(200, "late"));

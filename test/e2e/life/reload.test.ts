@@ -60,8 +60,7 @@ describe("SIGHUP", () => {
   }, 30_000);
 
   test("a request in flight ends on the snapshot that it began on", async () => {
-    let release = (): void => {};
-    const held = new Promise<void>((resolve) => (release = resolve));
+    const { promise: held, resolve: release } = Promise.withResolvers<void>();
     const old = await stage.backend(async (_request, connection) => {
       await held;
       connection.write(reply(200, "old"));

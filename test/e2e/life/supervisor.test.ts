@@ -15,8 +15,7 @@ const stage = openStage();
 describe("a stop", () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     test(`by ${signal} lets a request in flight end, says Connection: close, refuses new clients, exits 0`, async () => {
-      let release = (): void => {};
-      const held = new Promise<void>((resolve) => (release = resolve));
+      const { promise: held, resolve: release } = Promise.withResolvers<void>();
       const backend = await stage.backend(async (_request, connection) => {
         await held;
         connection.write(reply(200, "late"));

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Authority } from "../../support/certificates.ts";
 import { Fairlead, processesBelow, type StartOptions } from "../../support/fairlead.ts";
 import { freePort } from "../../support/ports.ts";
-import { isAlive, workersOf } from "../../support/processes.ts";
+import { isAlive, parentOf, workersOf } from "../../support/processes.ts";
 import { openStage } from "../../support/stage.ts";
 import { until } from "../../support/until.ts";
 
@@ -186,6 +186,47 @@ health_check = { type = "command", command = ["/bin/sh", "-c", 'rm -f "$0"; echo
       expect(fairlead.lines.join("\n")).toContain(`user "nobody" cannot write the log ${path}`);
       expect([statSync(secret).uid, statSync(secret).mode & 0o777, readFileSync(secret, "utf8")]).toEqual([0, 0o600, "root's\n"]);
     }
+  });
+
+  test("a link that a worker has put in the place of the shared memory gives nothing of root's away", async () => {
+    const secret = join(stage.directory(), "secret");
+    writeFileSync(secret, "root's\n", { mode: 0o600 });
+    const backend = await stage.backend();
+    const rest = `\nworkers = 1\nlisteners = [{ address = "127.0.0.1:${await freePort()}", upstream = "main" }]\n[[upstreams]]\nname = "main"\ntargets = [{ address = "${backend.address}" }]\n`;
+    const fairlead = await Fairlead.start(`user = "nobody"${rest}`);
+    stage.atEnd(() => fairlead.stop());
+    const [worker] = workersOf(fairlead) as [number];
+    const [board] = /\S+\.board/.exec(readFileSync(`/proc/${worker}/maps`, "utf8"))!;
+    // Its owner may, in a directory where only owners may.
+    const asNobody = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups", "/bin/sh", "-c"];
+    expect(Bun.spawnSync([...asNobody, 'mv "$0" "$0.old" && ln -s "$1" "$0"', board, secret]).exitCode).toBe(0);
+    stage.atEnd(() => [board, `${board}.old`].forEach((path) => rmSync(path, { force: true })));
+    writeFileSync(join(fairlead.directory, "fairlead.toml"), `user = ${NOBODY - 1}\ngroup = "${NOBODY}"${rest}`);
+    fairlead.signal("SIGHUP");
+    await fairlead.line("what came of it", ({ msg }) => msg?.startsWith("Reload ") === true);
+    expect(statSync(secret).uid).toBe(0);
+  });
+
+  test("what runs as another user has no part in root's terminal, where it could type", async () => {
+    const directory = stage.directory();
+    chmodSync(directory, 0o777);
+    const said = join(directory, "said");
+    const backend = await stage.backend();
+    const config = join(directory, "fairlead.toml");
+    // The seventh field is the controlling terminal.
+    writeFileSync(config, `user = "nobody"\nworkers = 1\nlisteners = [{ address = "127.0.0.1:${await freePort()}", upstream = "main" }]\n[[upstreams]]\nname = "main"\ntargets = [{ address = "${backend.address}" }]\nhealth_check = { type = "command", command = ["/bin/sh", "-c", 'cut -d" " -f7 /proc/self/stat > "$0"', "${said}"] }\n`);
+    const terminalOf = (pid: number): string => readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")[4]!;
+    const fairlead = await Fairlead.start("", { command: "script", arguments: ["-qefc", `${Fairlead.binary} run --config ${config} --log-format json`, "/dev/null"] });
+    stage.atEnd(() => fairlead.kill());
+    const [worker] = workersOf(fairlead) as [number];
+    const supervisor = parentOf(worker);
+    // Both are in sessions of their own, where the group of who started them does not reach.
+    stage.atEnd(() => [supervisor, worker].filter(isAlive).forEach((pid) => process.kill(pid, "SIGKILL")));
+    expect(terminalOf(supervisor)).not.toBe("0");
+    expect(terminalOf(worker)).toBe("0");
+    expect(await until("what the check said", () => existsSync(said) && readFileSync(said, "utf8"))).toBe("0\n");
+    process.kill(supervisor, "SIGTERM");
+    await until("the worker's end", () => !isAlive(worker));
   });
 
   test("who is not root is told that it is ignored", async () => {

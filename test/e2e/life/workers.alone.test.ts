@@ -64,8 +64,7 @@ describe("kill -9 of a worker", () => {
   }, 20_000);
 
   test("leaves no ghosts: what it had open is no longer counted", async () => {
-    let release = (): void => {};
-    const held = new Promise<void>((resolve) => (release = resolve));
+    const { promise: held, resolve: release } = Promise.withResolvers<void>();
     const backend = await stage.backend(async (_request, connection) => {
       await held;
       connection.write(reply(200));

@@ -87,8 +87,7 @@ describe("few descriptors", () => {
   }, 30_000);
 
   test.concurrent("with clients that all hold on: those beyond wait without work for anybody, and are served when others go", async () => {
-    let release = (): void => {};
-    const held = new Promise<void>((resolve) => (release = resolve));
+    const { promise: held, resolve: release } = Promise.withResolvers<void>();
     const backend = await stage.backend(async (_request, connection) => {
       await held;
       connection.write(reply(200, "ok"));

@@ -11,7 +11,7 @@ import { Line, LONGEST_LINE } from "../../../src/observability/access/line.ts";
 import { VARIABLES } from "../../../src/observability/access/variables.ts";
 import { formatTraceparent, parseTraceparent } from "../../../src/observability/tracing/traceparent.ts";
 import { cookieOf } from "../../../src/upstream/cookie.ts";
-import { ACCOUNT } from "../account.ts";
+import { ACCOUNT } from "../../support/account.ts";
 import { type Fuzzer, hold, shown } from "../fuzzer.ts";
 
 function texts(...all: readonly string[]): () => Buffer[] {

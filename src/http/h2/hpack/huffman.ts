@@ -109,7 +109,7 @@ export function huffmanEncode(source: Buffer, start: number, end: number, { code
 
 /** What huffmanDecode returns instead of an end. */
 export const HAS_EOS = -1;
-export const BAD_PADDING = -2;
+const BAD_PADDING = -2;
 
 /**
  * The decoder's steps: STEPS[state << 8 | byte] is what a byte does. A state is an inner node of the code's tree, 0 the root: the bits of the
