@@ -1,4 +1,5 @@
 /** `[faults]`: what a rule means, what of it does not fit together, and what it names that is not there. */
+import { redacted } from "./effective.ts";
 import type { Problem } from "./problem.ts";
 import type { RawConfig, RawFault } from "./schema.ts";
 import type { FaultDelay, FaultEffect, FaultRule, ListenerConfig, Snapshot } from "./snapshot.ts";
@@ -29,6 +30,8 @@ const CLIENT_KEYS = ["delay", "abort", "grpc_status", "reset", "throttle", "trun
 const TARGET_KEYS = ["target_delay", "target_error"] as const;
 /** What ends an exchange, so that nothing is left that could be throttled or truncated. */
 const ENDS = ["abort", "grpc_status", "reset"] as const;
+/** Whom a rule is for: lists; an absent one stands for everybody. */
+const WHOM_KEYS = ["routes", "upstreams", "listeners", "hosts", "methods", "targets"] as const;
 /** What needs HTTP to mean something. */
 const HTTP_KEYS = ["methods", "headers", "by_header", "abort", "grpc_status", "truncate"] as const;
 /** No datagram takes longer or is refused for a rule. */
@@ -42,6 +45,8 @@ export function faultFlaws(rule: RawFault, scope: FaultScope): FaultFlaw[] {
   const own = CLIENT_KEYS.filter((key) => isSaid(rule, key));
   const target = TARGET_KEYS.filter((key) => isSaid(rule, key));
   const flaws: FaultFlaw[] = [...unknownNames(rule, scope)];
+  // As a program writes it that has found none: it does not mean everybody.
+  for (const key of WHOM_KEYS) if (rule[key]?.length === 0) flaws.push({ key, message: `${key} names nobody`, hint: "name some, or leave it out, which means all" });
   if (rule.by_header === true && own.length + target.length > 0) flaws.push({ key: "by_header", message: `what is injected is said by the client, or by ${[...own, ...target].join(" and ")}`, hint: "leave one of the two out" });
   else if (rule.by_header !== true && own.length + target.length === 0) flaws.push({ message: "it is not said what is injected", hint: `add ${[...CLIENT_KEYS, ...TARGET_KEYS].join(", ")} or by_header` });
   else if (own.length > 0 && target.length > 0) flaws.push({ key: target[0]!, message: `a rule is about the client's side (${own.join(", ")}) or the targets' (${target.join(", ")})`, hint: "make two rules of it" });
@@ -142,6 +147,11 @@ export function faultKeysOf({ listeners, routes, upstreams, hosts, methods, head
     percent,
     ...effectKeysOf(effect),
   };
+}
+
+/** The same for people: without what its headers must say, which may be a token of whoever it is for. */
+export function toldKeysOf(rule: FaultRule): Record<string, unknown> {
+  return redacted(faultKeysOf(rule)) as Record<string, unknown>;
 }
 
 function effectKeysOf(effect: FaultEffect): Record<string, unknown> {

@@ -136,8 +136,12 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
   return build(options);
 }
 
+/** With more errors nobody mends a file in one go, and to look for further ones takes a time that grows with their square. */
+const MOST_MENDED = 100;
+
 /** What would be wrong still if the values that are wrong by themselves were right: a person mends a file once, not twice. */
 function furtherProblems(value: unknown, issues: readonly z.core.$ZodIssue[], reported: readonly Problem[], options: LoadOptions, directory: string): Problem[] {
+  if (reported.length > MOST_MENDED) return [];
   const mended = structuredClone(value);
   let left = issues;
   // Taking a wrong value away may show that it was required: then something harmless stands in for it.

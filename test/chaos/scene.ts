@@ -1,5 +1,5 @@
 /** What a fault is done to: back ends, a Fairlead before them and load on it, each of them real processes; `finish` says what the load has seen. */
-import { closeSync, ftruncateSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, ftruncateSync, mkdtempSync, openSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Fairlead } from "../support/fairlead.ts";
@@ -139,8 +139,9 @@ export class Scene {
   configure(change: (whole: TomlTable) => TomlTable = (whole) => whole): void {
     const { ports, options } = this;
     const listener = (name: string, port: number, more: TomlTable = {}): TomlTable => ({ name, address: `127.0.0.1:${port}`, upstream: "main", ...more });
+    // In one step: a reload may be reading.
     writeFileSync(
-      this.file,
+      `${this.file}.new`,
       toToml(
         change({
           workers: options.workers ?? 2,
@@ -153,6 +154,7 @@ export class Scene {
         }),
       ),
     );
+    renameSync(`${this.file}.new`, this.file);
   }
 
   targets(of: readonly Backend[]): TomlTable[] {

@@ -45,6 +45,7 @@ describe("one error, its place and its cure", () => {
     ["[[upstreams]]", '[tracing]\nendpoint = "http://a:b@c"\n[[upstreams]]', "f.toml:5:12: an endpoint is an http:// or https:// URL, without name and password: those go into headers"],
     ["[[upstreams]]", '[tracing]\nendpoint = "grpc://c:4317"\n[[upstreams]]', "f.toml:5:12: an endpoint is an http:// or https:// URL, without name and password: those go into headers"],
     ["[[upstreams]]", '[[routes]]\nname = "a"\nupstream = "api"\n[[routes]]\nname = "a"\nupstream = "api"\n[[upstreams]]', 'f.toml:8:8: there is already a route "a" (each route has a name of its own)'],
+    ["[[upstreams]]", '[[routes]]\nhosts = []\nupstream = "api"\n[[upstreams]]', "f.toml:5:1: hosts names nobody (name some, or leave it out, which means all)"],
     ["[[upstreams]]", '[[routes]]\nlisteners = ["wbe", "listener-1"]\nupstream = "api"\n[[upstreams]]', 'f.toml:5:14: there is no listener "wbe" (known: listener-1)'],
     ["[[upstreams]]", '[[listeners]]\nname = "sql"\naddress = ":5432"\nprotocol = "tcp"\nupstream = "api"\n[[routes]]\nlisteners = ["sql"]\nupstream = "api"\n[[upstreams]]', 'f.toml:10:14: listener "sql" is tcp: it knows no hosts, and all of it goes to its upstream (leave it out, or make the listener protocol = "http" or "tls-passthrough")'],
     ["[[upstreams]]", '[[listeners]]\nname = "tls"\naddress = ":443"\nprotocol = "tls-passthrough"\n[[routes]]\npath_prefix = "/a"\nupstream = "api"\n[[upstreams]]', 'f.toml:9:1: listener "tls" is tls-passthrough: it sees the name that a client asks for, and nothing of its requests (leave it out, or say which http listeners the route is for: listeners = ["…"])'],
@@ -70,6 +71,11 @@ describe("one error, its place and its cure", () => {
     test(expected, () => expect(lines(broken(from, to))[0]!).toBe(expected));
   }
 
+  test("of very many no further ones are sought", () => {
+    const text = (keys: number): string => `${broken('upstream = "api"', 'upstream = "nope"')}${Array.from({ length: keys }, (_, index) => `key-${index} = 1
+`).join("")}`;
+    expect([lines(text(100)).length, lines(text(101)).length]).toEqual([101, 101]);
+  });
   test("TOML itself", () => expect(lines("a = [1, 2\n")[0]).toStartWith("f.toml:2:1: not valid TOML: "));
   test("an empty file", () => expect(lines("")).toEqual(["f.toml: nothing to listen on (add [[listeners]] and [[upstreams]], or just [[targets]])"]));
 });

@@ -158,6 +158,7 @@ test("what is wrong with a call is told; without enabled nothing is injected, no
     [{ for: "1m" }, 422, "it is not said what is injected"],
     [{ abort: 503, reset: true, for: "1m" }, 422, "a request is reset, or answered"],
     [{ abort: 503, upstreams: ["mian"], for: "1m" }, 422, 'upstreams.0: there is no upstream "mian" (did you mean "main"?)'],
+    [{ abort: 503, routes: [], for: "1m" }, 422, "routes: routes names nobody"],
     [{ abort: 99, for: "1m" }, 400, "abort"],
   ] as const) {
     const told = await ask<{ detail: string }>("faults/x", "PUT", body);

@@ -1,5 +1,6 @@
 /** Which requests a rule takes, how many of them, and when it ends; what a client may choose; bytes that pass slowly. */
 import { describe, expect, test } from "bun:test";
+import { toldKeysOf } from "../../src/config/faults.ts";
 import { loadConfigText, SlotAllocator } from "../../src/config/load.ts";
 import type { FaultRule } from "../../src/config/snapshot.ts";
 import { readChoice } from "../../src/faults/choice.ts";
@@ -105,6 +106,25 @@ describe("it ends", () => {
     expect(went).toEqual(["short", "long"]);
   });
 
+  test("after its time also where somebody sets the time of day back", () => {
+    let setBack = 0;
+    const clock = new (class extends ManualClock {
+      override wall(): number {
+        return super.wall() - setBack;
+      }
+    })();
+    const { faults } = atWork([], { clock });
+    const one = { ...rule("abort = 503"), until: clock.wall() + 5_000 };
+    faults.override({ rules: [one], stopped: [] });
+    setBack = 3_600_000;
+    // Said once more, as when somebody brings another one.
+    faults.override({ rules: [{ ...rule("abort = 500", "two"), until: clock.wall() + 10_000 }, one], stopped: [] });
+    clock.advance(5_000);
+    expect([faults.forClient(PASSAGE, request(), false)?.rule.name, faults.active]).toEqual(["two", true]);
+    clock.advance(5_000);
+    expect(faults.active).toBe(false);
+  });
+
   test("by a person, by a file that says nothing of it, and with the worker; not by being said once more", () => {
     const own = rule('delay = "1h"');
     const { faults } = atWork([own]);
@@ -135,6 +155,11 @@ describe("it ends", () => {
   });
 });
 
+test("it is told without what its headers must say", () => {
+  const told = toldKeysOf(rule('abort = 503\nmethods = ["GET"]\nheaders = { Authorization = "Bearer for-tests", X-Any = true }'));
+  expect(told).toEqual({ methods: ["GET"], headers: { Authorization: "(secret)", "X-Any": true }, percent: 100, abort: 503 });
+});
+
 describe("what is said wrong", () => {
   const RULE = '[faults]\nenabled = true\n[[faults.rules]]\nname = "one"\n';
 
@@ -152,6 +177,9 @@ describe("what is said wrong", () => {
       ['delay = "1s"\nlisteners = ["names"]', 'listener "names" is udp: no fault is injected there'],
       ['abort = 503\n[[faults.rules]]\nname = "one"\nabort = 500', 'there is already a fault "one"'],
       ["abort = 200", '"abort" must be at least 400'],
+      ["abort = 503\nroutes = []", "routes names nobody | name some, or leave it out, which means all"],
+      ["abort = 503\nhosts = []\nmethods = []", "hosts names nobody | name some, or leave it out, which means all\nmethods names nobody"],
+      ['target_delay = "1s"\ntargets = []', "targets names nobody"],
       ["abort = 503\npercent = 101", "100"],
       ['delay = "soon"', "soon"],
     ];

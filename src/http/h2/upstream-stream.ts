@@ -22,6 +22,9 @@ import type { UpstreamSession } from "./upstream-session.ts";
 /** `sending`: the reply is whole, the request is not. */
 type Phase = "waiting" | "head" | "body" | "sending" | "tunnel" | "closed";
 
+/** Interim replies (1xx) to one request: no window holds them back, and a client need not read them. */
+const MAX_INTERIM = 100;
+
 export class H2UpstreamStream extends Stream implements UpstreamStream {
   readonly target: Target;
   protected session: UpstreamSession;
@@ -33,6 +36,7 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
   reused = false;
   private requestDone = false;
   private received = 0;
+  private interims = 0;
   /** What the reply's head says; -1: nothing. */
   private contentLength = -1;
   private bodyless = false;
@@ -195,7 +199,9 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
       return;
     }
     if (head.status < 200) {
-      exchange.interim(head);
+      this.interims++;
+      if (this.interims > MAX_INTERIM) this.spoil("bad-reply", "interim replies without end");
+      else exchange.interim(head);
       return;
     }
     if (endsStream && exchange.isCall) head.grpcStatus = grpcStatusOf(head);
