@@ -226,6 +226,6 @@ export class HpackDecoder {
 }
 
 /** What an entry counts in the dynamic table (section 4.1). */
-function sizeOf([name, value]: Field): number {
+export function sizeOf([name, value]: Field): number {
   return name.length + value.length + 32;
 }
