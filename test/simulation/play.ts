@@ -11,6 +11,7 @@ import { CLIENT_ADDRESSES, boundsOf, judgeBuffers, judgeRest, WINDOW } from "./i
 import { Ledger } from "./ledger.ts";
 import { ECHO_PORT, ECHO_TARGET_PORT, type Fault, type Plan, planOf, TARGET_PORT, WEB_PORT } from "./plan.ts";
 import { Process } from "./process.ts";
+import { tunnelClient } from "./tunnel-client.ts";
 import { Violation, World } from "./world.ts";
 
 /** By then every client has its answers or knows that there will be none, in virtual ms. */
@@ -77,7 +78,8 @@ function clientsOf(world: World, internet: Internet, ledger: Ledger, plan: Plan)
     return modern === undefined ? new HttpClient(world, person(i), ledger, WEB_PORT, client, dice) : new H2Client(world, person(i), ledger, WEB_PORT, modern, dice);
   });
   const raw = plan.echoes.map((echo, i) => new EchoClient(world, person(web.length + i), ledger, ECHO_PORT, echo, world.diceOf(7, i)));
-  return [...web, ...raw];
+  const tunnels = plan.tunnels.map((tunnel, i) => tunnelClient({ world, process: person(web.length + raw.length + i), ledger, port: WEB_PORT, dice: world.diceOf(12, i) }, tunnel));
+  return [...web, ...raw, ...tunnels];
 }
 
 const HEAD = /^(?:GET|HEAD|POST|PUT|DELETE|PATCH) \/r\/(\d+) HTTP\/1\.1\r\n/;
