@@ -182,7 +182,7 @@ class H2BackendConnection extends H2Endpoint {
     const id = Number(/^\/r\/(\d+)$/.exec(value(":path") ?? "")?.[1] ?? -1);
     const request = this.ledger.plan(id);
     const said = value("content-length");
-    if (value(":method") !== request.method || value("x-sim") !== String(id) || value(":authority") !== "sim.test" || value(":scheme") !== "http") throw new Violation("a request arrives as it was sent", `${id}: ${JSON.stringify(fields)}`);
+    if (value(":method") !== request.method || value("x-sim") !== String(id) || value(":authority") !== "sim.test" || value(":scheme") !== "http" || value("x-forwarded-for") !== this.ledger.address(id)) throw new Violation("a request arrives as it was sent", `${id}: ${JSON.stringify(fields)}`);
     if (said !== undefined && Number(said) !== request.length) throw new Violation("a request arrives as it was sent", `${id} with Content-Length ${said} instead of ${request.length}`);
     return request;
   }

@@ -103,7 +103,7 @@ class BackendConnection extends Peer {
     const id = Number(/^\/r\/(\d+)$/.exec(path!)?.[1] ?? -1);
     const request = this.ledger.plan(id);
     this.request = request;
-    if (method !== request.method || fields.get("x-sim") !== String(id) || fields.get("host") !== "sim.test") throw new Violation("a request arrives as it was sent", `${line} with ${fields.get("x-sim")} and ${fields.get("host")}`);
+    if (method !== request.method || fields.get("x-sim") !== String(id) || fields.get("host") !== "sim.test" || fields.get("x-forwarded-for") !== this.ledger.address(id)) throw new Violation("a request arrives as it was sent", `${line} with ${fields.get("x-sim")}, ${fields.get("host")}, from ${fields.get("x-forwarded-for")}`);
     this.attempt = this.ledger.sees(id);
     this.received = 0;
     this.reading = true;

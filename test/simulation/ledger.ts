@@ -44,6 +44,8 @@ export interface Served {
 
 interface Entry {
   readonly plan: RequestPlan;
+  /** Of its client. */
+  readonly address: string;
   /** Its head was written to a target so often, and came to one so often. */
   written: number;
   seen: number;
@@ -88,8 +90,9 @@ export class Ledger {
     return count;
   }
 
-  asks(plan: RequestPlan): void {
-    this.entries.set(plan.id, { plan, written: 0, seen: 0, refused: 0, outcome: undefined, account: undefined });
+  /** @param address as which its client is known */
+  asks(plan: RequestPlan, address: string): void {
+    this.entries.set(plan.id, { plan, address, written: 0, seen: 0, refused: 0, outcome: undefined, account: undefined });
   }
 
   asksTunnel(id: number): void {
@@ -110,6 +113,10 @@ export class Ledger {
 
   plan(id: number): RequestPlan {
     return this.entry(id).plan;
+  }
+
+  address(id: number): string {
+    return this.entry(id).address;
   }
 
   /** Its head has left for a target. */

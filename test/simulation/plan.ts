@@ -48,6 +48,8 @@ export interface Plan {
   /** How targets speak HTTP/2; undefined: they do not. */
   readonly h2Manners: H2Manners | undefined;
   readonly hasHttp2: boolean;
+  /** A proxy speaks for each client, by the PROXY protocol. */
+  readonly proxied: boolean;
   readonly tunnels: readonly TunnelPlan[];
   readonly echoes: readonly EchoPlan[];
   readonly faults: readonly Fault[];
@@ -61,7 +63,8 @@ export interface Plan {
 /** The streams of chance that say who speaks HTTP/2, and how targets do: such that nobody does in the worlds that found something before there was any. */
 const MODERN = 71;
 const MODERN_TARGETS = 9;
-/** … and who has a tunnel: nobody in those worlds either. */
+/** … who has a tunnel, and whether a proxy speaks for all: nobody in those worlds either. */
+const PROXIES = 22;
 const TUNNELS = 20;
 
 /** Whole ms. */
@@ -226,6 +229,12 @@ function withClients(speak: boolean, config: Config, dice: Dice): Config {
   return speak ? { ...config, listeners: [{ ...web, http2: listenerLimits(dice) }, ...others] } : config;
 }
 
+/** … of a proxy before it; */
+function withProxy(speaks: boolean, config: Config, calm: boolean): Config {
+  const proxy = { proxy_protocol: { from: ["10.0.0.0/8"], timeout: calm ? "60s" : "300ms" } };
+  return speaks ? { ...config, listeners: config.listeners.map((listener) => ({ ...listener, ...proxy })) } : config;
+}
+
 /** … and of targets; now and then it talks HTTP/1 with them all the same. */
 function withTargets(speak: boolean, config: Config, dice: Dice): Config {
   const [app, ...others] = config.upstreams;
@@ -254,11 +263,12 @@ export function planOf(world: World): Plan {
   const h2 = speaks === "clients" || speaks === "both";
   const h2Targets = speaks === "targets" || speaks === "both";
   const targets = world.diceOf(MODERN_TARGETS);
+  const proxied = world.diceOf(PROXIES).chance(0.15);
   return {
     calm,
     workers: 1 + dice.below(2),
     openFiles: !calm && dice.chance(0.08) ? 128 + 6 + dice.below(12) : undefined,
-    configs: configs.map((each) => withTargets(h2Targets, withClients(h2, each, modern), targets)),
+    configs: configs.map((each) => withTargets(h2Targets, withProxy(proxied, withClients(h2, each, modern), calm), targets)),
     sendings: shape,
     targets: shape.targets,
     echoTargets: shape.echoTargets,
@@ -268,6 +278,7 @@ export function planOf(world: World): Plan {
     h2Clients: h2 ? h2Clients(modern, calm, clients.length, (id, largest) => request(modern, id, largest), nextId) : [],
     h2Manners: h2Targets ? h2Manners(targets, calm) : undefined,
     hasHttp2: speaks !== "h1",
+    proxied,
     tunnels: tunnelPlans(world.diceOf(TUNNELS), calm, h2, nextId),
     echoes,
     faults: calm ? [] : faults(world.diceOf(4)),

@@ -7,7 +7,8 @@ import { HttpBackend } from "./http-backend.ts";
 import { HttpClient } from "./http-client.ts";
 import { Instance } from "./instance.ts";
 import { Internet } from "./internet.ts";
-import { CLIENT_ADDRESSES, boundsOf, judgeBuffers, judgeRest, WINDOW } from "./invariants.ts";
+import { v1, withChecksum } from "../support/proxy-header.ts";
+import { CLIENT_ADDRESSES, boundsOf, judgeBuffers, judgeRest, SPOKEN_FOR, WINDOW } from "./invariants.ts";
 import { Ledger } from "./ledger.ts";
 import { ECHO_PORT, ECHO_TARGET_PORT, type Fault, type Plan, planOf, TARGET_PORT, WEB_PORT } from "./plan.ts";
 import { Process } from "./process.ts";
@@ -71,7 +72,12 @@ function stationsOf(world: World, internet: Internet, ledger: Ledger, plan: Plan
 }
 
 function clientsOf(world: World, internet: Internet, ledger: Ledger, plan: Plan): Client[] {
-  const person = (i: number): Process => new Process(world, internet, `client${i}`, CLIENT_ADDRESSES[i % CLIENT_ADDRESSES.length]!);
+  const person = (i: number): Process => {
+    const at = i % CLIENT_ADDRESSES.length;
+    const source = SPOKEN_FOR[at]!;
+    const header = i % 2 === 0 ? Buffer.from(v1(source, "192.0.2.1", 5_000, 443), "latin1") : withChecksum({ source });
+    return new Process(world, internet, `client${i}`, CLIENT_ADDRESSES[at]!, plan.proxied ? { address: source, header } : undefined);
+  };
   const web = plan.clients.map((client, i): Client => {
     const modern = plan.h2Clients[i];
     const dice = world.diceOf(5, i);
