@@ -31,9 +31,9 @@ function habits(dice: Dice, calm: boolean, maxStreams: number | undefined): H2Ha
 }
 
 function client(dice: Dice, calm: boolean, request: (id: number, largest: number) => RequestPlan, nextId: () => number): H2ClientPlan {
-  const hurried = dice.chance(0.1);
-  const largest = hurried ? 3_000 : dice.one([500, 20_000, 100_000]);
-  const count = hurried ? 20 + dice.below(30) : 1 + dice.below(8);
+  const hurried = dice.chance(0.07);
+  const largest = hurried ? 2_000 : dice.one([500, 5_000, 40_000]);
+  const count = hurried ? 15 + dice.below(20) : 1 + dice.below(5);
   return {
     at: dice.random() * 400,
     requests: Array.from({ length: count }, () => ({ ...request(nextId(), largest), minor: 1 as const, closes: false })),
