@@ -12,7 +12,15 @@ export interface FaultScope {
   readonly listeners: readonly Pick<ListenerConfig, "name" | "protocol">[];
   /** Labels. */
   readonly routes: readonly string[];
-  readonly upstreams: readonly string[];
+  readonly upstreams: readonly FaultScopeUpstream[];
+}
+
+interface FaultScopeUpstream {
+  readonly name: string;
+  /** Addresses. */
+  readonly targets: readonly string[];
+  /** Further ones may join by themselves. */
+  readonly grows: boolean;
 }
 
 /** Something wrong with a rule. */
@@ -64,13 +72,30 @@ export function faultFlaws(rule: RawFault, scope: FaultScope): FaultFlaw[] {
 
 function* unknownNames(rule: RawFault, { listeners, routes, upstreams }: FaultScope): Generator<FaultFlaw> {
   const protocols = new Map(listeners.map(({ name, protocol }) => [name, protocol]));
-  const known = { listeners: [...protocols.keys()], routes, upstreams };
+  const known = { listeners: [...protocols.keys()], routes, upstreams: upstreams.map(({ name }) => name) };
   for (const key of ["listeners", "routes", "upstreams"] as const) {
     for (const [index, name] of (rule[key] ?? []).entries()) {
       if (!known[key].includes(name)) yield { key, index, message: `there is no ${key.slice(0, -1)} "${name}"`, ...suggestion(name, known[key]) };
       else if (key === "listeners") yield* unfit(rule, name, protocols.get(name)!, index);
     }
   }
+  const meant = upstreams.filter(({ name }) => rule.upstreams?.includes(name) !== false);
+  if (meant.some(({ grows }) => grows)) return;
+  const targets = meant.flatMap((upstream) => upstream.targets);
+  // Of an upstream that is not there nothing can be said.
+  if (meant.length < (rule.upstreams?.length ?? 0)) return;
+  for (const [index, address] of (rule.targets ?? []).entries()) if (!targets.includes(address)) yield { key: "targets", index, message: `there is no target "${address}"`, ...suggestion(address, targets) };
+}
+
+/** May targets join it that the file does not name? */
+export function grows({ heartbeat, supervised }: { readonly heartbeat?: { readonly register?: boolean | undefined } | undefined; readonly supervised?: object | undefined }): boolean {
+  return supervised !== undefined || (heartbeat !== undefined && heartbeat.register !== false);
+}
+
+/** Targets that a rule names and that are not there now: it waits for them to join. */
+export function missingTargets({ upstreams: names, effect }: FaultRule, upstreams: Snapshot["upstreams"]): string[] {
+  const known = new Set(upstreams.filter(({ name }) => names.length === 0 || names.includes(name)).flatMap(({ targets }) => targets.map(({ name }) => name)));
+  return effect.side === "target" ? effect.targets.filter((address) => !known.has(address)) : [];
 }
 
 function* unfit(rule: RawFault, name: string, protocol: ListenerConfig["protocol"], index: number): Generator<FaultFlaw> {

@@ -5,6 +5,7 @@ import { TomlError, parse } from "smol-toml";
 import type { z } from "zod";
 import { PemFiles } from "./certificates.ts";
 import { compile, type CompileOptions, type ListedTargets } from "./compile.ts";
+import { MAX_DEPTH, tooDeep } from "./depth.ts";
 import type { Diagnostic } from "./diagnostics.ts";
 import { problemsOf, valueAt } from "./issues.ts";
 import { locate, syntaxDiagnostic } from "./locate.ts";
@@ -99,6 +100,11 @@ export function snapshotFromFlags(flags: Flags, options: LoadOptions): Loaded {
 
 /** @param text undefined: the value has no text to point into */
 export function loadConfigValue(value: unknown, text: string | undefined, file: string, options: LoadOptions): Loaded {
+  const deep = tooDeep(value);
+  if (deep !== undefined) {
+    const message = `this nests more than ${MAX_DEPTH} deep`;
+    return { ok: false, diagnostics: locate([{ path: deep, about: "key", message, hint: "tables of a configuration are within a few others at most" }], text, file) };
+  }
   const directory = text === undefined ? process.cwd() : dirname(resolve(file));
   const checked = configSchema.safeParse(value);
   if (!checked.success) {

@@ -5,7 +5,7 @@
  */
 import { type FaultSettings, type ListedFault, LONGEST } from "../admin/faults.ts";
 import { Problem } from "../admin/problem.ts";
-import { type FaultScope, toldKeysOf } from "../config/faults.ts";
+import { type FaultScope, grows, missingTargets, toldKeysOf } from "../config/faults.ts";
 import type { FaultRule, Snapshot } from "../config/snapshot.ts";
 import type { FaultOverlay } from "../faults/faults.ts";
 import type { Clock } from "../net/network.ts";
@@ -96,7 +96,7 @@ export class FaultControl implements FaultSettings {
 
   get scope(): FaultScope {
     const { listeners, routes, upstreams } = this.options.snapshot();
-    return { listeners, routes: routes.map(routeLabel), upstreams: upstreams.map(({ name }) => name) };
+    return { listeners, routes: routes.map(routeLabel), upstreams: upstreams.map((upstream) => ({ name: upstream.name, targets: upstream.targets.map(({ name }) => name), grows: grows(upstream) })) };
   }
 
   get list(): readonly ListedFault[] {
@@ -198,7 +198,8 @@ export class FaultControl implements FaultSettings {
     const { name, until } = rule;
     const keys = toldKeysOf(rule);
     const end = until === undefined ? {} : { until: new Date(until).toISOString() };
-    log.warn({ fault: name, by, keys, ...end }, "FAULT IS INJECTED");
+    const missing = missingTargets(rule, this.options.snapshot().upstreams);
+    log.warn({ fault: name, by, keys, ...end, ...(missing.length === 0 ? {} : { missing }) }, "FAULT IS INJECTED");
     chronicle.record({ kind: "fault-injected", summary: `Fault "${name}" ${how}${until === undefined ? "" : ` until ${end.until}`}: ${Object.entries(keys).map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ")}`, by });
   }
 }

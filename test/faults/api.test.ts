@@ -170,6 +170,7 @@ test("what is wrong with a call is told; without enabled nothing is injected, no
     [{ abort: 503, reset: true, for: "1m" }, 422, "a request is reset, or answered"],
     [{ abort: 503, upstreams: ["mian"], for: "1m" }, 422, 'upstreams.0: there is no upstream "mian" (did you mean "main"?)'],
     [{ abort: 503, routes: [], for: "1m" }, 422, "routes: routes names nobody"],
+    [{ target_delay: "1s", targets: ["10.1.2.3:80"], for: "1m" }, 422, 'targets.0: there is no target "10.1.2.3:80" (known: 127.0.0.1:'],
     [{ abort: 99, for: "1m" }, 400, "abort"],
   ] as const) {
     const told = await ask<{ detail: string }>("faults/x", "PUT", body);

@@ -76,12 +76,12 @@ describe("a rule takes", () => {
   });
 
   test("no attempt of a connection that is not about connecting", () => {
-    const both = [rule('target_error = "target-reset"', "reset"), rule('target_error = "connect-refused"\ntargets = ["10.0.0.1:80"]', "refused")];
+    const both = [rule('target_error = "target-reset"', "reset"), rule('target_error = "connect-refused"\ntargets = ["127.0.0.1:9"]', "refused")];
     const { faults } = atWork(both);
     expect(faults.forTargets(PASSAGE, request()).map(({ name }) => name)).toEqual(["reset", "refused"]);
     const rules = faults.forTargets(PASSAGE, request({ protocol: "tcp" }));
     expect(rules.map(({ name }) => name)).toEqual(["refused"]);
-    expect([faults.atTarget(rules, "10.0.0.1:80")?.rule.name, faults.atTarget(rules, "10.0.0.2:80")]).toEqual(["refused", undefined]);
+    expect([faults.atTarget(rules, "127.0.0.1:9")?.rule.name, faults.atTarget(rules, "10.0.0.2:80")]).toEqual(["refused", undefined]);
     expect(faults.forClient(PASSAGE, request(), false)).toBeUndefined();
   });
 });
@@ -176,6 +176,9 @@ describe("what is said wrong", () => {
       ['abort = 503\nlisteners = ["raw"]', 'listener "raw" is tcp, and abort is about HTTP'],
       ['delay = "1s"\nlisteners = ["names"]', 'listener "names" is udp: no fault is injected there'],
       ['abort = 503\n[[faults.rules]]\nname = "one"\nabort = 500', 'there is already a fault "one"'],
+      ['target_delay = "1s"\ntargets = ["127.0.0.1:9", "127.0.0.1:99"]', 'there is no target "127.0.0.1:99" | did you mean "127.0.0.1:9"?'],
+      ['target_delay = "1s"\nupstreams = ["main"]\ntargets = ["[2001:db8::1]:8080"]', 'there is no target "[2001:db8::1]:8080" | known: 127.0.0.1:9'],
+      ['target_delay = "1s"\nupstreams = ["mian"]\ntargets = ["10.0.0.1:80"]', 'there is no upstream "mian" | did you mean "main"?'],
       ["abort = 200", '"abort" must be at least 400'],
       ["abort = 503\nroutes = []", "routes names nobody | name some, or leave it out, which means all"],
       ["abort = 503\nhosts = []\nmethods = []", "hosts names nobody | name some, or leave it out, which means all\nmethods names nobody"],
@@ -184,6 +187,17 @@ describe("what is said wrong", () => {
       ['delay = "soon"', "soon"],
     ];
     for (const [keys, expected] of cases) expect([keys, refusals(RULE + keys).join("\n")]).toEqual([keys, expect.stringContaining(expected)]);
+  });
+
+  test("a target that may join still is no error, but a warning as long as it is not there", () => {
+    const rules = `${RULE}target_delay = "1s"\nupstreams = ["pods"]\ntargets = ["10.0.0.1:80", "10.0.0.2:80"]\n`;
+    const admin = '[admin]\naddress = "127.0.0.1:4"\ntoken = "a token that is long enough"\n';
+    const upstream = (heartbeat: string): string => `[[upstreams]]\nname = "pods"\ntargets = [{ address = "10.0.0.1:80" }]\nheartbeat = { ${heartbeat} }\n[[routes]]\npath_prefix = "/pods"\nupstream = "pods"\n`;
+    const joins = load(rules + admin + upstream(""));
+    expect(joins.ok && joins.warnings).toEqual(['fault "one" names target "10.0.0.2:80", which is not there: it waits for it to join']);
+    const there = joins.ok && joins.again({ slots: new SlotAllocator({ targets: 8, upstreams: 8 }), generation: 2, joined: new Map([["pods", [{ address: "10.0.0.2:80" }]]]) });
+    expect(there && there.ok && there.warnings).toEqual([]);
+    expect(refusals(rules + admin + upstream("register = false"))).toEqual(['there is no target "10.0.0.2:80" | did you mean "10.0.0.1:80"?']);
   });
 
   test("rules without a word on whether they are injected are an error; with false they rest", () => {

@@ -4,8 +4,9 @@ import { least } from "../../net/least.ts";
 import type { Cause } from "../../observability/cause.ts";
 import type { Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
+import { protocolsOf } from "../admission.ts";
 import { Name } from "../fields.ts";
-import { acceptsTrailers, joined, replacedHost, writeRequestFields, type RequestForward } from "../forward.ts";
+import { acceptsTrailers, replacedHost, writeRequestFields, type RequestForward } from "../forward.ts";
 import { grpcStatusOf } from "../grpc.ts";
 import { Framing, Parse, refusals, TrailerFields, type FramingKind, type Head } from "../h1/head.ts";
 import type { RequestHead } from "../h1/request-head.ts";
@@ -106,7 +107,8 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
   requestHead(head: RequestHead, forward: RequestForward, framing: FramingKind): void {
     const { session } = this;
     if (forward.upgrade) {
-      this.upgrade = joined(head, Name.UPGRADE);
+      // There is one in an extended CONNECT: what the client likes best.
+      this.upgrade = protocolsOf(head)[0]!;
       this.accept = acceptOf(head);
       if (!session.peerConnectProtocol) {
         // The request is on its way here: what it leads to comes after it.
