@@ -2,9 +2,11 @@
 import type { Path } from "./positions.ts";
 
 /** Keys whose values are for nobody's eyes, a log's neither: what proves who we are, what an agent is told, arguments of programs, … */
-const SECRET = /(?:token|token_file|secret|password|hmac_key|authorization|api[-_]key|\bsend|\bcommand)$/i;
+const SECRET = /(?:token|secret|password|hmac_key|authorization|api[-_]key|\bsend|\bcommand)$/i;
 /** … and tables that are so as a whole: what programs are told, and what spans and checks are sent with. */
 const SECRET_TABLE = /(?:environment|headers)$/;
+/** Where a token is pasted by mistake; what is in force has a file's name there. */
+const PASTED = /token_file$/i;
 /** Paths that are asked for: what follows the ? may hold a key. */
 const ASKED_PATH = /^(?:health_check\.path|(?:.+\.)?health_check_endpoint)$/;
 /** What takes the place of a secret. */
@@ -16,6 +18,11 @@ export function isSecret(path: Path): boolean {
   return keys[0] !== "routes" && keys.some((key, index) => SECRET_TABLE.test(key) || (index === keys.length - 1 && SECRET.test(key)));
 }
 
+/** May a diagnostic tell the value, which may be wrong? */
+export function mayBeQuoted(path: Path): boolean {
+  return !isSecret(path) && !PASTED.test(String(path.at(-1)));
+}
+
 /** With no secrets. @param at the keys that lead to it */
 export function redacted(value: unknown, at: readonly string[] = []): unknown {
   if (Array.isArray(value)) return isSecret(at) ? value.map((each, index) => (index === 0 && at.at(-1) === "command" ? each : HIDDEN)) : value.map((each) => redacted(each, at));
@@ -24,7 +31,7 @@ export function redacted(value: unknown, at: readonly string[] = []): unknown {
   return value !== undefined && value !== null && value !== true && isSecret(at) ? HIDDEN : value;
 }
 
-const KEY_OF_SECRET = new RegExp(`(?:${SECRET.source.replace("$", "")}|${SECRET_TABLE.source.replace("$", "")})["']?\\s*=`, "i");
+const KEY_OF_SECRET = new RegExp(`(?:${SECRET.source.replace("$", "")}|${SECRET_TABLE.source.replace("$", "")}|${PASTED.source.replace("$", "")})["']?\\s*=`, "i");
 const PATH_WITH_QUERY = /(?:path|endpoint)["']?\s*=[^=]*\?/;
 const HEAD_OF_TABLE = /^\s*\[+([^\]]*)\]/;
 
