@@ -2,7 +2,9 @@
 import { expect, test } from "bun:test";
 import { existsSync, lstatSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
+import { isAlive } from "../support/processes.ts";
+import { until } from "../support/until.ts";
 
 const MODULE = resolve(import.meta.dir, "../../src/supervisor/board.ts");
 
@@ -30,3 +32,31 @@ test("what somebody puts beside it keeps nobody from starting, and is not taken 
     for (const path of [pipe, link, elsewhere]) rmSync(path, { recursive: true, force: true });
   }
 });
+
+test("a killed instance's one stays as long as anybody has it open whom it was handed to, and is swept up then", async () => {
+  const holder = join(mkdtempSync(join(tmpdir(), "fairlead-board-")), "holder");
+  const run = async (script: string): Promise<string> => {
+    const child = Bun.spawn([process.execPath, "-e", `const { createBoard } = await import(${JSON.stringify(MODULE)}); ${script}`], { stdio: ["ignore", "pipe", "inherit"], timeout: 10_000, env: { ...process.env, BUN_FEATURE_FLAG_NO_ORPHANS: undefined } });
+    const text = await new Response(child.stdout).text();
+    expect(await child.exited).toBe(0);
+    return text.trim();
+  };
+  const path = await run(`
+    const { board } = createBoard(1, 1);
+    // It outlives this one, as workers do.
+    const { pid } = Bun.spawn(["sleep", "60"], { stdio: ["ignore", "ignore", "ignore", board.file.descriptor] });
+    await Bun.write(${JSON.stringify(holder)}, String(pid));
+    console.log(board.file.path);
+    process.exit(0);`);
+  const pid = Number(await Bun.file(holder).text());
+  try {
+    await run("createBoard(1, 1).board.unlink();");
+    expect(existsSync(path)).toBe(true);
+  } finally {
+    process.kill(pid, "SIGKILL");
+    rmSync(dirname(holder), { recursive: true });
+  }
+  await until("its end", () => !isAlive(pid));
+  await run("createBoard(1, 1).board.unlink();");
+  expect(existsSync(path)).toBe(false);
+}, 30_000);
