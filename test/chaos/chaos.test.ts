@@ -78,7 +78,7 @@ describe("a load generator", () => {
 });
 
 describe("the judge", () => {
-  const failure = (more: Partial<Failure>): Failure => ({ kind: "closed", lane: "closed", number: 1, method: "GET", port: 1000, status: 0, answeredBefore: 1, backend: 1, sent: 1_000, ended: 1_010, detail: "", ...more });
+  const failure = (more: Partial<Failure>): Failure => ({ kind: "closed", lane: "closed", number: 1, method: "GET", port: 1000, status: 0, answeredBefore: 1, backend: 1, sent: 1_000, ended: 1_010, detail: "", reason: "", ...more });
   const reported = (failures: readonly Failure[], failed = failures.length): LoadReport => ({ requests: 100, failed, resent: 0, connections: 1, lanes: [], failures, seconds: 1 });
   const onPort = { why: "on a port", most: 2, covers: ({ port }: Failure): boolean => port === 1000 };
 

@@ -114,14 +114,14 @@ export class LaneAtWork {
     this.latencies.add(performance.now() - request.due);
   }
 
-  fail(request: Request, kind: FailureKind, carrier: Carrier | undefined, detail = "", status = 0): void {
+  fail(request: Request, kind: FailureKind, carrier: Carrier | undefined, detail = "", status = 0, reason = ""): void {
     this.requests++;
     this.failed++;
     const { failures } = this.shared;
     if (failures.length >= MAX_TOLD) return;
     const at = (time: number): number => Math.round((performance.timeOrigin + time) * 1000) / 1000;
     const { port = 0, answered = 0, backend = 0 } = carrier ?? {};
-    failures.push({ kind, lane: this.lane.name, number: request.number, method: request.method, port, status, answeredBefore: answered, backend, sent: at(request.sent === 0 ? request.due : request.sent), ended: at(performance.now()), detail });
+    failures.push({ kind, lane: this.lane.name, number: request.number, method: request.method, port, status, answeredBefore: answered, backend, sent: at(request.sent === 0 ? request.due : request.sent), ended: at(performance.now()), detail, reason });
   }
 
   /** The server has done nothing with it, and has said so. */
@@ -132,7 +132,7 @@ export class LaneAtWork {
   }
 
   /** Another connection takes its place. @param kind why it could not be used at all; then the request that wanted it has failed */
-  gone(carrier: Carrier, kind?: "refused" | "reset" | "closed" | "timeout", detail = ""): void {
+  gone(carrier: Carrier, kind?: "refused" | "reset" | "closed", reason = ""): void {
     if (!this.carriers.delete(carrier)) return;
     const isWanted = (): boolean => !this.idle && this.carriers.size < this.lane.connections;
     if (kind === undefined) {
@@ -140,7 +140,7 @@ export class LaneAtWork {
       return;
     }
     const request = this.next();
-    if (request !== undefined) this.fail(request, kind, carrier, detail);
+    if (request !== undefined) this.fail(request, kind, carrier, "", 0, reason);
     setTimeout(() => {
       if (isWanted()) this.open();
     }, RECONNECT_PAUSE);

@@ -62,7 +62,10 @@ export interface Failure {
   readonly backend: number;
   readonly sent: number;
   readonly ended: number;
+  /** How far its reply was, or what is wrong with it. */
   readonly detail: string;
+  /** The socket's error; "": it had none. */
+  readonly reason: string;
 }
 
 /** What has been counted so far. */
