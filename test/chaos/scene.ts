@@ -67,7 +67,7 @@ export const usualLoad: Load = ({ plain, secure, stream }) => [
   ],
   [
     { name: "open", port: plain, protocol: "h1", connections: 16, posts: 0.1, rate: 400 },
-    { name: "open h2", port: secure, protocol: "h2", tls: true, connections: 2, streams: 16, posts: 0.1, rate: 200 },
+    { name: "open h2", port: secure, protocol: "h2", tls: true, connections: 2, streams: 64, posts: 0.1, rate: 200 },
   ],
 ];
 

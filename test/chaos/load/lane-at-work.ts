@@ -6,7 +6,7 @@ import { type Failure, type FailureKind, type Lane, type LaneReport, MAX_TOLD } 
 /** After a connect that failed, in ms. */
 const RECONNECT_PAUSE = 20;
 const DEFAULT_TIMEOUT = 10_000;
-/** Of an open loop that is kept waiting. */
+/** Of an open loop over HTTP/1.1 that is kept waiting. TLS has no more than it began with: a storm of handshakes would be a fault of its own. */
 const MOST_CONNECTIONS = 256;
 
 export interface Request {
@@ -96,12 +96,13 @@ export class LaneAtWork {
       for (const due = ((now - this.began) * rate) / 1000; this.arrived < due; this.arrived++) this.waiting.push(this.make(this.began + (this.arrived * 1000) / rate));
     }
     if (this.waiting.length === 0) return;
+    const most = this.lane.tls === true ? this.lane.connections : MOST_CONNECTIONS;
     let coming = 0;
     for (const carrier of this.carriers) {
       carrier.pump();
       if (!carrier.ready) coming++;
     }
-    for (; coming < this.waiting.length && this.carriers.size < MOST_CONNECTIONS; coming++) this.open();
+    for (; coming < this.waiting.length && this.carriers.size < most; coming++) this.open();
   }
 
   lookForLate(now: number): void {
