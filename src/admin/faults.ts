@@ -1,6 +1,6 @@
 /** Faults that are injected: `GET`, `PUT` and `DELETE /v1/faults`. */
 import { z } from "zod";
-import { faultFlaws, faultKeysOf, faultOf, type FaultScope } from "../config/faults.ts";
+import { faultFlaws, faultOf, type FaultScope, toldKeysOf } from "../config/faults.ts";
 import { faultKeys } from "../config/schema.ts";
 import type { FaultRule } from "../config/snapshot.ts";
 import { parseDuration } from "../config/values.ts";
@@ -53,7 +53,7 @@ const fault = z.object({
 });
 
 function told({ rule, source, active, told: who }: ListedFault): z.output<typeof fault> {
-  return { name: rule.name, source, active, keys: faultKeysOf(rule), until: rule.until === undefined ? null : new Date(rule.until).toISOString(), at: who?.at ?? null, by: who?.by ?? null };
+  return { name: rule.name, source, active, keys: toldKeysOf(rule), until: rule.until === undefined ? null : new Date(rule.until).toISOString(), at: who?.at ?? null, by: who?.by ?? null };
 }
 
 /** @param wall wall-clock ms since 1970 */

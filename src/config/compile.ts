@@ -17,7 +17,7 @@ import { checkTracing, tracingOf } from "./compile/tracing.ts";
 import { checkUdp } from "./compile/udp.ts";
 import { checkUpstream, upstreamOf } from "./compile/upstream.ts";
 import { userOf } from "./compile/user.ts";
-import { checkFaults, faultsOf } from "./faults.ts";
+import { checkFaults, faultsOf, grows } from "./faults.ts";
 import { type JoinedTarget, withJoined } from "./joined.ts";
 import { type Overrides, overridden } from "./overrides.ts";
 import type { Problem } from "./problem.ts";
@@ -60,7 +60,7 @@ export function compile(raw: RawConfig, options: CompileOptions): Compiled {
   checkReferences(long, problems);
   checkAcme(listeners, long.routes, options.directory, problems);
   checkRoutes(long.routes, listeners, problems);
-  checkFaults(raw.faults, { listeners: listeners.map((listener, index) => ({ name: listenerName(listener, index), protocol: listener.protocol ?? "http" })), routes: routesOf(long.routes).map(routeLabel), upstreams: upstreams.map(({ name }) => name) }, problems);
+  checkFaults(raw.faults, { listeners: listeners.map((listener, index) => ({ name: listenerName(listener, index), protocol: listener.protocol ?? "http" })), routes: routesOf(long.routes).map(routeLabel), upstreams: long.upstreams.map((upstream) => ({ name: upstream.name, targets: (upstream.targets ?? []).map(({ address }) => address), grows: grows(upstream) })) }, problems);
   const strange = strangePolicies(long.upstreams, options.overrides, problems);
   const policies = upstreams.map((upstream, index) => (strange.has(upstream.name) ? ROUND_ROBIN : policyOf(upstream, ["upstreams", index], options, problems)));
   for (const [index, upstream] of upstreams.entries()) {

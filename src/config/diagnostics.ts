@@ -20,6 +20,8 @@ export interface Diagnostic {
   readonly hint: string | undefined;
   /** The line as it stands in the file. */
   readonly quoted: string | undefined;
+  /** It stands for so many further ones, of which no more is told. */
+  readonly further?: number;
 }
 
 /** What is wrong, and what would be right. */
@@ -49,6 +51,7 @@ export function formatDiagnostics(diagnostics: readonly Diagnostic[], options: {
     if (hint !== undefined) lines.push(`  ${printable(hint)}`);
     return lines.join("\n");
   });
-  const count = diagnostics.length === 1 ? "1 error" : `${diagnostics.length} errors`;
+  const all = diagnostics.reduce((sum, { further = 1 }) => sum + further, 0);
+  const count = all === 1 ? "1 error" : `${all} errors`;
   return `${blocks.join("\n\n")}\n\n${count}\n`;
 }

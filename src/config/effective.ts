@@ -118,5 +118,5 @@ export function redacted(value: unknown, at: readonly string[] = []): unknown {
   const [table = "", key = ""] = [at.at(-2), at.at(-1)];
   if (Array.isArray(value)) return value.map((each) => redacted(each, at));
   if (isTable(value)) return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, redacted(inner, [...at, name])]));
-  return value !== undefined && value !== null && !at.includes("routes") && isSecret(key, table) ? SECRET : value;
+  return value !== undefined && value !== null && value !== true && !at.includes("routes") && isSecret(key, table) ? SECRET : value;
 }

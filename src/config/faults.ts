@@ -1,4 +1,5 @@
 /** `[faults]`: what a rule means, what of it does not fit together, and what it names that is not there. */
+import { redacted } from "./effective.ts";
 import type { Problem } from "./problem.ts";
 import type { RawConfig, RawFault } from "./schema.ts";
 import type { FaultDelay, FaultEffect, FaultRule, ListenerConfig, Snapshot } from "./snapshot.ts";
@@ -11,7 +12,15 @@ export interface FaultScope {
   readonly listeners: readonly Pick<ListenerConfig, "name" | "protocol">[];
   /** Labels. */
   readonly routes: readonly string[];
-  readonly upstreams: readonly string[];
+  readonly upstreams: readonly FaultScopeUpstream[];
+}
+
+interface FaultScopeUpstream {
+  readonly name: string;
+  /** Addresses. */
+  readonly targets: readonly string[];
+  /** Further ones may join by themselves. */
+  readonly grows: boolean;
 }
 
 /** Something wrong with a rule. */
@@ -29,6 +38,8 @@ const CLIENT_KEYS = ["delay", "abort", "grpc_status", "reset", "throttle", "trun
 const TARGET_KEYS = ["target_delay", "target_error"] as const;
 /** What ends an exchange, so that nothing is left that could be throttled or truncated. */
 const ENDS = ["abort", "grpc_status", "reset"] as const;
+/** Whom a rule is for: lists; an absent one stands for everybody. */
+const WHOM_KEYS = ["routes", "upstreams", "listeners", "hosts", "methods", "targets"] as const;
 /** What needs HTTP to mean something. */
 const HTTP_KEYS = ["methods", "headers", "by_header", "abort", "grpc_status", "truncate"] as const;
 /** No datagram takes longer or is refused for a rule. */
@@ -42,6 +53,8 @@ export function faultFlaws(rule: RawFault, scope: FaultScope): FaultFlaw[] {
   const own = CLIENT_KEYS.filter((key) => isSaid(rule, key));
   const target = TARGET_KEYS.filter((key) => isSaid(rule, key));
   const flaws: FaultFlaw[] = [...unknownNames(rule, scope)];
+  // As a program writes it that has found none: it does not mean everybody.
+  for (const key of WHOM_KEYS) if (rule[key]?.length === 0) flaws.push({ key, message: `${key} names nobody`, hint: "name some, or leave it out, which means all" });
   if (rule.by_header === true && own.length + target.length > 0) flaws.push({ key: "by_header", message: `what is injected is said by the client, or by ${[...own, ...target].join(" and ")}`, hint: "leave one of the two out" });
   else if (rule.by_header !== true && own.length + target.length === 0) flaws.push({ message: "it is not said what is injected", hint: `add ${[...CLIENT_KEYS, ...TARGET_KEYS].join(", ")} or by_header` });
   else if (own.length > 0 && target.length > 0) flaws.push({ key: target[0]!, message: `a rule is about the client's side (${own.join(", ")}) or the targets' (${target.join(", ")})`, hint: "make two rules of it" });
@@ -59,13 +72,30 @@ export function faultFlaws(rule: RawFault, scope: FaultScope): FaultFlaw[] {
 
 function* unknownNames(rule: RawFault, { listeners, routes, upstreams }: FaultScope): Generator<FaultFlaw> {
   const protocols = new Map(listeners.map(({ name, protocol }) => [name, protocol]));
-  const known = { listeners: [...protocols.keys()], routes, upstreams };
+  const known = { listeners: [...protocols.keys()], routes, upstreams: upstreams.map(({ name }) => name) };
   for (const key of ["listeners", "routes", "upstreams"] as const) {
     for (const [index, name] of (rule[key] ?? []).entries()) {
       if (!known[key].includes(name)) yield { key, index, message: `there is no ${key.slice(0, -1)} "${name}"`, ...suggestion(name, known[key]) };
       else if (key === "listeners") yield* unfit(rule, name, protocols.get(name)!, index);
     }
   }
+  const meant = upstreams.filter(({ name }) => rule.upstreams?.includes(name) !== false);
+  if (meant.some(({ grows }) => grows)) return;
+  const targets = meant.flatMap((upstream) => upstream.targets);
+  // Of an upstream that is not there nothing can be said.
+  if (meant.length < (rule.upstreams?.length ?? 0)) return;
+  for (const [index, address] of (rule.targets ?? []).entries()) if (!targets.includes(address)) yield { key: "targets", index, message: `there is no target "${address}"`, ...suggestion(address, targets) };
+}
+
+/** May targets join it that the file does not name? */
+export function grows({ heartbeat, supervised }: { readonly heartbeat?: { readonly register?: boolean | undefined } | undefined; readonly supervised?: object | undefined }): boolean {
+  return supervised !== undefined || (heartbeat !== undefined && heartbeat.register !== false);
+}
+
+/** Targets that a rule names and that are not there now: it waits for them to join. */
+export function missingTargets({ upstreams: names, effect }: FaultRule, upstreams: Snapshot["upstreams"]): string[] {
+  const known = new Set(upstreams.filter(({ name }) => names.length === 0 || names.includes(name)).flatMap(({ targets }) => targets.map(({ name }) => name)));
+  return effect.side === "target" ? effect.targets.filter((address) => !known.has(address)) : [];
 }
 
 function* unfit(rule: RawFault, name: string, protocol: ListenerConfig["protocol"], index: number): Generator<FaultFlaw> {
@@ -142,6 +172,11 @@ export function faultKeysOf({ listeners, routes, upstreams, hosts, methods, head
     percent,
     ...effectKeysOf(effect),
   };
+}
+
+/** The same for people: without what its headers must say, which may be a token of whoever it is for. */
+export function toldKeysOf(rule: FaultRule): Record<string, unknown> {
+  return redacted(faultKeysOf(rule)) as Record<string, unknown>;
 }
 
 function effectKeysOf(effect: FaultEffect): Record<string, unknown> {

@@ -5,6 +5,7 @@ import { TomlError, parse } from "smol-toml";
 import type { z } from "zod";
 import { PemFiles } from "./certificates.ts";
 import { compile, type CompileOptions, type ListedTargets } from "./compile.ts";
+import { MAX_DEPTH, tooDeep } from "./depth.ts";
 import type { Diagnostic } from "./diagnostics.ts";
 import { problemsOf, valueAt } from "./issues.ts";
 import { locate, syntaxDiagnostic } from "./locate.ts";
@@ -99,6 +100,11 @@ export function snapshotFromFlags(flags: Flags, options: LoadOptions): Loaded {
 
 /** @param text undefined: the value has no text to point into */
 export function loadConfigValue(value: unknown, text: string | undefined, file: string, options: LoadOptions): Loaded {
+  const deep = tooDeep(value);
+  if (deep !== undefined) {
+    const message = `this nests more than ${MAX_DEPTH} deep`;
+    return { ok: false, diagnostics: locate([{ path: deep, about: "key", message, hint: "tables of a configuration are within a few others at most" }], text, file) };
+  }
   const directory = text === undefined ? process.cwd() : dirname(resolve(file));
   const checked = configSchema.safeParse(value);
   if (!checked.success) {
@@ -136,8 +142,12 @@ export function loadConfigValue(value: unknown, text: string | undefined, file: 
   return build(options);
 }
 
+/** With more errors nobody mends a file in one go, and to look for further ones takes a time that grows with their square. */
+const MOST_MENDED = 100;
+
 /** What would be wrong still if the values that are wrong by themselves were right: a person mends a file once, not twice. */
 function furtherProblems(value: unknown, issues: readonly z.core.$ZodIssue[], reported: readonly Problem[], options: LoadOptions, directory: string): Problem[] {
+  if (reported.length > MOST_MENDED) return [];
   const mended = structuredClone(value);
   let left = issues;
   // Taking a wrong value away may show that it was required: then something harmless stands in for it.

@@ -1,5 +1,6 @@
 /** Where each key and value of a TOML text stands. Parsed only when something is wrong: the syntax tree costs more than the config. */
 import { parseTOML, type AST } from "toml-eslint-parser";
+import { MAX_DEPTH } from "./depth.ts";
 import type { Place } from "./diagnostics.ts";
 
 export type Path = readonly PropertyKey[];
@@ -12,7 +13,7 @@ export class Positions {
   constructor(text: string) {
     for (const node of parseTOML(text).body[0].body) {
       if (node.type === "TOMLTable") {
-        const at = node.resolvedKey;
+        const at = node.resolvedKey.slice(0, MAX_DEPTH);
         const { start } = node.loc;
         const { end } = node.key.loc;
         const header = place({ start, end: { line: end.line, column: end.column + (node.kind === "array" ? 2 : 1) } });
@@ -45,7 +46,7 @@ export class Positions {
 
   private pair(at: Path, pair: AST.TOMLKeyValue): void {
     let path = at;
-    for (const part of pair.key.keys) {
+    for (const part of pair.key.keys.slice(0, MAX_DEPTH)) {
       path = [...path, part.type === "TOMLBare" ? part.name : part.value];
       if (!this.keys.has(joined(path))) this.keys.set(joined(path), place(part.loc));
     }
@@ -53,6 +54,7 @@ export class Positions {
   }
 
   private content(path: Path, node: AST.TOMLContentNode): void {
+    if (path.length > MAX_DEPTH) return;
     this.values.set(joined(path), place(node.loc));
     if (node.type === "TOMLArray") for (const [index, element] of node.elements.entries()) this.content([...path, index], element);
     if (node.type === "TOMLInlineTable") for (const pair of node.body) this.pair(path, pair);

@@ -17,7 +17,9 @@ const HEAD_OF_TABLE = /^\s*\[+([^\]]*)\]/;
 /** The line, unless it tells a secret. @param number from 1 */
 export function quotable(lines: readonly string[], number: number): string | undefined {
   const line = lines[number - 1];
-  const table = lines.slice(0, number).findLast((each) => HEAD_OF_TABLE.test(each)) ?? "";
+  let head = number - 1;
+  while (head >= 0 && !HEAD_OF_TABLE.test(lines[head] ?? "")) head--;
+  const table = lines[head] ?? "";
   if (/\broutes\b/.test(table)) return line;
   const isSecretTable = SECRET_TABLE.test(HEAD_OF_TABLE.exec(table)?.[1]?.trim() ?? "");
   return line === undefined || isSecretTable || KEY_OF_SECRET.test(line) ? undefined : line;

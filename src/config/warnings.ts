@@ -1,5 +1,6 @@
 /** What is allowed, but probably not meant. */
 import { networkInterfaces, type NetworkInterfaceInfo } from "node:os";
+import { missingTargets } from "./faults.ts";
 import type { ListenerConfig, Snapshot } from "./snapshot.ts";
 
 /** From so many days before the end of a certificate on it is warned of. */
@@ -13,6 +14,7 @@ export function warningsOf(snapshot: Snapshot, now: number): string[] {
   for (const { name, targets } of snapshot.upstreams) if (targets.length > 0 && targets.every(({ weight }) => weight === 0)) warnings.push(`every target of upstream "${name}" has weight 0: all requests get 503`);
   warnings.push(...snapshot.listeners.map((listener) => wildcardWarning(listener)).filter((warning) => warning !== undefined));
   for (const { name, tls } of snapshot.listeners) if (tls?.selfSigned === true) warnings.push(`listener "${name}" shows a self-signed certificate (${tls.certificates[0]!.file}): good for development only`);
+  for (const rule of snapshot.faults ?? []) for (const address of missingTargets(rule, snapshot.upstreams)) warnings.push(`fault "${rule.name}" names target "${address}", which is not there: it waits for it to join`);
   warnings.push(...hiddenWarnings(snapshot), ...expiryWarnings(snapshot, now));
   return warnings;
 }

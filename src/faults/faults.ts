@@ -58,6 +58,8 @@ export class Faults {
   /** Undefined: no fault may be injected. */
   private file: readonly FaultRule[] | undefined = undefined;
   private overlay = NO_OVERLAY;
+  /** When those of people end, by their keys, in the clock's precise ms: somebody may set the time of day back. */
+  private ends: ReadonlyMap<string, number> = new Map();
   private rules: readonly FaultRule[] = [];
   private readonly held = new Set<Held>();
   private cancelEnd: (() => void) | undefined = undefined;
@@ -78,6 +80,8 @@ export class Faults {
   /** People say this. */
   override(overlay: FaultOverlay): void {
     this.overlay = overlay;
+    const { clock } = this.host;
+    this.ends = new Map(overlay.rules.map((rule) => [endKey(rule), this.ends.get(endKey(rule)) ?? clock.precise() + (rule.until ?? Number.POSITIVE_INFINITY) - clock.wall()]));
     this.settle();
   }
 
@@ -89,14 +93,14 @@ export class Faults {
 
   private settle(): void {
     const { file, overlay, rules: before, over } = this;
-    const wall = this.host.clock.wall();
-    const said = file === undefined || over ? [] : overlay.rules.filter(({ until }) => until === undefined || until > wall);
+    const now = this.host.clock.precise();
+    const said = file === undefined || over ? [] : overlay.rules.filter((rule) => this.ends.get(endKey(rule))! > now);
     const replaced = new Set([...said.map(({ name }) => name), ...overlay.stopped]);
     const own = file === undefined || over ? [] : file.filter(({ name }) => !replaced.has(name));
     // One that is said once more is the same to those that it holds.
     this.rules = [...said, ...own].map((rule) => before.find((other) => sameFault(other, rule)) ?? rule);
     this.active = this.rules.length > 0;
-    this.awaitEnd(said, wall);
+    this.awaitEnd(said, now);
     this.changed();
     for (const held of [...this.held]) {
       if (this.isInForce(held.rule)) continue;
@@ -105,10 +109,11 @@ export class Faults {
     }
   }
 
-  private awaitEnd(rules: readonly FaultRule[], wall: number): void {
+  private awaitEnd(rules: readonly FaultRule[], now: number): void {
     this.cancelEnd?.();
-    const next = Math.min(...rules.map(({ until }) => until ?? Number.POSITIVE_INFINITY));
-    this.cancelEnd = Number.isFinite(next) ? this.host.clock.after(Math.min(next - wall, LONGEST), () => this.settle()) : undefined;
+    const next = Math.min(...rules.map((rule) => this.ends.get(endKey(rule))!));
+    // A timer may come a little early; then nothing has ended yet.
+    this.cancelEnd = Number.isFinite(next) ? this.host.clock.after(Math.min(Math.ceil(next - now), LONGEST), () => this.settle()) : undefined;
   }
 
   // Who is taken.
@@ -203,6 +208,10 @@ export class Faults {
   get holding(): number {
     return this.held.size;
   }
+}
+
+function endKey({ name, until }: FaultRule): string {
+  return `${name} ${until}`;
 }
 
 /** Whenever they end. */

@@ -63,18 +63,25 @@ function hasUnderscoreName(head: RequestHead): boolean {
 
 /** The client asks to leave HTTP for another protocol, and may: RFC 9110 section 7.8. */
 export function asksUpgrade(head: RequestHead): boolean {
-  return head.connectionUpgrade && head.minor === 1 && head.has(Name.UPGRADE) && !namesHttp(head);
+  if (!head.connectionUpgrade || head.minor !== 1 || !head.has(Name.UPGRADE)) return false;
+  const protocols = protocolsOf(head);
+  return protocols.length > 0 && !protocols.some(isHttp);
 }
 
 /** Protocols that carry requests: in a tunnel they would pass by everything that is decided of one. */
 const HTTP_PROTOCOLS = new Set(["h2c", "h2", "http"]);
 
-/** Does Upgrade name HTTP itself, as one of several protocols too? RFC 9110 section 7.8: a list of `name[/version]`. */
-export function namesHttp(head: Fields): boolean {
+function isHttp(protocol: string): boolean {
+  return HTTP_PROTOCOLS.has(protocol.split("/", 1)[0]!.trim());
+}
+
+/** What Upgrade names, in lower case, as which they are compared: a list of `name[/version]`, RFC 9110 section 7.8. */
+export function protocolsOf(head: Fields): string[] {
   return joined(head, Name.UPGRADE)
     .toLowerCase()
     .split(",")
-    .some((protocol) => HTTP_PROTOCOLS.has(protocol.split("/", 1)[0]!.trim()));
+    .map((protocol) => protocol.trim())
+    .filter((protocol) => protocol !== "");
 }
 
 /** The client waits for a 100 before it sends the body. */

@@ -21,6 +21,10 @@ import { Telemetry } from "./telemetry.ts";
 import type { FramingKind, Head } from "./h1/head.ts";
 import type { ReplyHead } from "./h1/reply-head.ts";
 
+/** Instead of a slot: no pooled connection turned out closed, or one did and its target is given up. */
+const NONE = -1;
+const GIVEN_UP = -2;
+
 export class Exchange implements StreamOwner, Attempting, Hedged {
   open = false;
   connection: UpstreamStream | undefined = undefined;
@@ -41,8 +45,8 @@ export class Exchange implements StreamOwner, Attempting, Hedged {
   private request: RoutingRequest | undefined = undefined;
   /** The connection that has the request's head. */
   private sentTo: UpstreamStream | undefined = undefined;
-  /** A pooled connection turned out closed: the next one is to be a new one. */
-  private stale = false;
+  /** Slot of the target of which a pooled connection turned out closed: the next one is to be a new one. */
+  private stale = NONE;
   private replyDone = false;
   private hedge: Hedge | undefined = undefined;
   /** What the call's own status counts as for the target; 0: as what its HTTP status is. */
@@ -61,7 +65,7 @@ export class Exchange implements StreamOwner, Attempting, Hedged {
     this.client = this.owner;
     this.connection = undefined;
     this.request = undefined;
-    this.stale = false;
+    this.stale = NONE;
     this.hasReply = false;
     this.replyDone = false;
     this.isCall = false;
@@ -115,7 +119,7 @@ export class Exchange implements StreamOwner, Attempting, Hedged {
     const { placement, services } = this;
     const upstream = placement.upstream!;
     if (upstream.durations !== undefined && this.hedge === undefined) this.hedge = planHedge(this, upstream, services);
-    const idle = this.stale ? undefined : takeIdle(target, upstream, this);
+    const idle = this.stale !== NONE ? undefined : takeIdle(target, upstream, this);
     if (idle !== undefined) {
       this.connection = idle;
       this.sentTo = idle;
@@ -295,7 +299,7 @@ export class Exchange implements StreamOwner, Attempting, Hedged {
       return;
     }
     // A pooled connection that the target had closed, and what this side lacks or does, say nothing about the target.
-    const stale = reused && !this.stale && !this.hasReply && (cause === "target-closed" || cause === "target-reset") && this.idempotent && this.client.canReplay;
+    const stale = reused && this.stale === NONE && !this.hasReply && (cause === "target-closed" || cause === "target-reset") && this.idempotent && this.client.canReplay;
     telemetry.attemptEnds(cause, detail, this.hasReply ? telemetry.status : 0);
     if (stale || CAUSES[cause].side === "balancer") placement.leaveEarly(0);
     else this.leave(true, telemetry.status);
@@ -321,7 +325,7 @@ export class Exchange implements StreamOwner, Attempting, Hedged {
   /** On another connection, at once: what has failed was no attempt. */
   private repeat(cause: Cause, detail: string, target: Target): void {
     const { placement } = this;
-    this.stale = true;
+    this.stale = target.slot;
     placement.uncount();
     this.telemetry.retried(target, cause, detail);
     if (placement.upstream!.usable.length === 0) this.fail(cause, detail, target);
@@ -332,17 +336,28 @@ export class Exchange implements StreamOwner, Attempting, Hedged {
     const { placement } = this;
     const { config } = placement.upstream!;
     const how = mayRetry(config, cause, placement.attempts, (this.idempotent || cause === "stream-refused") && this.client.canReplay);
-    if (how === "no" || (how === "within budget" && !placement.takeBudget())) {
+    placement.avoid(target);
+    const elsewhere = placement.hasOther;
+    const dying = elsewhere && how === "within budget" && this.isDying(target, cause);
+    if (how === "no" || (how === "within budget" && !dying && !placement.takeBudget())) {
       this.fail(cause, detail, target);
       return;
     }
     this.telemetry.retried(target, cause, detail);
-    placement.avoid(target);
-    const elsewhere = placement.hasOther;
-    if (how === "at once" && elsewhere) placement.again();
+    if ((how === "at once" || dying) && elsewhere) placement.again();
     else if (elsewhere || placement.attempts <= config.retry.retries) placement.againLater();
     // Nobody else is there: say what went wrong with the one that is, not that none is usable.
     else this.fail(cause, detail, target);
+  }
+
+  /**
+   * It ended a pooled connection and then the new one that this request went to, both without a reply. A process that dies closes its connections before its listening socket, which lets others in for a
+   * moment: what meets that was as good as refused, and who is refused goes elsewhere outside the budget. Said once of a request.
+   */
+  private isDying(target: Target, cause: Cause): boolean {
+    if (this.stale !== target.slot || (cause !== "target-closed" && cause !== "target-reset")) return false;
+    this.stale = GIVEN_UP;
+    return true;
   }
 
   /** No target has a say: its client is told this … */

@@ -11,6 +11,8 @@ export const OTHER_FILES = 128;
 const SHORT = 0.9;
 /** … and from here on again. */
 const AMPLE = 0.75;
+/** The part that flows of udp may have, each of which is one file: their sources can be forged. */
+const FLOWS = 0.25;
 /** With fewer left, no connection is opened. */
 const LAST = 4;
 
@@ -49,14 +51,23 @@ export class OpenFiles {
     this.forSockets = limit === undefined ? Infinity : Math.max(LAST, limit - OTHER_FILES);
   }
 
-  /** No further client should be let in: each may need a connection to a target too. */
+  /** Flows of udp that there may be; Infinity where nothing is ever short. */
+  get mostFlows(): number {
+    return Math.floor(this.forSockets * FLOWS);
+  }
+
+  /** No further client should be let in. @param clients connections, each of which may need one to a target too */
   isShort(clients: number): boolean {
-    return 2 * clients >= this.forSockets * SHORT || this.isExhausted;
+    return this.wanted(clients) >= this.forSockets * SHORT || this.isExhausted;
   }
 
   /** There is room again, and not for one only. */
   isAmple(clients: number): boolean {
-    return 2 * clients <= this.forSockets * AMPLE && !this.isExhausted;
+    return this.wanted(clients) <= this.forSockets * AMPLE && !this.isExhausted;
+  }
+
+  private wanted(clients: number): number {
+    return 2 * clients + this.network.datagrams.openSockets;
   }
 
   /** Not even a connection to a target should be opened. */

@@ -133,11 +133,11 @@ export class Column {
   }
 
   received(bytes: number): void {
-    this.cells[this.at + BYTES_RECEIVED]! += bytes;
+    this.add(BYTES_RECEIVED, bytes);
   }
 
   sent(bytes: number): void {
-    this.cells[this.at + BYTES_SENT]! += bytes;
+    this.add(BYTES_SENT, bytes);
   }
 
   hold(gauge: number, change: number): void {
@@ -189,16 +189,6 @@ export class TargetColumn extends Column {
   override add(total: number, change = 1): void {
     super.add(total, change);
     this.upstream?.add(total, change);
-  }
-
-  override received(bytes: number): void {
-    super.received(bytes);
-    this.upstream?.received(bytes);
-  }
-
-  override sent(bytes: number): void {
-    super.sent(bytes);
-    this.upstream?.sent(bytes);
   }
 
   requestBegins(): void {

@@ -5,7 +5,7 @@
  */
 import { type FaultSettings, type ListedFault, LONGEST } from "../admin/faults.ts";
 import { Problem } from "../admin/problem.ts";
-import { faultKeysOf, type FaultScope } from "../config/faults.ts";
+import { type FaultScope, grows, missingTargets, toldKeysOf } from "../config/faults.ts";
 import type { FaultRule, Snapshot } from "../config/snapshot.ts";
 import type { FaultOverlay } from "../faults/faults.ts";
 import type { Clock } from "../net/network.ts";
@@ -38,6 +38,8 @@ export class FaultControl implements FaultSettings {
   /** The file's that somebody has ended, by name; in force again when the file says something else of them. */
   private stopped: ReadonlyMap<string, SaidFault> = new Map();
   private cancelEnd: (() => void) | undefined = undefined;
+  /** When those of people end, in the clock's precise ms: somebody may set the time of day back. */
+  private readonly ends = new WeakMap<FaultRule, number>();
 
   constructor(options: FaultControlOptions) {
     this.options = options;
@@ -94,7 +96,7 @@ export class FaultControl implements FaultSettings {
 
   get scope(): FaultScope {
     const { listeners, routes, upstreams } = this.options.snapshot();
-    return { listeners, routes: routes.map(routeLabel), upstreams: upstreams.map(({ name }) => name) };
+    return { listeners, routes: routes.map(routeLabel), upstreams: upstreams.map((upstream) => ({ name: upstream.name, targets: upstream.targets.map(({ name }) => name), grows: grows(upstream) })) };
   }
 
   get list(): readonly ListedFault[] {
@@ -138,8 +140,8 @@ export class FaultControl implements FaultSettings {
   /** Somebody's time is over. */
   private expire(): void {
     const before = this.inForce;
-    const wall = this.options.clock.wall();
-    this.added = new Map([...this.added].filter(([, { rule }]) => rule.until! > wall));
+    const now = this.options.clock.precise();
+    this.added = new Map([...this.added].filter(([, { rule }]) => this.endOf(rule) > now));
     this.tell(before, "supervisor", TIME_OVER);
     void this.settle();
   }
@@ -150,9 +152,17 @@ export class FaultControl implements FaultSettings {
     this.cancelEnd?.();
     keep(keptOf({ added: [...this.added.values()], stopped: [...this.stopped.values()] }));
     const rules = [...this.added.values()].map(({ rule }) => rule);
-    const next = Math.min(...rules.map(({ until }) => until!));
-    this.cancelEnd = rules.length === 0 ? undefined : clock.after(Math.max(1, next - clock.wall()), () => this.expire());
+    const next = Math.min(...rules.map((rule) => this.endOf(rule)));
+    this.cancelEnd = rules.length === 0 ? undefined : clock.after(Math.max(1, Math.ceil(next - clock.precise())), () => this.expire());
     return send({ rules, stopped: [...this.stopped.keys()] });
+  }
+
+  /** @param rule with its end */
+  private endOf(rule: FaultRule): number {
+    const { clock } = this.options;
+    let end = this.ends.get(rule);
+    if (end === undefined) this.ends.set(rule, (end = clock.precise() + rule.until! - clock.wall()));
+    return end;
   }
 
   /** @throws Problem 503 */
@@ -186,9 +196,10 @@ export class FaultControl implements FaultSettings {
   private tellBegun(rule: FaultRule, by: string, how: string): void {
     const { log, chronicle } = this.options;
     const { name, until } = rule;
-    const keys = faultKeysOf(rule);
+    const keys = toldKeysOf(rule);
     const end = until === undefined ? {} : { until: new Date(until).toISOString() };
-    log.warn({ fault: name, by, keys, ...end }, "FAULT IS INJECTED");
+    const missing = missingTargets(rule, this.options.snapshot().upstreams);
+    log.warn({ fault: name, by, keys, ...end, ...(missing.length === 0 ? {} : { missing }) }, "FAULT IS INJECTED");
     chronicle.record({ kind: "fault-injected", summary: `Fault "${name}" ${how}${until === undefined ? "" : ` until ${end.until}`}: ${Object.entries(keys).map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ")}`, by });
   }
 }

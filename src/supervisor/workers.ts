@@ -108,7 +108,7 @@ export class Workers {
     const { self, logFormat, board, directory, alone, report, turned, keep, levels } = this.options;
     if (this.stopping) throw new StartError("stopping");
     const slot = this.freeSlot();
-    const worker = new WorkerProcess({ self, slot, seat, scoreboard: board.path!, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone, report, turned, keep, levels: levels(), faults: this.faults });
+    const worker = new WorkerProcess({ self, slot, seat, scoreboard: board.file!.descriptor, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone, report, turned, keep, levels: levels(), faults: this.faults });
     this.running.add(worker);
     void worker.ended.then((how) => this.gone(worker, how));
     try {

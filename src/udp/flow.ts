@@ -69,6 +69,8 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Applic
   /** It was there when the flow ended. */
   private lastTarget: Target | undefined = undefined;
   private detail = "";
+  /** Its client has spoken after a reply: its address is not forged. */
+  private isProven = false;
   private over = false;
 
   constructor(relay: UdpRelay, key: string, peer: DatagramPeer) {
@@ -86,8 +88,14 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Applic
 
   /** False: there are too many clients, and this is none. */
   admit(): boolean {
-    this.relay.listener.counters.add(TOTAL_CLIENTS);
-    const refused = this.relay.listener.add(this);
+    const { relay } = this;
+    const { listener } = relay;
+    listener.counters.add(TOTAL_CLIENTS);
+    let refused = relay.flows.hasPlace() ? listener.add(this) : "overloaded";
+    if (refused === "too-many-connections" && relay.dropOldest(refused)) {
+      listener.remove(this);
+      refused = listener.add(this);
+    }
     if (refused === undefined) return true;
     this.end(refused);
     return false;
@@ -98,6 +106,10 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Applic
     this.datagramsIn++;
     this.bytesIn += bytes.length;
     this.relay.listener.counters.received(bytes.length);
+    if (!this.isProven && this.datagramsOut > 0) {
+      this.isProven = true;
+      this.relay.prove(this);
+    }
     this.active();
     if (this.early !== undefined) {
       if (this.early.length < MAX_EARLY) this.early.push(bytes);
@@ -318,6 +330,11 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Applic
     if (draining) wheel.schedule(this, Math.min(this.deadline, network.clock.now + LINGER));
   }
 
+  /** Its place is given to another one. */
+  drop(cause: Cause): void {
+    this.end(cause, "its place was given to another");
+  }
+
   /** The one end of the flow, with its cause. */
   private end(cause: Cause, detail = ""): void {
     if (this.over) return;
@@ -329,7 +346,7 @@ export class Flow extends Timed implements Client, Pooled, DatagramOwner, Applic
     this.placement.end();
     wheel.remove(this);
     listener.remove(this);
-    this.relay.forget(this.key);
+    this.relay.forget(this, this.key);
     const client = formatEndpoint(this.clientAddress, this.peer.port);
     if (CAUSES[cause].side !== "none" && log.allows(cause)) {
       log.write("warn", { cause, phase: CAUSES[cause].phase, upstream: this.match?.upstream.name ?? "", target: this.targetName, detail, client, listener: listener.config.name }, "Flow ended");

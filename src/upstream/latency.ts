@@ -45,6 +45,8 @@ export function observe(board: Scoreboard, slot: number, stamp: number, millisec
     return;
   }
   const age = (stamp - board.latencyStamp(slot)) | 0;
-  const weight = age <= 0 ? 1 : Math.exp(-age / DECAY);
+  // What is lower counts by the time that has passed, and within a tick none has.
+  if (age === 0) return;
+  const weight = age < 0 ? 1 : Math.exp(-age / DECAY);
   board.setLatency(slot, known * weight + seen * (1 - weight), stamp);
 }

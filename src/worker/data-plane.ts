@@ -48,6 +48,7 @@ import { Listener } from "../routing/listener.ts";
 import { Router } from "../routing/router.ts";
 import { FAULT_EFFECTS, FAULTS_INJECTED, type Scoreboard, TOTAL_CLIENTS, TOTAL_LOST_LINES } from "../scoreboard/scoreboard.ts";
 import { TcpClient } from "../tcp/relay.ts";
+import { Flows } from "../udp/flows.ts";
 import { UdpRelay } from "../udp/relay.ts";
 import { LatencyClock } from "../upstream/latency.ts";
 import type { BreakerChange } from "../upstream/circuit-breaker.ts";
@@ -96,6 +97,7 @@ export class DataPlane {
   private readonly services: Services;
   private readonly host: UpstreamHost;
   private readonly openFiles: OpenFiles;
+  private readonly flows: Flows;
   private accessLog: AccessLog | undefined = undefined;
   private traceExport: TraceExport | undefined = undefined;
   private exchanges: ExchangeWitness | undefined = undefined;
@@ -156,6 +158,7 @@ export class DataPlane {
       draining: false,
       short: false,
     };
+    this.flows = new Flows(this.openFiles.mostFlows, this.services.udpLog, network.clock);
     const counts = scoreboard.workerColumn(slot);
     const injected = (fault: ClientFault | TargetFault): void => {
       for (const effect of effectsOf(fault)) counts.add(FAULTS_INJECTED + FAULT_EFFECTS.indexOf(effect));
@@ -200,7 +203,7 @@ export class DataPlane {
   }
 
   private goOnAccepting(): void {
-    if (this.openFiles.isAmple(this.openClients)) {
+    if (this.openFiles.isAmple(this.openConnections)) {
       for (const socket of this.sockets.values()) socket.resume();
       this.services.short = false;
       if (this.saysShortage) this.log.info({ clients: this.openClients }, "Clients are accepted again");
@@ -390,7 +393,7 @@ export class DataPlane {
     if (listener === undefined) throw new Error(`no listener "${listenerName}" in the snapshot`);
     const { services, openFiles } = this;
     if (listener.config.protocol === "udp") {
-      const relay = new UdpRelay(listener, fd, services);
+      const relay = new UdpRelay(listener, fd, services, this.flows);
       this.sockets.set(listenerName, relay);
       return relay;
     }
@@ -401,7 +404,7 @@ export class DataPlane {
     };
     const accept = (): SocketOwner => {
       listener.counters.add(TOTAL_CLIENTS);
-      if (!services.short && openFiles.isShort(this.openClients)) this.pauseAccepting();
+      if (!services.short && openFiles.isShort(this.openConnections)) this.pauseAccepting();
       const { tls, proxyProtocol } = listener.config;
       if (proxyProtocol !== undefined) return new ProxyStage(listener, services, tls === undefined ? clientFor : secured, tls !== undefined);
       return tls === undefined ? clientFor(undefined) : new TlsHandshake(listener, services, clientFor);
@@ -442,10 +445,17 @@ export class DataPlane {
     return address.kind === "tcp" && address.port > 0 ? address.port : (this.sockets.get(name)?.port ?? 0);
   }
 
-  /** Open client connections. */
+  /** Open client connections, and flows of udp. */
   get openClients(): number {
     let open = 0;
     for (const listener of this.listeners.values()) open += listener.clients.size;
+    return open;
+  }
+
+  /** Those that are not flows. */
+  private get openConnections(): number {
+    let open = 0;
+    for (const listener of this.listeners.values()) if (listener.config.protocol !== "udp") open += listener.clients.size;
     return open;
   }
 

@@ -1,5 +1,5 @@
 /** What a fault is done to: back ends, a Fairlead before them and load on it, each of them real processes; `finish` says what the load has seen. */
-import { closeSync, ftruncateSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, ftruncateSync, mkdtempSync, openSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Fairlead } from "../support/fairlead.ts";
@@ -60,7 +60,7 @@ export const usualLoad: Load = ({ plain, secure, stream }) => [
     { name: "churn", port: plain, protocol: "h1", connections: 6, posts: 0.1, requestsPerConnection: 20 },
     { name: "tls", port: secure, protocol: "h1", tls: true, connections: 6, posts: 0.1, requestsPerConnection: 500 },
     { name: "h2", port: secure, protocol: "h2", tls: true, connections: 3, streams: 8, posts: 0.1 },
-    { name: "tcp", port: stream, protocol: "h1", connections: 4, requestsPerConnection: 200 },
+    { name: "tcp", port: stream, protocol: "h1", connections: 4, requestsPerConnection: 40 },
   ],
   [
     { name: "open", port: plain, protocol: "h1", connections: 16, posts: 0.1, rate: 400 },
@@ -79,7 +79,6 @@ export class Scene {
   private readonly posts = `/dev/shm/fairlead-chaos-${process.pid}-${++scenes}`;
   /** The one that runs is the last. */
   private readonly fairleads: Fairlead[] = [];
-  private readonly supervisors = new Set<number>();
   private generators: Generator[] = [];
   private generated = 0;
   /** Of generators that have gone already. */
@@ -140,12 +139,13 @@ export class Scene {
   configure(change: (whole: TomlTable) => TomlTable = (whole) => whole): void {
     const { ports, options } = this;
     const listener = (name: string, port: number, more: TomlTable = {}): TomlTable => ({ name, address: `127.0.0.1:${port}`, upstream: "main", ...more });
+    // In one step: a reload may be reading.
     writeFileSync(
-      this.file,
+      `${this.file}.new`,
       toToml(
         change({
           workers: options.workers ?? 2,
-          drain_timeout: "10s",
+          drain_timeout: "30s",
           exchanges: { slow: "off", sample: 0 },
           ...options.top?.(this),
           admin: { address: `127.0.0.1:${ports.admin}` },
@@ -154,6 +154,7 @@ export class Scene {
         }),
       ),
     );
+    renameSync(`${this.file}.new`, this.file);
   }
 
   targets(of: readonly Backend[]): TomlTable[] {
@@ -163,25 +164,34 @@ export class Scene {
   /** Anew, where another has been. */
   async startFairlead(): Promise<void> {
     const { openFiles } = this.options;
-    const fairlead = await Fairlead.start("", {
+    const fairlead = Fairlead.launch("", {
       arguments: ["run", "--config", this.file, "--log-format", "json"],
       environment: { TMPDIR: this.directory, XDG_STATE_HOME: join(this.directory, "state") },
-      patience: PATIENCE,
       ...(openFiles === undefined ? {} : { openFiles }),
       ...(this.release === undefined ? {} : { command: this.release.binary }),
     });
     this.fairleads.push(fairlead);
+    await until(
+      "Fairlead to be ready",
+      () => {
+        if (fairlead.ended !== undefined) throw new Error(`Fairlead ended with ${fairlead.ended}:\n${fairlead.lines.join("\n")}`);
+        return fairlead.log.some(({ msg }) => msg === "Fairlead is ready");
+      },
+      PATIENCE,
+    );
   }
 
   get fairlead(): Fairlead {
     return this.fairleads.at(-1)!;
   }
 
-  /** Of the one that was last ready. */
+  /** Of the one that was last ready; undefined: none was. */
+  private get supervisorIfAny(): number | undefined {
+    return this.fairleads.at(-1)?.log.findLast(({ msg }) => msg === "Fairlead is ready")?.["pid"] as number | undefined;
+  }
+
   get supervisor(): number {
-    const pid = this.fairlead.log.findLast(({ msg }) => msg === "Fairlead is ready")!["pid"] as number;
-    this.supervisors.add(pid);
-    return pid;
+    return this.supervisorIfAny!;
   }
 
   /** Upgrades too: those that were ever ready. */
@@ -273,10 +283,9 @@ export class Scene {
   /** Nothing of it is left. */
   async end(): Promise<void> {
     for (const generator of this.generators) await generator.kill();
-    const last = this.fairleads.at(-1);
-    if (last !== undefined) {
-      const { supervisor } = this;
-      if (isAlive(supervisor)) process.kill(supervisor, "SIGTERM");
+    const supervisor = this.supervisorIfAny;
+    if (supervisor !== undefined && isAlive(supervisor)) {
+      process.kill(supervisor, "SIGTERM");
       await until("Fairlead's end", () => !isAlive(supervisor), PATIENCE).catch(() => {});
     }
     for (const fairlead of this.fairleads) await fairlead.kill();
@@ -290,8 +299,8 @@ export class Scene {
     rmSync(this.posts, { force: true });
     rmSync(this.directory, { recursive: true, force: true });
     // Of supervisors that were killed: those that ended by themselves have removed theirs.
-    for (const { pid } of this.fairleads) this.supervisors.add(pid);
-    for (const name of readdirSync("/dev/shm")) if ([...this.supervisors].some((pid) => name.startsWith(`fairlead-${pid}-`))) rmSync(join("/dev/shm", name), { force: true });
+    const supervisors = this.fairleads.flatMap(({ pid, log }) => [pid, ...log.flatMap((line) => (line.msg === "Fairlead is ready" ? [line["pid"] as number] : []))]);
+    for (const name of readdirSync("/dev/shm")) if (supervisors.some((pid) => name.startsWith(`fairlead-${pid}-`))) rmSync(join("/dev/shm", name), { force: true });
   }
 }
 

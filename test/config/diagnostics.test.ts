@@ -45,6 +45,7 @@ describe("one error, its place and its cure", () => {
     ["[[upstreams]]", '[tracing]\nendpoint = "http://a:b@c"\n[[upstreams]]', "f.toml:5:12: an endpoint is an http:// or https:// URL, without name and password: those go into headers"],
     ["[[upstreams]]", '[tracing]\nendpoint = "grpc://c:4317"\n[[upstreams]]', "f.toml:5:12: an endpoint is an http:// or https:// URL, without name and password: those go into headers"],
     ["[[upstreams]]", '[[routes]]\nname = "a"\nupstream = "api"\n[[routes]]\nname = "a"\nupstream = "api"\n[[upstreams]]', 'f.toml:8:8: there is already a route "a" (each route has a name of its own)'],
+    ["[[upstreams]]", '[[routes]]\nhosts = []\nupstream = "api"\n[[upstreams]]', "f.toml:5:1: hosts names nobody (name some, or leave it out, which means all)"],
     ["[[upstreams]]", '[[routes]]\nlisteners = ["wbe", "listener-1"]\nupstream = "api"\n[[upstreams]]', 'f.toml:5:14: there is no listener "wbe" (known: listener-1)'],
     ["[[upstreams]]", '[[listeners]]\nname = "sql"\naddress = ":5432"\nprotocol = "tcp"\nupstream = "api"\n[[routes]]\nlisteners = ["sql"]\nupstream = "api"\n[[upstreams]]', 'f.toml:10:14: listener "sql" is tcp: it knows no hosts, and all of it goes to its upstream (leave it out, or make the listener protocol = "http" or "tls-passthrough")'],
     ["[[upstreams]]", '[[listeners]]\nname = "tls"\naddress = ":443"\nprotocol = "tls-passthrough"\n[[routes]]\npath_prefix = "/a"\nupstream = "api"\n[[upstreams]]', 'f.toml:9:1: listener "tls" is tls-passthrough: it sees the name that a client asks for, and nothing of its requests (leave it out, or say which http listeners the route is for: listeners = ["…"])'],
@@ -69,6 +70,31 @@ describe("one error, its place and its cure", () => {
   ] as const) {
     test(expected, () => expect(lines(broken(from, to))[0]!).toBe(expected));
   }
+
+  test("of very many no further ones are sought", () => {
+    const text = (keys: number): string => `${broken('upstream = "api"', 'upstream = "nope"')}${Array.from({ length: keys }, (_, index) => `key-${index} = 1
+`).join("")}`;
+    expect([lines(text(100))[0], lines(text(101))[0]]).toEqual([expect.stringContaining('there is no upstream "nope"'), expect.stringContaining('unknown key "key-0"')]);
+  });
+
+  test("of very many a hundred are told of, the first ones, and how many more there are", () => {
+    const all = diagnose(Array.from({ length: 5_000 }, (_, index) => `key-${index} = 1\n`).join(""));
+    expect([all.length, all[99]!.place?.line, diagnosticLine(all[100]!)]).toEqual([101, 100, "f.toml: and 4900 more"]);
+    expect(formatDiagnostics(all, { color: false })).toEndWith("f.toml: error: and 4900 more\n\n5000 errors\n");
+  });
+
+  for (const [what, text, place] of [
+    ["a key of 100,000 parts", `a${".a".repeat(100_000)} = 1`, "1:63"],
+    ["a table of 100,000 parts", `[a${".a".repeat(100_000)}]`, "1:1"],
+    ["one of few too many within a table that there is", `[limits]\nheader_count${".a".repeat(40)} = 1`, "2:72"],
+    ["inline tables", `a = ${"{ a = ".repeat(40)}1${" }".repeat(40)}`, "1:187"],
+  ] as const) {
+    test(`${what}: how deep it nests, where that is too much`, () => expect(lines(text)).toEqual([`f.toml:${place}: this nests more than 32 deep (tables of a configuration are within a few others at most)`]));
+  }
+
+  test("no message and no line that is shown has more than a thousand characters", () => {
+    for (const { message, quoted } of [...diagnose(`${"x".repeat(50_000)} = 1`), ...diagnose(`a = "${"x".repeat(50_000)}" 1`)]) expect([message.length <= 1_001, quoted]).toEqual([true, undefined]);
+  });
 
   test("TOML itself", () => expect(lines("a = [1, 2\n")[0]).toStartWith("f.toml:2:1: not valid TOML: "));
   test("an empty file", () => expect(lines("")).toEqual(["f.toml: nothing to listen on (add [[listeners]] and [[upstreams]], or just [[targets]])"]));

@@ -69,13 +69,13 @@ test("the test that shows a key is there, and speaks of it", () => {
 
 /** What a constant comes to, where it is a number. */
 function valueOf(expression: string): number | undefined {
-  return /^[\d_ *+()<-]+$/.test(expression) ? (Function(`return ${expression}`)() as number) : undefined;
+  return /^[\d_. *+()<-]+$/.test(expression) ? (Function(`return ${expression}`)() as number) : undefined;
 }
 
-/** "16 KiB", "1,000", "5 s" as bytes, a count, ms. */
+/** "16 KiB", "1,000", "5 s", "25 %" as bytes, a count, ms, a part. */
 function meant(text: string): number {
-  const [, digits, unit = ""] = /^([\d,]+)(?: (\w+))?$/.exec(text) ?? [];
-  const factor = { KiB: 1024, MiB: 1024 ** 2, s: 1000, d: 86_400_000 }[unit] ?? 1;
+  const [, digits, unit = ""] = /^([\d,]+)(?: (\w+|%))?$/.exec(text) ?? [];
+  const factor = { "%": 0.01, KiB: 1024, MiB: 1024 ** 2, s: 1000, d: 86_400_000 }[unit] ?? 1;
   return Number(digits?.replaceAll(",", "")) * factor;
 }
 

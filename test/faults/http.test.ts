@@ -4,6 +4,7 @@ import type { Account } from "../../src/observability/account.ts";
 import { CAUSE_NUMBERS } from "../../src/observability/cause.ts";
 import { CAUSES_OF_END, FAULT_EFFECTS } from "../../src/scoreboard/scoreboard.ts";
 import { asks } from "../conformance/h2/cases.ts";
+import { endings } from "../support/endings.ts";
 import { data, ErrorCode, headers, more, rstStream } from "../support/h2-frames.ts";
 import { H2Client, reply as h2Reply, rstWith } from "../support/h2.ts";
 import { H2Target } from "../support/h2-target.ts";
@@ -14,12 +15,7 @@ import { randomFrom } from "../support/random.ts";
 import { Recorder } from "../support/recorder.ts";
 import { until } from "../support/until.ts";
 
-const open: (() => unknown)[] = [];
-async function close(): Promise<void> {
-  for (const each of open.splice(0).toReversed()) await each();
-}
-afterEach(close);
-afterAll(close);
+const open = endings(afterEach, afterAll);
 
 interface Arranged {
   readonly plane: Plane;

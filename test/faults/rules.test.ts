@@ -1,5 +1,6 @@
 /** Which requests a rule takes, how many of them, and when it ends; what a client may choose; bytes that pass slowly. */
 import { describe, expect, test } from "bun:test";
+import { toldKeysOf } from "../../src/config/faults.ts";
 import { loadConfigText, SlotAllocator } from "../../src/config/load.ts";
 import type { FaultRule } from "../../src/config/snapshot.ts";
 import { readChoice } from "../../src/faults/choice.ts";
@@ -75,12 +76,12 @@ describe("a rule takes", () => {
   });
 
   test("no attempt of a connection that is not about connecting", () => {
-    const both = [rule('target_error = "target-reset"', "reset"), rule('target_error = "connect-refused"\ntargets = ["10.0.0.1:80"]', "refused")];
+    const both = [rule('target_error = "target-reset"', "reset"), rule('target_error = "connect-refused"\ntargets = ["127.0.0.1:9"]', "refused")];
     const { faults } = atWork(both);
     expect(faults.forTargets(PASSAGE, request()).map(({ name }) => name)).toEqual(["reset", "refused"]);
     const rules = faults.forTargets(PASSAGE, request({ protocol: "tcp" }));
     expect(rules.map(({ name }) => name)).toEqual(["refused"]);
-    expect([faults.atTarget(rules, "10.0.0.1:80")?.rule.name, faults.atTarget(rules, "10.0.0.2:80")]).toEqual(["refused", undefined]);
+    expect([faults.atTarget(rules, "127.0.0.1:9")?.rule.name, faults.atTarget(rules, "10.0.0.2:80")]).toEqual(["refused", undefined]);
     expect(faults.forClient(PASSAGE, request(), false)).toBeUndefined();
   });
 });
@@ -103,6 +104,25 @@ describe("it ends", () => {
     expect([takes(), went, faults.holding, faults.active]).toEqual([undefined, ["short", "long"], 0, false]);
     clock.advance(3_600_000);
     expect(went).toEqual(["short", "long"]);
+  });
+
+  test("after its time also where somebody sets the time of day back", () => {
+    let setBack = 0;
+    const clock = new (class extends ManualClock {
+      override wall(): number {
+        return super.wall() - setBack;
+      }
+    })();
+    const { faults } = atWork([], { clock });
+    const one = { ...rule("abort = 503"), until: clock.wall() + 5_000 };
+    faults.override({ rules: [one], stopped: [] });
+    setBack = 3_600_000;
+    // Said once more, as when somebody brings another one.
+    faults.override({ rules: [{ ...rule("abort = 500", "two"), until: clock.wall() + 10_000 }, one], stopped: [] });
+    clock.advance(5_000);
+    expect([faults.forClient(PASSAGE, request(), false)?.rule.name, faults.active]).toEqual(["two", true]);
+    clock.advance(5_000);
+    expect(faults.active).toBe(false);
   });
 
   test("by a person, by a file that says nothing of it, and with the worker; not by being said once more", () => {
@@ -135,6 +155,11 @@ describe("it ends", () => {
   });
 });
 
+test("it is told without what its headers must say", () => {
+  const told = toldKeysOf(rule('abort = 503\nmethods = ["GET"]\nheaders = { Authorization = "Bearer for-tests", X-Any = true }'));
+  expect(told).toEqual({ methods: ["GET"], headers: { Authorization: "(secret)", "X-Any": true }, percent: 100, abort: 503 });
+});
+
 describe("what is said wrong", () => {
   const RULE = '[faults]\nenabled = true\n[[faults.rules]]\nname = "one"\n';
 
@@ -151,11 +176,28 @@ describe("what is said wrong", () => {
       ['abort = 503\nlisteners = ["raw"]', 'listener "raw" is tcp, and abort is about HTTP'],
       ['delay = "1s"\nlisteners = ["names"]', 'listener "names" is udp: no fault is injected there'],
       ['abort = 503\n[[faults.rules]]\nname = "one"\nabort = 500', 'there is already a fault "one"'],
+      ['target_delay = "1s"\ntargets = ["127.0.0.1:9", "127.0.0.1:99"]', 'there is no target "127.0.0.1:99" | did you mean "127.0.0.1:9"?'],
+      ['target_delay = "1s"\nupstreams = ["main"]\ntargets = ["[2001:db8::1]:8080"]', 'there is no target "[2001:db8::1]:8080" | known: 127.0.0.1:9'],
+      ['target_delay = "1s"\nupstreams = ["mian"]\ntargets = ["10.0.0.1:80"]', 'there is no upstream "mian" | did you mean "main"?'],
       ["abort = 200", '"abort" must be at least 400'],
+      ["abort = 503\nroutes = []", "routes names nobody | name some, or leave it out, which means all"],
+      ["abort = 503\nhosts = []\nmethods = []", "hosts names nobody | name some, or leave it out, which means all\nmethods names nobody"],
+      ['target_delay = "1s"\ntargets = []', "targets names nobody"],
       ["abort = 503\npercent = 101", "100"],
       ['delay = "soon"', "soon"],
     ];
     for (const [keys, expected] of cases) expect([keys, refusals(RULE + keys).join("\n")]).toEqual([keys, expect.stringContaining(expected)]);
+  });
+
+  test("a target that may join still is no error, but a warning as long as it is not there", () => {
+    const rules = `${RULE}target_delay = "1s"\nupstreams = ["pods"]\ntargets = ["10.0.0.1:80", "10.0.0.2:80"]\n`;
+    const admin = '[admin]\naddress = "127.0.0.1:4"\ntoken = "a token that is long enough"\n';
+    const upstream = (heartbeat: string): string => `[[upstreams]]\nname = "pods"\ntargets = [{ address = "10.0.0.1:80" }]\nheartbeat = { ${heartbeat} }\n[[routes]]\npath_prefix = "/pods"\nupstream = "pods"\n`;
+    const joins = load(rules + admin + upstream(""));
+    expect(joins.ok && joins.warnings).toEqual(['fault "one" names target "10.0.0.2:80", which is not there: it waits for it to join']);
+    const there = joins.ok && joins.again({ slots: new SlotAllocator({ targets: 8, upstreams: 8 }), generation: 2, joined: new Map([["pods", [{ address: "10.0.0.2:80" }]]]) });
+    expect(there && there.ok && there.warnings).toEqual([]);
+    expect(refusals(rules + admin + upstream("register = false"))).toEqual(['there is no target "10.0.0.2:80" | did you mean "10.0.0.1:80"?']);
   });
 
   test("rules without a word on whether they are injected are an error; with false they rest", () => {

@@ -2,6 +2,7 @@
 import { afterAll, expect, test } from "bun:test";
 import { OPEN_EXCHANGES, OPEN_RETRIES, QUEUED } from "../../src/scoreboard/scoreboard.ts";
 import { asks } from "../conformance/h2/cases.ts";
+import { endings } from "../support/endings.ts";
 import { headers, rstStream } from "../support/h2-frames.ts";
 import { H2Client } from "../support/h2.ts";
 import { Plane } from "../support/plane.ts";
@@ -10,10 +11,7 @@ import { RawClient } from "../support/raw-client.ts";
 import { Dice } from "../support/random.ts";
 import { sleep, until } from "../support/until.ts";
 
-const open: (() => unknown)[] = [];
-afterAll(async () => {
-  for (const close of open.splice(0).toReversed()) await close();
-});
+const open = endings(afterAll);
 
 const RULES = ['delay = ["1ms", "60ms"]', 'delay = "1h"', "abort = 503", "reset = true", 'throttle = "200KB"', "throttle = 500", "truncate = 1000", 'throttle = "300KB"\ntruncate = 9000', 'target_delay = ["1ms", "50ms"]', 'target_delay = "1h"', 'target_error = "connect-refused"', 'target_error = "connect-timeout"', 'target_error = "target-reset"', 'target_error = "response-timeout"'];
 const MOST = 12_000;

@@ -1,15 +1,13 @@
 /** Faults that are injected into tcp connections: a reset, a delay, a slow target, targets that cannot be reached. */
 import { afterEach, expect, test } from "bun:test";
 import type { Account } from "../../src/observability/account.ts";
+import { endings } from "../support/endings.ts";
 import { Plane } from "../support/plane.ts";
 import { connected, RawConnection } from "../support/raw-connection.ts";
 import { RawServer } from "../support/raw-server.ts";
 import { until } from "../support/until.ts";
 
-const open: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of open.splice(0).toReversed()) await close();
-});
+const open = endings(afterEach);
 
 const LONG = Buffer.alloc(30_000, "y");
 

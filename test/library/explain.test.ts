@@ -190,7 +190,7 @@ describe("faults", () => {
     const lb = await balancer(`
       listeners = [{ name = "a", address = "127.0.0.1:0", upstream = "one" }, { name = "t", address = "127.0.0.1:0", protocol = "tcp", upstream = "one" }, { name = "u", address = "127.0.0.1:0", protocol = "udp", upstream = "one" }]
       routes = [{ name = "checkout", listeners = ["a"], path_prefix = "/checkout", upstream = "one" }]
-      upstreams = [{ name = "one", retries = 0, targets = [{ address = "${backend.address}" }] }]
+      upstreams = [{ name = "one", retries = 0, targets = [{ address = "${backend.address}" }] }, { name = "two", targets = [{ address = "127.0.0.1:1" }] }]
       [faults]
       enabled = true
       rules = [

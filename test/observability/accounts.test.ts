@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import type { Account, Witness } from "../../src/observability/account.ts";
 import { Flag } from "../../src/scoreboard/scoreboard.ts";
 import { asks } from "../conformance/h2/cases.ts";
+import { endings } from "../support/endings.ts";
 import { data, headers } from "../support/h2-frames.ts";
 import { H2Client } from "../support/h2.ts";
 import { H2Target } from "../support/h2-target.ts";
@@ -14,10 +15,7 @@ import { Recorder } from "../support/recorder.ts";
 import { until } from "../support/until.ts";
 import { UdpClient, UdpServer } from "../support/udp.ts";
 
-const open: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of open.splice(0).toReversed()) await close();
-});
+const open = endings(afterEach);
 
 async function backend(script?: Script): Promise<RawBackend> {
   const started = await RawBackend.start(script);

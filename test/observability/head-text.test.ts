@@ -10,16 +10,14 @@ import type { Account, Witness } from "../../src/observability/account.ts";
 import { HeadText, type Passing, Slot } from "../../src/observability/head-text.ts";
 import { get } from "../conformance/h2/cases.ts";
 import { ACCOUNT } from "../support/account.ts";
+import { endings } from "../support/endings.ts";
 import { H2Client } from "../support/h2.ts";
 import { Plane } from "../support/plane.ts";
 import { RawBackend, reply, sayWhich } from "../support/raw-backend.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { until } from "../support/until.ts";
 
-const open: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of open.splice(0).toReversed()) await close();
-});
+const open = endings(afterEach);
 
 const HEADERS = ["referer", "user-agent"];
 

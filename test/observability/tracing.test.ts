@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Log } from "../../src/observability/log.ts";
 import { asks } from "../conformance/h2/cases.ts";
+import { endings } from "../support/endings.ts";
 import { headers } from "../support/h2-frames.ts";
 import { H2Client } from "../support/h2.ts";
 import { H2Target } from "../support/h2-target.ts";
@@ -13,10 +14,7 @@ import { RawBackend, reply, sayWhich, type Script } from "../support/raw-backend
 import { RawClient } from "../support/raw-client.ts";
 import { until } from "../support/until.ts";
 
-const open: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of open.splice(0).toReversed()) await close();
-});
+const open = endings(afterEach);
 
 async function backend(script?: Script): Promise<RawBackend> {
   const started = await RawBackend.start(script);

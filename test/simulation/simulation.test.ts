@@ -3,9 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { FAULTS } from "./plan.ts";
 import { type Result, runSeed } from "./play.ts";
 
-/** Worlds of every run, and those of a number that is another one each time. */
-const ALWAYS = 150;
-const RANDOM = 100;
+/** The same each time, so that a change is judged by what it changed: other ones are for whoever looks at what they find. */
+const ALWAYS = 200;
 /** For a machine that does much else, in ms. */
 const TIMEOUT = 120_000;
 
@@ -31,8 +30,6 @@ describe("a simulated world", () => {
 
   test("breaks no invariant", () => {
     for (const result of always) expectGood(result);
-    const from = Math.floor(Math.random() * 2 ** 31);
-    for (let seed = from; seed < from + RANDOM; seed++) expectGood(runSeed(seed));
   }, TIMEOUT);
 
   test("is the same whenever its seed is, traced or not; and another one with another seed", () => {

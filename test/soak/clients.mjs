@@ -97,10 +97,12 @@ export class Clients {
     const key = secure ? "h2" : "h2c";
     const known = this[key];
     const session = known === undefined || known.destroyed || known.closed ? Object.assign(this.connect2(secure), { streams: 0 }) : known;
-    this[key] = ++session.streams < STREAMS ? session : undefined;
+    const last = ++session.streams === STREAMS;
+    this[key] = last ? undefined : session;
     return once((done, failed) => {
       const stream = session.request({ ":authority": "localhost", ...headers });
-      if (session.streams >= STREAMS) session.close();
+      // Sooner, Node's client refuses by itself what it has not sent yet.
+      if (last) stream.on("close", () => session.close());
       stream.on("error", failed);
       use(stream, done, failed);
       return () => stream.close();

@@ -36,8 +36,8 @@ export interface Outcome {
 }
 
 /** Longest warm-up, in seconds, and its part of a short run. */
-const WARM_UP = 90;
-const WARM_UP_PART = 0.2;
+const WARM_UP = 180;
+const WARM_UP_PART = 0.25;
 /** Then things are done to it so much faster: code that runs once a minute is compiled late. */
 const WARM_UP_PAUSE = 0.1;
 /** The same of the load after the rest, until what the rest let go of is taken again. */

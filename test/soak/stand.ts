@@ -21,10 +21,11 @@ export interface Told {
   readonly open: number;
   /** Not begun, for too many were open. */
   readonly shed: number;
-  readonly resting?: boolean;
+  /** How often all that was begun has ended. */
+  readonly rests: number;
 }
 
-const NOTHING: Told = { counts: {}, reasons: {}, open: 0, shed: 0 };
+const NOTHING: Told = { counts: {}, reasons: {}, open: 0, shed: 0, rests: 0 };
 
 /** A program of Node's, whose standard input is its leash: it ends when we do. */
 class Program {
@@ -131,14 +132,14 @@ export class Stand {
   }
 
   go(): void {
-    this.told = { ...this.told, resting: false };
     this.traffic.say("go");
   }
 
   /** Begins nothing more, and waits until all has ended. */
   async rest(patience = 30_000): Promise<void> {
+    const { rests } = this.told;
     this.traffic.say("rest");
-    await until("the clients to rest", () => this.told.resting, patience);
+    await until("the clients to rest", () => this.told.rests > rests, patience);
   }
 
   /** What the file says from the next reload on. */

@@ -1,7 +1,7 @@
 /**
  * Mixed traffic at a steady rate, whatever the answers take (open loop): node traffic.mjs {"rate":…,"seed":…,"ports":{…},"ca":"…"}.
  * Reads `go`, `rest` and `end` from standard input, a line each, and prints each second how often each kind was begun, went well and failed;
- * after `rest`, when all that was begun has ended and no connection is kept, `{"resting":true}`.
+ * a `rest` is counted when all that was begun has ended and no connection is kept.
  */
 import { createInterface } from "node:readline";
 import { Clients, KINDS } from "./clients.mjs";
@@ -46,7 +46,7 @@ function begin(name) {
       () => counts[name].well++,
       (error) => {
         counts[name].failed++;
-        const reason = `${name}: ${error.code ?? error.message}`;
+        const reason = `${name}: ${error.message}`;
         reasons[reason] = (reasons[reason] ?? 0) + 1;
       },
     )
@@ -56,6 +56,7 @@ function begin(name) {
 let since;
 let owed = 0;
 let resting = true;
+let rests = 0;
 let flows = FLOWS;
 
 function tick() {
@@ -67,12 +68,13 @@ function tick() {
   } else if (!resting && open === 0) {
     clients.end();
     resting = true;
-    tell({ resting: true });
+    rests++;
+    tell();
   }
 }
 
-function tell(more) {
-  process.stdout.write(`${JSON.stringify({ counts, reasons, open, shed, ...more })}\n`);
+function tell() {
+  process.stdout.write(`${JSON.stringify({ counts, reasons, open, shed, rests })}\n`);
 }
 
 const commands = {
@@ -92,7 +94,7 @@ const commands = {
 };
 
 setInterval(tick, TICK);
-setInterval(tell, 1_000, {});
+setInterval(tell, 1_000);
 createInterface({ input: process.stdin })
   .on("line", (line) => commands[line]())
   .on("close", commands.end);

@@ -4,9 +4,10 @@ import type { FaultRule, Snapshot } from "../../src/config/snapshot.ts";
 import type { FaultOverlay } from "../../src/faults/faults.ts";
 import { bunNetwork } from "../../src/net/bun.ts";
 import type { Witness } from "../../src/observability/account.ts";
+import { CAUSE_NUMBERS, type Cause } from "../../src/observability/cause.ts";
 import { type Log, oneLog, silentLog } from "../../src/observability/log.ts";
 import type { PolicyFactory } from "../../src/policies/policy.ts";
-import { LISTENER_ROWS, MAX_ROUTES, Scoreboard } from "../../src/scoreboard/scoreboard.ts";
+import { CAUSES_OF_END, LISTENER_ROWS, MAX_ROUTES, Scoreboard } from "../../src/scoreboard/scoreboard.ts";
 import type { OutlierReport } from "../../src/upstream/outliers.ts";
 import { DataPlane } from "../../src/worker/data-plane.ts";
 
@@ -87,6 +88,11 @@ export class Plane {
   /** Sum of one counter of a target. */
   count(target: { readonly address: string }, counter: number): number {
     return this.board.targets.sum(this.row(target.address).target, counter);
+  }
+
+  /** Exchanges of the first listener that ended so. */
+  failures(cause: Cause): number {
+    return this.board.listeners.sum(this.snapshot.listeners[0]!.slot, CAUSES_OF_END + CAUSE_NUMBERS[cause]);
   }
 
   get clients(): number {

@@ -1,9 +1,11 @@
 /** A udp listener whose targets refuse, go silent, are taken out, or leave the configuration. */
 import { describe, expect, test } from "bun:test";
+import { type Log, silentLog } from "../../src/observability/log.ts";
 import { BREAKER_SINCE, BREAKER_STATE, Flag, TOTAL_FAILURES, TOTAL_RETRIES } from "../../src/scoreboard/scoreboard.ts";
 import { BreakerState } from "../../src/upstream/circuit-breaker.ts";
 import { LatencyClock } from "../../src/upstream/latency.ts";
 import { freePort } from "../support/ports.ts";
+import { UdpClient } from "../support/udp.ts";
 import { sleep, until } from "../support/until.ts";
 import { atEnd, client, clients, config, plane, server, servers } from "./support.ts";
 
@@ -203,30 +205,58 @@ describe("limits", () => {
     ["max_clients = 2", ["127.0.0.1", "127.0.0.2", "127.0.0.3"]],
     ["max_clients_per_ip = 2", ["127.0.0.1", "127.0.0.1", "127.0.0.1"]],
   ] as const) {
-    test(`${key}: the third is dropped until one of the two is forgotten`, async () => {
+    test(`${key}: the third is dropped until one of the two, who are really there, is forgotten`, async () => {
       const targets = await servers("a");
       const front = await plane(targets, `${key}\ntimeouts = { udp_idle = "300ms" }`);
       const [one, two, three] = [await client(front, "127.0.0.1", from[0]), await client(front, "127.0.0.1", from[1]), await client(front, "127.0.0.1", from[2])];
-      await one.ask("x");
-      await two.ask("x");
+      for (const each of [one, two, one, two]) await each.ask("x");
       three.send("x");
       await sleep(50);
-      expect([three.replies.length, front.clients, targets[0]!.received.length]).toEqual([0, 2, 2]);
+      expect([three.replies.length, front.clients, targets[0]!.received.length]).toEqual([0, 2, 4]);
       await three.insist("y");
       expect(front.clients).toBeLessThanOrEqual(2);
     });
   }
 
-  test("open files: with none left a new client is dropped, and those that are there go on", async () => {
-    const targets = await servers("a");
-    // 128 are kept for other things, and the last 4 are never taken.
-    const front = await plane(targets, "", "", { openFiles: 128 + 4 + 3 });
-    const all = await clients(front, 6);
-    for (const each of all) each.send("x");
-    await until("answers", () => all.filter(({ replies }) => replies.length > 0).length === 4);
-    await sleep(30);
-    expect([front.clients, front.network.datagrams.openSockets]).toEqual([4, 4]);
-    expect((await all[0]!.ask("more")).text).toBe("a more");
+  test("max_clients: a source that may be forged makes room for the next; who has spoken after a reply stays with its target", async () => {
+    const [back] = await servers("a");
+    const front = await plane([back!], "max_clients = 3");
+    const real = await client(front);
+    for (const text of ["1", "2"]) await real.ask(text);
+    const all = await clients(front, 8);
+    for (const each of all) expect((await each.ask("x")).text).toBe("a x");
+    expect([front.clients, front.network.datagrams.openSockets, front.openRequests(back!)]).toEqual([3, 3, 3]);
+    expect((await real.ask("3")).text).toBe("a 3");
+    const own = new Set(back!.received.filter(({ text }) => /\d/.test(text)).map(({ from }) => from.port));
+    expect([own.size, back!.sources.size, front.failures("too-many-connections")]).toEqual([1, 9, 6]);
+    // One that went is a new client, nothing more.
+    expect((await all[0]!.ask("back")).text).toBe("a back");
+  });
+
+  test("open files: flows have a quarter of them, and the listener with most of the unproven ones makes room", async () => {
+    const [back] = await servers("a");
+    const warnings: { readonly flows?: number; readonly says: string }[] = [];
+    const log = { ...silentLog(), warn: (fields: object, says: string) => void warnings.push({ ...fields, says }) } as Log;
+    // 128 are kept for other things.
+    const second = 'address = "127.0.0.1:0"\n[[listeners]]\nname = "second"\naddress = "127.0.0.1:0"\nprotocol = "udp"\nupstream = "main"';
+    const front = await plane([back!], second, "", { openFiles: 128 + 16, log });
+    const [one, two] = await clients(front, 2);
+    for (const each of [one!, two!, one!, two!]) await each.ask("x");
+    const forged = await clients(front, 12);
+    for (const each of forged) await each.ask("x");
+    expect([front.clients, front.network.datagrams.openSockets, front.failures("overloaded")]).toEqual([4, 4, 10]);
+    const other = await UdpClient.open(front.port("second"));
+    atEnd(() => other.close());
+    for (const text of ["1", "2"]) expect((await other.ask(text)).text).toBe(`a ${text}`);
+    expect([front.clients, front.network.datagrams.openSockets, front.openRequests(back!)]).toEqual([4, 4, 4]);
+    // All that are left but one have shown themselves; when that one has too, nobody is let in.
+    const last = forged.at(-1)!;
+    expect((await last.ask("y")).text).toBe("a y");
+    forged[0]!.send("too late");
+    await until("its end", () => front.failures("overloaded") === 12);
+    for (const each of [one!, two!, other, last]) await each.ask("z");
+    expect(back!.texts).not.toContain("too late");
+    expect(warnings.filter(({ says }) => says.startsWith("Flows of udp have taken their part")).map(({ flows }) => flows)).toEqual([4]);
   });
 
   test("a circuit breaker that is open drops datagrams", async () => {

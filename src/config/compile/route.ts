@@ -9,6 +9,9 @@ import { suggestion } from "../suggestion.ts";
 /** Which row of the scoreboard it has is not known yet. */
 type Route = Omit<RouteConfig, "slot">;
 
+/** Whom a route is for: lists; an absent one stands for everybody. */
+const WHOM_KEYS = ["hosts", "methods", "listeners"] as const;
+
 /** No two of them are called the same: the second of those that match the same is `… #2`. */
 export function routesOf(raw: readonly RawRoute[]): Route[] {
   const labels = new Set(raw.map(({ name }) => name));
@@ -42,6 +45,8 @@ export function isRouteFor(route: RawRoute, listener: string): boolean {
 export function checkRoutes(routes: readonly RawRoute[], listeners: readonly RawListener[], problems: Problem[]): void {
   const protocols = new Map(listeners.map((listener, index) => [listenerName(listener, index), listener.protocol ?? "http"]));
   for (const [index, route] of routes.entries()) {
+    // As a program writes it that has found none: a route for no host is not one for every host.
+    for (const key of WHOM_KEYS) if (route[key]?.length === 0) problems.push({ path: ["routes", index, key], about: "key", message: `${key} names nobody`, hint: "name some, or leave it out, which means all" });
     for (const [at, name] of (route.listeners ?? []).entries()) {
       const path = ["routes", index, "listeners", at];
       const protocol = protocols.get(name);

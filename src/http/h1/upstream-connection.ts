@@ -13,8 +13,7 @@ import type { Cause } from "../../observability/cause.ts";
 import { Connecting, type Opener } from "../../upstream/connecting.ts";
 import type { Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
-import { namesHttp } from "../admission.ts";
-import { Name } from "../fields.ts";
+import { protocolsOf } from "../admission.ts";
 import { UpstreamSession } from "../h2/upstream-session.ts";
 import type { Services } from "../services.ts";
 import type { OwnStream } from "../own-connections.ts";
@@ -24,6 +23,8 @@ import type { RequestForward } from "../forward.ts";
 import { writeChunk, writeLastChunk, writeRequestHead } from "./writer.ts";
 import { Framing, Parse, refusals, type FramingKind, type Head } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
+
+const NO_PROTOCOLS: readonly string[] = [];
 
 /** `sending`: the reply is whole, the request is not. */
 type Phase = "connecting" | "idle" | "head" | "body" | "sending" | "tunnel" | "closed";
@@ -43,6 +44,8 @@ export class UpstreamConnection extends Connection implements OwnStream, Opener 
   /** How the request's body goes out. */
   private requestFraming: FramingKind = Framing.NONE;
   private requestDone = false;
+  /** Protocols that the client would rather speak. */
+  private wished: readonly string[] = NO_PROTOCOLS;
   /** It served an exchange before this one. */
   reused = false;
   /** As far as the reply's head says, another request may follow. */
@@ -136,6 +139,7 @@ export class UpstreamConnection extends Connection implements OwnStream, Opener 
     lines.output.begin(this);
     writeRequestHead(lines, head, forward);
     this.requestFraming = framing;
+    this.wished = forward.upgrade ? protocolsOf(head) : NO_PROTOCOLS;
     this.wheel.cancel(this);
   }
 
@@ -324,7 +328,9 @@ export class UpstreamConnection extends Connection implements OwnStream, Opener 
   private switchProtocols(buffer: Buffer, at: number): void {
     const exchange = this.exchange!;
     const head = this.services.replyHead;
-    if (!exchange.asksUpgrade || !head.connectionUpgrade || !head.has(Name.UPGRADE) || namesHttp(head)) {
+    const chosen = head.connectionUpgrade ? protocolsOf(head) : NO_PROTOCOLS;
+    // RFC 9110 section 7.8: to none that the client has not named.
+    if (chosen.length === 0 || !chosen.every((protocol) => this.wished.includes(protocol))) {
       this.spoil("bad-reply", "101 that nobody asked for");
       return;
     }

@@ -4,8 +4,9 @@ import { least } from "../../net/least.ts";
 import type { Cause } from "../../observability/cause.ts";
 import type { Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
+import { protocolsOf } from "../admission.ts";
 import { Name } from "../fields.ts";
-import { acceptsTrailers, joined, replacedHost, writeRequestFields, type RequestForward } from "../forward.ts";
+import { acceptsTrailers, replacedHost, writeRequestFields, type RequestForward } from "../forward.ts";
 import { grpcStatusOf } from "../grpc.ts";
 import { Framing, Parse, refusals, TrailerFields, type FramingKind, type Head } from "../h1/head.ts";
 import type { RequestHead } from "../h1/request-head.ts";
@@ -22,6 +23,9 @@ import type { UpstreamSession } from "./upstream-session.ts";
 /** `sending`: the reply is whole, the request is not. */
 type Phase = "waiting" | "head" | "body" | "sending" | "tunnel" | "closed";
 
+/** Interim replies (1xx) to one request: no window holds them back, and a client need not read them. */
+const MAX_INTERIM = 100;
+
 export class H2UpstreamStream extends Stream implements UpstreamStream {
   readonly target: Target;
   protected session: UpstreamSession;
@@ -33,6 +37,7 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
   reused = false;
   private requestDone = false;
   private received = 0;
+  private interims = 0;
   /** What the reply's head says; -1: nothing. */
   private contentLength = -1;
   private bodyless = false;
@@ -102,7 +107,8 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
   requestHead(head: RequestHead, forward: RequestForward, framing: FramingKind): void {
     const { session } = this;
     if (forward.upgrade) {
-      this.upgrade = joined(head, Name.UPGRADE);
+      // There is one in an extended CONNECT: what the client likes best.
+      this.upgrade = protocolsOf(head)[0]!;
       this.accept = acceptOf(head);
       if (!session.peerConnectProtocol) {
         // The request is on its way here: what it leads to comes after it.
@@ -195,7 +201,9 @@ export class H2UpstreamStream extends Stream implements UpstreamStream {
       return;
     }
     if (head.status < 200) {
-      exchange.interim(head);
+      this.interims++;
+      if (this.interims > MAX_INTERIM) this.spoil("bad-reply", "interim replies without end");
+      else exchange.interim(head);
       return;
     }
     if (endsStream && exchange.isCall) head.grpcStatus = grpcStatusOf(head);

@@ -8,12 +8,14 @@ const OPEN_FILES = 192;
 const IDLE = 300;
 /** How long they stay, in ms. */
 const STAY = 2_000;
-/** Of those who come and go meanwhile, none is lost: they wait until there is room. In ms. */
+/** Until there is room again, in ms. */
 const WAIT = 500;
 
 const load: Load = ({ plain, secure }) => [
   [
     { name: "closed", port: plain, protocol: "h1", connections: 8, posts: 0.1 },
+    // Who comes while there is no room waits until there is.
+    { name: "churn", port: plain, protocol: "h1", connections: 2, posts: 0.1, requestsPerConnection: 100 },
     { name: "h2", port: secure, protocol: "h2", tls: true, connections: 2, streams: 4, posts: 0.1 },
   ],
   [{ name: "open", port: plain, protocol: "h1", connections: 4, rate: 200 }],
@@ -22,7 +24,7 @@ const load: Load = ({ plain, secure }) => [
 export const descriptors: Fault = {
   name: "descriptors",
   what: `${IDLE} idle clients come to processes that may open ${OPEN_FILES} files each`,
-  bar: "0 fail of those who have a connection; all is well when the idle have gone",
+  bar: "0 fail: who is at work goes on, who comes waits until there is room",
   scene: { openFiles: OPEN_FILES, load },
   async run(scene, { isOver }) {
     let times = 0;

@@ -6,7 +6,7 @@ import type { Fault } from "../fault.ts";
 /** How long nobody is there, in ms. */
 const ALONE = 1_000;
 /** The orphans have let their clients go by then. In ms. */
-const DRAINED = 15_000;
+const DRAINED = 35_000;
 
 export const killSupervisor: Fault = {
   name: "kill-supervisor",

@@ -4,7 +4,7 @@ import { isAlive } from "../../support/processes.ts";
 import type { Fault } from "../fault.ts";
 
 const REQUESTS = 1_000_000;
-const PATIENCE = 30_000;
+const PATIENCE = 60_000;
 
 export const upgrade: Fault = {
   name: "upgrade",

@@ -69,6 +69,11 @@ export const splitting: readonly ResponseCase[] = [
   upgraded("101 without Connection", "RFC 9110 7.8", "HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n", WEBSOCKET),
   upgraded("101 to h2c when websocket was asked for", H2C, "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", WEBSOCKET),
   upgraded("101 to h2c that the client asked for", H2C, "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"]),
+  upgraded("101 to another protocol than was asked for", "RFC 9110 7.8", `HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n${EVIL}`, WEBSOCKET),
+  upgraded("101 to what was asked for, and to another protocol", "RFC 9110 7.8", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket, other\r\n\r\n", WEBSOCKET),
+  upgraded("101 to a version that was not asked for", "RFC 9110 7.8", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: first/2\r\n\r\n", ["Connection: Upgrade", "Upgrade: first/1, second"]),
+  upgraded("101 to a protocol whose name begins like the one that was asked for", "RFC 9110 7.8", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websockets\r\n\r\n", WEBSOCKET),
+  upgraded("101 with Upgrade that names nothing", "RFC 9110 7.8", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: ,\r\n\r\n", WEBSOCKET),
   { ...gives("an upgrade that the back end declines", "RFC 9110 7.8", `${OK}${BODY}`, { status: 200, body: "hello" }), asks: WEBSOCKET },
   { ...gives("an upgrade that the back end answers with 426", "RFC 9110 15.5.22", `HTTP/1.1 426 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${BODY}`, { status: 426, body: "hello" }), asks: WEBSOCKET },
 

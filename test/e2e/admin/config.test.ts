@@ -47,6 +47,12 @@ test("what is wrong is refused with its place, changes nothing, and is told afte
   expect((await api(at, "GET", "events?kind=config-rejected&limit=1")).body.events).toMatchObject([{ summary: expect.stringContaining("what was sent:2:1:") }]);
   expect(await who(at, 4)).toEqual({ a: 4 });
   expect((await api(at, "PUT", "config", "not toml at all")).body.errors).toMatchObject([{ line: 1 }]);
+  expect(await api(at, "PUT", "config", `a${".a".repeat(100_000)} = 1`)).toMatchObject({ status: 422, body: { errors: [{ message: "this nests more than 32 deep", line: 1, column: 63 }] } });
+  const many = Array.from({ length: 3_000 }, (_, index) => `key-${index} = 1\n`).join("");
+  const logged = at.fairlead.log.length;
+  expect((await api(at, "PUT", "config", many)).body.errors).toHaveLength(101);
+  await until("the log", () => at.fairlead.log.slice(logged).some(({ msg }) => msg === "what was sent: and 2900 more"));
+  expect(at.fairlead.log.slice(logged).filter(({ msg }) => msg?.startsWith("what was sent:"))).toHaveLength(101);
   expect((await api(at, "PUT", "config", withTargets(a).replace('name = "main"\n', 'name = "main"\npolicy = "./nobody.ts"\n'))).status).toBe(422);
   // One that would not start is refused too: a policy that does not load.
   await writeFile(join(at.fairlead.directory, "broken.ts"), "throw new Error('not today');\n");

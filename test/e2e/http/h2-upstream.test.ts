@@ -500,6 +500,18 @@ describe("a target that speaks nonsense", () => {
     ["SETTINGS of a length that cannot be", () => [frame(FrameType.SETTINGS, 0, 0, "12345")]],
     ["PING of a length that cannot be", () => [frame(FrameType.PING, 0, 0, "12345")]],
   ];
+  test("sends interim replies to no end", async () => {
+    const early = (id: number): Buffer => headers(id, [[":status", "103"]], { endStream: false });
+    const { port } = await front(({ id, path, connection }) => connection.send(...Array.from({ length: path === "/many" ? 100 : 101 }, () => early(id)), headers(id, OK)), { retries: 0 });
+    for (const [path, last] of [["/many", 200], ["/endless", 502]] as const) {
+      let said = "";
+      const socket = await Bun.connect({ hostname: "127.0.0.1", port, socket: { open: (opened) => void opened.write(get(path)), data: (_, bytes) => void (said += bytes.toString("latin1")) } });
+      await until(`${last} at ${path}`, () => said.includes(`HTTP/1.1 ${last} `));
+      expect([path, said.match(/HTTP\/1\.1 103 /g)?.length]).toEqual([path, 100]);
+      socket.terminate();
+    }
+  });
+
   test("is 502 in all its ways, and the next request is served", async () => {
     let say: (request: H2Request) => readonly Buffer[] = () => [];
     const { target, port } = await front((request) => (request.path === "/well" ? sayWhich(request) : void request.connection.send(...say(request))), { retries: 0, timeouts: { response: "1s" } });

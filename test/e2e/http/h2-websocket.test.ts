@@ -137,6 +137,14 @@ describe("frame by frame", () => {
     await until("it", () => client.reader.tunnel.toString() === "to the client");
   });
 
+  test("of several protocols the first is asked for: CONNECT has one", async () => {
+    const target = await stage.h2Target((request) => request.connection.send(headers(request.id, [[":status", "200"]], { endStream: false })), CONNECT_SETTINGS);
+    const tunnels = await inProcess(stage, { main: { targets: [target], upstream: { protocol: "h2c" } } });
+    const client = await stage.client(tunnels.port("main"));
+    const answer = await client.ask(upgrade("/t").replace("Upgrade: websocket", "Upgrade: WebSocket, other"));
+    expect([answer.status, answer.header("upgrade"), target.requests[0]!.header(":protocol")]).toEqual([101, "websocket", "websocket"]);
+  });
+
   test("each side may say its last before the other does", async () => {
     const { request, client } = await open();
     client.end("last");
@@ -195,6 +203,20 @@ describe("frame by frame", () => {
     await until("SETTINGS", () => connection.settled);
     connection.send(settings([Setting.ENABLE_CONNECT_PROTOCOL, 1]), settingsAck());
     expect((await client.reply()).status).toBe(101);
+  });
+
+  test("a client of HTTP/2 gets no tunnel for another protocol than it asked for (RFC 9110 section 7.8)", async () => {
+    const backend = await stage.backend((_, connection) => {
+      connection.holdOpen = true;
+      connection.reader.becomeTunnel();
+      connection.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n");
+    });
+    const tunnels = await inProcess(stage, { main: { targets: [backend] } });
+    const client = await H2Client.connect(tunnels.port("main"));
+    stage.atEnd(() => client.destroy());
+    client.send(headers(1, [[":method", "CONNECT"], [":protocol", "websocket"], [":scheme", "http"], [":authority", "a.test"], [":path", "/"]], { endStream: false }));
+    await client.expect(head(1, 502));
+    expect(client.conversation.violation).toBeUndefined();
   });
 
   test("a client of HTTP/2 resets its stream, or ends it, and the HTTP/1 target hears which", async () => {

@@ -43,6 +43,20 @@ describe("a tunnel", () => {
     expect(answer.header("connection")?.toLowerCase()).toContain("upgrade");
   });
 
+  test("opens for any of several that were asked for, whatever the case of their letters", async () => {
+    for (const chosen of ["FROB/2", "frob/2, Grault"]) {
+      backend.clear((_, connection) => {
+        connection.holdOpen = true;
+        connection.reader.becomeTunnel();
+        connection.write(ACCEPT.replace("frob/2", chosen));
+      });
+      const client = await stage.client(front);
+      client.request(ASK.replace("Upgrade: frob/2", "Upgrade: quux, frob/2\r\nUpgrade: grault"));
+      expect((await client.reply()).header("upgrade")).toBe(chosen);
+      client.destroy();
+    }
+  });
+
   test("carries any bytes both ways, also what looks like HTTP", async () => {
     const { client, inner } = await openTunnel();
     const noise = Buffer.from(Array.from({ length: 5_000 }, (_, i) => i & 0xff));

@@ -5,7 +5,9 @@ import { connect, type Socket } from "node:net";
 import { processesBelow } from "../../support/fairlead.ts";
 import { reply } from "../../support/raw-backend.ts";
 import { isAlive, workersOf } from "../../support/processes.ts";
+import { freePort } from "../../support/ports.ts";
 import { openStage } from "../../support/stage.ts";
+import { UdpClient, UdpServer } from "../../support/udp.ts";
 import { until } from "../../support/until.ts";
 
 const stage = openStage();
@@ -103,6 +105,22 @@ describe("few descriptors", () => {
     await until("every answer", () => callers.every(({ text }) => /^HTTP\/1.1 (200|503) /.test(text)), 20_000);
     expect(callers.filter(({ text }) => text.startsWith("HTTP/1.1 200 ")).length).toBeGreaterThan(100);
     expect(fairlead.log.filter(({ msg }) => msg === "Target ejected" || msg === "Worker died; replacing it")).toEqual([]);
+  }, 30_000);
+
+  test.concurrent("are not all for udp: a flood of forged sources has its part of them, and http goes on", async () => {
+    const udp = await freePort();
+    const collector = await UdpServer.start();
+    stage.atEnd(() => collector.stop());
+    const tail = `\n[[listeners]]\nname = "log"\naddress = "127.0.0.1:${udp}"\nprotocol = "udp"\nupstream = "collector"\n`;
+    const { fairlead, port } = await stage.fairlead({ targets: [await stage.backend()], upstreams: { collector: [collector] }, openFiles: 256, tail });
+    for (let source = 0; source < 120; source++) {
+      const each = await UdpClient.open(udp);
+      stage.atEnd(() => each.close());
+      await each.ask("x");
+    }
+    for (let i = 0; i < 10; i++) await answered(await from("127.0.0.1", port), 200);
+    await fairlead.line("what happens", ({ msg, flows }) => String(msg).startsWith("Flows of udp have taken their part") && flows === 32);
+    expect(fairlead.log.filter(({ msg }) => String(msg).startsWith("Open files run low"))).toEqual([]);
   }, 30_000);
 });
 

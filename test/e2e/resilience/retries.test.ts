@@ -445,6 +445,47 @@ describe("the retry budget", () => {
   });
 });
 
+describe("a target that dies", () => {
+  /** Its process is about to go: connections end, and its listening socket lets others in for a moment, whose requests it resets. */
+  const dying = { now: false };
+  const mortal: Script = async (request, connection) => {
+    if (!(await request.ended)) return;
+    if (dying.now) connection.reset();
+    else connection.write(reply(200, "alive"));
+  };
+
+  async function dies(method: string, how: TomlTable = {}): Promise<number[]> {
+    dying.now = false;
+    const [first, second] = [await stage.backend(mortal), await stage.backend()];
+    const to = await front([first, second], { policy: "first", retry_budget: "off", retry_budget_min: 0, ...how });
+    const clients = await Promise.all(Array.from({ length: 8 }, () => stage.client(to)));
+    for (const client of clients) client.request(get());
+    await answers(clients);
+    dying.now = true;
+    for (const client of clients) client.request(request(method, "/"));
+    return (await answers(clients)).map(({ status }) => status);
+  }
+
+  test("fails no GET, though the budget lets nothing through: neither its pooled connections nor the last ones that it lets in count", async () => {
+    expect(await dies("GET")).toEqual(some(8, 200));
+  });
+
+  test("fails POSTs that it may have done", async () => {
+    expect(await dies("POST")).toEqual(some(8, 502));
+  });
+
+  test("is given up once: a second one that resets is within the budget", async () => {
+    dying.now = false;
+    const backends = [await stage.backend(mortal), await stage.backend(resetting), await stage.backend()];
+    const to = await front(backends, { policy: "first", retries: 5, retry_budget: "off", retry_budget_min: 0 });
+    const client = await stage.client(to);
+    expect((await client.ask(get())).status).toBe(200);
+    dying.now = true;
+    expect((await client.ask(get())).status).toBe(502);
+    expect(backends[2]!.requests).toEqual([]);
+  });
+});
+
 describe("retries = 0", () => {
   test("makes a refused connect an answer", async () => {
     const to = await front([{ address: `127.0.0.1:${await freePort()}` }, await stage.backend()], { retries: 0 });
