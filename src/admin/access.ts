@@ -11,9 +11,20 @@ import ipaddr from "ipaddr.js";
 import type { AdminConfig, AdminToken } from "../config/snapshot.ts";
 import { Problem } from "./problem.ts";
 
-/** From little to much. "open": everybody, as load balancers and orchestrators before this one ask; "read": look; "steer": change what targets do; "configure": bring a configuration. */
-export const ACCESS = ["open", "read", "steer", "configure"] as const;
+/**
+ * What a call needs. "open": nothing, as load balancers and orchestrators before this one ask; "heartbeat": say that one is there; "read": look;
+ * "steer": change what targets do; "configure": bring a configuration.
+ */
+export const ACCESS = ["open", "heartbeat", "read", "steer", "configure"] as const;
 export type Access = (typeof ACCESS)[number];
+
+/** What a token may that has this access: of heartbeats nothing else, for every back end has such a one. */
+const GRANTED: Readonly<Record<AdminToken["access"], readonly Access[]>> = {
+  heartbeat: ["heartbeat"],
+  read: ["read"],
+  steer: ["read", "heartbeat", "steer"],
+  configure: ["read", "heartbeat", "steer", "configure"],
+};
 
 /** For the log and the timeline. */
 export interface Caller {
@@ -50,7 +61,7 @@ export function admit(request: Request, access: Access, config: AdminConfig | un
   // Digests are of one length, and tell nothing by the time that comparing them takes; all are compared, whichever it is.
   for (const token of tokens) if (timingSafeEqual(shown, digest(token.token))) found = token;
   if (found === undefined) throw new Problem(401, "show a token of [admin] as Authorization: Bearer …", {}, { "WWW-Authenticate": CHALLENGE });
-  if (ACCESS.indexOf(found.access) < ACCESS.indexOf(access)) {
+  if (!GRANTED[found.access].includes(access)) {
     // RFC 6750, section 3.1.
     throw new Problem(403, `token "${found.name}" has access = "${found.access}"; this needs "${access}"`, { needs: access }, { "WWW-Authenticate": `${CHALLENGE}, error="insufficient_scope", scope="${access}"` });
   }

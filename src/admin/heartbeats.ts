@@ -11,6 +11,7 @@ const MAX_CAPACITY = 1_000;
 /** In ms. */
 const LEAST_TTL = 100;
 const MOST_TTL = 86_400_000;
+const STATUS = { unknown: 404, "not-allowed": 409, forbidden: 403 } as const;
 const PATH = "/v1/upstreams/{upstream}/targets/{target}/heartbeat";
 
 /** A number is seconds. */
@@ -34,7 +35,7 @@ export function heartbeatEndpoints(heartbeats: Heartbeats): Endpoint[] {
       method: "PUT",
       path: PATH,
       summary: "A back end says that it is there, how long that is good, and what it can take.",
-      access: "steer",
+      access: "heartbeat",
       body: beat,
       answers: { 200: { description: "It was known.", schema: z.object({ ttl: z.number() }) }, 201: { description: "It has joined.", schema: z.object({ ttl: z.number() }) } },
       handle: ({ names: { upstream, target }, body }) => {
@@ -43,7 +44,7 @@ export function heartbeatEndpoints(heartbeats: Heartbeats): Endpoint[] {
           const { joined, ttl: good } = heartbeats.beat(upstream!, target!, said);
           return jsonResponse({ ttl: good / 1000 }, { status: joined ? 201 : 200 });
         } catch (error) {
-          if (error instanceof BeatRefused) throw new Problem(error.reason === "unknown" ? 404 : 409, error.message);
+          if (error instanceof BeatRefused) throw new Problem(STATUS[error.reason], error.message);
           throw error;
         }
       },
@@ -52,7 +53,7 @@ export function heartbeatEndpoints(heartbeats: Heartbeats): Endpoint[] {
       method: "DELETE",
       path: PATH,
       summary: "A back end says good-bye.",
-      access: "steer",
+      access: "heartbeat",
       answers: { 204: { description: "It gets no more requests." } },
       handle: ({ names: { upstream, target } }) => {
         if (!heartbeats.leave(upstream!, target!)) throw new Problem(404, `${target} has sent no heartbeat to upstream "${upstream}"`);

@@ -15,7 +15,7 @@ async function main(): Promise<void> {
     }
     case "__keeper": {
       const [{ runKeeper }, { selfCommand }] = await Promise.all([import("../supervised/keeper.ts"), import("./self.ts")]);
-      runKeeper({ self: selfCommand(), board: rest[0]!, logFormat: rest[1] === "json" ? "json" : "text" });
+      runKeeper({ self: selfCommand(), logFormat: rest[0] === "json" ? "json" : "text" });
       return;
     }
     case "__program": {

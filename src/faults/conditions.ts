@@ -76,7 +76,8 @@ function told(condition: FaultMismatch["condition"], { headers, ...rule }: Fault
     return { condition, name: "", wanted: lists[key].join(", "), seen: seen[key] === "" ? undefined : seen[key] };
   }
   const { name, value } = headers.find((header) => !isThere(header, request))!;
-  return { condition, name, wanted: value ?? "any value", seen: request.header(name) };
+  // Who knows the value may inject the fault: it is for nobody who only looks.
+  return { condition, name, wanted: value === undefined ? "any value" : "the rule's value", seen: request.header(name) };
 }
 
 function has(names: readonly string[], name: string): boolean {

@@ -4,6 +4,7 @@
  *
  * Knows no requests and no sockets: the admin address hears the beats, and whoever owns the configuration adds the targets that joined.
  */
+import { forbiddenTarget } from "../config/forbidden-target.ts";
 import type { JoinedTarget } from "../config/joined.ts";
 import type { Milliseconds, Snapshot } from "../config/snapshot.ts";
 import { nearest } from "../config/suggestion.ts";
@@ -43,7 +44,7 @@ export interface BeatResult {
 
 /** A beat that is not taken; the message is for whoever sent it. */
 export class BeatRefused extends Error {
-  readonly reason: "unknown" | "not-allowed";
+  readonly reason: "unknown" | "not-allowed" | "forbidden";
 
   constructor(reason: BeatRefused["reason"], message: string) {
     super(message);
@@ -186,7 +187,10 @@ export class Heartbeats {
   /** @throws BeatRefused */
   private mayJoin(upstream: string, address: string, { zone = "" }: Beat, register: boolean): void {
     if (!register) throw new BeatRefused("unknown", `${address} is no target of upstream "${upstream}", and its targets cannot register`);
-    if (parseAddress(address, false) === undefined || address.startsWith(":")) throw new BeatRefused("not-allowed", `"${address}" is not an address, as "10.0.0.7:8080"`);
+    const parsed = parseAddress(address, false);
+    if (parsed === undefined || address.startsWith(":")) throw new BeatRefused("not-allowed", `"${address}" is not an address, as "10.0.0.7:8080"`);
+    const forbidden = forbiddenTarget(parsed, upstream, this.snapshot!);
+    if (forbidden !== undefined) throw new BeatRefused("forbidden", forbidden);
     if (address.length > MAX_TEXT || zone.length > MAX_TEXT) throw new BeatRefused("not-allowed", `an address and a zone have at most ${MAX_TEXT} characters`);
     if (this.joinedTo(upstream).length >= MAX_JOINED) throw new BeatRefused("not-allowed", `upstream "${upstream}" has ${MAX_JOINED} registered targets already`);
   }

@@ -20,6 +20,7 @@ const SYMBOLS = {
   recvmsg: { args: ["int", "ptr", "int"], returns: "i64" },
   flock: { args: ["int", "int"], returns: "int" },
   poll: { args: ["ptr", "u64", "int"], returns: "int" },
+  mmap: { args: ["ptr", "u64", "int", "int", "int", "i64"], returns: "ptr" },
 } as const;
 
 /** These functions of it. @throws when the system has no C library under a known name */

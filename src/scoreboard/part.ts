@@ -38,17 +38,8 @@ export class Parts {
     const count = this.usedCount();
     if (count !== this.known) {
       this.known = count;
-      this.usedNow = this.all.flatMap((_, worker) => (this.isUsed(worker) ? (this.visible(worker) ?? []) : []));
+      this.usedNow = this.all.flatMap((_, worker) => (this.isUsed(worker) ? this.of(worker) : []));
     }
     return this.usedNow;
-  }
-
-  /** Undefined: the file has lost its name, and who is left here sees whom it saw. */
-  visible(worker: number): Part | undefined {
-    try {
-      return this.of(worker);
-    } catch {
-      return undefined;
-    }
   }
 }

@@ -1,12 +1,13 @@
 /**
- * The scoreboard: memory that supervisor and workers share, mapped from one file.
+ * The scoreboard: memory that supervisor and workers share, mapped from one file, which they hold by its descriptor: they never ask for its name.
  *
  * What must be one truth over all workers lives here: each target's state and share, cursors, open connections and requests,
  * counters and histograms. State is written by the supervisor only. Each counter is written by one worker only, in a column of
  * its own, so that nothing is lost when a worker dies: its column is cleared (open) or kept (totals) by the supervisor. What every
  * pick needs to see of all workers (cursors, open requests) is common and atomic beside that.
  */
-import { closeSync, ftruncateSync, openSync, rmSync, statSync } from "node:fs";
+import { fstatSync, ftruncateSync, readSync, rmSync } from "node:fs";
+import { mapFile } from "../net/mapped-file.ts";
 import { CHECK_TIMES, CLIENTS, Column, CONNECT_TIMES, DURATIONS, FAULT_EFFECTS, FAULTS_INJECTED, FIRST_BYTE_TIMES, GAUGES, HISTOGRAM_CELLS, HISTOGRAM_SUM, LISTENER_CELLS, OPEN_CONNECTIONS, OPEN_REQUESTS, OPEN_RETRIES, QUEUE_TIMES, ROUTE_CELLS, TARGET_CELLS, TargetColumn, TOTAL_LOST_LINES, UPSTREAM_CELLS, WORKER_CELLS } from "./columns.ts";
 import { Bounds, BOUNDS_CELLS, type Histogram } from "./histogram.ts";
 import { bytesFor, CommonLayout, HEADER_WORDS, partBytes, type ScoreboardSize, type UsedRows, WORKER_ROWS } from "./layout.ts";
@@ -33,13 +34,26 @@ const H_DRAINING = 6;
 /** How many worker slots were ever used. */
 const H_USED = 7;
 
-function wordsOf(bytes: Uint8Array): Int32Array {
-  return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2);
+/** Where its memory is. */
+interface BoardFile {
+  readonly descriptor: number;
+  /** Undefined: who made it knows. */
+  readonly path: string | undefined;
+}
+
+/** @throws Error when it is not a scoreboard */
+function sizeOf(descriptor: number): ScoreboardSize {
+  const header = new Int32Array(HEADER_WORDS);
+  readSync(descriptor, header, 0, header.byteLength, 0);
+  if (header[H_MAGIC] !== MAGIC) throw new Error("not a Fairlead scoreboard");
+  const size = { workers: header[H_WORKERS]!, targets: header[H_TARGETS]!, upstreams: header[H_UPSTREAMS]! };
+  if (fstatSync(descriptor).size < bytesFor(size)) throw new Error("this scoreboard is cut short");
+  return size;
 }
 
 export class Scoreboard {
-  /** Path of the mapped file; undefined for a private one (library mode). */
-  readonly path: string | undefined;
+  /** The mapped file; undefined for private memory. */
+  readonly file: BoardFile | undefined;
   readonly size: ScoreboardSize;
   /** All that is common; who needs an index asks one of the methods that end in `At`. */
   readonly words: Int32Array;
@@ -54,18 +68,18 @@ export class Scoreboard {
   private readonly layout: CommonLayout;
   private readonly parts: Parts;
 
-  private constructor(words: Int32Array, size: ScoreboardSize, path: string | undefined) {
+  private constructor(words: Int32Array, size: ScoreboardSize, file: BoardFile | undefined) {
     this.words = words;
     this.floats = new Float32Array(words.buffer, words.byteOffset, words.length);
     this.size = size;
-    this.path = path;
+    this.file = file;
     const layout = new CommonLayout(size);
     this.layout = layout;
     this.bounds = new Bounds(new Float64Array(words.buffer, words.byteOffset + layout.bounds * 4, BOUNDS_CELLS));
     const length = partBytes(size);
     const map = (worker: number): Part => {
-      const own = wordsOf(path === undefined ? new Uint8Array(length) : Bun.mmap(path, { shared: true, offset: layout.bytes + worker * length, size: length }));
-      return { words: own, cells: new Float64Array(own.buffer, own.byteOffset, own.length >> 1) };
+      const own = file === undefined ? new ArrayBuffer(length) : mapFile(file.descriptor, layout.bytes + worker * length, length);
+      return { words: new Int32Array(own), cells: new Float64Array(own) };
     };
     this.parts = new Parts(size.workers + 1, map, (worker) => words[layout.used + worker] !== 0, () => words[H_USED]!);
     let cell = 0;
@@ -88,28 +102,26 @@ export class Scoreboard {
     return board;
   }
 
-  /** A new file, mapped. The file is sparse: rows that are never used cost nothing. Mode 0600. */
-  static create(path: string, size: ScoreboardSize): Scoreboard {
-    const fd = openSync(path, "wx+", 0o600);
-    ftruncateSync(fd, bytesFor(size));
-    closeSync(fd);
-    const board = new Scoreboard(Scoreboard.map(path, new CommonLayout(size).bytes), size, path);
+  /** Make one of a new file, open for reading and writing. The file is sparse: rows that are never used cost nothing. */
+  static create(descriptor: number, path: string, size: ScoreboardSize): Scoreboard {
+    ftruncateSync(descriptor, bytesFor(size));
+    const board = new Scoreboard(new Int32Array(mapFile(descriptor, 0, new CommonLayout(size).bytes)), size, { descriptor, path });
     board.writeHeader();
     return board;
   }
 
-  /** Map a file that another process made. Throws when it is not a scoreboard. */
-  static open(path: string): Scoreboard {
-    const { size: bytes } = statSync(path);
-    const header = bytes < HEADER_WORDS * 4 ? undefined : Scoreboard.map(path, HEADER_WORDS * 4);
-    if (header?.[H_MAGIC] !== MAGIC) throw new Error(`not a Fairlead scoreboard: ${path}`);
-    const size = { workers: header[H_WORKERS]!, targets: header[H_TARGETS]!, upstreams: header[H_UPSTREAMS]! };
-    if (bytes < bytesFor(size)) throw new Error(`scoreboard cut short: ${path}`);
-    return new Scoreboard(Scoreboard.map(path, new CommonLayout(size).bytes), size, path);
+  /** One that another process made. @param descriptor open for reading and writing; it must stay open @throws Error when it is not a scoreboard */
+  static open(descriptor: number): Scoreboard {
+    const size = sizeOf(descriptor);
+    return new Scoreboard(new Int32Array(mapFile(descriptor, 0, new CommonLayout(size).bytes)), size, { descriptor, path: undefined });
   }
 
-  private static map(path: string, bytes: number): Int32Array {
-    return wordsOf(Bun.mmap(path, { shared: true, size: bytes }));
+  /** What is common as it is now, in private memory: to look at what another process leaves. @throws Error when it is not a scoreboard */
+  static copy(descriptor: number): Scoreboard {
+    const size = sizeOf(descriptor);
+    const words = new Int32Array(new CommonLayout(size).bytes / 4);
+    readSync(descriptor, words, 0, words.byteLength, 0);
+    return new Scoreboard(words, size, undefined);
   }
 
   private writeHeader(): void {
@@ -119,9 +131,9 @@ export class Scoreboard {
     Atomics.store(this.words, H_MAGIC, MAGIC);
   }
 
-  /** Remove the file's name, if it has one still; the memory stays until the last process lets go. Parts that were not looked at by then cannot be any more. */
+  /** Remove the file's name, if it has one still; the memory stays until the last process lets go. */
   unlink(): void {
-    if (this.path !== undefined) rmSync(this.path, { force: true });
+    if (this.file?.path !== undefined) rmSync(this.file.path, { force: true });
   }
 
   /** Changes whenever any target's health does: workers rebuild their lists of usable targets when it moved. */
@@ -306,10 +318,7 @@ export class Scoreboard {
   reclaim(worker: number, used: UsedRows = { ...this.size, listeners: LISTENER_ROWS, routes: MAX_ROUTES }): void {
     for (let word = 0; word < WORKER_WORDS; word++) this.setWorkerWord(worker, word, 0);
     this.words.fill(0, this.layout.address + worker * ADDRESS_WORDS, this.layout.address + (worker + 1) * ADDRESS_WORDS);
-    const part = this.parts.visible(worker);
-    // What it held stays counted; whoever waits for its end goes on all the same.
-    if (part === undefined) return;
-    const { words } = part;
+    const { words } = this.parts.of(worker);
     for (let target = 0; target < used.targets; target++) {
       const gauges = this.targets.at(target) * 2;
       this.giveBack(words, gauges + OPEN_CONNECTIONS, this.layout.connections + target);
@@ -369,10 +378,7 @@ export class Scoreboard {
     const first = this.layout.used + worker;
     // The count last: who sees it finds all of them.
     if (Atomics.compareExchange(this.words, first, 0, 1) === 0) Atomics.add(this.words, H_USED, 1);
-    const part = this.parts.of(worker);
-    // Others' too, while the file has its name.
-    void this.parts.used;
-    return part;
+    return this.parts.of(worker);
   }
 
   /** What one worker writes about one target. @param upstream its upstream's column, which counts what it counts too */

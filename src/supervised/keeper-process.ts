@@ -6,8 +6,8 @@ import type { FromKeeper, ToKeeper } from "./messages.ts";
 export interface KeeperStart {
   /** The command that starts Fairlead itself, without arguments. */
   readonly self: readonly string[];
-  /** Path of the scoreboard. */
-  readonly board: string;
+  /** Descriptor of the scoreboard's file, without the lock that all who serve have on it. */
+  readonly watch: number;
   readonly logFormat: LogFormat;
   readonly hear: (message: FromKeeper) => void;
   /** It has died, and so has everything that it held. */
@@ -20,9 +20,9 @@ export class KeeperProcess {
   private readonly groups = new Map<number, number>();
   private readonly ended: Promise<void>;
 
-  constructor({ self, board, logFormat, hear, died }: KeeperStart) {
-    this.child = Bun.spawn([...self, "__keeper", board, logFormat], {
-      stdio: ["ignore", "inherit", "inherit"],
+  constructor({ self, watch, logFormat, hear, died }: KeeperStart) {
+    this.child = Bun.spawn([...self, "__keeper", logFormat], {
+      stdio: ["ignore", "inherit", "inherit", watch],
       // As it is now: what was said to this process alone is not for the programs.
       env: process.env,
       ipc: (message: FromKeeper) => {

@@ -5,7 +5,6 @@
  * When nobody holds it any more, everything is stopped. When the keeper dies, the system kills what it held.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { openSync } from "node:fs";
 import { tryLock } from "../net/file-lock.ts";
 import { signalGroup } from "../net/process-group.ts";
 import type { LogFormat } from "../observability/log.ts";
@@ -14,6 +13,8 @@ import type { FromKeeper, ToKeeper } from "./messages.ts";
 
 /** Between two looks for somebody who still serves, in ms. */
 const LOOK_EVERY = 200;
+/** Inherited: the scoreboard's file, opened apart from the descriptor that those who serve have locked. */
+const WATCHED = 3;
 
 interface Kept {
   readonly child: ChildProcess;
@@ -24,13 +25,10 @@ interface Kept {
 export interface KeeperOptions {
   /** The command that starts Fairlead itself, without arguments. */
   readonly self: readonly string[];
-  /** Path of the scoreboard. */
-  readonly board: string;
   readonly logFormat: LogFormat;
 }
 
-export function runKeeper({ self, board, logFormat }: KeeperOptions): void {
-  const lock = openSync(board, "r");
+export function runKeeper({ self, logFormat }: KeeperOptions): void {
   const kept = new Map<number, Kept>();
   let leaving = false;
 
@@ -82,7 +80,7 @@ export function runKeeper({ self, board, logFormat }: KeeperOptions): void {
   });
   process.on("disconnect", () => {
     setInterval(() => {
-      if (tryLock(lock, "exclusive")) leave();
+      if (tryLock(WATCHED, "exclusive")) leave();
     }, LOOK_EVERY);
   });
   process.on("SIGTERM", leave);

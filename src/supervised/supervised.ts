@@ -33,6 +33,8 @@ export interface SupervisedOptions {
   readonly self: readonly string[];
   readonly logFormat: LogFormat;
   readonly scoreboard: Scoreboard;
+  /** Descriptor of its file, without the lock that all who serve have on it. */
+  readonly watch: number;
   readonly rotation: Rotation;
   readonly network: Network;
   readonly log: Log;
@@ -214,10 +216,10 @@ export class Supervised {
   }
 
   private startKeeper(): KeeperProcess {
-    const { self, scoreboard, logFormat, log } = this.options;
+    const { self, watch, logFormat, log } = this.options;
     return new KeeperProcess({
       self,
-      board: scoreboard.path!,
+      watch,
       logFormat,
       hear: (message) => this.hear(message),
       died: (how) => {

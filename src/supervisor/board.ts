@@ -6,7 +6,7 @@ import { tryLock } from "../net/file-lock.ts";
 import { Scoreboard, TARGET_CELLS } from "../scoreboard/scoreboard.ts";
 import { StartError } from "./errors.ts";
 
-const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 /** Rows that are never used cost address space only. */
 export const CAPACITY = { targets: 65_536, upstreams: 4_096 };
@@ -19,9 +19,10 @@ const OTHER_BYTES = 2 * 1024 * 1024;
 const OTHER_BYTES_PER_SLOT = 512 * 1024;
 
 export interface HeldBoard {
+  /** Its file's descriptor has a shared lock: as long as a process lives that has it, nobody takes the file for a dead one's. */
   readonly board: Scoreboard;
-  /** Descriptor of its file: as long as this process lives, nobody takes the file for a dead one's. */
-  readonly file: number;
+  /** The file opened once more, without that lock: who can lock this one exclusively knows that all of those have gone. */
+  readonly watch: number;
 }
 
 /**
@@ -35,10 +36,9 @@ export function createBoard(workers: number, targets: number): HeldBoard {
   for (let tries = 1; ; tries++) {
     const path = join(directory, `fairlead-${process.pid}-${crypto.randomUUID().slice(0, 8)}.board`);
     try {
-      const board = Scoreboard.create(path, { ...CAPACITY, workers: slots });
+      const file = openSync(path, O_RDWR | O_CREAT | O_EXCL, 0o600);
       // Another start may have seen it before we held it: then it is gone, or about to be.
-      const file = openSync(path, O_RDONLY | O_NOFOLLOW);
-      if (tryLock(file, "shared") && existsSync(path)) return { board, file };
+      if (tryLock(file, "shared") && existsSync(path)) return { watch: openSync(path, O_RDONLY | O_NOFOLLOW), board: Scoreboard.create(file, path, { ...CAPACITY, workers: slots }) };
       closeSync(file);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT" && tries < MAX_TRIES) continue;

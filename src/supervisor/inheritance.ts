@@ -2,7 +2,7 @@
  * What comes from a supervisor before this one: handed down by one that upgrades itself, or asked from the workers of one that died.
  * The queues of connections never close, and what was known about targets' health stays known.
  */
-import { unlinkSync } from "node:fs";
+import { closeSync, constants, openSync, unlinkSync } from "node:fs";
 import type { Snapshot } from "../config/snapshot.ts";
 import { requestDescriptors } from "../net/descriptors.ts";
 import type { Log } from "../observability/log.ts";
@@ -30,16 +30,18 @@ export interface Inheritance {
   release(): Promise<void>;
 }
 
-/** What an upgrading supervisor puts into the environment of the next one: its own pid, and what the descriptors from 3 on are. */
+/** What an upgrading supervisor puts into the environment of the next one: its own pid, and what the descriptors from 3 on are: its lock, sockets, its scoreboard. */
 interface Handed {
   readonly from: number;
   readonly sockets: InstanceState["sockets"];
+  /** Absent: a version before us hands none down. */
+  readonly board?: true;
 }
 
 /** The descriptors for the successor's standard ones and beyond, and the text for its environment. */
-export function handDown(sockets: readonly ListeningSocket[], directory: RuntimeDirectory): { readonly descriptors: readonly number[]; readonly text: string } {
-  const handed: Handed = { from: process.pid, sockets: sockets.map(({ fd: _fd, ...socket }) => socket) };
-  return { descriptors: [directory.lock, ...sockets.map(({ fd }) => fd)], text: JSON.stringify(handed) };
+export function handDown(sockets: readonly ListeningSocket[], directory: RuntimeDirectory, board: Scoreboard): { readonly descriptors: readonly number[]; readonly text: string } {
+  const handed: Handed = { from: process.pid, sockets: sockets.map(({ fd: _fd, ...socket }) => socket), board: true };
+  return { descriptors: [directory.lock, ...sockets.map(({ fd }) => fd), board.file!.descriptor], text: JSON.stringify(handed) };
 }
 
 function readHanded(text: string): Handed {
@@ -59,13 +61,13 @@ export async function inherit(identity: string, path: string | undefined, log: L
   const variable = process.env[UPGRADE_VARIABLE];
   if (variable === undefined) return takeOver(new RuntimeDirectory(identity, path, undefined), log);
   delete process.env[UPGRADE_VARIABLE];
-  const { from, sockets } = readHanded(variable);
+  const { from, sockets, board } = readHanded(variable);
   log.info({ from }, "Upgrading: sockets handed down");
   const directory = new RuntimeDirectory(identity, path, FIRST_DESCRIPTOR);
   return {
     directory,
     sockets: mapOf(sockets, sockets.map((_, index) => FIRST_DESCRIPTOR + 1 + index)),
-    health: healthOf(directory.read(), directory),
+    health: board === true ? healthOn(FIRST_DESCRIPTOR + 1 + sockets.length, directory) : healthOf(directory.read(), directory),
     orphans: [],
     // SIGQUIT to the old supervisor: its successor serves.
     release: async () => void (isAlive(from) && process.kill(from, "SIGQUIT")),
@@ -106,11 +108,23 @@ function forget(board: string): void {
 function healthOf(state: InstanceState | undefined, directory: RuntimeDirectory): ReadonlyMap<string, boolean> | undefined {
   if (state === undefined) return undefined;
   try {
-    const board = Scoreboard.open(state.board);
+    return healthOn(openSync(state.board, constants.O_RDONLY | constants.O_NOFOLLOW), directory);
+  } catch {
+    // Gone: health is found out anew.
+    return undefined;
+  }
+}
+
+/** @param file of a scoreboard; it is closed, for who holds it keeps memory, and the lock of those before us */
+function healthOn(file: number, directory: RuntimeDirectory): ReadonlyMap<string, boolean> | undefined {
+  try {
+    const board = Scoreboard.copy(file);
     return new Map(Object.entries(directory.readSlots()).map(([name, slot]) => [name, board.isUp(slot)]));
   } catch {
-    // Another version's, or gone: health is found out anew.
+    // Another version's: health is found out anew.
     return undefined;
+  } finally {
+    closeSync(file);
   }
 }
 

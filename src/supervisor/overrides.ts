@@ -10,8 +10,10 @@ import { targetOf, upstreamOf } from "../admin/named.ts";
 import { withdraw } from "../admin/targets.ts";
 import type { Loaded } from "../config/load.ts";
 import type { Overrides as Laid, PolicyKeys } from "../config/overrides.ts";
+import { forbiddenTarget } from "../config/forbidden-target.ts";
 import { targetAddress } from "../config/schema.ts";
 import type { Snapshot } from "../config/snapshot.ts";
+import { parseAddress } from "../config/values.ts";
 import type { Rotation } from "../health/rotation.ts";
 import type { Clock } from "../net/network.ts";
 import type { Log } from "../observability/log.ts";
@@ -160,6 +162,10 @@ export class Overrides implements Steering {
   async setTarget(upstream: string, target: string, change: TargetChange, by: string): Promise<{ readonly added: boolean }> {
     const address = targetAddress.safeParse(target);
     if (!address.success) throw new Problem(422, address.error.issues[0]!.message);
+    if (!this.ownTargets(upstream).has(target)) {
+      const forbidden = forbiddenTarget(parseAddress(target, false)!, upstream, this.options.loaded().snapshot);
+      if (forbidden !== undefined) throw new Problem(403, forbidden);
+    }
     let added = false;
     const told = toldBy(by);
     await this.change({

@@ -28,14 +28,6 @@ export function programStarter(self: readonly string[], user: UserConfig | undef
 }
 
 /**
- * The scoreboard is theirs, who map parts of it later.
- * @param file its descriptor: whom it was given to may have put something else under its name @throws the system's error
- */
-export function giveBoard(file: number, user: UserConfig | undefined): void {
-  fchownSync(file, user?.uid ?? process.getuid!(), user?.gid ?? process.getgid!());
-}
-
-/**
  * Workers open the files of logs themselves, again after each rotation: those that are there, or that are made here, and are root's become theirs.
  * Only plain files with one name are: a directory that others write to may hold anything under that name.
  * @param before whom they were given to last

@@ -34,7 +34,7 @@ import { Notifier } from "./notify.ts";
 import { Overrides } from "./overrides.ts";
 import { PendingSlots } from "./pending-slots.ts";
 import { policyProblem } from "./policy-check.ts";
-import { giveBoard, giveLogs, ownerWord, programStarter, runAs, userWarning } from "./run-as.ts";
+import { giveLogs, ownerWord, programStarter, runAs, userWarning } from "./run-as.ts";
 import type { RuntimeDirectory } from "./runtime-directory.ts";
 import { ListeningSockets } from "./sockets.ts";
 import { Successor } from "./successor.ts";
@@ -152,9 +152,8 @@ export class Supervisor {
     this.directory = directory;
     this.sockets = sockets;
     this.notifier = notifier;
-    const { board, file: boardFile } = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
+    const { board, watch } = createBoard(snapshot.workers, snapshot.upstreams.reduce((sum, { targets }) => sum + targets.length, 0));
     this.board = board;
-    giveBoard(boardFile, runAs(snapshot));
     giveLogs(snapshot);
     this.board.generation = snapshot.generation;
     this.board.setBounds(snapshot.metrics.buckets, this.slots.used);
@@ -167,12 +166,12 @@ export class Supervisor {
     const starter = (): string[] => programStarter(self, runAs(this.snapshot));
     this.health = new HealthMonitor({ network, scoreboard: this.board, log: logs.of("health"), chronicle, starter });
     const { rotation, ejection } = this.health;
-    this.membership = new Membership({ self, logFormat, scoreboard: this.board, rotation, network, directory, logs, chronicle, starter, user: () => ownerWord(runAs(this.snapshot)), changed: () => void this.turns.take(() => this.configuration.rejoin()) });
+    this.membership = new Membership({ self, logFormat, scoreboard: this.board, watch, rotation, network, directory, logs, chronicle, starter, user: () => ownerWord(runAs(this.snapshot)), changed: () => void this.turns.take(() => this.configuration.rejoin()) });
     this.supervised = this.membership.supervised;
     this.workers = new Workers({ self, logFormat, log: logs.of("workers"), levels: () => this.logging.levels.levels, chronicle, board: this.board, used: () => slots.used, report: (outlier) => ejection.report(outlier), turned: (change) => this.health.turned(change), keep: (batch) => this.exchanges.add(batch), sockets, directory, alone: options.alone ?? "serve", changed: () => this.state.write() });
     // Who starts as our successor writes its own.
     this.state = new TakeoverState({ directory, board: this.board, workers: this.workers, sockets, log: this.log, isOthers: () => this.successor !== undefined });
-    this.switching = new Switching({ self, board, boardFile, sockets, workers: this.workers, used: () => slots.used, openAdmin: (now) => this.openAdmin(now), returnAdmin: (before) => this.admin.openWhenFree(before.admin?.address), run: (now) => this.run(now) });
+    this.switching = new Switching({ self, board, sockets, workers: this.workers, used: () => slots.used, openAdmin: (now) => this.openAdmin(now), returnAdmin: (before) => this.admin.openWhenFree(before.admin?.address), run: (now) => this.run(now) });
     this.logging = new Logging(logs, this.workers);
     this.logging.follow(snapshot);
     this.faults = new FaultControl({ clock: network.clock, log: logs.of("supervisor"), chronicle, snapshot: () => this.snapshot, send: (overlay) => this.workers.inject(overlay), keep: (kept) => this.state.keepFaults(kept), closed: () => this.closed });
@@ -363,7 +362,7 @@ export class Supervisor {
       this.timeline.record({ kind: "upgrade", summary: "Upgrade: the new binary is being started", by: "supervisor" });
       this.journal.flush();
       try {
-        this.successor = new Successor([...this.options.self, ...this.options.args], handDown(this.sockets.all, this.directory), this.notifier.path, (how) => this.successorEnded(how));
+        this.successor = new Successor([...this.options.self, ...this.options.args], handDown(this.sockets.all, this.directory, this.board), this.notifier.path, (how) => this.successorEnded(how));
       } catch (error) {
         this.log.error({ reason: (error as Error).message }, "Upgrade failed: the new binary does not start; going on with this one");
         tellUpgradeFailed(this.timeline, `does not start: ${(error as Error).message}`);

@@ -3,7 +3,7 @@ import type { Snapshot } from "../config/snapshot.ts";
 import type { Scoreboard, UsedRows } from "../scoreboard/scoreboard.ts";
 import type { Applicable } from "./configuration.ts";
 import { policyProblem } from "./policy-check.ts";
-import { giveBoard, giveLogs, runAs } from "./run-as.ts";
+import { giveLogs, runAs } from "./run-as.ts";
 import type { ListeningSockets } from "./sockets.ts";
 import { canApplyInPlace, type Workers } from "./workers.ts";
 
@@ -11,8 +11,6 @@ interface Parts {
   /** Command that starts Fairlead itself, without arguments. */
   readonly self: readonly string[];
   readonly board: Scoreboard;
-  /** Descriptor of its file. */
-  readonly boardFile: number;
   readonly sockets: ListeningSockets;
   readonly workers: Workers;
   /** Of the scoreboard. */
@@ -56,7 +54,7 @@ export class Switching {
 
   /** All workers run `loaded`, or all run `previous`. */
   private async allOrNone(loaded: Applicable, previous: Applicable): Promise<void> {
-    const { board, boardFile, sockets, workers, used, openAdmin, returnAdmin, run } = this.parts;
+    const { board, sockets, workers, used, openAdmin, returnAdmin, run } = this.parts;
     const { snapshot } = loaded;
     const before = previous.snapshot;
     const prepared = this.isInPlace(snapshot, before) ? undefined : await sockets.prepare(snapshot);
@@ -68,15 +66,12 @@ export class Switching {
       throw error;
     }
     giveLogs(snapshot, runAs(before));
-    const isOthers = runAs(snapshot)?.uid !== runAs(before)?.uid || runAs(snapshot)?.gid !== runAs(before)?.gid;
-    if (isOthers) giveBoard(boardFile, runAs(snapshot));
     run(loaded);
     try {
       if (prepared === undefined) await workers.apply(snapshot, before);
       else await workers.roll(snapshot, prepared.sockets, () => prepared.commit());
     } catch (error) {
       prepared?.abandon();
-      if (isOthers) giveBoard(boardFile, runAs(before));
       giveLogs(before, runAs(snapshot));
       run(previous);
       returnAdmin(before);

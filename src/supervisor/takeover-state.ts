@@ -35,7 +35,7 @@ export class TakeoverState {
       if (snapshot !== undefined) directory.writeSlots(snapshot);
       directory.write({
         supervisor: process.pid,
-        board: board.path!,
+        board: board.file!.path!,
         // Ours first: they have the sockets of these listeners for sure.
         workers: [...own, ...this.orphans],
         sockets: sockets.all.map(({ fd: _fd, ...socket }) => socket),

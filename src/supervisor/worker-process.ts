@@ -24,7 +24,8 @@ export interface WorkerStart {
   readonly slot: number;
   /** Of the udp sockets it reads those with this number. */
   readonly seat: number;
-  readonly scoreboard: string;
+  /** Descriptor of its file. */
+  readonly scoreboard: number;
   readonly snapshot: Snapshot;
   readonly sockets: readonly ListeningSocket[];
   readonly logFormat: "text" | "json";
@@ -94,7 +95,7 @@ export class WorkerProcess {
     const served = start.sockets.flatMap(({ name, seat }, index) => (seat === undefined || seat === start.seat ? [[name, FIRST_DESCRIPTOR + index] as const] : []));
     const hearing = new Hearing(slot, start.log);
     this.child = Bun.spawn([...start.self, "__worker", "--log-format", start.logFormat], {
-      stdio: ["ignore", "inherit", "inherit", ...start.sockets.map(({ fd }) => fd)],
+      stdio: ["ignore", "inherit", "inherit", ...start.sockets.map(({ fd }) => fd), start.scoreboard],
       // As it is now: without this it would be as it was when this process began.
       env: process.env,
       serialization: "advanced",
@@ -120,7 +121,7 @@ export class WorkerProcess {
       this.questions.end(`worker ended (${how})`);
     });
     this.ready = this.answer("ready", snapshot.generation).then(() => void (this.up = true));
-    this.send({ type: "start", generation: snapshot.generation, snapshot: encode(snapshot), descriptors: Object.fromEntries(served), inherited: start.sockets.length, scoreboard: start.scoreboard, slot, controlSocket, alone: start.alone, levels: start.levels, faults: start.faults });
+    this.send({ type: "start", generation: snapshot.generation, snapshot: encode(snapshot), descriptors: Object.fromEntries(served), inherited: start.sockets.length, scoreboard: FIRST_DESCRIPTOR + start.sockets.length, slot, controlSocket, alone: start.alone, levels: start.levels, faults: start.faults });
   }
 
   private send(message: ToWorker): void {

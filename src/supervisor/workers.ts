@@ -108,7 +108,7 @@ export class Workers {
     const { self, logFormat, log, board, directory, alone, report, turned, keep, levels } = this.options;
     if (this.stopping) throw new StartError("stopping");
     const slot = this.freeSlot();
-    const worker = new WorkerProcess({ self, slot, seat, scoreboard: board.path!, snapshot, sockets, logFormat, log, controlSocket: directory.controlSocket(slot), alone, report, turned, keep, levels: levels(), faults: this.faults });
+    const worker = new WorkerProcess({ self, slot, seat, scoreboard: board.file!.descriptor, snapshot, sockets, logFormat, log, controlSocket: directory.controlSocket(slot), alone, report, turned, keep, levels: levels(), faults: this.faults });
     this.running.add(worker);
     void worker.ended.then((how) => this.gone(worker, how));
     try {

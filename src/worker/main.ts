@@ -1,9 +1,8 @@
 /** A worker process: runs the data plane, does what its supervisor says, and goes on serving when the supervisor is gone. */
-import { accessSync, constants, openSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { NO_CHALLENGES } from "../acme/challenges.ts";
 import type { Snapshot, UserConfig } from "../config/snapshot.ts";
 import { bunNetwork } from "../net/bun.ts";
-import { tryLock } from "../net/file-lock.ts";
 import { become, ROOT } from "../net/identity.ts";
 import { libc } from "../net/libc.ts";
 import { openFilesLimit } from "../net/open-files.ts";
@@ -80,8 +79,6 @@ export function runWorker(logFormat: LogFormat): void {
     ({ alone } = message);
     logs.set(message.levels);
     const scoreboard = Scoreboard.open(message.scoreboard);
-    // Held until we end: whoever sweeps up after dead processes leaves the file alone.
-    tryLock(openSync(message.scoreboard, "r"), "shared");
     scoreboard.setWorkerWord(slot, WORKER_PID, process.pid);
     const snapshot = JSON.parse(message.snapshot) as Snapshot;
     // In the order in which they were given.

@@ -19,10 +19,10 @@ export type ToWorker =
       readonly snapshot: EncodedSnapshot;
       /** A listener's name to the inherited descriptor on which this worker serves it. */
       readonly descriptors: Readonly<Record<string, number>>;
-      /** How many it has inherited, from 3 on: those of other workers' udp sockets too, for a supervisor that comes after this one. */
+      /** How many sockets it has inherited, from 3 on: those of other workers' udp sockets too, for a supervisor that comes after this one. */
       readonly inherited: number;
-      /** Path of the mapped file. */
-      readonly scoreboard: string;
+      /** Inherited descriptor of the mapped file, with the supervisor's lock on it. */
+      readonly scoreboard: number;
       readonly slot: number;
       /** Where to answer a supervisor that comes after this one. */
       readonly controlSocket: string;

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Access, admit } from "../../src/admin/access.ts";
+import { ACCESS, type Access, admit } from "../../src/admin/access.ts";
 import type { Problem } from "../../src/admin/problem.ts";
 import { diagnosticLine, type Loaded, loadConfigText, SlotAllocator } from "../../src/config/load.ts";
 import type { AdminConfig } from "../../src/config/snapshot.ts";
@@ -52,6 +52,7 @@ describe("with named tokens", () => {
   const NAMED: AdminConfig = {
     ...LOOPBACK,
     tokens: [
+      { name: "backends", token: "token of backends", access: "heartbeat" },
       { name: "eyes", token: "token of eyes", access: "read" },
       { name: "ops", token: "token of ops", access: "steer" },
       { name: "deploy", token: "token of deploy", access: "configure" },
@@ -59,12 +60,13 @@ describe("with named tokens", () => {
   };
 
   test("each may do what it is for, and is known by its name", () => {
-    const outcomes = (token: string): unknown[] => (["open", "read", "steer", "configure"] as const).map((access) => outcome(access, NAMED, { Authorization: `Bearer ${token}` }));
-    expect(outcomes("token of eyes")).toEqual(["local", "eyes", 403, 403]);
-    expect(outcomes("token of ops")).toEqual(["local", "ops", "ops", 403]);
-    expect(outcomes("token of deploy")).toEqual(["local", "deploy", "deploy", "deploy"]);
-    expect(outcomes("token of eyes ")).toEqual(["local", "eyes", 403, 403]);
-    expect(outcomes("token of")).toEqual(["local", 401, 401, 401]);
+    const outcomes = (token: string): unknown[] => ACCESS.map((access) => outcome(access, NAMED, { Authorization: `Bearer ${token}` }));
+    expect(outcomes("token of backends")).toEqual(["local", "backends", 403, 403, 403]);
+    expect(outcomes("token of eyes")).toEqual(["local", 403, "eyes", 403, 403]);
+    expect(outcomes("token of ops")).toEqual(["local", "ops", "ops", "ops", 403]);
+    expect(outcomes("token of deploy")).toEqual(["local", "deploy", "deploy", "deploy", "deploy"]);
+    expect(outcomes("token of eyes ")).toEqual(["local", 403, "eyes", 403, 403]);
+    expect(outcomes("token of")).toEqual(["local", 401, 401, 401, 401]);
   });
 
   test("a refusal says what would be needed, and tells no token", async () => {
@@ -119,7 +121,7 @@ describe("with named tokens", () => {
       expect(told(`${ops}token = "long enough"\n${ops}token = "another one"`)).toContain('there are two tokens "ops"');
       expect(told(`${ops}token = "long enough"\n${ops.replace("ops", "eyes")}token = "long enough"`)).toContain('token "eyes" is the same as another one');
       expect(told(`${ops.replace("ops", "token")}token = "long enough"`, 'token = "one for all"')).toContain('"token" is what the token of [admin] is called');
-      expect(told(`${ops.replace("steer", "admin")}token = "long enough"`)).toContain('"access" must be "read", "steer" or "configure"');
+      expect(told(`${ops.replace("steer", "admin")}token = "long enough"`)).toContain('"access" must be "heartbeat", "read", "steer" or "configure"');
       for (const secret of ["tooshor", "naïve token", 12_345_678, "long enough"]) {
         const text = told(`${ops}token = ${JSON.stringify(secret)}\n${secret === "long enough" ? ops : ""}`);
         expect([secret, text === "", text.includes(String(secret))]).toEqual([secret, false, false]);

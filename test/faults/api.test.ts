@@ -151,6 +151,17 @@ test("what the file says can be ended, and rests until the file says something e
   expect([await statuses("PUT"), await listed()]).toMatchObject([[506], [{ name: "by-file", active: true, by: null }]]);
 });
 
+test("the value of a header that a rule asks for is shown to nobody", async () => {
+  const secret = "only-the-testers-know";
+  expect((await ask("faults/testers", "PUT", { abort: 503, for: "5m", percent: 100, headers: { "X-Tester": secret } })).status).toBe(200);
+  for (const headers of [{}, { "X-Tester": "a guess" }] as Record<string, string>[]) {
+    const { status, body } = await ask<{ faults: object[] }>("explain", "POST", { url: front.url, headers }, TOKENS.eyes);
+    expect([status, JSON.stringify(body).includes(secret), body.faults[0]]).toMatchObject([200, false, { name: "testers", failed: { condition: "header", name: "X-Tester", wanted: "the rule's value", seen: headers["X-Tester"] ?? null } }]);
+  }
+  for (const path of ["faults", "events", "config", "overview"]) expect([path, JSON.stringify((await ask(path, "GET", undefined, TOKENS.eyes)).body).includes(secret)]).toEqual([path, false]);
+  expect((await ask("faults/testers", "DELETE")).status).toBe(200);
+});
+
 test("what is wrong with a call is told; without enabled nothing is injected, nor what was before", async () => {
   for (const [body, status, said] of [
     [{ abort: 503 }, 400, "for"],

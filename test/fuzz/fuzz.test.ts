@@ -1,10 +1,10 @@
-/** What fuzzing has found stays mended, and a short hunt with a new seed each time; `npm run fuzz` takes longer. FAIRLEAD_SEED replays one. */
+/** What fuzzing has found stays mended, and a short hunt, the same each time; `npm run fuzz` takes longer and other seeds, as FAIRLEAD_SEED does. */
 import { describe, expect, test } from "bun:test";
 import { allFound } from "./found.ts";
 import { hunt, problemOf } from "./hunt.ts";
 import { fuzzers } from "./targets/index.ts";
 
-const seed = Number(process.env["FAIRLEAD_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+const seed = Number(process.env["FAIRLEAD_SEED"] ?? 1);
 /** For each fuzzer, so that all of them take two seconds or three. */
 const INPUTS = 150;
 const MOST = 2_000;

@@ -9,6 +9,7 @@ import type { Ledger, RequestPlan } from "./ledger.ts";
 import { bodyOf, isOf } from "./messages.ts";
 import type { Process } from "./process.ts";
 import type { SimSocket } from "./socket.ts";
+import { TunnelEnd } from "./tunnel-backend.ts";
 import { Violation, type World } from "./world.ts";
 
 /** What is of HTTP/2 only; chances from 0 to 1. */
@@ -20,8 +21,9 @@ export interface H2Manners {
   readonly looksLate: number;
   /** A connection that is to close says its last GOAWAY at once, not after a notice. */
   readonly abrupt: number;
-  /** It allows no streams. */
+  /** It allows no streams, and no extended CONNECT. */
   readonly closed: number;
+  readonly refusesConnect: number;
 }
 
 const MOST = 2 ** 31 - 1;
@@ -77,6 +79,9 @@ class H2BackendConnection extends H2Endpoint {
   private readonly manners: Manners;
   private readonly http2: H2Manners;
   private readonly serving = new Map<H2Stream, Serving>();
+  private readonly tunnels = new Map<H2Stream, TunnelEnd>();
+  /** Extended CONNECT is offered. */
+  private readonly connects: boolean;
   /** What comes above it is not looked at. */
   private last = MOST;
   private highest = 0;
@@ -89,9 +94,11 @@ class H2BackendConnection extends H2Endpoint {
     this.ledger = ledger;
     this.manners = manners;
     this.http2 = http2;
+    this.connects = !this.dice.chance(http2.refusesConnect);
   }
 
   protected override opened(): void {
+    if (this.connects) this.offer(frames.Setting.ENABLE_CONNECT_PROTOCOL, 1);
     this.greet(undefined, this.dice.chance(this.http2.closed) ? 0 : undefined);
   }
 
@@ -117,6 +124,10 @@ class H2BackendConnection extends H2Endpoint {
       stream.resetByUs = true;
       return;
     }
+    if (fields[0]![1] === "CONNECT") {
+      this.beginTunnel(stream, fields, ends);
+      return;
+    }
     const request = this.requestOf(fields);
     const made: Serving = { request, received: 0, whole: false, answer: undefined };
     this.serving.set(stream, made);
@@ -135,17 +146,54 @@ class H2BackendConnection extends H2Endpoint {
     });
   }
 
+  private beginTunnel(stream: H2Stream, fields: readonly Field[], ends: boolean): void {
+    const { dice, manners } = this;
+    const value = (name: string): string | undefined => fields.find((field) => field[0] === name)?.[1];
+    const id = Number(/^\/t\/(\d+)$/.exec(value(":path") ?? "")?.[1] ?? -1);
+    if (!this.connects || ends || value(":protocol") !== "websocket" || value("x-sim") !== String(id)) throw new Violation("a request arrives as it was sent", `extended CONNECT${this.connects ? "" : ", which was not offered"}: ${JSON.stringify(fields)}`);
+    const tunnel = new TunnelEnd(id, this.ledger, manners, dice);
+    this.tunnels.set(stream, tunnel);
+    this.lastSeen = Math.max(this.lastSeen, stream.id);
+    this.openIfSmall(stream);
+    this.world.after(dice.random() * manners.thinks, this.actor, () => {
+      if (!this.mayWrite || !this.tunnels.has(stream)) return;
+      if (dice.chance(manners.breaks)) this.drop(stream, ErrorCode.CANCEL);
+      else if (dice.chance(manners.fails)) this.sendHead(stream, [[":status", "403"]], true);
+      else {
+        this.sendHead(stream, [[":status", "200"], ["x-sim", String(id)]], false);
+        const early = Buffer.concat(tunnel.early!);
+        tunnel.early = undefined;
+        this.echo(stream, tunnel, early, stream.gotEnd);
+      }
+    });
+  }
+
+  private echo(stream: H2Stream, tunnel: TunnelEnd, bytes: Buffer, ends: boolean): void {
+    if (!this.tunnels.has(stream)) return;
+    if (bytes.length > 0) this.say(stream, Buffer.from(bytes), this.dice.random() * this.manners.dawdles);
+    if (tunnel.take(bytes)) {
+      if (tunnel.byReset) this.drop(stream, ErrorCode.INTERNAL_ERROR);
+      else this.sayLast(stream, undefined, () => this.gone(stream));
+    } else if (ends) this.sayLast(stream, undefined, () => this.gone(stream));
+  }
+
   private requestOf(fields: readonly Field[]): RequestPlan {
     const value = (name: string): string | undefined => fields.find((field) => field[0] === name)?.[1];
     const id = Number(/^\/r\/(\d+)$/.exec(value(":path") ?? "")?.[1] ?? -1);
     const request = this.ledger.plan(id);
     const said = value("content-length");
-    if (value(":method") !== request.method || value("x-sim") !== String(id) || value(":authority") !== "sim.test" || value(":scheme") !== "http") throw new Violation("a request arrives as it was sent", `${id}: ${JSON.stringify(fields)}`);
+    if (value(":method") !== request.method || value("x-sim") !== String(id) || value(":authority") !== "sim.test" || value(":scheme") !== "http" || value("x-forwarded-for") !== this.ledger.address(id)) throw new Violation("a request arrives as it was sent", `${id}: ${JSON.stringify(fields)}`);
     if (said !== undefined && Number(said) !== request.length) throw new Violation("a request arrives as it was sent", `${id} with Content-Length ${said} instead of ${request.length}`);
     return request;
   }
 
   protected data(stream: H2Stream, bytes: Buffer, ends: boolean): void {
+    const tunnel = this.tunnels.get(stream);
+    if (tunnel !== undefined) {
+      if (tunnel.early === undefined) this.echo(stream, tunnel, bytes, ends);
+      else tunnel.early.push(Buffer.from(bytes));
+      return;
+    }
     const serving = this.serving.get(stream);
     if (serving === undefined) return;
     const { request, received } = serving;
@@ -256,10 +304,15 @@ class H2BackendConnection extends H2Endpoint {
     this.gone(stream);
   }
 
+  private get isIdle(): boolean {
+    return this.serving.size + this.tunnels.size === 0;
+  }
+
   private gone(stream: H2Stream): void {
+    this.tunnels.delete(stream);
     const serving = this.serving.get(stream);
     if (serving === undefined || serving.whole || stream.isReset) this.serving.delete(stream);
-    if (this.last < MOST && this.serving.size === 0 && this.mayWrite) this.afterAll(() => this.leaveNow("end"));
+    if (this.last < MOST && this.isIdle && this.mayWrite) this.afterAll(() => this.leaveNow("end"));
   }
 
   /** No further streams; what was begun ends. */
@@ -284,7 +337,7 @@ class H2BackendConnection extends H2Endpoint {
       stream.resetByUs = true;
       this.serving.delete(stream);
     }
-    if (this.serving.size === 0) this.afterAll(() => this.leaveNow("end"));
+    if (this.isIdle) this.afterAll(() => this.leaveNow("end"));
   }
 
   private leaveNow(how: "reset" | "end"): void {

@@ -38,7 +38,7 @@ export interface H2ClientPlan {
 
 const CONTINUE_PATIENCE = 80;
 /** A request that was refused is asked again so often. */
-const MOST_REFUSALS = 30;
+const MOST_REFUSALS = 300;
 const ORPHANED = "its worker was killed";
 const { ErrorCode } = frames;
 /** What Fairlead ends a connection with, though its client did nothing wrong: idle, too many, too slow. */
@@ -68,7 +68,7 @@ export class H2Client {
     this.plan = plan;
     this.dice = dice;
     this.wishes = plan.requests.map((request) => ({ request, refusals: 0 }));
-    for (const request of plan.requests) ledger.asks(request);
+    for (const request of plan.requests) ledger.asks(request, process.knownAs);
     world.after(plan.at, process, () => this.connect());
   }
 

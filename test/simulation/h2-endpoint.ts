@@ -78,6 +78,7 @@ export abstract class H2Endpoint extends Peer {
   /** Gathered, or told to be written. */
   private unwritten = 0;
   private flushing = false;
+  private readonly offers: (readonly [setting: number, value: number])[] = [];
   private uncredited = 0;
   private crediting = false;
 
@@ -125,6 +126,11 @@ export abstract class H2Endpoint extends Peer {
     this.judge.feed(chunk);
   }
 
+  /** Say this with the first settings. */
+  protected offer(setting: number, value: number): void {
+    this.offers.push([setting, value]);
+  }
+
   /** Say hello. @param preface what comes before it @param maxStreams the habit, unless it is something else now */
   protected greet(preface: Buffer | undefined, maxStreams = this.habits.maxStreams): void {
     const { dice, habits } = this;
@@ -155,6 +161,7 @@ export abstract class H2Endpoint extends Peer {
 
   private set(initialWindow: number, maxStreams: number | undefined, tableSize: number | undefined): void {
     const entries: (readonly [number, number])[] = [[frames.Setting.INITIAL_WINDOW_SIZE, initialWindow]];
+    entries.push(...this.offers.splice(0));
     if (maxStreams !== undefined) entries.push([frames.Setting.MAX_CONCURRENT_STREAMS, maxStreams]);
     if (tableSize !== undefined) entries.push([frames.Setting.HEADER_TABLE_SIZE, tableSize]);
     this.judge.sets(entries);

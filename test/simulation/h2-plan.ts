@@ -4,6 +4,7 @@ import type { H2Manners } from "./h2-backend.ts";
 import type { H2ClientPlan } from "./h2-client.ts";
 import type { H2Habits } from "./h2-endpoint.ts";
 import type { RequestPlan } from "./ledger.ts";
+import type { TunnelPlan } from "./tunnel-client.ts";
 
 /** Which clients of a plan speak it, by their number; the others speak HTTP/1. */
 export type H2Clients = readonly (H2ClientPlan | undefined)[];
@@ -30,9 +31,9 @@ function habits(dice: Dice, calm: boolean, maxStreams: number | undefined): H2Ha
 }
 
 function client(dice: Dice, calm: boolean, request: (id: number, largest: number) => RequestPlan, nextId: () => number): H2ClientPlan {
-  const hurried = dice.chance(0.1);
-  const largest = hurried ? 3_000 : dice.one([500, 20_000, 100_000]);
-  const count = hurried ? 20 + dice.below(30) : 1 + dice.below(8);
+  const hurried = dice.chance(0.07);
+  const largest = hurried ? 2_000 : dice.one([500, 5_000, 40_000]);
+  const count = hurried ? 15 + dice.below(20) : 1 + dice.below(5);
   return {
     at: dice.random() * 400,
     requests: Array.from({ length: count }, () => ({ ...request(nextId(), largest), minor: 1 as const, closes: false })),
@@ -58,6 +59,20 @@ export function h2Clients(dice: Dice, calm: boolean, count: number, request: (id
   return Array.from({ length: count }, () => (dice.chance(0.75) ? client(dice, calm, request, nextId) : undefined));
 }
 
+/** @param modern some speak HTTP/2 */
+export function tunnelPlans(dice: Dice, calm: boolean, modern: boolean, nextId: () => number): readonly TunnelPlan[] {
+  return Array.from({ length: dice.chance(0.25) ? 1 + dice.below(3) : 0 }, () => ({
+    id: nextId(),
+    at: dice.random() * 400,
+    length: dice.below(dice.one([50, 3_000, 60_000])),
+    eager: dice.chance(0.3),
+    slowWrites: dice.chance(0.3) ? 20 : 0,
+    slowReads: dice.chance(0.3) ? 20 : 0,
+    leavesAfter: !calm && dice.chance(0.15) ? dice.below(3_000) : Infinity,
+    habits: modern && dice.chance(0.6) ? habits(dice, calm, undefined) : undefined,
+  }));
+}
+
 export function h2Manners(dice: Dice, calm: boolean): H2Manners {
   const some = (most: number): number => (!calm && dice.chance(0.35) ? dice.random() * most : 0);
   return {
@@ -66,5 +81,6 @@ export function h2Manners(dice: Dice, calm: boolean): H2Manners {
     looksLate: dice.chance(0.4) ? dice.random() * 0.5 : 0,
     abrupt: some(1),
     closed: some(0.05),
+    refusesConnect: some(0.2),
   };
 }

@@ -5,6 +5,7 @@ import { type H2Manners, TargetDoor } from "./h2-backend.ts";
 import { bodyOf, type Framing, framingOf, isOf, type MessageHead, MessageReader } from "./messages.ts";
 import { Peer, type Step } from "./peer.ts";
 import type { Process } from "./process.ts";
+import { TunnelEnd } from "./tunnel-backend.ts";
 import { Violation, type World } from "./world.ts";
 import type { Dice } from "../support/random.ts";
 
@@ -66,6 +67,7 @@ class BackendConnection extends Peer {
     end: () => this.requestEnd(),
   });
   private request: RequestPlan | undefined = undefined;
+  private tunnel: TunnelEnd | undefined = undefined;
   private attempt = 0;
   private received = 0;
   private reading = false;
@@ -96,15 +98,39 @@ class BackendConnection extends Peer {
       this.answerCheck();
       return { kind: "none" };
     }
+    const tunnel = /^\/t\/(\d+)$/.exec(path!)?.[1];
+    if (tunnel !== undefined) return this.beginTunnel(Number(tunnel));
     const id = Number(/^\/r\/(\d+)$/.exec(path!)?.[1] ?? -1);
     const request = this.ledger.plan(id);
     this.request = request;
-    if (method !== request.method || fields.get("x-sim") !== String(id) || fields.get("host") !== "sim.test") throw new Violation("a request arrives as it was sent", `${line} with ${fields.get("x-sim")} and ${fields.get("host")}`);
+    if (method !== request.method || fields.get("x-sim") !== String(id) || fields.get("host") !== "sim.test" || fields.get("x-forwarded-for") !== this.ledger.address(id)) throw new Violation("a request arrives as it was sent", `${line} with ${fields.get("x-sim")}, ${fields.get("host")}, from ${fields.get("x-forwarded-for")}`);
     this.attempt = this.ledger.sees(id);
     this.received = 0;
     this.reading = true;
     this.respond(request);
     return framingOf(fields, { kind: "none" });
+  }
+
+  private beginTunnel(id: number): Framing {
+    const dice = this.world.diceOf(78, id);
+    const { manners } = this;
+    this.request = undefined;
+    this.tunnel = new TunnelEnd(id, this.ledger, manners, dice);
+    const pause = dice.random() * manners.thinks;
+    if (dice.chance(manners.breaks)) this.tell({ pause, act: () => this.leave() });
+    else if (dice.chance(manners.fails)) this.tell({ pause, bytes: Buffer.from("HTTP/1.1 403 Sim\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "latin1"), act: () => this.leave() });
+    else this.tell({ pause, bytes: Buffer.from(`HTTP/1.1 101 Sim\r\nConnection: upgrade\r\nUpgrade: websocket\r\nX-Sim: ${id}\r\n\r\n`, "latin1") });
+    // All that comes from now on is of the tunnel.
+    return { kind: "close" };
+  }
+
+  private echo(tunnel: TunnelEnd, bytes: Buffer): void {
+    if (this.leaving) return;
+    this.tell({ bytes: Buffer.from(bytes), pause: this.world.dice.random() * this.manners.dawdles });
+    if (!tunnel.take(bytes)) return;
+    this.leaving = true;
+    if (tunnel.byReset) this.socket?.terminate();
+    else this.socket?.end();
   }
 
   private answerCheck(): void {
@@ -114,6 +140,10 @@ class BackendConnection extends Peer {
   }
 
   private requestBody(bytes: Buffer): void {
+    if (this.tunnel !== undefined) {
+      this.echo(this.tunnel, bytes);
+      return;
+    }
     const { id } = this.request!;
     if (!isOf(id, this.received, bytes)) throw new Violation("a request arrives as it was sent", `wrong bytes at ${this.received} of the body of ${id}`);
     this.received += bytes.length;
@@ -242,7 +272,8 @@ class BackendConnection extends Peer {
   }
 
   protected ended(): void {
-    this.socket?.end();
+    if (this.tunnel === undefined) this.socket?.end();
+    else this.tell({ act: () => this.socket?.end() });
   }
 
   protected over(): void {
@@ -251,6 +282,7 @@ class BackendConnection extends Peer {
 
   /** Its process is about to be killed. */
   dies(): void {
+    this.tunnel?.dies();
     if (this.replying && this.served !== undefined) this.served.looksWhole = true;
   }
 }

@@ -49,7 +49,7 @@ export class HttpClient {
     this.plan = plan;
     this.dice = dice;
     this.waiting = [...plan.requests];
-    for (const request of plan.requests) ledger.asks(request);
+    for (const request of plan.requests) ledger.asks(request, process.knownAs);
     world.after(plan.at, process, () => this.connect());
   }
 

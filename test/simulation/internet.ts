@@ -105,7 +105,7 @@ export class Internet {
         return;
       }
       const mine = this.pair(holder, port, owner, wire);
-      if (preface !== undefined) mine.write(preface, 0, preface.length);
+      for (let at = 0; at < (preface?.length ?? 0); ) at += mine.write(preface!, at, preface!.length - at);
       this.onConnection?.(mine, port);
       owner.onOpen(mine);
       site.waiting.push(mine.peer);

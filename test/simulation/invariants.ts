@@ -9,6 +9,8 @@ import { Violation } from "./world.ts";
 
 /** Where clients come from: few, so that they share limits. */
 export const CLIENT_ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"];
+/** … and for whom a proxy speaks at each of these places. */
+export const SPOKEN_FOR = CLIENT_ADDRESSES.map((address) => address.replace("10.0", "192.168"));
 /** Heads and chunk lines around what was read. */
 const AROUND = 8 * 1024;
 /** Requests that were sent behind each other are read ahead as far as this; then one read may come, and one more after reading was stopped. */
@@ -97,7 +99,7 @@ export function judgeRest({ board, snapshot, workers, deaths }: Instance): void 
   judgeZero("clients", board.clients);
   for (const { name, slot } of snapshot.listeners) {
     judgeZero(`clients of ${name}`, board.clientsOf(slot));
-    for (const address of CLIENT_ADDRESSES) judgeZero(`connections of ${address} to ${name}`, board.connectionsOfAddress(mix(hashText(address) + slot)));
+    for (const address of [...CLIENT_ADDRESSES, ...SPOKEN_FOR]) judgeZero(`connections of ${address} to ${name}`, board.connectionsOfAddress(mix(hashText(address) + slot)));
   }
   for (const { name, slot } of snapshot.upstreams) {
     for (const [what, gauge] of [["exchanges", OPEN_EXCHANGES], ["retries", OPEN_RETRIES], ["waiting", QUEUED], ["head of the queue", QUEUE_HEAD]] as const) judgeZero(`${what} of ${name}`, board.upstreams.held(slot, gauge));

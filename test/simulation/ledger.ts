@@ -44,6 +44,8 @@ export interface Served {
 
 interface Entry {
   readonly plan: RequestPlan;
+  /** Of its client. */
+  readonly address: string;
   /** Its head was written to a target so often, and came to one so often. */
   written: number;
   seen: number;
@@ -68,6 +70,7 @@ export interface Echo {
 export class Ledger {
   readonly served = new Map<number, Served>();
   readonly echoes = new Map<number, Echo>();
+  private readonly tunnels = new Map<number, { whole: boolean; account: Account | undefined }>();
   private readonly entries = new Map<number, Entry>();
   private readonly sendings: Sendings;
   private lastSerial = 0;
@@ -87,8 +90,19 @@ export class Ledger {
     return count;
   }
 
-  asks(plan: RequestPlan): void {
-    this.entries.set(plan.id, { plan, written: 0, seen: 0, refused: 0, outcome: undefined, account: undefined });
+  /** @param address as which its client is known */
+  asks(plan: RequestPlan, address: string): void {
+    this.entries.set(plan.id, { plan, address, written: 0, seen: 0, refused: 0, outcome: undefined, account: undefined });
+  }
+
+  asksTunnel(id: number): void {
+    this.echoes.set(id, { looksWhole: false });
+    this.tunnels.set(id, { whole: false, account: undefined });
+  }
+
+  /** It ended well. @param all came back */
+  tunnelWhole(id: number, all: boolean): void {
+    this.tunnels.get(id)!.whole = all;
   }
 
   private entry(id: number): Entry {
@@ -99,6 +113,10 @@ export class Ledger {
 
   plan(id: number): RequestPlan {
     return this.entry(id).plan;
+  }
+
+  address(id: number): string {
+    return this.entry(id).address;
   }
 
   /** Its head has left for a target. */
@@ -147,9 +165,10 @@ export class Ledger {
   }
 
   tells(account: Account): void {
-    const id = Number(/^\/r\/(\d+)/.exec(account.path)?.[1] ?? -1);
-    if (id < 0) return;
-    const entry = this.entry(id);
+    const [, kind, digits] = /^\/([rt])\/(\d+)/.exec(account.path) ?? [];
+    if (digits === undefined) return;
+    const id = Number(digits);
+    const entry = kind === "t" ? this.tunnels.get(id)! : this.entry(id);
     if (entry.account !== undefined) throw new Violation("an exchange ends once", `request ${id} ended with ${entry.account.cause}, then with ${account.cause}`);
     entry.account = account;
   }
@@ -160,6 +179,7 @@ export class Ledger {
    * @param deaths workers that were killed, and could not tell of what they had begun
    */
   judge(calm: boolean, deaths: number): void {
+    for (const [id, { whole, account }] of this.tunnels) if (calm && !(whole && account?.cause === "done")) throw new Violation("in calm weather all is answered", `tunnel ${id} did not come back whole, told as ${account?.cause} (${account?.detail})`);
     for (const { plan, outcome, account, seen } of this.entries.values()) {
       const name = `${plan.method} ${plan.id}`;
       if (outcome === undefined) throw new Violation("every exchange ends", `${name} has no outcome`);

@@ -4,9 +4,10 @@ import type { Dice } from "../support/random.ts";
 import type { EchoManners, EchoPlan } from "./echo.ts";
 import type { Manners } from "./http-backend.ts";
 import type { H2Manners } from "./h2-backend.ts";
-import { type H2Clients, h2Clients, h2Manners, listenerLimits } from "./h2-plan.ts";
+import { type H2Clients, h2Clients, h2Manners, listenerLimits, tunnelPlans } from "./h2-plan.ts";
 import type { ClientPlan } from "./http-client.ts";
 import type { RequestPlan, Sendings } from "./ledger.ts";
+import type { TunnelPlan } from "./tunnel-client.ts";
 import type { Wire } from "./socket.ts";
 import type { World } from "./world.ts";
 
@@ -47,6 +48,9 @@ export interface Plan {
   /** How targets speak HTTP/2; undefined: they do not. */
   readonly h2Manners: H2Manners | undefined;
   readonly hasHttp2: boolean;
+  /** A proxy speaks for each client, by the PROXY protocol. */
+  readonly proxied: boolean;
+  readonly tunnels: readonly TunnelPlan[];
   readonly echoes: readonly EchoPlan[];
   readonly faults: readonly Fault[];
   /** By the port that is connected to. */
@@ -59,6 +63,9 @@ export interface Plan {
 /** The streams of chance that say who speaks HTTP/2, and how targets do: such that nobody does in the worlds that found something before there was any. */
 const MODERN = 71;
 const MODERN_TARGETS = 9;
+/** … who has a tunnel, and whether a proxy speaks for all: nobody in those worlds either. */
+const PROXIES = 22;
+const TUNNELS = 20;
 
 /** Whole ms. */
 function time(dice: Dice, from: number, to: number): string {
@@ -129,8 +136,8 @@ function config(dice: Dice, shape: Shape): Config {
         address: `127.0.0.1:${WEB_PORT}`,
         upstream: "app",
         timeouts: calm
-          ? { client_header: "60s", client_body: CALM_PAUSE, client_idle: "10s" }
-          : { client_header: time(dice, 100, 600), client_body: time(dice, 100, 600), client_idle: time(dice, 50, 800), request: dice.chance(0.3) ? time(dice, 100, 1_500) : "off" },
+          ? { client_header: "60s", client_body: CALM_PAUSE, client_idle: "10s", tunnel_idle: "10s" }
+          : { client_header: time(dice, 100, 600), client_body: time(dice, 100, 600), client_idle: time(dice, 50, 800), tunnel_idle: "1500ms", request: dice.chance(0.3) ? time(dice, 100, 1_500) : "off" },
         ...(calm ? {} : { limits: { body_bytes: dice.chance(0.2) ? 10_000 : "off" }, ...(dice.chance(0.15) ? { max_clients: 2 + dice.below(3) } : {}), ...(dice.chance(0.1) ? { max_clients_per_ip: 1 } : {}) }),
       },
       {
@@ -222,6 +229,12 @@ function withClients(speak: boolean, config: Config, dice: Dice): Config {
   return speak ? { ...config, listeners: [{ ...web, http2: listenerLimits(dice) }, ...others] } : config;
 }
 
+/** … of a proxy before it; */
+function withProxy(speaks: boolean, config: Config, calm: boolean): Config {
+  const proxy = { proxy_protocol: { from: ["10.0.0.0/8"], timeout: calm ? "60s" : "300ms" } };
+  return speaks ? { ...config, listeners: config.listeners.map((listener) => ({ ...listener, ...proxy })) } : config;
+}
+
 /** … and of targets; now and then it talks HTTP/1 with them all the same. */
 function withTargets(speak: boolean, config: Config, dice: Dice): Config {
   const [app, ...others] = config.upstreams;
@@ -250,11 +263,12 @@ export function planOf(world: World): Plan {
   const h2 = speaks === "clients" || speaks === "both";
   const h2Targets = speaks === "targets" || speaks === "both";
   const targets = world.diceOf(MODERN_TARGETS);
+  const proxied = world.diceOf(PROXIES).chance(0.15);
   return {
     calm,
     workers: 1 + dice.below(2),
     openFiles: !calm && dice.chance(0.08) ? 128 + 6 + dice.below(12) : undefined,
-    configs: configs.map((each) => withTargets(h2Targets, withClients(h2, each, modern), targets)),
+    configs: configs.map((each) => withTargets(h2Targets, withProxy(proxied, withClients(h2, each, modern), calm), targets)),
     sendings: shape,
     targets: shape.targets,
     echoTargets: shape.echoTargets,
@@ -264,6 +278,8 @@ export function planOf(world: World): Plan {
     h2Clients: h2 ? h2Clients(modern, calm, clients.length, (id, largest) => request(modern, id, largest), nextId) : [],
     h2Manners: h2Targets ? h2Manners(targets, calm) : undefined,
     hasHttp2: speaks !== "h1",
+    proxied,
+    tunnels: tunnelPlans(world.diceOf(TUNNELS), calm, h2, nextId),
     echoes,
     faults: calm ? [] : faults(world.diceOf(4)),
     wire: wire(dice, true),

@@ -7,10 +7,12 @@ import { HttpBackend } from "./http-backend.ts";
 import { HttpClient } from "./http-client.ts";
 import { Instance } from "./instance.ts";
 import { Internet } from "./internet.ts";
-import { CLIENT_ADDRESSES, boundsOf, judgeBuffers, judgeRest, WINDOW } from "./invariants.ts";
+import { v1, withChecksum } from "../support/proxy-header.ts";
+import { CLIENT_ADDRESSES, boundsOf, judgeBuffers, judgeRest, SPOKEN_FOR, WINDOW } from "./invariants.ts";
 import { Ledger } from "./ledger.ts";
 import { ECHO_PORT, ECHO_TARGET_PORT, type Fault, type Plan, planOf, TARGET_PORT, WEB_PORT } from "./plan.ts";
 import { Process } from "./process.ts";
+import { tunnelClient } from "./tunnel-client.ts";
 import { Violation, World } from "./world.ts";
 
 /** By then every client has its answers or knows that there will be none, in virtual ms. */
@@ -70,14 +72,20 @@ function stationsOf(world: World, internet: Internet, ledger: Ledger, plan: Plan
 }
 
 function clientsOf(world: World, internet: Internet, ledger: Ledger, plan: Plan): Client[] {
-  const person = (i: number): Process => new Process(world, internet, `client${i}`, CLIENT_ADDRESSES[i % CLIENT_ADDRESSES.length]!);
+  const person = (i: number): Process => {
+    const at = i % CLIENT_ADDRESSES.length;
+    const source = SPOKEN_FOR[at]!;
+    const header = i % 2 === 0 ? Buffer.from(v1(source, "192.0.2.1", 5_000, 443), "latin1") : withChecksum({ source });
+    return new Process(world, internet, `client${i}`, CLIENT_ADDRESSES[at]!, plan.proxied ? { address: source, header } : undefined);
+  };
   const web = plan.clients.map((client, i): Client => {
     const modern = plan.h2Clients[i];
     const dice = world.diceOf(5, i);
     return modern === undefined ? new HttpClient(world, person(i), ledger, WEB_PORT, client, dice) : new H2Client(world, person(i), ledger, WEB_PORT, modern, dice);
   });
   const raw = plan.echoes.map((echo, i) => new EchoClient(world, person(web.length + i), ledger, ECHO_PORT, echo, world.diceOf(7, i)));
-  return [...web, ...raw];
+  const tunnels = plan.tunnels.map((tunnel, i) => tunnelClient({ world, process: person(web.length + raw.length + i), ledger, port: WEB_PORT, dice: world.diceOf(12, i) }, tunnel));
+  return [...web, ...raw, ...tunnels];
 }
 
 const HEAD = /^(?:GET|HEAD|POST|PUT|DELETE|PATCH) \/r\/(\d+) HTTP\/1\.1\r\n/;

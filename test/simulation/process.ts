@@ -78,16 +78,19 @@ export class Process implements Network, Holder {
   readonly clock: ProcessClock;
   readonly datagrams = NO_DATAGRAMS;
   readonly sockets = new Set<SimSocket>();
+  /** Whom a proxy before it speaks for, and the header that says so first on each of its connections; absent: it speaks for itself. */
+  readonly spokenFor: { readonly address: string; readonly header: Buffer } | undefined;
   alive = true;
   blockedUntil = 0;
   openSockets = 0;
   private readonly world: World;
   private readonly internet: Internet;
 
-  constructor(world: World, internet: Internet, name: string, address: string) {
+  constructor(world: World, internet: Internet, name: string, address: string, spokenFor?: Process["spokenFor"]) {
     this.world = world;
     this.internet = internet;
     this.name = name;
+    this.spokenFor = spokenFor;
     this.address = address;
     this.clock = new ProcessClock(world, this);
   }
@@ -99,7 +102,12 @@ export class Process implements Network, Holder {
 
   connect(address: Address, owner: ConnectOwner, _tls?: unknown, preface?: Buffer): void {
     if (address.kind !== "tcp") throw new Error("only tcp is simulated");
-    this.internet.connect(this, address.port, owner, preface);
+    this.internet.connect(this, address.port, owner, preface ?? this.spokenFor?.header);
+  }
+
+  /** As which it is known to who accepts its connections. */
+  get knownAs(): string {
+    return this.spokenFor?.address ?? this.address;
   }
 
   soon(run: () => void): void {

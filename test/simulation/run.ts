@@ -1,5 +1,6 @@
-/** `npm run simulate:faults`: worlds from seeds, one after the other; the first that breaks an invariant is told with its seed and what led to it. */
+/** `npm run simulate:faults`: worlds from seeds, on all cores; the first that breaks an invariant is told with its seed and what led to it. */
 import { parseArgs } from "node:util";
+import { type Broken, playMany } from "./crew.ts";
 import { type Result, runSeed } from "./play.ts";
 
 /** Lines of the trace that a failure is told with. */
@@ -52,27 +53,24 @@ function one(seed: number): void {
   process.exit(result.failure === undefined ? 0 : 1);
 }
 
-function many(from: number, count: number): void {
+async function many(from: number, count: number): Promise<void> {
   const began = performance.now();
-  let [failures, requests, answered, events] = [0, 0, 0, 0];
-  for (let seed = from; seed < from + count; seed++) {
-    const result = runSeed(seed);
-    requests += result.requests;
-    answered += result.answered;
-    events += result.events;
-    if (result.failure === undefined) continue;
-    failures++;
-    if (values.keep === true) console.log(`seed ${seed}: ${result.failure.invariant}: ${result.failure.detail.split("\n", 1)[0]}`);
-    else {
-      tell(runSeed(seed, { trace: true }), false);
-      process.exit(1);
-    }
+  const failures: Broken[] = [];
+  const { requests, answered, events } = await playMany(from, count, (broken) => {
+    failures.push(broken);
+    if (values.keep === true) console.log(`seed ${broken.seed}: ${broken.failure.invariant}: ${broken.failure.detail.split("\n", 1)[0]}`);
+    return values.keep !== true;
+  });
+  const [first] = failures.toSorted((a, b) => a.seed - b.seed);
+  if (first !== undefined && values.keep !== true) {
+    tell(runSeed(first.seed, { trace: true }), false);
+    process.exit(1);
   }
   const seconds = (performance.now() - began) / 1000;
-  console.log(`${count} seeds from ${from}: ${failures} failed; ${answered} of ${requests} requests answered by back ends, ${events} events, ${(count / seconds).toFixed(0)} seeds/s`);
-  process.exit(failures === 0 ? 0 : 1);
+  console.log(`${count} seeds from ${from}: ${failures.length} failed; ${answered} of ${requests} requests answered by back ends, ${events} events, ${(count / seconds).toFixed(0)} seeds/s`);
+  process.exit(failures.length === 0 ? 0 : 1);
 }
 
 if (values.help === true) console.log(USAGE);
 else if (values.seed !== undefined) one(number("seed", values.seed, 0));
-else many(number("from", values.from, 1), number("seeds", values.seeds, 1_000));
+else await many(number("from", values.from, 1), number("seeds", values.seeds, 1_000));

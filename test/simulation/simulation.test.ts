@@ -3,9 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { FAULTS } from "./plan.ts";
 import { type Result, runSeed } from "./play.ts";
 
-/** Worlds of every run, and those of a number that is another one each time. */
-const ALWAYS = 150;
-const RANDOM = 100;
+/** The same each time, so that a change is judged by what it changed: other ones are for whoever looks at what they find. */
+const ALWAYS = 200;
 /** For a machine that does much else, in ms. */
 const TIMEOUT = 120_000;
 
@@ -18,8 +17,7 @@ const FOUND: readonly (readonly [seed: number, what: string])[] = [
   [322, "a last reply was reset 2 s after it was written, though its client still read it (test/e2e/http/slow-readers.test.ts)"],
   [131, "a client that read on slowly was cut off after client_body, as if it had stopped (test/net/connection.test.ts)"],
   [2266, "a connection that was ended while its peer read nothing stayed for ever (test/net/connection.test.ts)"],
-  [8, "who read slowly by windows of HTTP/2 was cut off after client_body, or body, as if it had stopped (test/e2e/http/slow-readers.test.ts)"],
-  [11718, "each of many requests that were sent behind each other, with bodies, let another read in: the client's buffer had no bound"],
+  [384, "who read slowly by windows of HTTP/2 was cut off after client_body, or body, as if it had stopped (test/e2e/http/slow-readers.test.ts)"],
 ];
 
 function expectGood({ seed, failure }: Result): void {
@@ -31,8 +29,6 @@ describe("a simulated world", () => {
 
   test("breaks no invariant", () => {
     for (const result of always) expectGood(result);
-    const from = Math.floor(Math.random() * 2 ** 31);
-    for (let seed = from; seed < from + RANDOM; seed++) expectGood(runSeed(seed));
   }, TIMEOUT);
 
   test("is the same whenever its seed is, traced or not; and another one with another seed", () => {

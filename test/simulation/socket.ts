@@ -242,7 +242,8 @@ export class SimSocket implements NetSocket {
     if (taken > 0) {
       this.onWrite?.(bytes, offset, length);
       if (peer.closed) this.resetBy(world.now + 2 * wire.latency);
-      else {
+      // Nothing arrives behind what a reset may have taken away.
+      else if (peer.resetAt === Infinity) {
         peer.segments.push({ bytes: Buffer.from(bytes.subarray(offset, offset + taken)), at: this.arrival() });
         peer.held += taken;
         peer.wake(peer.segments[0]!.at);

@@ -36,7 +36,7 @@ export interface Judgement extends Slope {
 const HOUR = 3_600;
 /** Normal distribution, 97.5 %. */
 const Z = 1.96;
-/** Windows that a whole run is cut into: enough for an interval, and each long enough for a collection or two. */
+/** Windows that a whole run is cut into: enough for an interval, and in ten minutes each long enough for a collection. */
 const WINDOWS = 40;
 /** With fewer points a line through them says nothing. */
 const FEWEST = 12;

@@ -1,6 +1,6 @@
 /**
- * Loaded into each process of the instance under test (`--preload`, by BUN_OPTIONS): says each second how large its JavaScript heap is, and when it is asked,
- * what is left of it after a collection. It holds no descriptor: a file is written anew, and another one is looked at.
+ * Loaded into each process of the instance under test (`--preload`, by BUN_OPTIONS): says each second how large its JavaScript heap is, collects it
+ * every few seconds, and says when it is asked what is left then. It holds no descriptor: a file is written anew, and another one is looked at.
  */
 import { heapStats } from "bun:jsc";
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { join } from "node:path";
 
 /** What a process says of itself, in the file `heap.PID`. */
 export interface Heap {
-  /** Bytes, before anything was collected for this. */
+  /** Bytes. */
   readonly used: number;
   /** The last question that was answered. */
   readonly question: number;
@@ -23,6 +23,11 @@ export interface Heap {
 /** Where the number of the latest question stands. */
 export const QUESTION = "question";
 const PERIOD = 1_000;
+/**
+ * A collection of the whole heap each so many periods. Left to itself the runtime makes one when the heap has grown by a part of its size, which includes all that is mapped:
+ * garbage would gather for an hour, and look like a leak to whoever looks for ten minutes.
+ */
+const COLLECT = 8;
 
 const directory = process.env["SOAK_PROBE"];
 if (directory !== undefined) watch(directory);
@@ -30,8 +35,10 @@ if (directory !== undefined) watch(directory);
 function watch(where: string): void {
   const file = join(where, `heap.${process.pid}`);
   let known: Omit<Heap, "used"> = { question: 0, live: 0, held: 0, objects: {} };
+  let periods = 0;
   const timer = setInterval(() => {
     try {
+      if (++periods % COLLECT === 0) Bun.gc(true);
       const { heapUsed: used } = process.memoryUsage();
       const question = Number(readFileSync(join(where, QUESTION), "utf8"));
       if (question !== known.question) known = { question, ...collected() };

@@ -22,7 +22,7 @@ test("what somebody puts beside it keeps nobody from starting, and is not taken 
   try {
     expect(Bun.spawnSync(["mkfifo", pipe]).exitCode).toBe(0);
     symlinkSync(file, link);
-    const script = `const { createBoard } = await import(${JSON.stringify(MODULE)}); const { board } = createBoard(1, 1); const { mode, uid } = (await import("node:fs")).statSync(board.path); console.log((mode & 0o777).toString(8), uid); board.unlink();`;
+    const script = `const { createBoard } = await import(${JSON.stringify(MODULE)}); const { board } = createBoard(1, 1); const { mode, uid } = (await import("node:fs")).statSync(board.file.path); console.log((mode & 0o777).toString(8), uid); board.unlink();`;
     const child = Bun.spawn([process.execPath, "-e", `process.umask(0); ${script}`], { stdio: ["ignore", "pipe", "inherit"], timeout: 10_000 });
     expect([await child.exited, await new Response(child.stdout).text()]).toEqual([0, `600 ${process.getuid!()}\n`]);
     expect([lstatSync(pipe).isFIFO(), lstatSync(link).isSymbolicLink(), existsSync(file)]).toEqual([true, true, true]);

@@ -1,6 +1,6 @@
 /** A worker that was taken over says what it likes: the supervisor goes on, and keeps what is well of it. */
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfigText, SlotAllocator } from "../../src/config/load.ts";
@@ -43,6 +43,7 @@ const NO_RECORDS = ["", "null", "{}", JSON.stringify({ ...RECORD, tries: undefin
 
 test("malformed messages are left out, with a line of the log; what is well is heard", async () => {
   const directory = mkdtempSync(join(tmpdir(), "fairlead-hearing-"));
+  const scoreboard = openSync("/dev/null", "r");
   const script = join(directory, "worker.js");
   const messages = [...MALFORMED, { type: "exchanges", batch: { records: [...NO_RECORDS.map((text) => ({ cause: "target-reset", text })), WELL], dropped: 2 } }, { type: "circuit", change: { upstream: "u", from: "closed", state: "open" } }];
   // NaN and undefined are no JSON.
@@ -58,7 +59,7 @@ test("malformed messages are left out, with a line of the log; what is well is h
     self: [process.execPath, script],
     slot: 3,
     seat: 0,
-    scoreboard: "",
+    scoreboard,
     snapshot: loaded.snapshot,
     sockets: [],
     logFormat: "json",
@@ -80,6 +81,7 @@ test("malformed messages are left out, with a line of the log; what is well is h
   } finally {
     worker.kill();
     await worker.ended;
+    closeSync(scoreboard);
     rmSync(directory, { recursive: true });
   }
 });

@@ -17,6 +17,11 @@ export function workersOf({ log }: { readonly log: readonly LogLine[] }): number
   return (log.findLast(({ workers }) => Array.isArray(workers))?.["workers"] ?? []) as number[];
 }
 
+/** Name of the shared memory that it has mapped. */
+export function boardOf(pid: number): string {
+  return /\S+\.board/.exec(readFileSync(`/proc/${pid}/maps`, "utf8"))![0];
+}
+
 /** The process that started it. */
 export function parentOf(pid: number): number {
   return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);

@@ -65,7 +65,7 @@ function checkAddress(address: AdminConfig["address"], problems: Problem[]): voi
   problems.push({ path: ["admin", "address"], about: "value", message: `anybody who reaches ${host} could steer this instance`, hint: "set token in [admin], or listen on 127.0.0.1" });
 }
 
-/** Some token may steer: then heartbeats can come in. */
-export function mayBeSteered({ admin }: RawConfig): boolean {
+/** With some token heartbeats can come in. */
+export function takesHeartbeats({ admin }: RawConfig): boolean {
   return admin?.token !== undefined || (admin?.tokens ?? []).some(({ access }) => access !== "read");
 }

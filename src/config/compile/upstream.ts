@@ -2,7 +2,7 @@
 import type { Problem } from "../problem.ts";
 import { DEFAULTS, type RawConfig, type RawUpstream } from "../schema.ts";
 import type { PolicyConfig, StickyConfig, UpstreamConfig, UpstreamTls } from "../snapshot.ts";
-import { mayBeSteered } from "./admin.ts";
+import { takesHeartbeats } from "./admin.ts";
 import { healthCheckOf, outliersOf } from "./health.ts";
 import { inherit } from "./inherit.ts";
 import { circuitBreakerOf, retryOf } from "./resilience.ts";
@@ -19,7 +19,7 @@ export function checkUpstream(upstream: RawUpstream, index: number, raw: RawConf
   if (upstream.hash_method !== undefined && policy !== "hash" && policy !== "ip-hash") needs("hash_method", 'hash_method goes with policy = "hash" or "ip-hash"', 'set the policy, or leave it out');
   if (policy === "ip-hash" && upstream.hash_key !== undefined && upstream.hash_key.kind !== "client-ip") needs("hash_key", "ip-hash goes by the client's address", 'set policy = "hash"');
   if (sticky?.same_site === "none" && sticky.secure !== true) problems.push({ path: [...at, "sticky", "same_site"], about: "key", message: 'browsers drop a cookie with SameSite=None that is not secure', hint: "add secure = true" });
-  if (upstream.heartbeat !== undefined && !mayBeSteered(raw)) needs("heartbeat", "heartbeats come in on the admin address and need a token that may steer", 'add [admin] with address and token');
+  if (upstream.heartbeat !== undefined && !takesHeartbeats(raw)) needs("heartbeat", "heartbeats come in on the admin address and need a token that may send them", 'add [admin] with address, and [[admin.tokens]] with access = "heartbeat"');
   if (check?.type === "command" && check.command === undefined) problems.push({ path: [...at, "health_check"], about: "key", message: "a command check needs its command", hint: 'add command = ["program", "argument"]' });
   const secure = upstream.tls !== undefined && upstream.tls !== false;
   if ((upstream.protocol === "h2" || upstream.protocol === "auto") && !secure) needs("protocol", `${upstream.protocol} is spoken over TLS`, 'add tls = true or [upstreams.tls], or set protocol = "h2c" for HTTP/2 in the clear');

@@ -18,7 +18,7 @@ const namedToken = z.strictObject({
   name: name.meta({ description: "By which the timeline says who did something." }),
   token: key(adminToken, "What is shown; or token_file."),
   token_file: key(file, "File that holds the token and nothing else, relative to this one; read with each reload."),
-  access: z.enum(["read", "steer", "configure"]).meta({ description: "read: look; steer: change what targets do, too; configure: bring a configuration, too." }),
+  access: z.enum(["heartbeat", "read", "steer", "configure"]).meta({ description: "heartbeat: send heartbeats, and nothing else; read: look; steer: both, and change what targets do; configure: bring a configuration, too." }),
 });
 
 export const admin = z.strictObject({

@@ -13,6 +13,6 @@ export interface AdminToken {
   /** By which people know who did something; no two are the same. */
   readonly name: string;
   readonly token: string;
-  /** Look; and change what targets do; and bring a configuration. */
-  readonly access: "read" | "steer" | "configure";
+  /** Send heartbeats; look; both, and change what targets do; and bring a configuration. */
+  readonly access: "heartbeat" | "read" | "steer" | "configure";
 }

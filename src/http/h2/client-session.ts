@@ -32,6 +32,8 @@ export class ClientSession extends Session<ClientStream> implements Client {
   /** Streams above it are not served any more. */
   private lastServed = MAX_31;
   private announced = false;
+  /** It did wrong. */
+  private isBroken = false;
 
   constructor(listener: Listener, services: Services, arrival?: Arrival) {
     const { http2, limits } = listener.config;
@@ -212,9 +214,15 @@ export class ClientSession extends Session<ClientStream> implements Client {
 
   // Its end.
 
+  /** Who did no wrong and reads slowly what it was sent opens windows as it goes on; the system answers what comes after a close with a reset. */
+  protected override heardAfterGoodbye(): void {
+    if (!this.isBroken) this.lingerOn();
+  }
+
   protected broken(code: ErrorCodeValue, reason: string): void {
     this.listener.failed("bad-request");
     this.tell("bad-request", reason);
+    this.isBroken = true;
     this.goodbye(this.lastId, code, reason);
     this.loseAll(reason);
   }

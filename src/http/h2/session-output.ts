@@ -307,6 +307,11 @@ export abstract class SessionOutput<S extends Stream = Stream> extends Connectio
     this.linger(code === ErrorCode.NO_ERROR && !this.congested ? LINGER_IDLE : LINGER);
   }
 
+  /** Wait on: closing now would reset what the peer still reads. */
+  protected lingerOn(): void {
+    this.linger(LINGER);
+  }
+
   private linger(milliseconds: number): void {
     this.wheel.schedule(this, this.services.network.clock.now + milliseconds);
   }

@@ -99,12 +99,18 @@ export abstract class Session<S extends Stream = Stream> extends SessionOutput<S
   // Reading.
 
   onData(chunk: Buffer): void {
-    if (this.isOver) return;
+    if (this.isOver) {
+      this.heardAfterGoodbye();
+      return;
+    }
     this.meter!.received(chunk.length);
     this.read(chunk);
     this.services.output.flush();
     release(chunk);
   }
+
+  /** The peer says something though it was told to go. */
+  protected heardAfterGoodbye(): void {}
 
   protected read(chunk: Buffer): void {
     this.reader.read(chunk);

@@ -35,6 +35,10 @@ export class H1Carrier implements Carrier, SocketUser {
     return this.request === undefined ? 0 : 1;
   }
 
+  get ready(): boolean {
+    return this.socket !== undefined;
+  }
+
   onConnect(socket: Bun.Socket<SocketUser>): void {
     this.port = socket.localPort;
   }

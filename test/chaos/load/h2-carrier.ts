@@ -53,6 +53,10 @@ export class H2Carrier implements Carrier, SocketUser {
     return this.streams.size;
   }
 
+  get ready(): boolean {
+    return this.socket !== undefined;
+  }
+
   onConnect(socket: Bun.Socket<SocketUser>): void {
     this.port = socket.localPort;
   }

@@ -6,6 +6,8 @@ import { type Failure, type FailureKind, type Lane, type LaneReport, MAX_TOLD } 
 /** After a connect that failed, in ms. */
 const RECONNECT_PAUSE = 20;
 const DEFAULT_TIMEOUT = 10_000;
+/** Of an open loop that is kept waiting. */
+const MOST_CONNECTIONS = 256;
 
 export interface Request {
   readonly number: number;
@@ -23,6 +25,8 @@ export interface Carrier {
   readonly answered: number;
   readonly backend: number;
   readonly pending: number;
+  /** It is connected. */
+  readonly ready: boolean;
   /** Takes of the lane's requests what it has room for. */
   pump(): void;
   /** Fails what was sent before `before`. */
@@ -91,7 +95,13 @@ export class LaneAtWork {
     if (rate !== undefined && !this.stopping) {
       for (const due = ((now - this.began) * rate) / 1000; this.arrived < due; this.arrived++) this.waiting.push(this.make(this.began + (this.arrived * 1000) / rate));
     }
-    if (this.waiting.length > 0) for (const carrier of this.carriers) carrier.pump();
+    if (this.waiting.length === 0) return;
+    let coming = 0;
+    for (const carrier of this.carriers) {
+      carrier.pump();
+      if (!carrier.ready) coming++;
+    }
+    for (; coming < this.waiting.length && this.carriers.size < MOST_CONNECTIONS; coming++) this.open();
   }
 
   lookForLate(now: number): void {
@@ -111,7 +121,7 @@ export class LaneAtWork {
     if (failures.length >= MAX_TOLD) return;
     const at = (time: number): number => Math.round((performance.timeOrigin + time) * 1000) / 1000;
     const { port = 0, answered = 0, backend = 0 } = carrier ?? {};
-    failures.push({ kind, lane: this.lane.name, number: request.number, method: request.method, port, status, answeredBefore: answered, backend, sent: at(request.sent), ended: at(performance.now()), detail });
+    failures.push({ kind, lane: this.lane.name, number: request.number, method: request.method, port, status, answeredBefore: answered, backend, sent: at(request.sent === 0 ? request.due : request.sent), ended: at(performance.now()), detail });
   }
 
   /** The server has done nothing with it, and has said so. */
@@ -124,14 +134,15 @@ export class LaneAtWork {
   /** Another connection takes its place. @param kind why it could not be used at all; then the request that wanted it has failed */
   gone(carrier: Carrier, kind?: "refused" | "reset" | "closed" | "timeout", detail = ""): void {
     if (!this.carriers.delete(carrier)) return;
+    const isWanted = (): boolean => !this.idle && this.carriers.size < this.lane.connections;
     if (kind === undefined) {
-      if (!this.idle) this.open();
+      if (isWanted()) this.open();
       return;
     }
     const request = this.next();
     if (request !== undefined) this.fail(request, kind, carrier, detail);
     setTimeout(() => {
-      if (!this.idle) this.open();
+      if (isWanted()) this.open();
     }, RECONNECT_PAUSE);
   }
 

@@ -6,7 +6,7 @@ export interface Lane {
   readonly protocol: "h1" | "h2";
   /** TLS, whose certificate is not looked at. Default: none. */
   readonly tls?: boolean;
-  /** Connections that are kept open. */
+  /** Connections that are kept open; an open loop opens more while requests wait for one. */
   readonly connections: number;
   /** HTTP/2: requests at a time on each. Default: 8. */
   readonly streams?: number;

@@ -107,6 +107,10 @@ describe("targets and policies", () => {
       ["PUT", target(a), "[]", 400, "not a JSON object"],
       ["PUT", target(a), "{", 400, "not JSON"],
       ["PUT", target("nowhere"), { weight: 1 }, 422, "is not an address"],
+      ["PUT", target("unix:/var/run/docker.sock"), {}, 403, 'name it in upstream "main" there'],
+      ["PUT", target(`127.0.0.1:${at.admin}`), {}, 403, "is the admin address of this instance"],
+      ["PUT", target(`0.0.0.0:${at.admin}`), {}, 403, "is the admin address of this instance"],
+      ["PUT", target(`an.example:${at.admin}`), {}, 403, "may lead to the admin address of this instance"],
       ["PUT", "upstreams/mian/targets/127.0.0.1%3A1", {}, 404, 'there is no upstream "mian"'],
       ["PUT", "upstreams/mian/policy", { policy: "p2c" }, 404, 'there is no upstream "mian"'],
       ["PUT", "upstreams/main/policy", {}, 400, "p2c"],
@@ -172,6 +176,17 @@ describe("targets and policies", () => {
     await api(at, "PUT", target(a), { weight: 2 });
     expect(await told()).toEqual([applied, running + 1]);
     await api(at, "PUT", target(a), { weight: null });
+  });
+
+  test("a unix socket that the configuration names is steered like any target of it", async () => {
+    const socket = target("unix:/nowhere");
+    expect((await api(at, "PUT", "config", steeredText(at, [a, b, "unix:/nowhere"]))).status).toBe(200);
+    expect((await api(at, "PUT", socket, { weight: 2 })).status).toBe(200);
+    expect((await api(at, "DELETE", socket)).status).toBe(204);
+    expect((await api(at, "PUT", socket, {})).status).toBe(201);
+    expect((await api(at, "POST", "reload")).status).toBe(200);
+    expect((await api(at, "PUT", socket, {})).status).toBe(403);
+    await api(at, "DELETE", "overrides");
   });
 
   test("what changes nothing is no new generation", async () => {

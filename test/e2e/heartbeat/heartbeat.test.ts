@@ -15,6 +15,8 @@ import { sleep, until } from "../../support/until.ts";
 
 const stage = openStage();
 const TOKEN = "a token for tests";
+/** May do nothing else. */
+const BEATS = "what every back end has";
 const CLIENT = resolve(import.meta.dir, "../../../heartbeat/index.js");
 
 interface Front extends Balanced {
@@ -23,7 +25,7 @@ interface Front extends Balanced {
 
 async function listening(upstream: TomlTable = {}, targets: readonly { address: string }[] = [], top: TomlTable = {}): Promise<Front> {
   const admin = await freePort();
-  const front = await stage.fairlead({ targets, top: { admin: { address: `127.0.0.1:${admin}`, token: TOKEN }, ...top }, upstream: { heartbeat: {}, ...upstream } });
+  const front = await stage.fairlead({ targets, top: { admin: { address: `127.0.0.1:${admin}`, token: TOKEN, tokens: [{ name: "backends", token: BEATS, access: "heartbeat" }] }, ...top }, upstream: { heartbeat: {}, ...upstream } });
   return { ...front, admin: `http://127.0.0.1:${admin}` };
 }
 
@@ -31,7 +33,7 @@ function placeOf(front: Front, address: string, upstream = "main", what = "heart
   return `${front.admin}/v1/upstreams/${upstream}/targets/${encodeURIComponent(address)}/${what}`;
 }
 
-async function beat(front: Front, address: string, body: object | string = {}, { method = "PUT", token = TOKEN, upstream = "main", what = "heartbeat" } = {}): Promise<{ status: number; body: Record<string, unknown> }> {
+async function beat(front: Front, address: string, body: object | string = {}, { method = "PUT", upstream = "main", what = "heartbeat", token = TOKEN } = {}): Promise<{ status: number; body: Record<string, unknown> }> {
   const response = await fetch(placeOf(front, address, upstream, what), { method, headers: token === "" ? {} : { Authorization: `Bearer ${token}` }, ...(method === "PUT" ? { body: typeof body === "string" ? body : JSON.stringify(body) } : {}) });
   const text = await response.text();
   return { status: response.status, body: text === "" ? {} : (JSON.parse(text) as Record<string, unknown>) };
@@ -149,6 +151,8 @@ describe("a beat", () => {
     };
     await refused(401, "show a token", {}, { token: "" });
     await refused(401, "show a token", {}, { token: "another token" });
+    expect((await beat(front, address, {}, { token: BEATS })).status).toBe(200);
+    await refused(403, 'token "backends" has access = "heartbeat"; this needs "steer"', { state: "drain" }, { token: BEATS, what: "state" });
     await refused(404, 'no upstream "nobody"', {}, { upstream: "nobody" });
     await refused(400, "not JSON", "ttl=5");
     await refused(400, "not a JSON object", "[1]");
@@ -161,6 +165,12 @@ describe("a beat", () => {
     expect((await beat(front, "127.0.0.1:1")).body["detail"]).toContain("its targets cannot register");
     const strict = await listening();
     expect((await beat(strict, "no address")).body["detail"]).toContain("is not an address");
+    // By no heartbeat does a listener lead to what only this machine can reach.
+    const port = new URL(strict.admin).port;
+    for (const [what, said] of [["unix:/var/run/docker.sock", "those are made targets by the configuration only"], [`127.0.0.1:${port}`, "is the admin address of this instance"], [`[::ffff:127.0.0.1]:${port}`, "is the admin address of this instance"], [`localhost:${port}`, "may lead to the admin address"]] as const) {
+      const { status, body } = await beat(strict, what, {}, { token: BEATS });
+      expect([what, status, body["detail"]]).toEqual([what, 403, expect.stringContaining(said)]);
+    }
     const tall = await fetch(placeOf(strict, "127.0.0.1:1"), { method: "PUT", headers: { Authorization: `Bearer ${TOKEN}` }, body: "x".repeat(100_000) });
     expect(tall.status).toBe(413);
   });

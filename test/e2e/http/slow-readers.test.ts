@@ -1,9 +1,9 @@
 /** Clients that read slowly get all of their reply, also when it is the last one on its connection. */
 import { expect, test } from "bun:test";
-import { data, headers, more, Setting, settings, windowUpdate } from "../../support/h2-frames.ts";
+import { data, goaway, headers, more, Setting, settings, windowUpdate } from "../../support/h2-frames.ts";
 import type { H2Request } from "../../support/h2-target.ts";
 import { H2Client } from "../../support/h2.ts";
-import { BYTES_RECEIVED } from "../../../src/scoreboard/scoreboard.ts";
+import { BYTES_RECEIVED, BYTES_SENT } from "../../../src/scoreboard/scoreboard.ts";
 import { Plane } from "../../support/plane.ts";
 import { reply } from "../../support/raw-backend.ts";
 import { RawConnection, connected } from "../../support/raw-connection.ts";
@@ -143,4 +143,32 @@ test("a client that sends many requests behind each other is not read on wheneve
   expect(read() - before).toBeLessThanOrEqual(2 * 512 * 1024);
   hasty!.destroy();
   upload!.destroy();
+}, 20_000);
+
+test("a reply over HTTP/2 whose client has said GOAWAY and opens windows while it reads slowly is not reset", async () => {
+  const backend = await stage.backend((_request, connection) => connection.write(reply(200, BODY)));
+  const plane = await Plane.start(`
+    [[listeners]]
+    name = "web"
+    address = "127.0.0.1:0"
+    upstream = "app"
+    [[upstreams]]
+    name = "app"
+    targets = [{ address = "${backend.address}" }]
+  `);
+  stage.atEnd(() => plane.stop());
+  const client = await H2Client.connect(plane.port(), { settings: [[Setting.INITIAL_WINDOW_SIZE, 2 ** 30]] });
+  client.connection.socket.pause();
+  client.send(windowUpdate(0, 2 ** 29), headers(1, [[":method", "GET"], [":scheme", "http"], [":authority", "a.test"], [":path", "/"]]), goaway(0, 0));
+  const sent = (): number => plane.board.listeners.sum(plane.slotOf("web"), BYTES_SENT);
+  await until("all to be written", () => sent() > BODY.length);
+  for (let round = 0; round < ROUNDS; round++) {
+    await sleep(PAUSE);
+    client.send(windowUpdate(0, 100));
+  }
+  client.connection.socket.resume();
+  await until("the end", () => client.connection.peer !== "open");
+  expect([client.stream(1).bytes, client.stream(1).ended, client.connection.peer]).toEqual([BODY.length, true, "ended"]);
+  client.destroy();
+  await until("no client", () => plane.clients === 0);
 }, 20_000);

@@ -1,8 +1,10 @@
 /** Workers die and are replaced; what they held is taken back; others do not notice. */
 import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { LogLine } from "../../support/fairlead.ts";
 import { Load } from "../../support/load.ts";
-import { workersOf } from "../../support/processes.ts";
+import { boardOf, isAlive, workersOf } from "../../support/processes.ts";
 import { reply } from "../../support/raw-backend.ts";
 import { openStage } from "../../support/stage.ts";
 import { until } from "../../support/until.ts";
@@ -62,6 +64,41 @@ describe("kill -9 of a worker", () => {
     const client = await stage.client(port);
     expect((await client.ask("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")).status).toBe(200);
   }, 20_000);
+
+  test("replaces it though the shared memory has lost its name, as systemd takes it away (RemoveIPC=yes): by a reload and an upgrade too", async () => {
+    const down = "127.0.0.1:9";
+    const { fairlead, url } = await stage.fairlead({ targets: [await stage.backend(), down], top: { workers: 2 }, upstream: { health_check: { type: "tcp", interval: "100ms" } } });
+    const isDown = ({ state, target }: LogLine): boolean => state === "down" && target === down;
+    await fairlead.line("what is down", isDown);
+    const board = boardOf(fairlead.pid);
+    rmSync(board);
+    const open = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
+    const opened = open(fairlead.pid);
+    for (const victim of workersOf(fairlead)) {
+      const from = fairlead.log.length;
+      process.kill(victim, "SIGKILL");
+      await fairlead.line("its replacement", ({ msg }) => msg === "Worker replaced", from);
+    }
+    expect((await fetch(url)).status).toBe(200);
+    // Another number of workers: all are replaced.
+    const config = join(fairlead.directory, "fairlead.toml");
+    for (const workers of [3, 2]) {
+      const from = fairlead.log.length;
+      writeFileSync(config, readFileSync(config, "utf8").replace(/workers = \d/, `workers = ${workers}`));
+      fairlead.signal("SIGHUP");
+      await fairlead.line("the reload", ({ msg }) => msg === "Reload applied", from);
+    }
+    await until("no descriptor more than before", () => open(fairlead.pid) <= opened);
+    fairlead.signal("SIGUSR2");
+    await until("the end of the old one", () => fairlead.ended === 0);
+    const successor = fairlead.log.findLast(({ msg }) => msg === "Fairlead is ready")!["pid"] as number;
+    // What is down is known to be from before, and nothing of the old memory is kept.
+    expect(fairlead.log.filter(isDown)).toHaveLength(1);
+    expect([boardOf(successor) === board, readdirSync(`/proc/${successor}/fd`).map((fd) => readlinkSync(`/proc/${successor}/fd/${fd}`)).filter((name) => name.includes(board))]).toEqual([false, []]);
+    expect((await fetch(url)).status).toBe(200);
+    process.kill(successor, "SIGTERM");
+    await until("its end", () => !isAlive(successor));
+  }, 30_000);
 
   test("leaves no ghosts: what it had open is no longer counted", async () => {
     const { promise: held, resolve: release } = Promise.withResolvers<void>();

@@ -1,11 +1,12 @@
 /** Back ends that Fairlead starts itself: real programs under Node, killed in every way there is. */
 import { describe, expect, test } from "bun:test";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { EventTold } from "../../../src/admin/events.ts";
 import { Fairlead, processesBelow } from "../../support/fairlead.ts";
 import { Load } from "../../support/load.ts";
 import { freePort } from "../../support/ports.ts";
-import { isAlive, parentOf, workersOf } from "../../support/processes.ts";
+import { boardOf, isAlive, parentOf, workersOf } from "../../support/processes.ts";
 import { type Balanced, openStage } from "../../support/stage.ts";
 import type { TomlTable } from "../../support/toml.ts";
 import { until } from "../../support/until.ts";
@@ -270,6 +271,8 @@ describe("no orphans:", () => {
     const keeper = parentOf(before[0]!.pid);
     const held = before.flatMap(({ pid }) => processesBelow(pid));
     expect(held).toHaveLength(4);
+    // Nobody needs the name of what they share.
+    rmSync(boardOf(front.fairlead.pid));
     process.kill(keeper, "SIGKILL");
     await until("their end", () => held.every((pid) => !isAlive(pid)));
     const now = await instances(front, 2);
