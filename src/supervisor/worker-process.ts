@@ -2,11 +2,12 @@
 import type { Challenges } from "../acme/challenges.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { FaultOverlay } from "../faults/faults.ts";
-import type { LogLevels } from "../observability/log.ts";
+import type { Log, LogLevels } from "../observability/log.ts";
 import type { Batch } from "../observability/exchange-witness.ts";
 import type { BreakerChange } from "../upstream/circuit-breaker.ts";
 import type { OutlierReport } from "../upstream/outliers.ts";
 import type { EncodedSnapshot, FromWorker, QuestionKind, Questions as Kinds, ToWorker } from "../worker/messages.ts";
+import { Hearing } from "./hearing.ts";
 import { Questions } from "./questions.ts";
 import type { ListeningSocket } from "./sockets.ts";
 
@@ -32,6 +33,7 @@ export interface WorkerStart {
   readonly controlSocket: string;
   /** What it does when its supervisor is gone. */
   readonly alone: "serve" | "end";
+  readonly log: Log;
   readonly levels: LogLevels;
   readonly faults: FaultOverlay;
   /** It has seen a target fail too much. */
@@ -91,12 +93,15 @@ export class WorkerProcess {
     this.seat = start.seat;
     this.controlSocket = controlSocket;
     const served = start.sockets.flatMap(({ name, seat }, index) => (seat === undefined || seat === start.seat ? [[name, FIRST_DESCRIPTOR + index] as const] : []));
+    const hearing = new Hearing(slot, start.log);
     this.child = Bun.spawn([...start.self, "__worker", "--log-format", start.logFormat], {
       stdio: ["ignore", "inherit", "inherit", ...start.sockets.map(({ fd }) => fd), start.scoreboard],
       // As it is now: without this it would be as it was when this process began.
       env: process.env,
       serialization: "advanced",
-      ipc: (message: FromWorker) => {
+      ipc: (said: unknown) => {
+        const message = hearing.read(said);
+        if (message === undefined) return;
         if (message.type === "outlier") start.report(message.outlier);
         else if (message.type === "circuit") start.turned(message.change);
         else if (message.type === "answer") this.questions.answered(message.generation, message.answer);

@@ -105,10 +105,10 @@ export class Workers {
 
   /** Resolves when the new worker serves. @param seat whose udp sockets it will read @throws StartError when it does not */
   private async spawn(snapshot: Snapshot, sockets: readonly ListeningSocket[], seat: number): Promise<WorkerProcess> {
-    const { self, logFormat, board, directory, alone, report, turned, keep, levels } = this.options;
+    const { self, logFormat, log, board, directory, alone, report, turned, keep, levels } = this.options;
     if (this.stopping) throw new StartError("stopping");
     const slot = this.freeSlot();
-    const worker = new WorkerProcess({ self, slot, seat, scoreboard: board.file!.descriptor, snapshot, sockets, logFormat, controlSocket: directory.controlSocket(slot), alone, report, turned, keep, levels: levels(), faults: this.faults });
+    const worker = new WorkerProcess({ self, slot, seat, scoreboard: board.file!.descriptor, snapshot, sockets, logFormat, log, controlSocket: directory.controlSocket(slot), alone, report, turned, keep, levels: levels(), faults: this.faults });
     this.running.add(worker);
     void worker.ended.then((how) => this.gone(worker, how));
     try {
