@@ -2,8 +2,9 @@
 import { z } from "zod";
 import { routeLabel } from "../routing/router.ts";
 import { routesOf } from "./compile/route.ts";
-import { type Effective, filledTarget, isTable, redacted, type Table } from "./effective.ts";
+import { type Effective, filledTarget, isTable, type Table } from "./effective.ts";
 import { configSchema, unwrapped } from "./schema.ts";
+import { redacted } from "./secret-keys.ts";
 
 export interface KeyChange {
   /** `timeouts.connect`, within what it is told of. */

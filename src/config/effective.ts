@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { type Overrides, overriddenText } from "./overrides.ts";
 import { configSchema, defaultOf, unwrapped } from "./schema.ts";
+import { redacted } from "./secret-keys.ts";
 
 /** A table as people write it. */
 export type Table = { readonly [key: string]: unknown };
@@ -19,8 +20,6 @@ const NOTHING: ReadonlySet<string> = new Set();
 const TARGETS: ReadonlySet<string> = new Set(["targets"]);
 const BACKUP: ReadonlySet<string> = new Set(["backup"]);
 const LONG_FORM: ReadonlySet<string> = new Set(["listeners", "routes", "upstreams", "targets", "address", "protocol"]);
-/** What takes the place of a secret. */
-const SECRET = "(secret)";
 
 /** With its targets' defaults too, and without secrets: to be shown. */
 export function shown(all: Effective): unknown {
@@ -105,18 +104,4 @@ function writtenDefault(type: z.core.$ZodType): unknown {
 
 export function isTable(value: unknown): value is Table {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** Does the value of this key prove to somebody who we are? @param table that it stands in */
-function isSecret(key: string, table: string): boolean {
-  if (table === "environment" || table === "headers") return true;
-  return /(^|_)(token|secret|password|hmac_key)$/.test(key);
-}
-
-/** With no secrets; what a route looks for in a request is none. @param at the keys that lead to it */
-export function redacted(value: unknown, at: readonly string[] = []): unknown {
-  const [table = "", key = ""] = [at.at(-2), at.at(-1)];
-  if (Array.isArray(value)) return value.map((each) => redacted(each, at));
-  if (isTable(value)) return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, redacted(inner, [...at, name])]));
-  return value !== undefined && value !== null && value !== true && !at.includes("routes") && isSecret(key, table) ? SECRET : value;
 }

@@ -1,7 +1,7 @@
 /** `[faults]`: what a rule means, what of it does not fit together, and what it names that is not there. */
-import { redacted } from "./effective.ts";
 import type { Problem } from "./problem.ts";
 import type { RawConfig, RawFault } from "./schema.ts";
+import { redacted } from "./secret-keys.ts";
 import type { FaultDelay, FaultEffect, FaultRule, ListenerConfig, Snapshot } from "./snapshot.ts";
 import { suggestion } from "./suggestion.ts";
 

@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import type { Problem } from "./problem.ts";
 import { knownKeys } from "./schema.ts";
-import { isSecret } from "./secret-keys.ts";
+import { mayBeQuoted } from "./secret-keys.ts";
 import { nearest } from "./suggestion.ts";
 
 /** zod's issues in our words. */
@@ -19,7 +19,7 @@ export function problemsOf(issue: z.core.$ZodIssue, root: unknown): Problem[] {
     case "invalid_type": {
       const found = valueAt(root, path);
       if (found === undefined) return [{ path: path.slice(0, -1), about: "key", message: `${path.length > 1 ? tableName(path.slice(0, -1)) : "the config"} needs "${last}"`, hint: `add ${last} = …` }];
-      return [{ path, about: "value", message: `"${last}" must be ${typeName(issue.expected)}${isSecret(path) ? "" : `, not ${typeof found === "string" && isTableWanted(issue.expected) ? "a text" : describe(found)}`}` }];
+      return [{ path, about: "value", message: `"${last}" must be ${typeName(issue.expected)}${mayBeQuoted(path) ? `, not ${typeof found === "string" && isTableWanted(issue.expected) ? "a text" : describe(found)}` : ""}` }];
     }
     case "invalid_value": {
       const choices = issue.values.map((value) => JSON.stringify(value));

@@ -3,7 +3,7 @@ import type { TomlError } from "smol-toml";
 import type { Diagnostic, Place } from "./diagnostics.ts";
 import { Positions } from "./positions.ts";
 import type { Problem } from "./problem.ts";
-import { isSecret, quotable } from "./secret-keys.ts";
+import { mayBeQuoted, quotable } from "./secret-keys.ts";
 
 /** So many are told of. */
 const MOST_TOLD = 100;
@@ -18,7 +18,7 @@ export function locate(problems: readonly Problem[], text: string | undefined, f
   placed.sort((a, b) => (a.place?.line ?? 0) - (b.place?.line ?? 0) || (a.place?.column ?? 0) - (b.place?.column ?? 0));
   const told = placed.slice(0, MOST_TOLD).map(({ path, message, hint, place }): Diagnostic => {
     const where = positions === undefined && path.length > 0 ? `${path.map(String).join(".")}: ` : "";
-    const quoted = place === undefined || isSecret(path) ? undefined : shown(lines, place);
+    const quoted = place === undefined || !mayBeQuoted(path) ? undefined : shown(lines, place);
     return { file, place, message: shortened(where + message), hint, quoted };
   });
   const further = placed.length - told.length;

@@ -147,6 +147,8 @@ class BunNetwork implements Network {
           accepted.terminate();
           return;
         }
+        // Its first deadline counts from now, also after a stall.
+        this.clock.precise();
         const owner = accept();
         accepted.data = owner;
         owner.onOpen(asNetSocket(accepted));

@@ -1,6 +1,7 @@
 /** Who a process runs as: the system's users and groups, and giving up root for good: setsid(2), setgroups(2), setgid(2), setuid(2). */
 import { ptr, read } from "bun:ffi";
-import { readdirSync, readFileSync } from "node:fs";
+import { closeSync, constants, openSync, readdirSync, readFileSync } from "node:fs";
+import { isatty } from "node:tty";
 import { loadLibrary } from "./libc.ts";
 
 export interface Identity {
@@ -22,6 +23,7 @@ const SYMBOLS = {
   setgid: { args: ["u32"], returns: "int" },
   setuid: { args: ["u32"], returns: "int" },
   setsid: { args: [], returns: "int" },
+  dup2: { args: ["int", "int"], returns: "int" },
 } as const;
 
 type Calls = ReturnType<typeof loadLibrary<typeof SYMBOLS>>;
@@ -58,11 +60,32 @@ export function become({ uid, gid }: Identity): void {
   const c = calls();
   // Root may have started this by hand: who has root's terminal could type there (TIOCSTI). It fails for who leads a session already, and has none of root's.
   c.setsid();
+  if (process.platform === "linux") for (const standard of [0, 1, 2]) if (isatty(standard)) keepFromReading(standard, c);
   for (const [call, failed] of [["setgroups", c.setgroups(1, ptr(groups))], ["setgid", c.setgid(gid)], ["setuid", c.setuid(uid)]] as const) {
     if (failed !== 0) throw new Error(`cannot become user ${uid}, group ${gid}: ${call} is refused`);
   }
   const fault = faultOf({ uid, gid }, c);
   if (fault !== undefined) throw new Error(`this process is not user ${uid}, group ${gid} for good: ${fault}`);
+}
+
+/** A terminal is open for reading wherever a shell hands it on, as standard error too: who writes there needs no more than that. */
+function keepFromReading(standard: number, c: Calls): void {
+  const other = writing(standard);
+  try {
+    if (c.dup2(other, standard) !== standard) throw new Error(`the terminal cannot be given up as descriptor ${standard}`);
+  } finally {
+    closeSync(other);
+  }
+}
+
+function writing(standard: number): number {
+  const { O_WRONLY, O_APPEND, O_NOCTTY, O_RDWR } = constants;
+  try {
+    if (standard > 0) return openSync(`/proc/self/fd/${standard}`, O_WRONLY | O_APPEND | O_NOCTTY);
+  } catch {
+    // It has hung up.
+  }
+  return openSync("/dev/null", O_RDWR);
 }
 
 function faultOf({ uid, gid }: Identity, c: Calls): string | undefined {

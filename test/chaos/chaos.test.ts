@@ -17,6 +17,9 @@ import { type Load, Scene } from "./scene.ts";
 /** Starts of processes on a machine that does much else, in ms. */
 const TIMEOUT = 60_000;
 
+/** More in ten seconds are a crash loop. */
+const MOST_DEATHS = 5;
+
 /** As little as shows it: what is due each second, and each of it takes 20 ms, so that some is always under way. */
 const load: Load = ({ plain, secure }) => [
   [
@@ -36,7 +39,9 @@ describe("faults on real processes", () => {
   beforeAll(async () => {
     scene = await Scene.start({ load, slowEvery: 1, backends: 2 });
     const once = { quick: true, isOver: () => true };
-    ofWorker = await killWorker.run(scene, once);
+    // The one that is killed may have had nobody to serve.
+    let deaths = 0;
+    ofWorker = await killWorker.run(scene, { quick: true, isOver: () => ++deaths === MOST_DEATHS || scene.counts.failed > 0 });
     ofBackend = await killBackend.run(scene, once);
     let reloads = 0;
     ofReloads = await reload.run(scene, { quick: true, isOver: () => ++reloads === 5 });
@@ -78,7 +83,7 @@ describe("a load generator", () => {
 });
 
 describe("the judge", () => {
-  const failure = (more: Partial<Failure>): Failure => ({ kind: "closed", lane: "closed", number: 1, method: "GET", port: 1000, status: 0, answeredBefore: 1, backend: 1, sent: 1_000, ended: 1_010, detail: "", ...more });
+  const failure = (more: Partial<Failure>): Failure => ({ kind: "closed", lane: "closed", number: 1, method: "GET", port: 1000, status: 0, answeredBefore: 1, backend: 1, sent: 1_000, ended: 1_010, detail: "", reason: "", ...more });
   const reported = (failures: readonly Failure[], failed = failures.length): LoadReport => ({ requests: 100, failed, resent: 0, connections: 1, lanes: [], failures, seconds: 1 });
   const onPort = { why: "on a port", most: 2, covers: ({ port }: Failure): boolean => port === 1000 };
 

@@ -57,7 +57,7 @@ export function isGood({ violations, complaints }: Judgement): boolean {
 }
 
 /** One line. */
-export function describe({ kind, lane, number, method, port, status, answeredBefore, backend, sent, ended, detail }: Failure): string {
+export function describe({ kind, lane, number, method, port, status, answeredBefore, backend, sent, ended, detail, reason }: Failure): string {
   const clock = (time: number): string => new Date(time).toISOString().slice(11, 23);
-  return `${kind}${status > 0 ? ` ${status}` : ""}: ${method} ${number} on ${lane}, client port ${port} (${answeredBefore} answered before, last by back end ${backend}), ${clock(sent)} to ${clock(ended)}${detail === "" ? "" : `: ${detail}`}`;
+  return `${kind}${status > 0 ? ` ${status}` : ""}: ${method} ${number} on ${lane}, client port ${port} (${answeredBefore} answered before, last by back end ${backend}), ${clock(sent)} to ${clock(ended)}${detail === "" ? "" : `: ${detail}`}${reason === "" ? "" : ` (${reason})`}`;
 }

@@ -53,9 +53,11 @@ async function inflict(fault: Fault, { seconds, quick, requests }: Length): Prom
     const { report, leftOver } = await scene.finish();
     const few = report.requests < wanted ? [`${report.requests} requests only, of ${wanted}`] : [];
     const judgement = judge(report, inflicted.allowances, [...leftOver, ...(inflicted.complaints ?? []), ...few]);
+    const [first] = judgement.violations;
+    const logged = first === undefined ? [] : scene.logAround(first.ended);
     const words = await said(scene.ports.admin, judgement.violations.slice(0, EXPLAINED));
     const { requests: made, failed, resent, lanes } = report;
-    return { fault, times: inflicted.times, seconds: report.seconds, requests: made, failed, resent, lanes, judgement, notes: [...(inflicted.notes ?? []), ...words], good: isGood(judgement) };
+    return { fault, times: inflicted.times, seconds: report.seconds, requests: made, failed, resent, lanes, judgement, notes: [...(inflicted.notes ?? []), ...words, ...logged], good: isGood(judgement) };
   } finally {
     await scene.end();
   }

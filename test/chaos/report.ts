@@ -1,6 +1,7 @@
 /** The table: what was done, how many requests there were, how many of them failed and why they may have. */
 import { cpus, release } from "node:os";
 import { describe } from "./judge.ts";
+import type { Failure } from "./load/plan.ts";
 import type { Played } from "./play.ts";
 
 /** Violations that are told one by one. */
@@ -27,10 +28,21 @@ export function told(played: Played): string {
     ...notes.map((note) => `  ${note}`),
     `  ${verdict(played)}: ${fault.bar}`,
     ...complaints.map((complaint) => `    ${complaint}`),
+    ...kinds(violations).map((kind) => `    ${kind}`),
     ...violations.slice(0, TOLD).map((failure) => `    ${describe(failure)}`),
     ...(violations.length > TOLD ? [`    and ${violations.length - TOLD} more`] : []),
   ];
   return lines.join("\n");
+}
+
+/** What they have in common, in the order in which it came. */
+function kinds(violations: readonly Failure[]): string[] {
+  const counts = new Map<string, number>();
+  for (const { kind, lane, answeredBefore, ended } of violations.toSorted((one, other) => one.ended - other.ended)) {
+    const text = `${new Date(ended).toISOString().slice(11, 19)} ${lane}: ${kind}, on ${answeredBefore === 0 ? "new connections" : "connections in use"}`;
+    counts.set(text, (counts.get(text) ?? 0) + 1);
+  }
+  return [...counts].slice(0, TOLD).map(([text, count]) => `${count} at ${text}`);
 }
 
 function row(cells: readonly (string | number)[]): string {

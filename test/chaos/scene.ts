@@ -2,7 +2,7 @@
 import { closeSync, ftruncateSync, mkdtempSync, openSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Fairlead } from "../support/fairlead.ts";
+import { Fairlead, type LogLine } from "../support/fairlead.ts";
 import { freePort } from "../support/ports.ts";
 import { isAlive } from "../support/processes.ts";
 import { type TomlTable, toToml } from "../support/toml.ts";
@@ -52,6 +52,9 @@ const WARM = 300;
 const PATIENCE = 30_000;
 /** In ms. */
 const SLOW = 20;
+/** Of the log, around the first failure that breaks a bar: so many ms, and so many lines. */
+const AROUND = 2_000;
+const LOGGED = 40;
 
 /** Every protocol and both loops. Shares are chosen so that a busy machine serves them. */
 export const usualLoad: Load = ({ plain, secure, stream }) => [
@@ -64,7 +67,7 @@ export const usualLoad: Load = ({ plain, secure, stream }) => [
   ],
   [
     { name: "open", port: plain, protocol: "h1", connections: 16, posts: 0.1, rate: 400 },
-    { name: "open h2", port: secure, protocol: "h2", tls: true, connections: 2, streams: 16, posts: 0.1, rate: 200 },
+    { name: "open h2", port: secure, protocol: "h2", tls: true, connections: 2, streams: 64, posts: 0.1, rate: 200 },
   ],
 ];
 
@@ -183,6 +186,12 @@ export class Scene {
 
   get fairlead(): Fairlead {
     return this.fairleads.at(-1)!;
+  }
+
+  /** What was logged in the seconds before and after that time, in ms since 1970. */
+  logAround(time: number): string[] {
+    const near = (line: LogLine): boolean => Math.abs(Date.parse(line["time"] as string) - time) < AROUND;
+    return this.fairleads.flatMap(({ log }) => log.filter(near)).map((line) => JSON.stringify(line)).slice(0, LOGGED);
   }
 
   /** Of the one that was last ready; undefined: none was. */

@@ -226,7 +226,7 @@ each attempt, with 10 % chance: fault "flaky", response-timeout
     expect(text).toContain(`
 Faults       ✗ puts       method is GET, wanted PUT
              ✓ slow       with 5 % chance: delay 100 to 300 ms
-             ✗ tried      header X-Try is not there, wanted 1
+             ✗ tried      header X-Try is not there, wanted the rule's value
              ✗ by-hand    header X-Fairlead-Fault is not there, wanted what is to befall it
              ✗ calls      it is a request, wanted a gRPC call
              ✓ half       with 47.5 % chance: throttle 1024 bytes/s, truncate 10 bytes
@@ -245,7 +245,7 @@ Faults       ✗ puts       method is GET, wanted PUT
     expect(both.outcome).toMatchObject({ kind: "refused", status: null, summary: 'fault "by-hand": delay 300 ms, abort 500, or fault "calls": grpc-status 8' });
     expect((await ask({ url: "http://y.example/", headers: { "X-Fairlead-Fault": "nonsense" } })).told.faults[3]).toMatchObject({ chance: 0.5, does: "answer 400: its X-Fairlead-Fault cannot be understood" });
     // A connection has no method, and can only fail to be made; no datagram is touched.
-    expect((await ask({ url: "tcp://127.0.0.1", listener: "t" })).told.faults.map(({ failed }) => failed && `${failed.condition} ${failed.wanted}`)).toEqual(["method PUT", "route checkout", "header 1", "protocol http", "protocol http", "host x.example", null, "protocol http"]);
+    expect((await ask({ url: "tcp://127.0.0.1", listener: "t" })).told.faults.map(({ failed }) => failed && `${failed.condition} ${failed.wanted}`)).toEqual(["method PUT", "route checkout", "header the rule's value", "protocol http", "protocol http", "host x.example", null, "protocol http"]);
     expect(new Set((await ask({ url: "udp://127.0.0.1", listener: "u" })).told.faults.map(({ failed }) => failed!.seen))).toEqual(new Set(["udp"]));
     // Nothing was held, sent or counted by all of that; and the real choice is the one that was told.
     expect(backend.requests).toEqual([]);

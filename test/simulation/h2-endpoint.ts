@@ -293,7 +293,7 @@ export abstract class H2Endpoint extends Peer {
 
   /** A frame of each stream in turn, as far as there is room. */
   private pumpAll(): void {
-    for (let some = true; some; ) {
+    for (let some = this.sayings.size > 0; some && !this.isFull; ) {
       some = false;
       for (const [stream, saying] of [...this.sayings]) if (this.pump(stream, saying)) some = true;
     }

@@ -17,6 +17,7 @@ const FOUND: readonly (readonly [seed: number, what: string])[] = [
   [322, "a last reply was reset 2 s after it was written, though its client still read it (test/e2e/http/slow-readers.test.ts)"],
   [131, "a client that read on slowly was cut off after client_body, as if it had stopped (test/net/connection.test.ts)"],
   [2266, "a connection that was ended while its peer read nothing stayed for ever (test/net/connection.test.ts)"],
+  [5530, "an HTTP/2 client's last reply was reset half a second after GOAWAY, though it still read it and said so (test/e2e/http/slow-readers.test.ts)"],
   [384, "who read slowly by windows of HTTP/2 was cut off after client_body, or body, as if it had stopped (test/e2e/http/slow-readers.test.ts)"],
 ];
 

@@ -8,7 +8,7 @@ import { connectionsOf, freeze, now } from "../sockets.ts";
 /** More than five deaths in ten seconds are a crash loop, after which the next worker is kept waiting. In ms. */
 const BETWEEN = 2_200;
 /** HTTP/2 has up to so many exchanges on a connection, in the load that there is. */
-const STREAMS = 16;
+const STREAMS = 64;
 
 export const killWorker: Fault = {
   name: "kill-worker",

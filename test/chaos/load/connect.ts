@@ -9,14 +9,30 @@ export interface SocketUser {
   onData(chunk: Buffer): void;
   onDrain(): void;
   /** Once at least; "refused": it was never connected. */
-  onGone(kind: "refused" | "reset" | "closed"): void;
+  onGone(kind: "refused" | "reset" | "closed", reason?: string): void;
+}
+
+type Failed = (Error & { readonly code?: string }) | null | undefined;
+
+function gone({ data }: Bun.Socket<SocketUser>, error: Failed): void {
+  if (error === undefined || error === null) data.onGone("closed");
+  else data.onGone("reset", error.code ?? error.message);
+}
+
+/** What a handler of ours throws comes here too: that is no failure of a request. */
+function failed(socket: Bun.Socket<SocketUser>, error: Failed): void {
+  if (error?.code === undefined) {
+    console.error(error);
+    process.exit(1);
+  }
+  gone(socket, error);
 }
 
 const common: Bun.SocketHandler<SocketUser> = {
   data: (socket, chunk) => socket.data.onData(chunk),
   drain: (socket) => socket.data.onDrain(),
-  error: (socket) => socket.data.onGone("reset"),
-  close: (socket, error) => socket.data.onGone(error === undefined || error === null ? "closed" : "reset"),
+  error: failed,
+  close: (socket, error) => gone(socket, error),
   connectError: (socket) => socket.data.onGone("refused"),
 };
 
@@ -31,9 +47,9 @@ const plain: Bun.SocketHandler<SocketUser> = {
 const secure: Bun.SocketHandler<SocketUser> = {
   ...common,
   open: (socket) => socket.data.onConnect(socket),
-  handshake(socket, success) {
+  handshake(socket, success, error) {
     if (success) socket.data.onReady(socket);
-    else socket.data.onGone("reset");
+    else gone(socket, error ?? new Error("the handshake failed"));
   },
 };
 

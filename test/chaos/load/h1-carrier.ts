@@ -131,17 +131,17 @@ export class H1Carrier implements Carrier, SocketUser {
     else this.pump();
   }
 
-  onGone(kind: "refused" | "reset" | "closed"): void {
+  onGone(kind: "refused" | "reset" | "closed", reason = ""): void {
     if (this.over) return;
     this.over = true;
     const { request } = this;
     this.request = undefined;
     if (this.socket === undefined) {
-      this.lane.gone(this, kind);
+      this.lane.gone(this, kind, reason);
       return;
     }
     const begun = this.held !== undefined || this.status > 0;
-    if (request !== undefined) this.lane.fail(request, kind === "reset" ? "reset" : begun ? "truncated" : "closed", this, begun ? `after ${this.read} bytes of the body` : "");
+    if (request !== undefined) this.lane.fail(request, kind === "reset" ? "reset" : begun ? "truncated" : "closed", this, begun ? `after ${this.read} bytes of the body` : "", 0, reason);
     this.lane.gone(this);
   }
 

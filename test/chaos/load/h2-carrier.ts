@@ -212,16 +212,16 @@ export class H2Carrier implements Carrier, SocketUser {
     }
   }
 
-  onGone(kind: "refused" | "reset" | "closed"): void {
+  onGone(kind: "refused" | "reset" | "closed", reason = ""): void {
     if (this.over) return;
     this.over = true;
     if (this.socket === undefined) {
-      this.lane.gone(this, kind);
+      this.lane.gone(this, kind, reason);
       return;
     }
     const open = [...this.streams.values()];
     this.streams.clear();
-    for (const { request, status, read } of open) this.lane.fail(request, kind === "reset" ? "reset" : status > 0 ? "truncated" : "closed", this, status > 0 ? `after ${read} bytes of the body` : "");
+    for (const { request, status, read } of open) this.lane.fail(request, kind === "reset" ? "reset" : status > 0 ? "truncated" : "closed", this, status > 0 ? `after ${read} bytes of the body` : "", 0, reason);
     this.lane.gone(this);
   }
 

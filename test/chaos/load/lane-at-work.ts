@@ -6,7 +6,7 @@ import { type Failure, type FailureKind, type Lane, type LaneReport, MAX_TOLD } 
 /** After a connect that failed, in ms. */
 const RECONNECT_PAUSE = 20;
 const DEFAULT_TIMEOUT = 10_000;
-/** Of an open loop that is kept waiting. */
+/** Of an open loop over HTTP/1.1 that is kept waiting. TLS has no more than it began with: a storm of handshakes would be a fault of its own. */
 const MOST_CONNECTIONS = 256;
 
 export interface Request {
@@ -96,12 +96,13 @@ export class LaneAtWork {
       for (const due = ((now - this.began) * rate) / 1000; this.arrived < due; this.arrived++) this.waiting.push(this.make(this.began + (this.arrived * 1000) / rate));
     }
     if (this.waiting.length === 0) return;
+    const most = this.lane.tls === true ? this.lane.connections : MOST_CONNECTIONS;
     let coming = 0;
     for (const carrier of this.carriers) {
       carrier.pump();
       if (!carrier.ready) coming++;
     }
-    for (; coming < this.waiting.length && this.carriers.size < MOST_CONNECTIONS; coming++) this.open();
+    for (; coming < this.waiting.length && this.carriers.size < most; coming++) this.open();
   }
 
   lookForLate(now: number): void {
@@ -114,14 +115,14 @@ export class LaneAtWork {
     this.latencies.add(performance.now() - request.due);
   }
 
-  fail(request: Request, kind: FailureKind, carrier: Carrier | undefined, detail = "", status = 0): void {
+  fail(request: Request, kind: FailureKind, carrier: Carrier | undefined, detail = "", status = 0, reason = ""): void {
     this.requests++;
     this.failed++;
     const { failures } = this.shared;
     if (failures.length >= MAX_TOLD) return;
     const at = (time: number): number => Math.round((performance.timeOrigin + time) * 1000) / 1000;
     const { port = 0, answered = 0, backend = 0 } = carrier ?? {};
-    failures.push({ kind, lane: this.lane.name, number: request.number, method: request.method, port, status, answeredBefore: answered, backend, sent: at(request.sent === 0 ? request.due : request.sent), ended: at(performance.now()), detail });
+    failures.push({ kind, lane: this.lane.name, number: request.number, method: request.method, port, status, answeredBefore: answered, backend, sent: at(request.sent === 0 ? request.due : request.sent), ended: at(performance.now()), detail, reason });
   }
 
   /** The server has done nothing with it, and has said so. */
@@ -132,7 +133,7 @@ export class LaneAtWork {
   }
 
   /** Another connection takes its place. @param kind why it could not be used at all; then the request that wanted it has failed */
-  gone(carrier: Carrier, kind?: "refused" | "reset" | "closed" | "timeout", detail = ""): void {
+  gone(carrier: Carrier, kind?: "refused" | "reset" | "closed", reason = ""): void {
     if (!this.carriers.delete(carrier)) return;
     const isWanted = (): boolean => !this.idle && this.carriers.size < this.lane.connections;
     if (kind === undefined) {
@@ -140,7 +141,7 @@ export class LaneAtWork {
       return;
     }
     const request = this.next();
-    if (request !== undefined) this.fail(request, kind, carrier, detail);
+    if (request !== undefined) this.fail(request, kind, carrier, "", 0, reason);
     setTimeout(() => {
       if (isWanted()) this.open();
     }, RECONNECT_PAUSE);

@@ -6,7 +6,7 @@ export interface Lane {
   readonly protocol: "h1" | "h2";
   /** TLS, whose certificate is not looked at. Default: none. */
   readonly tls?: boolean;
-  /** Connections that are kept open; an open loop opens more while requests wait for one. */
+  /** Connections that are kept open; an open loop in the clear opens more while requests wait for one. */
   readonly connections: number;
   /** HTTP/2: requests at a time on each. Default: 8. */
   readonly streams?: number;
@@ -62,7 +62,10 @@ export interface Failure {
   readonly backend: number;
   readonly sent: number;
   readonly ended: number;
+  /** How far its reply was, or what is wrong with it. */
   readonly detail: string;
+  /** The socket's error; "": it had none. */
+  readonly reason: string;
 }
 
 /** What has been counted so far. */

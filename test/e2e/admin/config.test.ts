@@ -142,12 +142,13 @@ test("of two at the same time that know the same, one is too late", async () => 
 
 test("what is in no file goes on over a takeover, and is forgotten by a stop", async () => {
   const first = at.fairlead;
+  const { workers: old } = (await api(at, "GET", "status")).body;
   process.kill(first.pid, "SIGKILL");
   await until("its end", () => first.ended !== undefined);
   await writeFile(at.file, "broken");
   await steeredAgain(at);
   await until("the admin address", async () => api(at, "GET", "config").then(() => true, () => false));
-  await until("the old workers' end", async () => (await api(at, "GET", "status")).body.workers.every((pid) => isAlive(pid)));
+  await until("the old workers' end", () => !old.some((pid) => isAlive(pid)), 10_000);
   expect(await who(at, 4)).toEqual({ b: 2, c: 2 });
   expect((await api(at, "GET", "config")).body).toMatchObject({ source: "api", applied: { by: "api:token" }, file: { changed: true } });
   // The file is wrong: that is told, and nothing is lost.

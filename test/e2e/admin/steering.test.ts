@@ -237,11 +237,12 @@ describe("targets and policies", () => {
     await holds();
 
     const first = at.fairlead;
+    const old = await workersOf(at);
     process.kill(first.pid, "SIGKILL");
     await until("its end", () => first.ended !== undefined);
     await steeredAgain(at);
     await until("the admin address", async () => api(at, "GET", "config").then(() => true, () => false));
-    await until("the old workers' end", async () => (await workersOf(at)).every((pid) => isAlive(pid)));
+    await until("the old workers' end", () => !old.some((pid) => isAlive(pid)), 10_000);
     await holds();
 
     at.fairlead.signal("SIGUSR2");

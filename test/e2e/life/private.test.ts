@@ -20,6 +20,9 @@ const SECRETS = {
   eab: "ZWFiLWhtYWMta2V5LTAxMjM0NTY3ODk",
   tracing: "collector-key-0123456789",
   environment: "database-password-0123456789",
+  agent: "told-to-the-agent-42",
+  probe: "key-of-the-health-check",
+  argument: "argument-of-a-check-42",
   credential: "credential-of-a-client-42",
   cookie: "cookie-of-a-client-42",
   query: "token-in-a-query-42",
@@ -84,7 +87,15 @@ targets = [{ address = "${target}" }]
 name = "kept"
 sticky = {}
 supervised = { command = ["sleep", "600"], environment = { DATABASE_PASSWORD = "${SECRETS.environment}" } }
-health_check = { type = "command", command = ["true"] }
+health_check = { type = "command", command = ["true", "--password=${SECRETS.argument}"] }
+[[upstreams]]
+name = "asked"
+targets = [{ address = "${target}" }]
+health_check = { path = "/up?key=${SECRETS.probe}" }
+[[upstreams]]
+name = "agent"
+targets = [{ address = "${target}" }]
+health_check = { type = "agent", port = 1, send = "${SECRETS.agent}" }
 `;
 
   test("files are 0600 and directories 0700, but for those that others are to read", async () => {
@@ -167,6 +178,9 @@ health_check = { type = "command", command = ["true"] }
       ["a key that is none", `eab_hmac_key = "${SECRETS.eab}"`, `eab_hmac_key = "${SECRETS.eab}!"`],
       ["a header that is none", `"x-collector-key" = "${SECRETS.tracing}"`, `"x-collector-key" = "${SECRETS.tracing}\\u0007"`],
       ["an environment that is none", `DATABASE_PASSWORD = "${SECRETS.environment}"`, `DATABASE_PASSWORD = ["${SECRETS.environment}"]`],
+      ["what an agent is told, and no text", `send = "${SECRETS.agent}"`, `send = ["${SECRETS.agent}"]`],
+      ["an argument that is no text", `"--password=${SECRETS.argument}"]`, `"--password=${SECRETS.argument}", 1]`],
+      ["a line with a query", `{ path = "/up?key=${SECRETS.probe}"`, `{ interval = "x", path = "/up?key=${SECRETS.probe}"`],
       ["a name that is none", `DATABASE_PASSWORD = "${SECRETS.environment}"`, `"DATABASE PASSWORD" = "${SECRETS.environment}"`],
       ["no TOML", `secret = "${SECRETS.sticky}"`, `secret = "${SECRETS.sticky}`],
       ["no TOML in an environment", `DATABASE_PASSWORD = "${SECRETS.environment}"`, `DATABASE_PASSWORD = "${SECRETS.environment}`],
@@ -182,19 +196,24 @@ health_check = { type = "command", command = ["true"] }
     writeFileSync(at("fairlead.toml"), toml);
     await until("spans to be lost", () => /"module":"tracing"/.test(readFileSync(at("service.log"), "utf8")), 10_000);
 
-    const places: Record<string, string> = { stderr: fairlead.lines.join("\n") };
+    // What is told of a change tells neither what was nor what is.
+    const other = [SECRETS.agent, SECRETS.probe, SECRETS.argument, SECRETS.environment].reduce((now, secret) => now.replace(secret, `${secret}-changed`), toml);
+    const diff = await (await fetch("http://localhost/v1/config/diff", { unix: at("admin.sock"), method: "POST", headers: { Authorization: `Bearer ${SECRETS.token}` }, body: other })).text();
+    expect(JSON.parse(diff)).toMatchObject({ words: expect.arrayContaining(['upstream "kept": health_check.command is another one', 'upstream "asked": health_check.path is another one', 'upstream "agent": health_check.send is another one']) });
+    expect(await call("PUT", "/v1/config", other)).toBe(200);
+    const places: Record<string, string> = { stderr: fairlead.lines.join("\n"), diff };
     for (const path of found(root, known).filter((name) => /\.log$|events\.jsonl$/.test(name))) places[path] = readFileSync(path, "latin1");
     for (const path of ["/v1/config", "/v1/overview", "/v1/events?limit=1000", "/v1/exchanges", "/v1/exchanges?limit=100", "/v1/status", "/v1/certificates", "/v1/openapi.json", "/metrics", "/v1/upstreams/main", "/v1/upstreams/kept"]) {
       places[path] = await (await fetch(`http://localhost${path}`, { unix: at("admin.sock"), headers: { Authorization: `Bearer ${SECRETS.token}` } })).text();
     }
     for (const pid of processesBelow(fairlead.pid)) {
       places[`arguments of ${pid}`] = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-      const program = places[`arguments of ${pid}`]!.startsWith("sleep");
+      const program = /^(?:sleep|true)\b/.test(places[`arguments of ${pid}`]!);
       places[`environment of ${pid}`] = readFileSync(`/proc/${pid}/environ`, "utf8");
       // What a program is told is its own.
       if (program) {
-        expect(places[`environment of ${pid}`]).toContain(SECRETS.environment);
-        delete places[`environment of ${pid}`];
+        if (places[`arguments of ${pid}`]!.startsWith("sleep")) expect(places[`environment of ${pid}`]).toContain(SECRETS.environment);
+        for (const what of ["arguments", "environment"]) delete places[`${what} of ${pid}`];
       }
     }
     const account = JSON.parse(readFileSync(found(root, known).find((path) => path.endsWith("account.json"))!, "utf8")) as { readonly key: { readonly d: string } };

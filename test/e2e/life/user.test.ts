@@ -1,6 +1,6 @@
 /** Started by root with a `user`: who is root still, who is not, and that everything goes on as it does without. */
 import { describe, expect, test } from "bun:test";
-import { chmodSync, chownSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { Authority } from "../../support/certificates.ts";
@@ -204,14 +204,15 @@ health_check = { type = "command", command = ["/bin/sh", "-c", 'rm -f "$0"; echo
     expect(statSync(board).size).toBeGreaterThan(0);
   });
 
-  test("what runs as another user has no part in root's terminal, where it could type", async () => {
+  test("what runs as another user has no part in root's terminal, where it could type, or read what is typed", async () => {
     const directory = stage.directory();
     chmodSync(directory, 0o777);
     const said = join(directory, "said");
     const backend = await stage.backend();
     const config = join(directory, "fairlead.toml");
     // The seventh field is the controlling terminal.
-    writeFileSync(config, `user = "nobody"\nworkers = 1\nlisteners = [{ address = "127.0.0.1:${await freePort()}", upstream = "main" }]\n[[upstreams]]\nname = "main"\ntargets = [{ address = "${backend.address}" }]\nhealth_check = { type = "command", command = ["/bin/sh", "-c", 'cut -d" " -f7 /proc/self/stat > "$0"', "${said}"] }\n`);
+    const port = await freePort();
+    writeFileSync(config, `user = "nobody"\nworkers = 1\naccess_log = { flush = "10ms" }\nlisteners = [{ address = "127.0.0.1:${port}", upstream = "main" }]\n[[upstreams]]\nname = "main"\ntargets = [{ address = "${backend.address}" }]\nhealth_check = { type = "command", command = ["/bin/sh", "-c", 'cut -d" " -f7 /proc/self/stat > "$0"', "${said}"] }\n`);
     const terminalOf = (pid: number): string => readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")[4]!;
     const fairlead = await Fairlead.start("", { command: "script", arguments: ["-qefc", `${Fairlead.binary} run --config ${config} --log-format json`, "/dev/null"] });
     stage.atEnd(() => fairlead.kill());
@@ -221,6 +222,14 @@ health_check = { type = "command", command = ["/bin/sh", "-c", 'rm -f "$0"; echo
     stage.atEnd(() => [supervisor, worker].filter(isAlive).forEach((pid) => process.kill(pid, "SIGKILL")));
     expect(terminalOf(supervisor)).not.toBe("0");
     expect(terminalOf(worker)).toBe("0");
+    /** With the last of the flags: 1 is to write only, 2 to read as well. */
+    const terminals = (pid: number): string[] => readdirSync(`/proc/${pid}/fd`).filter((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith("/dev/pts/")).map((fd) => `${fd}: ${/^flags:\s+\d*(\d)$/m.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, "utf8"))![1]}`);
+    expect(terminals(supervisor)).toContain("2: 2");
+    expect(terminals(worker)).toEqual(expect.arrayContaining(["1: 1", "2: 1"]));
+    expect(terminals(worker).filter((each) => !each.endsWith(": 1"))).toEqual([]);
+    // It says there what it has to say.
+    expect((await fetch(`http://127.0.0.1:${port}/said`)).status).toBe(200);
+    await until("the line of that", () => fairlead.lines.some((line) => line.includes("/said")));
     expect(await until("what the check said", () => existsSync(said) && readFileSync(said, "utf8"))).toBe("0\n");
     process.kill(supervisor, "SIGTERM");
     await until("the worker's end", () => !isAlive(worker));

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { diffConfigs, isUnchanged } from "../../../src/config/diff.ts";
-import { effective, redacted, shown as told } from "../../../src/config/effective.ts";
+import { effective, shown as told } from "../../../src/config/effective.ts";
+import { redacted } from "../../../src/config/secret-keys.ts";
 import { formatDiagnostics, loadConfigText, SlotAllocator } from "../../../src/config/load.ts";
 import { makeSelfSigned } from "../../../src/config/self-signed.ts";
 import { type Fuzzer, hold, shown } from "../fuzzer.ts";
