@@ -2,9 +2,11 @@
 import { rmSync } from "node:fs";
 import type { Address } from "../config/snapshot.ts";
 import { formatAddress } from "../config/values.ts";
+import { openFilesLimit } from "../net/open-files.ts";
 import { removeStaleSocket } from "../net/stale-socket.ts";
 import type { Log } from "../observability/log.ts";
 import { type Api, IDLE } from "./api.ts";
+import { Crowd } from "./crowd.ts";
 
 /** Between two attempts to open an address that another process has still, and how long they go on, in ms. */
 const RETRY_INTERVAL = 100;
@@ -29,6 +31,8 @@ export class AdminServer {
   /** Of a unix socket that is open: its name is ours to remove. */
   private path: string | undefined = undefined;
   private retry: Timer | undefined = undefined;
+  /** Of what is open, if it is no unix socket: there nobody else connects. */
+  private crowd: Crowd | undefined = undefined;
 
   /** @param opened hears whether there is an address, each time that changes or moves */
   constructor(log: Log, api: Api, opened: (isOpen: boolean) => void) {
@@ -48,6 +52,7 @@ export class AdminServer {
     this.letGo(false);
     this.server = server;
     this.calls = calls;
+    this.crowd = this.crowdAt(server);
     this.address = key;
     this.path = address?.kind === "unix" ? address.path : undefined;
     this.opened(server !== undefined);
@@ -55,8 +60,17 @@ export class AdminServer {
 
   private async listen(address: Address, calls: Set<Promise<Response>>): Promise<Bun.Server<undefined>> {
     const fetch = (request: Request, server: Bun.Server<undefined>): Promise<Response> => {
-      const call = this.api.answer(request, (silence) => server.timeout(request, silence)).finally(() => calls.delete(call));
+      const { crowd } = this;
+      const port = server.requestIP(request)?.port ?? 0;
+      let endless = false;
+      const allow = (silence: number): void => {
+        endless = silence === 0;
+        server.timeout(request, silence);
+      };
+      const call = this.api.answer(request, allow).finally(() => calls.delete(call));
       calls.add(call);
+      crowd?.begins(port);
+      void call.then(({ ok }) => crowd?.ends(port, endless && ok ? request.signal : undefined));
       return call;
     };
     // Each endpoint has its own limit, and says so; what it does not read takes no memory.
@@ -74,6 +88,11 @@ export class AdminServer {
     }
   }
 
+  private crowdAt(server: Bun.Server<undefined> | undefined): Crowd | undefined {
+    const limit = openFilesLimit();
+    return server?.port === undefined || limit === undefined ? undefined : new Crowd(server.port, limit, this.log);
+  }
+
   /** The same for one who waits for another to let go of the address. */
   openWhenFree(address: Address | undefined, patience = PATIENCE): void {
     this.open(address).catch((error: unknown) => {
@@ -89,6 +108,8 @@ export class AdminServer {
   private letGo(atOnce: boolean): void {
     clearTimeout(this.retry);
     const { server, calls } = this;
+    this.crowd?.stop();
+    this.crowd = undefined;
     void server?.stop(atOnce);
     if (!atOnce) void Promise.allSettled(calls).then(() => setTimeout(() => void server?.stop(true), LAST_ANSWERS).unref());
     if (this.path !== undefined) rmSync(this.path, { force: true });

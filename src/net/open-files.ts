@@ -36,6 +36,14 @@ export function canOpenSocket(): boolean {
   return socket >= 0;
 }
 
+/** Files that can still be opened, at most: the system gives each the lowest number that is free. */
+export function filesLeft(limit: number): number {
+  const socket = libc().socket(AF_UNIX, SOCK_STREAM, 0);
+  if (socket < 0) return 0;
+  libc().close(socket);
+  return limit - socket;
+}
+
 interface Sockets {
   readonly openSockets: number;
   readonly datagrams: { readonly openSockets: number };
