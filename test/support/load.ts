@@ -1,5 +1,10 @@
 /** Keep-alive clients that ask again and again until told to stop, and count every request that did not end well. */
 import { connect, type Socket } from "node:net";
+import { sleep } from "./until.ts";
+
+/** A client asks so often on a connection, the last time with Connection: close, and then pauses (ms). None is ever idle on one, and other tests have a machine too. */
+const BURST = 20;
+const PAUSE = 20;
 
 export class Load {
   requests = 0;
@@ -7,9 +12,9 @@ export class Load {
   private running = true;
   private readonly clients: Promise<void>[];
 
-  /** @param clients how many at a time @param path what they ask for */
-  constructor(port: number, clients: number, path = "/") {
-    this.clients = Array.from({ length: clients }, () => this.client(port, `GET ${path} HTTP/1.1\r\nHost: load.test\r\n\r\n`));
+  /** @param clients how many at a time @param path what they ask for @param pauses false: they never pause */
+  constructor(port: number, clients: number, path = "/", pauses = true) {
+    this.clients = Array.from({ length: clients }, () => this.client(port, `GET ${path} HTTP/1.1\r\nHost: load.test\r\n`, pauses ? BURST : Number.POSITIVE_INFINITY));
   }
 
   /** Ends after the requests under way. */
@@ -18,17 +23,23 @@ export class Load {
     await Promise.all(this.clients);
   }
 
-  private async client(port: number, request: string): Promise<void> {
+  private async client(port: number, request: string, burst: number): Promise<void> {
     let connection: Asker | undefined;
+    let asked = 0;
     while (this.running) {
       try {
         connection ??= await Asker.connect(port);
-        const { status, close } = await connection.ask(request);
+        const isLast = ++asked >= burst;
+        const { status, close } = await connection.ask(`${request}${isLast ? "Connection: close\r\n" : ""}\r\n`);
         this.requests++;
         if (status !== 200) this.failures.push(`status ${status}`);
         if (close) {
           connection.end();
           connection = undefined;
+        }
+        if (isLast) {
+          asked = 0;
+          await sleep(PAUSE);
         }
       } catch (error) {
         this.failures.push(error instanceof Error ? error.message : String(error));

@@ -14,7 +14,8 @@ export async function until<T>(what: string, read: () => T | Promise<T>, patienc
     const value = await read();
     if (value !== undefined && value !== null && value !== false) return value as NonNullable<Exclude<T, false>>;
     if (performance.now() > end) throw new Error(`waited ${patience} ms in vain for ${what}`);
-    await sleep(tries < 20 ? 1 : 5);
+    // Soon at first; what takes long is not asked all the time, for other tests need the machine.
+    await sleep(Math.min(20, 1 + tries / 4));
   }
 }
 

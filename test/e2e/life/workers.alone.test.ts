@@ -27,7 +27,7 @@ function loadingTime(): number {
 describe("kill -9 of a worker", () => {
   test("replaces it in under 200 ms; only what it held fails, and the others go on", async () => {
     const { fairlead, port } = await stage.fairlead({ targets: await stage.backends(2), top: { workers: 3 } });
-    const load = new Load(port, 12);
+    const load = new Load(port, 12, "/", false);
     await until("traffic", () => load.requests > 500);
     const times: number[] = [];
     for (const victim of workersOf(fairlead)) {
