@@ -305,18 +305,19 @@ describe("a reload", () => {
 describe("forgetting", () => {
   test("happens after udp_idle without a datagram either way, and not before", async () => {
     const back = await server();
-    const front = await plane([back], 'timeouts = { udp_idle = "200ms" }');
+    const front = await plane([back], 'timeouts = { udp_idle = "700ms" }');
     const each = await client(front);
     await each.ask("x");
+    // Longer in all, with room for a machine that does much else.
     for (let i = 0; i < 4; i++) {
-      await sleep(120);
+      await sleep(200);
       if (i % 2 === 0) back.send("from the target", back.received[0]!.from);
       else each.send("from the client");
     }
     expect([back.sources.size, front.clients]).toEqual([1, 1]);
     const began = performance.now();
     await until("its end", () => front.clients === 0);
-    expect(performance.now() - began).toBeGreaterThan(150);
+    expect(performance.now() - began).toBeGreaterThan(400);
     await each.ask("y");
     expect(back.sources.size).toBe(2);
   });
@@ -331,7 +332,7 @@ describe("forgetting", () => {
     await sleep(20);
     expect([front.clients, front.openRequests(back)]).toEqual([1, 1]);
     for (const text of ["1", "2"]) back.send(text, back.received[0]!.from);
-    await until("its end", () => front.clients === 0);
+    await until("its end", () => front.clients === 0 && each.replies.length === 4);
     expect([each.texts, front.openRequests(back), front.network.datagrams.openSockets]).toEqual([["x", "x", "1", "2"], 0, 0]);
     each.send("y");
     await until("more", () => back.sources.size === 2);
