@@ -4,7 +4,7 @@ import { fstatSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { requestDescriptors } from "../../src/net/descriptors.ts";
-import { until } from "../support/until.ts";
+import { within } from "../support/until.ts";
 
 const MODULE = join(import.meta.dir, "../../src/net/descriptors.ts");
 
@@ -13,10 +13,11 @@ test("descriptors of another process arrive in order", async () => {
   const files = ["a", "b", "c"].map((name) => join(directory, name));
   for (const file of files) writeFileSync(file, file);
   const path = join(directory, "control.sock");
-  const script = `const { passDescriptors } = await import(${JSON.stringify(MODULE)}); Bun.listen({ unix: ${JSON.stringify(path)}, socket: { data(socket) { passDescriptors(socket.fd, [3, 4, 5]); socket.end("sent"); } } });`;
-  const child = Bun.spawn([process.execPath, "-e", script], { stdio: ["ignore", "inherit", "inherit", ...files.map((file) => openSync(file, "r"))] });
+  const script = `const { passDescriptors } = await import(${JSON.stringify(MODULE)}); Bun.listen({ unix: ${JSON.stringify(path)}, socket: { data(socket) { passDescriptors(socket.fd, [3, 4, 5]); socket.end("sent"); } } }); console.log("listening");`;
+  const child = Bun.spawn([process.execPath, "-e", script], { stdio: ["ignore", "pipe", "inherit", ...files.map((file) => openSync(file, "r"))] });
   try {
-    await until("somebody to listen", () => statSync(path, { throwIfNoEntry: false }) !== undefined);
+    // Its name is there a moment before anybody listens.
+    await within("somebody to listen", child.stdout.getReader().read());
     const received = requestDescriptors(path, "send", 3, 5_000);
     expect(received.map((fd) => fstatSync(fd).ino)).toEqual(files.map((file) => statSync(file).ino));
   } finally {
