@@ -13,7 +13,7 @@ import type { Cause } from "../../observability/cause.ts";
 import { Connecting, type Opener } from "../../upstream/connecting.ts";
 import type { Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
-import { protocolsOf } from "../admission.ts";
+import { protocolsOf } from "../upgrade.ts";
 import { UpstreamSession } from "../h2/upstream-session.ts";
 import type { Services } from "../services.ts";
 import type { OwnStream } from "../own-connections.ts";

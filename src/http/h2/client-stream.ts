@@ -4,7 +4,7 @@ import { CAUSES, type Cause } from "../../observability/cause.ts";
 import type { Listener } from "../../routing/listener.ts";
 import { Exchange } from "../exchange.ts";
 import { Name } from "../fields.ts";
-import { asksUpgrade } from "../admission.ts";
+import { asksUpgrade } from "../upgrade.ts";
 import { Framing, Parse, refusals, TrailerFields, type FramingKind, type Head } from "../h1/head.ts";
 import { withoutClaims } from "../forward.ts";
 import type { ReplyHead } from "../h1/reply-head.ts";

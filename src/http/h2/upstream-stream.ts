@@ -4,7 +4,7 @@ import { least } from "../../net/least.ts";
 import type { Cause } from "../../observability/cause.ts";
 import type { Target } from "../../upstream/target.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
-import { protocolsOf } from "../admission.ts";
+import { protocolsOf } from "../upgrade.ts";
 import { Name } from "../fields.ts";
 import { acceptsTrailers, replacedHost, writeRequestFields, type RequestForward } from "../forward.ts";
 import { grpcStatusOf } from "../grpc.ts";
