@@ -1,7 +1,8 @@
 /** A back end hangs and then dies: until then it takes requests and answers none. */
 import { sleep } from "../../support/until.ts";
+import { oneAfterTheOther } from "../deaths.ts";
 import type { Fault } from "../fault.ts";
-import { type Allowance, wasUnderWay } from "../judge.ts";
+import { wasUnderWay } from "../judge.ts";
 import { lostOn } from "../lost-on.ts";
 import { freeze, now } from "../sockets.ts";
 
@@ -14,23 +15,14 @@ export const hangBackend: Fault = {
   what: "a back end hangs for 1 s and then dies; timeouts.attempt = 300 ms, retry_budget = 100 %",
   bar: "0 GETs fail; only POSTs and tcp connections that were on it do",
   scene: { upstream: { timeouts: { attempt: "300ms" }, retry_budget: "100%" } },
-  async run(scene, { isOver }) {
-    const allowances: Allowance[] = [];
-    let times = 0;
-    do {
-      const victim = scene.backends[times++ % scene.backends.length]!;
+  run: (scene, { isOver }) =>
+    oneAfterTheOther(scene, isOver, AWAY, async (victim) => {
       const from = now();
       await freeze(victim.pid);
       await sleep(HANGS);
       await victim.kill();
       const to = now();
       // Fairlead has ended connections whose attempt took too long: whose POST it was says the table alone.
-      allowances.push(...lostOn(scene, victim, Infinity, (failure) => wasUnderWay(failure, from, to)));
-      await sleep(AWAY);
-      await victim.restart();
-      await scene.healthy();
-      await sleep(300);
-    } while (!isOver());
-    return { times, allowances };
-  },
+      return lostOn(scene, victim, Infinity, (failure) => wasUnderWay(failure, from, to));
+    }),
 };
