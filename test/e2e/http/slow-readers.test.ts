@@ -1,4 +1,4 @@
-/** Clients that read slowly get all of their reply, also when it is the last one on its connection. */
+/** Clients that read slowly get all of their reply, also when it is the last one on its connection; and nobody is read further ahead than has room. */
 import { expect, test } from "bun:test";
 import { data, goaway, headers, more, Setting, settings, windowUpdate } from "../../support/h2-frames.ts";
 import type { H2Request } from "../../support/h2-target.ts";
@@ -13,8 +13,8 @@ import { sleep, until } from "../../support/until.ts";
 const stage = openStage();
 const BODY = "b".repeat(1_000_000);
 
-test("a reply that ends with its connection waits in the system for who reads it later than we linger", async () => {
-  const backend = await stage.backend((_request, connection) => connection.write(reply(200, BODY)));
+/** One listener, "web", before one target. */
+async function before(target: string): Promise<Plane> {
   const plane = await Plane.start(`
     [[listeners]]
     name = "web"
@@ -22,9 +22,15 @@ test("a reply that ends with its connection waits in the system for who reads it
     upstream = "app"
     [[upstreams]]
     name = "app"
-    targets = [{ address = "${backend.address}" }]
+    targets = [{ address = "${target}" }]
   `);
   stage.atEnd(() => plane.stop());
+  return plane;
+}
+
+test("a reply that ends with its connection waits in the system for who reads it later than we linger", async () => {
+  const backend = await stage.backend((_request, connection) => connection.write(reply(200, BODY)));
+  const plane = await before(backend.address);
   const client = new RawConnection(await connected(plane.port()));
   client.socket.pause();
   client.write("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
@@ -147,16 +153,7 @@ test("a client that sends many requests behind each other is not read on wheneve
 
 test("a reply over HTTP/2 whose client has said GOAWAY and opens windows while it reads slowly is not reset", async () => {
   const backend = await stage.backend((_request, connection) => connection.write(reply(200, BODY)));
-  const plane = await Plane.start(`
-    [[listeners]]
-    name = "web"
-    address = "127.0.0.1:0"
-    upstream = "app"
-    [[upstreams]]
-    name = "app"
-    targets = [{ address = "${backend.address}" }]
-  `);
-  stage.atEnd(() => plane.stop());
+  const plane = await before(backend.address);
   const client = await H2Client.connect(plane.port(), { settings: [[Setting.INITIAL_WINDOW_SIZE, 2 ** 30]] });
   client.connection.socket.pause();
   client.send(windowUpdate(0, 2 ** 29), headers(1, [[":method", "GET"], [":scheme", "http"], [":authority", "a.test"], [":path", "/"]]), goaway(0, 0));
@@ -171,4 +168,18 @@ test("a reply over HTTP/2 whose client has said GOAWAY and opens windows while i
   expect([client.stream(1).bytes, client.stream(1).ended, client.connection.peer]).toEqual([BODY.length, true, "ended"]);
   client.destroy();
   await until("no client", () => plane.clients === 0);
+}, 20_000);
+
+test("requests with bodies that are sent behind each other are read no further ahead for each that waits for its connection", async () => {
+  const ANSWERED = 200;
+  const backend = await stage.backend((_request, connection) => void (backend.seen.length <= ANSWERED && connection.end(reply(200, "x", { Connection: "close" }))));
+  const plane = await before(backend.address);
+  const client = new RawConnection(await connected(plane.port()));
+  const request = `POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000\r\n\r\n${"x".repeat(1_000)}`;
+  client.write(request.repeat(40_000));
+  await until("one that gets no answer", () => backend.seen.length > ANSWERED, 15_000);
+  const read = (): number => plane.board.listeners.sum(plane.slotOf("web"), BYTES_RECEIVED);
+  // What has gone on, and one read or two that were on their way.
+  expect(read()).toBeLessThan(ANSWERED * request.length + 2 * 512 * 1024);
+  client.destroy();
 }, 20_000);
