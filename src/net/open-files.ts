@@ -29,19 +29,22 @@ export function openFilesLimit(): number | undefined {
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 
-/** One more socket can be opened at this moment. It takes two calls of the system: for when something has failed already. */
-export function canOpenSocket(): boolean {
+/** The system gives each file the lowest number that is free: that one. Below 0: there is none. Two calls of the system. */
+function lowestFree(): number {
   const socket = libc().socket(AF_UNIX, SOCK_STREAM, 0);
   if (socket >= 0) libc().close(socket);
-  return socket >= 0;
+  return socket;
 }
 
-/** Files that can still be opened, at most: the system gives each the lowest number that is free. */
+/** One more socket can be opened at this moment: for when something has failed already. */
+export function canOpenSocket(): boolean {
+  return lowestFree() >= 0;
+}
+
+/** Files that can still be opened, at most. */
 export function filesLeft(limit: number): number {
-  const socket = libc().socket(AF_UNIX, SOCK_STREAM, 0);
-  if (socket < 0) return 0;
-  libc().close(socket);
-  return limit - socket;
+  const free = lowestFree();
+  return free < 0 ? 0 : limit - free;
 }
 
 interface Sockets {
