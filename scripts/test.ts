@@ -11,7 +11,7 @@ import { join, relative, resolve } from "node:path";
 
 const ROOT = resolve(import.meta.dir, "..");
 /** Test processes side by side: most of their time is waiting. */
-const PARALLEL = 4;
+const PARALLEL = 3;
 /** A single test's limit in ms, unless it says otherwise. */
 const TEST_TIMEOUT = 20_000;
 
